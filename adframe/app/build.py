@@ -1,0 +1,92 @@
+"""From configuration to objects: the one place where a `_target_` becomes a thing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from adframe.contracts import AdframeError, TrainingFree
+from adframe.data.datamodule import AnomalyData
+from adframe.data.source import Source
+from adframe.systems.detection import DetectionSystem
+from adframe.systems.training_free import TrainingFreeSystem
+
+
+def build(cfg: DictConfig, part: str, **more: Any) -> Any:
+    """Instantiates one group of the configuration; what does not fit is one line with the key."""
+    try:
+        return instantiate(cfg[part], **more)
+    except InstantiationException as error:
+        cause = error.__cause__
+        while isinstance(cause, InstantiationException):
+            cause = cause.__cause__
+        if isinstance(cause, AdframeError):
+            raise cause from error
+        text = " ".join(str(cause or error).split())
+        raise AdframeError(f"{part}: {text}; see conf/{part}/ for what can be set") from error
+    except OmegaConfBaseException as error:
+        raise AdframeError(f"{part}: {str(error).splitlines()[0]}") from error
+
+
+def build_source(cfg: DictConfig) -> Source:
+    """The dataset, its pictures made where it makes them itself."""
+    source: Source = build(cfg, "dataset", root=Path(cfg.dataset.root))
+    source.prepare()
+    return source
+
+
+def build_data(cfg: DictConfig, source: Source, categories: list[str]) -> AnomalyData:
+    """The datamodule of one model."""
+    size = cfg.image_size
+    height, width = (size, size) if isinstance(size, int) else (size * 2)[:2] if len(size) == 1 else size
+    return AnomalyData(
+        source,
+        categories=categories,
+        image_size=(height, width),
+        batch_size=cfg.batch_size,
+        num_workers=cfg.num_workers,
+        holdout=cfg.holdout,
+        seed=cfg.seed,
+    )
+
+
+def build_system(cfg: DictConfig, source: Source, *, held_out: bool) -> DetectionSystem:
+    """Detector, calibrator and metrics, conducted by the system of the detector's family.
+
+    Args:
+        cfg: the run's configuration.
+        source: the dataset; it says how ground truth saturates.
+        held_out: validation images were taken from train, so a refit may give them back.
+    """
+    detector = build(cfg, "model")
+    if not isinstance(detector, TrainingFree):
+        raise AdframeError(f"model={type(detector).__name__} is of no family that can be run")
+    return TrainingFreeSystem(
+        detector=detector,  # type: ignore[arg-type]
+        calibrator=build(cfg, "calibration"),
+        pixel=build(cfg, "metrics", saturated=source.saturated),
+        refit=cfg.refit and held_out,
+    )
+
+
+def build_trainer(cfg: DictConfig, callbacks: list[L.Callback], logger: Any) -> L.Trainer:
+    """Lightning's trainer with what a detector needs: one epoch, no sanity steps, our own progress."""
+    try:
+        return L.Trainer(
+            **cfg.trainer,
+            max_epochs=1,
+            num_sanity_val_steps=0,
+            callbacks=callbacks,
+            logger=logger or False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+    except (TypeError, ValueError, RuntimeError, L.fabric.utilities.exceptions.MisconfigurationException) as error:
+        raise AdframeError(f"trainer: {' '.join(str(error).split())}") from error

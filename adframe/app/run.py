@@ -1,0 +1,155 @@
+"""One run: build, fit, test, write; a category at a time, or one model for all of them."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from hydra.core.hydra_config import HydraConfig
+from lightning.pytorch.loggers import Logger
+from omegaconf import DictConfig, OmegaConf
+
+from adframe.app.build import build, build_data, build_source, build_system, build_trainer
+from adframe.app.checks import check_values
+from adframe.app.console import announce, print_table, quieten
+from adframe.app.folder import RunFolder, read_config
+from adframe.app.provenance import command_line, environment
+from adframe.app.tracking import close_tracker, open_tracker
+from adframe.callbacks.gallery import Gallery
+from adframe.callbacks.profile import Profiler, peak_memory
+from adframe.callbacks.progress import ProgressLine
+from adframe.callbacks.record import Recorder
+from adframe.contracts import AdframeError
+from adframe.data.datamodule import AnomalyData
+from adframe.data.preflight import fingerprint
+from adframe.data.source import Source
+from adframe.reports.page import write_page
+from adframe.systems.checkpoint import load, save
+from adframe.systems.detection import DetectionSystem
+
+CHOICES = ("model", "backbone", "dataset", "calibration", "trainer", "logger")
+
+
+def train(cfg: DictConfig) -> Path:
+    """Runs what the configuration says and returns the run's folder.
+
+    Everything that can be wrong with the configuration, the dataset's files or the weights shows
+    before the folder is made; a failure later leaves no folder unless a category was finished.
+    """
+    quieten()
+    if cfg.resume is not None:
+        return _resume(Path(cfg.resume))
+    check_values(cfg)
+    folder = RunFolder(Path(cfg.paths.run))
+    config = _config_of(cfg)
+    source, units = _units(cfg)
+    build_system(cfg, source, held_out=True)  # a method or weights that cannot be built must stop the run here
+    prints = {name: fingerprint(data.records, root=Path(source.root)) for name, data in units.items()}
+    chosen = HydraConfig.get().runtime.choices
+    noted = environment(
+        seed=cfg.seed, fingerprints=prints, command=command_line(list(HydraConfig.get().overrides.task))
+    ) | {name: chosen[name] for name in CHOICES}
+    try:
+        folder.open(config=config, environment=noted)
+        return _work(cfg, folder, source, units)
+    except BaseException:
+        if not folder.done:
+            folder.discard()
+        raise
+
+
+def _resume(path: Path) -> Path:
+    given = [text for text in HydraConfig.get().overrides.task if not text.startswith("resume=")]
+    if given:
+        raise AdframeError(f"resume goes on with the run's own configuration; remove {' '.join(given)}")
+    cfg = OmegaConf.create(read_config(path))
+    folder = RunFolder(path)
+    folder.reopen()
+    source, units = _units(cfg)
+    prints = {name: fingerprint(data.records, root=Path(source.root)) for name, data in units.items()}
+    if prints != folder.environment["data_fingerprint"]:
+        raise AdframeError(f"the images have changed since {path} was started; start a new run")
+    return _work(cfg, folder, source, units)
+
+
+def _work(cfg: DictConfig, folder: RunFolder, source: Source, units: dict[str, AnomalyData]) -> Path:
+    start = time.perf_counter()
+    spent = float(folder.environment.get("wall_seconds", 0))
+    tracker = open_tracker(cfg, run=folder.path, config=read_config(folder.path))
+    for unit, data in units.items():
+        if not set(data.categories) <= set(folder.done):
+            _fit_and_test(cfg, folder, source, unit=unit, data=data, tracker=tracker)
+            folder.note({"wall_seconds": spent + time.perf_counter() - start} | peak_memory())
+    folder.note({"wall_seconds": spent + time.perf_counter() - start} | peak_memory())
+    page = write_page(folder.path)
+    close_tracker(tracker, run=folder.path)
+    print_table(folder.metrics)
+    announce(folder, page)
+    return folder.path
+
+
+def _fit_and_test(
+    cfg: DictConfig, folder: RunFolder, source: Source, *, unit: str, data: AnomalyData, tracker: Logger | None
+) -> None:
+    L.seed_everything(cfg.seed, workers=True, verbose=False)
+    system, profiler = build_system(cfg, source, held_out=data.held_out), Profiler()
+    trainer = build_trainer(cfg, [profiler, ProgressLine(title=unit)], tracker)
+    trainer.fit(system, datamodule=data)
+    save(system, folder.checkpoint(unit))
+    model = {f"model/{name}": float(value) for name, value in system.detector.facts().items()}  # type: ignore[operator]
+    folder.metrics["val"][unit] = system.calibrator.facts() | model | profiler.seconds
+    for category in data.categories:
+        if category not in folder.done:
+            test_category(cfg, folder, system, data, category=category, title=category, tracker=tracker)
+
+
+def test_category(
+    cfg: DictConfig,
+    folder: RunFolder,
+    system: DetectionSystem,
+    data: AnomalyData,
+    *,
+    category: str,
+    title: str,
+    tracker: Logger | None = None,
+) -> None:
+    """Tests a fitted system on one category and enters what came out into the folder."""
+    recorder, gallery = Recorder(), build(cfg.callbacks, "gallery")
+    assert isinstance(gallery, Gallery)
+    trainer = build_trainer(cfg, [recorder, gallery, ProgressLine(title=title)], tracker)
+    trainer.test(system, dataloaders=data.test_on(category), verbose=False)
+    fitted = system.calibrator.fitted
+    # Colours start at the median normal pixel; the highest normal pixel lies in the middle of the scale.
+    high = fitted.map_median + 2 * (fitted.map_max - fitted.map_median)
+    pictures = gallery.write(folder.path, category=category, low=fitted.map_median, high=high)
+    folder.add(category, results=system.results, rows=recorder.rows, pictures=pictures)
+
+
+def load_system(cfg: DictConfig, source: Source, path: Path) -> DetectionSystem:
+    """A system as a checkpoint left it, ready to predict."""
+    system = build_system(cfg, source, held_out=False)
+    load(system, path)
+    return system
+
+
+def _units(cfg: DictConfig) -> tuple[Source, dict[str, AnomalyData]]:
+    """The models to fit, by name, each with its images; every file is looked at here."""
+    source = build_source(cfg)
+    wanted = OmegaConf.to_container(cfg)["category"]  # type: ignore[index,call-overload]
+    names = source.choose(wanted)
+    pools = {"global": names} if cfg.scope == "global" else {name: [name] for name in names}
+    units = {unit: build_data(cfg, source, pool) for unit, pool in pools.items()}
+    for data in units.values():
+        data.setup()
+    return source, units
+
+
+def _config_of(cfg: DictConfig) -> dict[str, Any]:
+    """The resolved configuration, with paths that hold from any folder."""
+    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+    config["dataset"]["root"] = str(Path(config["dataset"]["root"]).resolve())
+    if config["backbone"].get("checkpoint"):
+        config["backbone"]["checkpoint"] = str(Path(config["backbone"]["checkpoint"]).resolve())
+    return config

@@ -1,0 +1,133 @@
+"""Keeps the clearest successes and the worst mistakes, as pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import lightning as L
+import numpy as np
+from torch import Tensor
+
+from adframe.contracts import GEOMETRY, IMAGE, RECORD, REGIONS, Batch, Decision, Geometry, Record, Region
+from adframe.ops.geometry import restore
+from adframe.reports.heatmaps import panel, write_panel
+from adframe.systems.detection import DetectionSystem
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A test image that may become a picture; held at the network's size, so it is small."""
+
+    margin: float  # how far on the right side of the threshold, in raw score; negative: a mistake
+    record: Record
+    decision: Decision
+    image: np.ndarray  # (H, W, 3) uint8
+    heatmap: np.ndarray  # (h, w) float32
+    geometry: Geometry
+    regions: list[Region]
+
+
+class Gallery(L.Callback):
+    """Picks while testing, draws afterwards; its memory does not grow with the test set.
+
+    Args:
+        pictures: how many best and how many worst images to keep; 0 keeps none. The best are half
+            normal and half anomalous, or they would all be of one kind.
+        width: width of one tile in pixels.
+    """
+
+    def __init__(self, *, pictures: int = 12, width: int = 256) -> None:
+        self.pictures, self.width = pictures, width
+        self._worst: list[Candidate] = []
+        self._best: dict[int, list[Candidate]] = {}
+
+    def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        del trainer, pl_module
+        self._worst, self._best = [], {0: [], 1: []}
+
+    def on_test_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        del trainer, batch_idx, dataloader_idx
+        assert isinstance(pl_module, DetectionSystem)
+        scores = outputs["prediction"].score.tolist()
+        for i, record in enumerate(batch[RECORD]):
+            if record.label is not None and self.pictures:
+                self._offer(_candidate(batch, i, outputs["maps"][i], pl_module.calibrator.decide(scores[i])))
+
+    def write(self, run: Path, *, category: str, low: float, high: float) -> list[dict[str, Any]]:
+        """Draws the pictures and returns their index entries (see `reports.heatmaps`)."""
+        worst = sorted(self._worst, key=lambda c: c.margin)
+        shown = {c.record.path for c in worst}
+        half = self.pictures // 2
+        best = [c for label in (1, 0) for c in self._best[label][: half if label == 0 else self.pictures - half]]
+        best = sorted((c for c in best if c.record.path not in shown), key=lambda c: -c.margin)
+        return [
+            self._draw(run, candidate, category=category, kind=kind, rank=rank, low=low, high=high)
+            for kind, chosen in (("best", best), ("worst", worst))
+            for rank, candidate in enumerate(chosen)
+        ]
+
+    def _offer(self, candidate: Candidate) -> None:
+        label = int(candidate.record.label or 0)
+        self._worst = sorted([*self._worst, candidate], key=lambda c: c.margin)[: self.pictures]
+        self._best[label] = sorted([*self._best[label], candidate], key=lambda c: -c.margin)[: self.pictures]
+
+    def _draw(
+        self, run: Path, candidate: Candidate, *, category: str, kind: str, rank: int, low: float, high: float
+    ) -> dict[str, Any]:
+        height, width = candidate.geometry.original
+        picture = panel(
+            cv2.resize(candidate.image, (width, height), interpolation=cv2.INTER_LINEAR),
+            heatmap=restore(candidate.heatmap, candidate.geometry),
+            regions=candidate.regions,
+            threshold=None,
+            low=low,
+            high=high,
+            width=self.width,
+        )
+        file = Path("heatmaps") / category / f"{kind}_{rank:02d}.jpg"
+        write_panel(run / file, picture)
+        record, decision = candidate.record, candidate.decision
+        return {
+            "category": category,
+            "kind": kind,
+            "rank": rank,
+            "file": file.as_posix(),
+            "path": str(record.path),
+            "defect": record.defect,
+            "subset": record.subset,
+            "label": record.label,
+            "score": decision.score,
+            "threshold": decision.threshold,
+            "decision": decision.anomalous,
+        }
+
+
+def _candidate(batch: Batch, i: int, heatmap: np.ndarray, decision: Decision) -> Candidate:
+    record: Record = batch[RECORD][i]
+    side = 1 if record.label else -1
+    regions = batch[REGIONS][i] if batch[REGIONS] is not None else []
+    return Candidate(
+        margin=side * (decision.score - decision.threshold),
+        record=record,
+        decision=decision,
+        image=_as_bytes(batch[IMAGE][i]),
+        heatmap=heatmap,
+        geometry=batch[GEOMETRY][i],
+        regions=regions,
+    )
+
+
+def _as_bytes(image: Tensor) -> np.ndarray:
+    """(3, H, W) in [0, 1] to (H, W, 3) uint8."""
+    return (image * 255).round().byte().permute(1, 2, 0).cpu().numpy()

@@ -1,0 +1,35 @@
+"""What a run costs: seconds by stage, peak memory."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+
+import lightning as L
+import torch
+
+
+class Profiler(L.Callback):
+    """Wall seconds of fitting and testing."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._start = 0.0
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        del trainer, pl_module, stage
+        self._start = time.perf_counter()
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        del trainer, pl_module
+        self.seconds[f"seconds/{str(stage).rpartition('.')[2]}"] = time.perf_counter() - self._start
+
+
+def peak_memory() -> dict[str, int]:
+    """Largest resident size of this process so far in bytes, and of a GPU's memory where there is one."""
+    unit = 1 if sys.platform == "darwin" else 1024  # kilobytes on Linux
+    peak = {"peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+    if torch.cuda.is_available():
+        peak["peak_gpu_memory_bytes"] = torch.cuda.max_memory_allocated()
+    return peak

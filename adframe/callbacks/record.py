@@ -1,0 +1,54 @@
+"""One row an image, for the ledger."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning as L
+
+from adframe.contracts import GEOMETRY, RECORD, Batch
+from adframe.systems.detection import DetectionSystem
+
+
+class Recorder(L.Callback):
+    """Writes down what was said of each test image; changes nothing."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+
+    def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        del trainer, pl_module
+        self.rows = []
+
+    def on_test_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        del trainer, batch_idx, dataloader_idx
+        assert isinstance(pl_module, DetectionSystem)
+        scores = outputs["prediction"].score.tolist()
+        for record, geometry, score in zip(batch[RECORD], batch[GEOMETRY], scores, strict=True):
+            decision = pl_module.calibrator.decide(score)
+            self.rows.append(
+                {
+                    "path": str(record.path),
+                    "category": record.category,
+                    "split": record.split,
+                    "subset": record.subset,
+                    "defect": record.defect,
+                    "condition": record.condition,
+                    "group": record.group,
+                    "label": record.label,
+                    "score": score,
+                    "decision": decision.anomalous,
+                    "threshold": decision.threshold,
+                    "milliseconds": outputs["milliseconds"],
+                    "height": geometry.original[0],
+                    "width": geometry.original[1],
+                }
+            )

@@ -1,0 +1,135 @@
+"""The whole vocabulary of adframe on one screen: what flows, in which shape.
+
+Conventions: B batch, C channels, H and W height and width (height always first), h and w
+the grid on which a method scores. Original frame means the pixels of the file on disk.
+
+A **batch** is a dict. Keys (fixed):
+
+==========  ==========================  ========================================================
+key         shape                       meaning
+==========  ==========================  ========================================================
+image       (B, 3, H, W) float32        RGB in [0, 1]; normalising belongs to the backbone
+index       (B,) int64                  position in the dataset, tells padded duplicates apart
+record      list of B `Record`          where the image comes from and what is known of it
+geometry    list of B `Geometry`        how the image was resized, to put a heatmap back
+regions     list of B list[Region]      annotated defects in the original frame; [] where none;
+            or None                     None where no ground truth is to be had
+==========  ==========================  ========================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from torch import Tensor
+
+IMAGE, INDEX, RECORD, GEOMETRY, REGIONS = "image", "index", "record", "geometry", "regions"
+Batch = Mapping[str, Any]
+
+GOOD = "good"  # the name of the subset, and of the defect type, that has no defect
+
+
+class AdframeError(Exception):
+    """What a user can mend. The text is one line: what is wrong, where, what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saturation:
+    """When a ground-truth channel counts as fully found (MVTec LOCO, `defects_config.json`)."""
+
+    pixel_value: int
+    threshold: float  # pixels, or a share of the channel's area where `relative`
+    relative: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One image of a dataset, before anything is decoded."""
+
+    path: Path
+    category: str
+    split: str  # train | val | test
+    defect: str = GOOD  # the folder's name: scratch, logical_anomalies, ...
+    subset: str = GOOD  # good | anomaly | logical | structural | unlabelled
+    label: int | None = 0  # 0 normal, 1 anomalous, None unknown
+    masks: tuple[Path, ...] = ()  # one file, or a file a channel
+    saturations: tuple[Saturation, ...] = ()  # empty: regions are connected components
+    group: str = ""  # pictures of one part share it, and never part from each other
+    condition: str = ""  # light condition, where the dataset has several
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """Where the network's view of an image lies in the original frame.
+
+    `view` is (top, left, height, width) in original pixels; it may reach over the frame's
+    edge where an image was padded.
+    """
+
+    original: tuple[int, int]  # (H0, W0)
+    view: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """One annotated defect: its mask inside its bounding box, in the original frame."""
+
+    top: int
+    left: int
+    mask: np.ndarray  # (h, w) bool
+    saturation: float  # pixels that suffice for it to count as found, >= 1
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a detector says, raw: larger is more anomalous, unbounded, never clamped."""
+
+    score: Tensor  # (B,) float32
+    heatmap: Tensor  # (B, 1, h, w) float32
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A raw score held against a calibrated threshold."""
+
+    score: float
+    threshold: float
+
+    @property
+    def anomalous(self) -> bool:
+        return self.score > self.threshold
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """Any method: (B, 3, H, W) in [0, 1] in, `Prediction` out."""
+
+    def __call__(self, image: Tensor) -> Prediction: ...
+
+
+@runtime_checkable
+class TrainingFree(Detector, Protocol):
+    """A method without gradients: it looks at normal images, then makes its model of them.
+
+    `finalise` may be called again after more was collected; `release` ends collecting.
+    """
+
+    def collect(self, image: Tensor) -> None: ...
+
+    def finalise(self) -> None: ...
+
+    def release(self) -> None: ...
+
+    def facts(self) -> dict[str, float]: ...  # what it holds now: rows, bytes, ...
+
+
+@runtime_checkable
+class Gradient(Detector, Protocol):
+    """A method that learns by gradient; `loss` names every term, `total` is their sum."""
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]: ...
+

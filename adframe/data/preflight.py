@@ -1,0 +1,43 @@
+"""Looks at every file before any work: what is broken must stop a run at its start, not an hour in."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from adframe.contracts import AdframeError, Record
+from adframe.data.decode import read_size
+
+
+def check_files(records: Iterable[Record]) -> None:
+    """Every image whole, every mask as large as its image; reads headers, decodes only where in doubt."""
+    for record in records:
+        size = read_size(record.path)
+        for mask in record.masks:
+            if (found := read_size(mask)) != size:
+                raise AdframeError(
+                    f"mask {mask} is {found[0]}x{found[1]} but its image {record.path} is {size[0]}x{size[1]} "
+                    "(height x width); masks must have their image's size"
+                )
+
+
+def check_splits(records: Sequence[Record], *, category: str) -> None:
+    """Something to train on, something to calibrate on, something to test."""
+    present = {record.split for record in records}
+    for split in ("train", "val", "test"):
+        if split not in present:
+            raise AdframeError(f"category {category} has no {split} images; found only {sorted(present)}")
+    if any(record.label for record in records if record.split == "train"):
+        raise AdframeError(f"category {category} has anomalous training images; train on normal ones only")
+
+
+def fingerprint(records: Iterable[Record], *, root: Path) -> str:
+    """SHA-256 over names, sizes and last bytes of all files: an image's trailing bytes hold its checksum."""
+    digest = hashlib.sha256()
+    for path in sorted({p for record in records for p in (record.path, *record.masks)}):
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - 64))
+            digest.update(f"{path.relative_to(root).as_posix()}\0{size}\0".encode() + file.read())
+    return digest.hexdigest()

@@ -1,0 +1,94 @@
+"""From ground-truth masks to regions: what pixel metrics compare a heatmap with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import cv2
+import numpy as np
+
+from adframe.contracts import AdframeError, Region, Saturation
+
+
+def components(mask: np.ndarray) -> list[Region]:
+    """Splits a mask into its 8-connected components; each saturates at its own area.
+
+    So the per-region overlap of MVTec AD (`mvtec_ad_evaluation`, 3x3 structuring element) is
+    the saturated overlap of MVTec LOCO with saturation = area.
+
+    Args:
+        mask: (H, W) bool or uint8; anything above zero is defect.
+    """
+    binary = np.ascontiguousarray(mask > 0).view(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(binary, connectivity=8)
+    return [_component(labels, label, stats[label]) for label in range(1, count)]
+
+
+def channels(masks: Sequence[np.ndarray], saturations: Sequence[Saturation]) -> list[Region]:
+    """One region per annotated channel, as in `mvtec_loco_ad_evaluation`; no components.
+
+    Args:
+        masks: (H, W) uint8 each, holding 0 and exactly one positive value, which names a saturation.
+        saturations: the entries of `defects_config.json`.
+
+    Raises:
+        AdframeError: a channel holds no positive value or several, or one without an entry.
+    """
+    known = {saturation.pixel_value: saturation for saturation in saturations}
+    return [_channel(mask, known) for mask in masks]
+
+
+def union(regions: Iterable[Region], shape: tuple[int, int]) -> np.ndarray:
+    """(H, W) bool: the pixels in any region.
+
+    Args:
+        regions: in the original frame; they may overlap.
+        shape: (H, W) of that frame.
+
+    Raises:
+        AdframeError: a region is empty or reaches over the frame.
+    """
+    inside = np.zeros(shape, dtype=bool)
+    for region in regions:
+        inside[bounding_box(region, shape)] |= region.mask
+    return inside
+
+
+def bounding_box(region: Region, shape: tuple[int, int]) -> tuple[slice, slice]:
+    """The rows and columns of a (H, W) frame that a region's mask covers. Raises like `union`."""
+    height, width = region.mask.shape
+    bottom, right = region.top + height, region.left + width
+    if not region.mask.any():
+        raise AdframeError(f"a region at row {region.top}, column {region.left} has no pixel")
+    if min(region.top, region.left) < 0 or bottom > shape[0] or right > shape[1]:
+        raise AdframeError(
+            f"a region spans rows {region.top} to {bottom} and columns {region.left} to {right}, "
+            f"but the frame is {shape[0]}x{shape[1]}; masks and heatmaps belong in the original frame"
+        )
+    return slice(region.top, bottom), slice(region.left, right)
+
+
+def _component(labels: np.ndarray, label: int, stats: np.ndarray) -> Region:
+    left, top, width, height, area = (int(stat) for stat in stats)
+    mask = labels[top : top + height, left : left + width] == label  # (h, w)
+    return Region(top, left, mask, saturation=float(area))
+
+
+def _channel(mask: np.ndarray, known: dict[int, Saturation]) -> Region:
+    values = [int(value) for value in np.unique(mask) if value > 0]
+    if len(values) != 1:
+        raise AdframeError(f"a ground-truth channel must hold exactly one positive value, not {values}")
+    saturation = known.get(values[0])
+    if saturation is None:
+        raise AdframeError(
+            f"ground-truth value {values[0]} has no entry in defects_config.json; it has {sorted(known)}"
+        )
+    left, top, width, height = cv2.boundingRect((mask > 0).view(np.uint8))
+    inside = mask[top : top + height, left : left + width] > 0  # (h, w)
+    return Region(top, left, inside, _saturation_area(saturation, area=int(inside.sum())))
+
+
+def _saturation_area(saturation: Saturation, *, area: int) -> float:
+    """The pixels that suffice; at least 1, where the official code would divide by zero."""
+    enough = saturation.threshold * area if saturation.relative else min(saturation.threshold, area)
+    return float(max(int(enough), 1))

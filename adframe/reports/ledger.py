@@ -1,0 +1,94 @@
+"""The ledger: `predictions.parquet`, a row an image."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from adframe.contracts import AdframeError
+from adframe.reports.files import write_whole
+
+Row = dict[str, Any]
+
+SCHEMA = pa.schema(
+    [
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("category", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("subset", pa.string(), nullable=False),
+        pa.field("defect", pa.string(), nullable=False),
+        pa.field("condition", pa.string(), nullable=False),
+        pa.field("group", pa.string(), nullable=False),
+        pa.field("label", pa.int8()),  # 0 normal, 1 anomalous, null unknown
+        pa.field("score", pa.float64(), nullable=False),  # raw, larger is more anomalous
+        pa.field("decision", pa.bool_()),  # null without a calibrated threshold
+        pa.field("threshold", pa.float64()),
+        pa.field("milliseconds", pa.float64(), nullable=False),
+        pa.field("height", pa.int32(), nullable=False),  # original frame, pixels
+        pa.field("width", pa.int32(), nullable=False),
+    ]
+)
+
+
+def write_ledger(path: Path, rows: list[Row]) -> None:
+    """Write the rows as parquet, whole or not at all.
+
+    Args:
+        path: the parquet file.
+        rows: dicts with exactly the columns of `SCHEMA`; only label, decision and threshold may be None.
+
+    Raises:
+        AdframeError: a column is unknown, missing, empty or of the wrong type, or the disk refuses.
+    """
+    for number, row in enumerate(rows):
+        _check_row(row, number=number, path=path)
+    texts = [{key: _text(value) for key, value in row.items()} for row in rows]
+    try:
+        table = pa.Table.from_pylist(texts, SCHEMA)
+    except (pa.ArrowException, OverflowError) as error:
+        message = str(error).splitlines()[0]
+        raise AdframeError(f"cannot write {path}: a value has the wrong type ({message})") from error
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    write_whole(path, buffer.getvalue())
+
+
+def read_ledger(path: Path) -> list[Row]:
+    """Read the rows that `write_ledger` wrote.
+
+    Raises:
+        AdframeError: the file is missing, is not parquet, or has other columns than `SCHEMA`.
+    """
+    try:
+        table = pq.ParquetFile(io.BytesIO(path.read_bytes())).read()
+    except (OSError, pa.ArrowException) as error:
+        message = str(error).splitlines()[0]
+        raise AdframeError(f"cannot read the ledger {path}: {message}; run the evaluation again") from error
+    _check_names(table.column_names, where=str(path))
+    rows: list[Row] = table.select(SCHEMA.names).cast(SCHEMA).to_pylist()
+    return rows
+
+
+def _check_row(row: Row, *, number: int, path: Path) -> None:
+    _check_names(list(row), where=f"{path}, row {number}")
+    empty = [field.name for field in SCHEMA if row[field.name] is None and not field.nullable]
+    if empty:
+        raise AdframeError(f"{path}, row {number}: {', '.join(empty)} must not be None")
+
+
+def _check_names(names: list[str], *, where: str) -> None:
+    unknown = sorted(set(names) - set(SCHEMA.names))
+    missing = sorted(set(SCHEMA.names) - set(names))
+    if unknown or missing:
+        parts = [f"unknown columns {', '.join(unknown)}"] if unknown else []
+        parts += [f"missing columns {', '.join(missing)}"] if missing else []
+        raise AdframeError(f"{where}: {'; '.join(parts)}; a ledger has exactly {', '.join(SCHEMA.names)}")
+
+
+def _text(value: object) -> object:
+    # Lone surrogates (a file name that is not UTF-8) have no place in parquet's strings.
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value

@@ -1,0 +1,222 @@
+"""The page of a run: `report.html`, one self-contained file, a pure function of the run's folder."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from adframe.reports import words
+from adframe.reports.files import write_whole
+from adframe.reports.gallery import Picture, data_uris
+from adframe.reports.ledger import Row
+from adframe.reports.plots import Plot, histogram_plot, pr_plot, roc_plot
+from adframe.reports.run_folder import Run, config_text, read_run
+from adframe.reports.summary import (
+    Confusion,
+    Group,
+    Timing,
+    by_condition,
+    by_defect,
+    confusion,
+    interval,
+    timing,
+)
+from adframe.reports.tables import HEADLINE, MEAN, Table, metrics_table, shown
+
+PAGE = "report.html"
+_FIRST = 4  # pictures of a kind that are open to the eye; the others wait behind a fold
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """The best or the worst pictures of a category."""
+
+    kind: str
+    first: tuple[Picture, ...]
+    folded: tuple[Picture, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """All that the page says of one category."""
+
+    anchor: str
+    name: str
+    auroc: float | None
+    contents: str  # how many images of which kind
+    metrics: tuple[tuple[str, str], ...]
+    plots: tuple[Plot, ...]
+    defects: tuple[Group, ...]
+    conditions: tuple[Group, ...]
+    shelves: tuple[Shelf, ...]
+
+
+def write_page(run: Path) -> Path:
+    """Write a run's `report.html` from what lies in its folder, and return its path.
+
+    Args:
+        run: the run's folder; metrics.json must be there, whatever else is missing the page leaves out.
+
+    Raises:
+        AdframeError: a file cannot be understood, or the page cannot be written.
+    """
+    path = run / PAGE
+    write_whole(path, render(read_run(run)))
+    return path
+
+
+def render(run: Run) -> str:
+    """The page's HTML. No external request: pictures are data URIs, style and script are inside."""
+    script = Markup(_HERE.joinpath("page.js").read_text(encoding="utf-8"))  # ours, so not escaped
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    table = metrics_table(run.test)
+    lines = words.calibrated(run)
+    return _template().render(
+        run=run,
+        script=script,
+        script_hash=digest,
+        style=Markup(_HERE.joinpath("page.css").read_text(encoding="utf-8")),
+        verdict=words.verdict(run),
+        facts=words.facts(run),
+        tiles=words.tiles(run),
+        warnings=_texts(run.environment.get("warnings")) + _odd_scores(run.rows),
+        table=table,
+        marks=marks(table),
+        calibration=words.calibration_name(run),
+        calibrated=lines,
+        asked=words.asked_rate(run),
+        broken=words.broken_promises(run, lines),
+        decisions=_decisions(run),
+        sections=[_section(run, name, place=place) for place, name in enumerate(run.categories)],
+        timings=_timings(run),
+        model_facts={name: words.model_facts(run, name) for name in run.categories},
+        command=words.command(run),
+        config=config_text(run.config) if run.config else "",
+        environment=_environment(run),
+        uris=data_uris(run.path, run.pictures),
+    )
+
+
+def marks(table: Table) -> dict[tuple[int, int], str]:
+    """Cells, by (row, column), that are best or worst of their column; none below three categories."""
+    rows = [place for place, row in enumerate(table.rows) if row[0] != MEAN]
+    found: dict[tuple[int, int], str] = {}
+    for column in range(1, len(table.columns)):
+        cells = {place: table.rows[place][column] for place in rows}
+        known = {
+            place: cell for place, cell in cells.items() if isinstance(cell, float) and math.isfinite(cell)
+        }
+        if len(known) < 3 or min(known.values()) == max(known.values()):
+            continue
+        found |= {(place, column): "best" for place, cell in known.items() if cell == max(known.values())}
+        found |= {(place, column): "worst" for place, cell in known.items() if cell == min(known.values())}
+    return found
+
+
+def _section(run: Run, name: str, *, place: int) -> Section:
+    rows = [row for row in run.rows if row["category"] == name]
+    thresholds = [row["threshold"] for row in rows if row["threshold"] is not None]
+    numbers = run.test.get(name, {})
+    titles = {key: title for key, title in HEADLINE.items() if numbers.get(key) is not None}
+    return Section(
+        anchor=f"category-{place}",  # never the name: it may be anything
+        name=name,
+        auroc=numbers.get("image/auroc"),
+        contents=_contents(rows),
+        metrics=tuple((title, shown(numbers.get(key), percent=True)) for key, title in titles.items()),
+        plots=(
+            (
+                histogram_plot(rows, threshold=thresholds[0] if thresholds else None),
+                roc_plot(rows),
+                pr_plot(rows),
+            )
+            if rows
+            else ()
+        ),
+        defects=tuple(by_defect(rows)),
+        conditions=tuple(by_condition(rows)),
+        shelves=tuple(_shelf(run, name, kind) for kind in ("worst", "best")),
+    )
+
+
+def _shelf(run: Run, category: str, kind: str) -> Shelf:
+    found = tuple(each for each in run.pictures if each.category == category and each.kind == kind)
+    return Shelf(kind, found[:_FIRST], found[_FIRST:])
+
+
+def _contents(rows: Sequence[Row]) -> str:
+    counts = {
+        "normal": sum(row["label"] == 0 for row in rows),
+        "anomalous": sum(row["label"] == 1 for row in rows),
+        "unlabelled": sum(row["label"] is None for row in rows),
+    }
+    kinds = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    flagged = sum(row["decision"] is True for row in rows if row["label"] is None)
+    tail = f"; {flagged} of the unlabelled called anomalous" if counts["unlabelled"] else ""
+    return f"{len(rows)} test images: {kinds}{tail}" if rows else ""
+
+
+def _decisions(run: Run) -> list[tuple[str, Confusion]]:
+    """Counts for each category, then pooled where there are several; only what has been decided."""
+    counts = [
+        (name, confusion([row for row in run.rows if row["category"] == name])) for name in run.categories
+    ]
+    lines = [(name, count) for name, count in counts if count.total]
+    return [*lines, ("all images", confusion(run.rows))] if len(lines) > 1 else lines
+
+
+def _timings(run: Run) -> list[Timing]:
+    parts = [(name, [row for row in run.rows if row["category"] == name]) for name in run.categories]
+    return [timing(rows, name=name) for name, rows in parts if rows]
+
+
+def _environment(run: Run) -> list[tuple[str, str]]:
+    hidden = ("command", "warnings")
+    return words.flat({key: value for key, value in run.environment.items() if key not in hidden})
+
+
+def _odd_scores(rows: Sequence[Row]) -> list[str]:
+    odd = sum(not math.isfinite(row["score"]) for row in rows)
+    return [f"{odd} of {len(rows)} images have no finite score; curves leave them out."] if odd else []
+
+
+def _texts(value: object) -> list[str]:
+    if isinstance(value, list):
+        return [str(item) for item in value]
+    return [str(value)] if value else []
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["shown"] = shown
+    environment.filters["percent"] = _percent
+    environment.filters["breakable"] = _breakable
+    environment.filters["size"] = words.size
+    environment.globals["interval"] = interval
+    return environment.get_template("page.html")
+
+
+def _percent(value: Any) -> str:
+    return shown(value, percent=True)
+
+
+def _breakable(text: str) -> Markup:
+    """Escaped, and allowed to break after an underscore: `splicing_connectors` in a narrow column."""
+    return Markup("_<wbr>").join(text.split("_"))

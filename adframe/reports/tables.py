@@ -1,0 +1,159 @@
+"""Tables as plain data, and three ways to show them.
+
+For people (markdown, terminal, page) a metric is a percentage with one decimal, as the field's
+papers print it: 98.7. For programs (CSV) it is the raw number under its full name.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import rich.box
+import rich.table
+import rich.text
+
+Cell = str | int | float | None
+Metrics = Mapping[str, Mapping[str, float | None]]  # category (or mean) -> metric's name -> value
+
+MEAN = "mean"
+_NAME = 24  # characters of a category's name on one line of the terminal
+DASH = "–"  # noqa: RUF001  (an en dash on purpose: what is not known)
+
+HEADLINE = {  # in order of importance; where space is short the last ones go first
+    "image/auroc": "image AUROC",
+    "logical/image/auroc": "logical AUROC",
+    "structural/image/auroc": "struct. AUROC",
+    "image/ap": "image AP",
+    "image/f1_max": "image F1-max",
+    "pixel/auspro_0.05": "sPRO 0.05",
+    "logical/pixel/auspro_0.05": "logical sPRO 0.05",
+    "structural/pixel/auspro_0.05": "struct. sPRO 0.05",
+    "pixel/auroc": "pixel AUROC",
+    "pixel/ap": "pixel AP",
+    "pixel/aupro_0.3": "AU-PRO 0.3",
+    "pixel/f1_max": "pixel F1-max",
+    "pixel/aupro_0.05": "AU-PRO 0.05",
+    "pixel/segf1": "SegF1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: its full name, its short title, and whether it holds shares shown as percentages."""
+
+    key: str
+    title: str
+    percent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of raw values under columns; `shown` is what people read."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        return tuple(column.title for column in self.columns)
+
+    @property
+    def shown(self) -> tuple[tuple[str, ...], ...]:
+        pairs = (zip(row, self.columns, strict=True) for row in self.rows)
+        return tuple(tuple(shown(cell, percent=column.percent) for cell, column in row) for row in pairs)
+
+    def to_csv(self) -> str:
+        """Full names and raw values, for programs; what is missing is empty."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(column.key for column in self.columns)
+        writer.writerows([None if _missing(cell) else cell for cell in row] for row in self.rows)
+        return out.getvalue()
+
+    def to_markdown(self) -> str:
+        """A GitHub table, numbers right-aligned."""
+        rule = [":---", *["---:"] * (len(self.columns) - 1)]
+        lines = [self.header, rule, *self.shown]
+        return "".join(f"| {' | '.join(_escaped(cell) for cell in line)} |\n" for line in lines)
+
+    def to_rich(self, *, width: int = 100, title: str | None = None) -> rich.table.Table:
+        """A terminal table of at most `width` characters; the last columns go where not all fit."""
+        fits = self._fitting(width)
+        left_out = len(self.columns) - fits
+        caption = f"{left_out} more columns in metrics.json" if left_out else None
+        table = rich.table.Table(title=title, caption=caption, box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        for place, name in enumerate(self.header[:fits]):
+            stacked = rich.text.Text(name.replace(" ", "\n"))
+            # The first column gives way, the numbers never do.
+            side: Literal["left", "right"] = "right" if place else "left"
+            widest = None if place else _NAME
+            table.add_column(stacked, justify=side, no_wrap=place > 0, overflow="fold", max_width=widest)
+        for row, texts in zip(self.rows, self.shown, strict=True):
+            style = "bold" if row[0] == MEAN else None
+            table.add_row(*(rich.text.Text(text) for text in texts[:fits]), style=style)
+        return table
+
+    def _fitting(self, width: int) -> int:
+        """How many columns fit when each is as wide as its widest word, the first at most `_NAME`."""
+        used = 1  # the edges; each column adds its padding and a divider
+        for place, column in enumerate(self.columns):
+            cells = [row[place] for row in self.shown]
+            widest = max(len(word) for word in (*column.title.split(" "), *cells))
+            used += (widest if place else min(widest, _NAME)) + 2
+            if used > width and place:
+                return place
+        return len(self.columns)
+
+
+def metrics_table(metrics: Metrics) -> Table:
+    """Categories, then the mean, by the headline metrics that at least one of them has.
+
+    Args:
+        metrics: one split of metrics.json: `{"bottle": {"image/auroc": 0.99, ...}, "mean": {...}}`.
+    """
+    names = [name for name in metrics if name != MEAN] + [name for name in (MEAN,) if name in metrics]
+    keys = [key for key in HEADLINE if any(not _missing(metrics[name].get(key)) for name in names)]
+    columns = (Column("category", "category"), *(Column(key, HEADLINE[key], True) for key in keys))
+    return Table(columns, tuple((name, *(metrics[name].get(key) for key in keys)) for name in names))
+
+
+def table_of(rows: Sequence[Mapping[str, Cell]], *, keys: Sequence[str] | None = None) -> Table:
+    """Any list of dicts as a table, such as a sweep's leaderboard.
+
+    Args:
+        rows: a dict a row; what a row lacks is shown as a dash.
+        keys: the columns, in order; by default every key, in the order of first appearance.
+    """
+    names = list(keys) if keys is not None else list(dict.fromkeys(key for row in rows for key in row))
+    columns = tuple(Column(name, HEADLINE.get(name, name), is_share(name)) for name in names)
+    return Table(columns, tuple(tuple(row.get(name) for name in names) for row in rows))
+
+
+def is_share(key: str) -> bool:
+    """Whether a column holds one of the metrics, all of which lie in [0, 1]."""
+    parts = key.split("/")
+    return "image" in parts[:-1] or "pixel" in parts[:-1]
+
+
+def shown(value: Cell, *, percent: bool = False) -> str:
+    """A value as people read it: 0.9871 as a percentage is 98.7, what is missing is an en dash."""
+    if value is None or _missing(value):
+        return DASH
+    if isinstance(value, str | bool):
+        return str(value)
+    if percent:
+        return f"{100 * value:.1f}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _missing(value: Cell) -> bool:
+    return value is None or (isinstance(value, float) and not math.isfinite(value))
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,64 @@
+"""One file a model: what was learned, with the calibration, without the frozen backbone.
+
+The backbone is named and hashed instead: it comes from the same source again, and another one is
+refused. Files hold tensors and plain values only, so that a stranger's checkpoint runs no code.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from adframe.contracts import AdframeError
+from adframe.reports.files import write_whole
+from adframe.systems.detection import DetectionSystem
+
+FORMAT = 1
+FROZEN = "detector.backbone."
+
+
+def save(system: DetectionSystem, path: Path) -> None:
+    """Writes the checkpoint, whole or not at all."""
+    state = {k: v for k, v in system.state_dict().items() if not k.startswith(FROZEN)}
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, "method": _method(system), "backbone": _backbone(system), "state": state}, buffer)
+    write_whole(path, buffer.getvalue())
+
+
+def load(system: DetectionSystem, path: Path) -> None:
+    """Fills a system, strictly and completely; an error tells what does not fit."""
+    stored = _read(path)
+    for what, own in (("method", _method(system)), ("backbone", _backbone(system))):
+        if stored[what] != own:
+            raise AdframeError(f"checkpoint {path} is of {what} {stored[what]}, this run has {own}")
+    frozen = {k: v for k, v in system.state_dict().items() if k.startswith(FROZEN)}
+    try:
+        system.load_state_dict(frozen | stored["state"], strict=True)
+    except RuntimeError as error:
+        raise AdframeError(f"checkpoint {path} does not fit: {' '.join(str(error).split())}") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise AdframeError(f"checkpoint {path} is not there; was the run finished?") from error
+    except (OSError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        reason = str(error).splitlines()[0]
+        raise AdframeError(f"checkpoint {path} cannot be read safely ({reason})") from error
+    if not isinstance(stored, dict) or stored.get("format") != FORMAT:
+        raise AdframeError(f"{path} is no adframe checkpoint of format {FORMAT}")
+    return stored
+
+
+def _method(system: DetectionSystem) -> str:
+    return type(system.detector).__name__
+
+
+def _backbone(system: DetectionSystem) -> str:
+    backbone: Any = system.detector.backbone
+    return f"{backbone.name} {','.join(backbone.layers)} sha256:{backbone.digest[:16]}"

@@ -1,0 +1,18 @@
+"""Runs every combination of overrides: `python sweep.py -m coreset=0.01,0.05,0.1`; ends in one table."""
+
+import hydra
+from omegaconf import DictConfig
+
+from adframe.app.console import attempt, guard
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="sweep")
+def main(cfg: DictConfig) -> None:
+    """One job of the sweep."""
+    from adframe.app.run import train
+
+    attempt(lambda: train(cfg))
+
+
+if __name__ == "__main__":
+    guard(main)

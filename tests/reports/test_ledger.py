@@ -1,0 +1,57 @@
+import math
+
+import numpy as np
+import pytest
+
+from adframe.contracts import AdframeError
+from adframe.reports.ledger import SCHEMA, read_ledger, write_ledger
+from tests.fakes.run_folder import row
+
+
+def test_round_trip_keeps_values_none_and_nan(tmp_path):
+    rows = [row(label=1, decision=True, score=1e-7), row(label=None, decision=None, threshold=None)]
+    write_ledger(tmp_path / "p.parquet", [*rows, row(score=float("nan"))])
+    back = read_ledger(tmp_path / "p.parquet")
+    assert back[:2] == rows
+    assert math.isnan(back[2]["score"])
+
+
+def test_numpy_numbers_and_an_empty_ledger_are_written(tmp_path):
+    write_ledger(
+        tmp_path / "n.parquet", [row(score=np.float32(0.5), decision=np.bool_(True), height=np.int64(7))]
+    )
+    assert read_ledger(tmp_path / "n.parquet")[0]["decision"] is True
+    write_ledger(tmp_path / "e.parquet", [])
+    assert read_ledger(tmp_path / "e.parquet") == []
+
+
+@pytest.mark.parametrize(
+    ("change", "word"), [({"scroe": 1.0}, "scroe"), ({"score": None}, "score"), ({"label": "bad"}, "type")]
+)
+def test_a_wrong_row_is_refused_and_nothing_is_written(tmp_path, change, word):
+    with pytest.raises(AdframeError, match=word):
+        write_ledger(tmp_path / "p.parquet", [row(), row(**change)])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_column_is_named(tmp_path):
+    short = row()
+    del short["milliseconds"]
+    with pytest.raises(AdframeError, match="missing columns milliseconds"):
+        write_ledger(tmp_path / "p.parquet", [short])
+
+
+def test_what_is_not_a_ledger_is_refused(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1 no")
+    pq.write_table(pa.table({"path": ["a"]}), tmp_path / "other.parquet")
+    for name in ("broken", "other", "absent"):
+        with pytest.raises(AdframeError, match=name):
+            read_ledger(tmp_path / f"{name}.parquet")
+
+
+def test_the_columns_are_those_that_were_agreed():
+    agreed = "path category split subset defect condition group label score decision threshold milliseconds"
+    assert SCHEMA.names == [*agreed.split(), "height", "width"]

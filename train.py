@@ -1,0 +1,18 @@
+"""Fits and tests a method on a dataset: `python train.py model=patchcore dataset=mvtec_loco`."""
+
+import hydra
+from omegaconf import DictConfig
+
+from adframe.app.console import attempt, guard
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="train")
+def main(cfg: DictConfig) -> None:
+    """Composes the configuration; the work is importable as `adframe.app.run.train`."""
+    from adframe.app.run import train
+
+    attempt(lambda: train(cfg))
+
+
+if __name__ == "__main__":
+    guard(main)
