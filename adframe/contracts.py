@@ -132,4 +132,3 @@ class Gradient(Detector, Protocol):
     """A method that learns by gradient; `loss` names every term, `total` is their sum."""
 
     def loss(self, batch: Batch) -> dict[str, Tensor]: ...
-

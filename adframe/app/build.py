@@ -82,11 +82,17 @@ def build_trainer(cfg: DictConfig, callbacks: list[L.Callback], logger: Any) -> 
             **cfg.trainer,
             max_epochs=1,
             num_sanity_val_steps=0,
+            log_every_n_steps=1,
             callbacks=callbacks,
             logger=logger or False,
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-    except (TypeError, ValueError, RuntimeError, L.fabric.utilities.exceptions.MisconfigurationException) as error:
+    except (
+        TypeError,
+        ValueError,
+        RuntimeError,
+        L.fabric.utilities.exceptions.MisconfigurationException,
+    ) as error:
         raise AdframeError(f"trainer: {' '.join(str(error).split())}") from error

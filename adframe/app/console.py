@@ -19,6 +19,7 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
+from rich.table import Table
 
 from adframe.contracts import AdframeError
 from adframe.reports.tables import metrics_table
@@ -45,16 +46,22 @@ def quieten() -> None:
 
 def print_table(metrics: dict[str, Any]) -> None:
     """The table of categories, on standard output."""
-    Console(width=None if sys.stdout.isatty() else 100).print(metrics_table(metrics["test"]).to_rich())
+    print_wide(metrics_table(metrics["test"]).to_rich())
+
+
+def print_wide(table: Table) -> None:
+    """A table on standard output, 100 columns wide where that is no terminal."""
+    Console(width=None if sys.stdout.isatty() else 100).print(table)
 
 
 def announce(folder: Any, page: Path) -> None:
     """What the thresholds rest on, and where the report lies."""
     console = Console(soft_wrap=True, highlight=False)
     for unit, facts in folder.metrics["val"].items():
+        threshold, count = facts["calibration/threshold"], facts["calibration/n"]
         console.print(
-            f"{unit}: threshold {facts['calibration/threshold']:.4g} from {facts['calibration/n']:.0f} normal validation "
-            f"images; they cannot support a false positive rate below {facts['calibration/fpr_floor']:.1%}"
+            f"{unit}: threshold {threshold:.4g} from {count:.0f} normal validation images; they cannot "
+            f"support a false positive rate below {facts['calibration/fpr_floor']:.1%}"
         )
     console.print(f"run folder: {folder.path}\nreport:     {page}")
 
@@ -104,7 +111,8 @@ def one_line(error: Exception) -> str:
         return f"unknown {group} {name!r}; {_near(name, error.options or [])}"
     text = " ".join(str(error).split())
     if isinstance(error, ConfigCompositionException) and (found := re.search(r"override '?([\w./@]+)", text)):
-        return f"unknown override {found[1]!r}; {_near(found[1], _keys())} (python {Path(sys.argv[0]).name} --help)"
+        script = Path(sys.argv[0]).name
+        return f"unknown override {found[1]!r}; {_near(found[1], _keys())} (python {script} --help)"
     return text
 
 

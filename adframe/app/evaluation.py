@@ -14,7 +14,7 @@ from adframe.app.build import build_data, build_source
 from adframe.app.console import announce, print_table, quieten
 from adframe.app.folder import MEAN, RunFolder, read_config
 from adframe.app.provenance import command_line, environment
-from adframe.app.run import CHOICES, load_system, test_category
+from adframe.app.run import CHOICES, load_system, measure
 from adframe.callbacks.profile import peak_memory
 from adframe.contracts import AdframeError
 from adframe.data.preflight import fingerprint
@@ -47,7 +47,7 @@ def evaluate(cfg: DictConfig) -> Path:
         folder.open(config=config, environment=noted | {k: run.environment[k] for k in CHOICES})
         for unit, category, system, data in prepared:
             folder.metrics["val"][unit] = run.metrics["val"][unit]
-            test_category(stored, folder, system, data, category=category, title=category)
+            measure(stored, folder, system, data, category=category, tracker=None)
     except BaseException:
         folder.discard()
         raise
@@ -81,7 +81,9 @@ def _configuration(cfg: DictConfig, run: RunFolder) -> dict[str, Any]:
 
 def _categories(cfg: DictConfig, run: RunFolder) -> list[str]:
     if not run.done:
-        raise AdframeError(f"{run.path} has no finished category; go on with: python train.py resume={run.path}")
+        raise AdframeError(
+            f"{run.path} has no finished category; go on with: python train.py resume={run.path}"
+        )
     wanted = OmegaConf.to_container(cfg)["category"]  # type: ignore[index,call-overload]
     names = run.done if wanted in (None, "all") else [wanted] if isinstance(wanted, str) else list(wanted)
     for name in names:

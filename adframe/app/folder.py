@@ -42,7 +42,9 @@ class RunFolder:
     def open(self, *, config: dict[str, Any], environment: dict[str, Any]) -> None:
         """Starts the books; refuses a folder that holds another run."""
         if (self.path / "config.yaml").exists():
-            raise AdframeError(f"{self.path} already holds a run; go on with resume={self.path} or choose paths.run=")
+            raise AdframeError(
+                f"{self.path} already holds a run; go on with resume={self.path} or choose paths.run="
+            )
         self.environment = environment
         write_whole(self.path / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
         write_json(self.path / "environment.json", environment)
@@ -103,6 +105,8 @@ def mean_row(rows: dict[str, dict[str, float]]) -> dict[str, float]:
     values = list(rows.values())
     names = [name for name in values[0] if all(name in row for row in values)]
     return {
-        name: float("nan") if any(row[name] is None for row in values) else sum(row[name] for row in values) / len(values)
+        name: float("nan")
+        if any(row[name] is None for row in values)
+        else sum(row[name] for row in values) / len(values)
         for name in names
     }

@@ -11,7 +11,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from rich.console import Console
 
-from adframe.app.console import failures
+from adframe.app.console import failures, print_wide
 from adframe.app.folder import MEAN
 from adframe.reports.files import write_whole
 from adframe.reports.tables import table_of
@@ -30,12 +30,13 @@ class Leaderboard(Callback):
             Console(stderr=True, soft_wrap=True, markup=False).print(f"a run failed: {text}")
         if not rows:
             return
-        table = table_of(rows)
-        write_whole(folder / "leaderboard.csv", table.to_csv())
-        write_whole(folder / "leaderboard.md", table.to_markdown())
-        console = Console(width=None, soft_wrap=True)
-        console.print(table.to_rich())
-        console.print(f"table: {folder / 'leaderboard.csv'}")
+        write_whole(folder / "leaderboard.csv", table_of(rows).to_csv())
+        write_whole(folder / "leaderboard.md", table_of(rows).to_markdown())
+        short = [
+            {**row, "seconds": round(row["seconds"]), "folder": Path(row["folder"]).name} for row in rows
+        ]
+        print_wide(table_of(short).to_rich())
+        print(f"folders: {folder}/<folder>\ntable:   {folder / 'leaderboard.csv'}")
 
 
 def _is_run(run: Path) -> bool:

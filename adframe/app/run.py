@@ -45,7 +45,9 @@ def train(cfg: DictConfig) -> Path:
     folder = RunFolder(Path(cfg.paths.run))
     config = _config_of(cfg)
     source, units = _units(cfg)
-    build_system(cfg, source, held_out=True)  # a method or weights that cannot be built must stop the run here
+    build_system(
+        cfg, source, held_out=True
+    )  # a method or weights that cannot be built must stop the run here
     prints = {name: fingerprint(data.records, root=Path(source.root)) for name, data in units.items()}
     chosen = HydraConfig.get().runtime.choices
     noted = environment(
@@ -91,7 +93,13 @@ def _work(cfg: DictConfig, folder: RunFolder, source: Source, units: dict[str, A
 
 
 def _fit_and_test(
-    cfg: DictConfig, folder: RunFolder, source: Source, *, unit: str, data: AnomalyData, tracker: Logger | None
+    cfg: DictConfig,
+    folder: RunFolder,
+    source: Source,
+    *,
+    unit: str,
+    data: AnomalyData,
+    tracker: Logger | None,
 ) -> None:
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     system, profiler = build_system(cfg, source, held_out=data.held_out), Profiler()
@@ -102,23 +110,22 @@ def _fit_and_test(
     folder.metrics["val"][unit] = system.calibrator.facts() | model | profiler.seconds
     for category in data.categories:
         if category not in folder.done:
-            test_category(cfg, folder, system, data, category=category, title=category, tracker=tracker)
+            measure(cfg, folder, system, data, category=category, tracker=tracker)
 
 
-def test_category(
+def measure(
     cfg: DictConfig,
     folder: RunFolder,
     system: DetectionSystem,
     data: AnomalyData,
     *,
     category: str,
-    title: str,
-    tracker: Logger | None = None,
+    tracker: Logger | None,
 ) -> None:
     """Tests a fitted system on one category and enters what came out into the folder."""
     recorder, gallery = Recorder(), build(cfg.callbacks, "gallery")
     assert isinstance(gallery, Gallery)
-    trainer = build_trainer(cfg, [recorder, gallery, ProgressLine(title=title)], tracker)
+    trainer = build_trainer(cfg, [recorder, gallery, ProgressLine(title=category)], tracker)
     trainer.test(system, dataloaders=data.test_on(category), verbose=False)
     fitted = system.calibrator.fitted
     # Colours start at the median normal pixel; the highest normal pixel lies in the middle of the scale.

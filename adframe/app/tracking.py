@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ def close_tracker(tracker: Logger | None, *, run: Path) -> None:
     """Hands the finished run over: metrics, curves, pictures, table, costs."""
     if isinstance(tracker, WandbLogger):
         show_run(tracker.experiment, run)
-        wandb.finish(quiet=True)
+        wandb.finish()
     elif tracker is not None:
         tracker.log_metrics(flat_metrics(run))
         tracker.finalize("success")
@@ -39,7 +38,7 @@ def close_tracker(tracker: Logger | None, *, run: Path) -> None:
 def _wandb(options: DictConfig, *, run: Path, config: dict[str, Any]) -> WandbLogger:
     if options.mode not in MODES:
         raise AdframeError(unknown("logger.mode", str(options.mode), MODES))
-    mode = options.mode if options.mode != "auto" else "online" if _logged_in() else "offline"
+    mode: Any = options.mode if options.mode != "auto" else "online" if _logged_in() else "offline"
     settings = wandb.Settings(silent=True, console="off", root_dir=str(run))
     try:
         experiment = wandb.init(
@@ -54,11 +53,12 @@ def _wandb(options: DictConfig, *, run: Path, config: dict[str, Any]) -> WandbLo
             settings=settings,
         )
     except wandb.Error as error:
+        text = " ".join(str(error).split())
         raise AdframeError(
-            f"logger=wandb (mode {mode}): {' '.join(str(error).split())}; logger.mode=offline needs no account"
+            f"logger=wandb (mode {mode}): {text}; logger.mode=offline needs no account"
         ) from error
     return WandbLogger(experiment=experiment)
 
 
 def _logged_in() -> bool:
-    return bool(os.environ.get("WANDB_API_KEY") or wandb.Api.__module__ and wandb.api.api_key)
+    return bool(wandb.login(prompt=False))

@@ -69,7 +69,9 @@ class Gallery(L.Callback):
         worst = sorted(self._worst, key=lambda c: c.margin)
         shown = {c.record.path for c in worst}
         half = self.pictures // 2
-        best = [c for label in (1, 0) for c in self._best[label][: half if label == 0 else self.pictures - half]]
+        best = [
+            c for label in (1, 0) for c in self._best[label][: half if label == 0 else self.pictures - half]
+        ]
         best = sorted((c for c in best if c.record.path not in shown), key=lambda c: -c.margin)
         return [
             self._draw(run, candidate, category=category, kind=kind, rank=rank, low=low, high=high)
@@ -87,7 +89,7 @@ class Gallery(L.Callback):
     ) -> dict[str, Any]:
         height, width = candidate.geometry.original
         picture = panel(
-            cv2.resize(candidate.image, (width, height), interpolation=cv2.INTER_LINEAR),
+            np.asarray(cv2.resize(candidate.image, (width, height)), dtype=np.uint8),
             heatmap=restore(candidate.heatmap, candidate.geometry),
             regions=candidate.regions,
             threshold=None,

@@ -77,7 +77,9 @@ class AnomalyData(L.LightningDataModule):
 
     def test_on(self, category: str) -> Loader:
         """The test images of one category."""
-        return self._loader([r for r in self.records if (r.split, r.category) == ("test", category)], truth=True)
+        return self._loader(
+            [r for r in self.records if (r.split, r.category) == ("test", category)], truth=True
+        )
 
     def _loader(self, records: list[Record], *, truth: bool) -> Loader:
         return DataLoader(

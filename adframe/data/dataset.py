@@ -56,7 +56,7 @@ def as_unit(pixels: np.ndarray) -> Tensor:
 
 def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
     """(3, H0, W0) uint8 or float to (3, H, W) float32 in [0, 1]; bilinear, antialiased."""
-    resized = transforms.resize(image, list(size), antialias=True)
+    resized: Tensor = transforms.resize(image, list(size), antialias=True)
     return resized.float() / 255 if resized.dtype == torch.uint8 else resized
 
 

@@ -11,7 +11,7 @@ from adframe.data.source import Source, existing_mask, images_in
 
 @dataclass(frozen=True, kw_only=True)
 class MvtecAd2(Source):
-    """`<object>/{train,validation}/good`, `test_public/{good,bad,ground_truth/bad}`; `<part>_<condition>.png`.
+    """`<object>/{train,validation}/good`, `test_public/{good,bad,ground_truth/bad}`, `<part>_<light>.png`.
 
     The private test sets have no labels and are not read here: nothing could be measured on them.
     """

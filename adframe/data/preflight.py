@@ -17,8 +17,8 @@ def check_files(records: Iterable[Record]) -> None:
         for mask in record.masks:
             if (found := read_size(mask)) != size:
                 raise AdframeError(
-                    f"mask {mask} is {found[0]}x{found[1]} but its image {record.path} is {size[0]}x{size[1]} "
-                    "(height x width); masks must have their image's size"
+                    f"mask {mask} is {found[0]}x{found[1]} (height x width) but its image {record.path} is "
+                    f"{size[0]}x{size[1]}; masks must have their image's size"
                 )
 
 

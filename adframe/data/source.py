@@ -70,7 +70,8 @@ class Source:
         state = "is empty" if root.is_dir() and not any(root.iterdir()) else state
         return (
             f"dataset={self.name}: the folder {root.resolve()} {state}; it should hold {self.tree}; "
-            f"get the data from {self.homepage} ({self.licence}), or point elsewhere with dataset.root=<folder>"
+            f"get the data from {self.homepage} ({self.licence}), or point elsewhere with "
+            "dataset.root=<folder>"
         )
 
 

@@ -66,5 +66,6 @@ class Toy(Source):
         return self._reader().scan(category)
 
     def _reader(self) -> Source:
-        shared = {"name": self.name, "root": self.root, "homepage": self.homepage}
-        return READERS[self.layout](**shared, licence=self.licence, tree=self.tree)
+        return READERS[self.layout](
+            name=self.name, root=self.root, homepage=self.homepage, licence=self.licence, tree=self.tree
+        )

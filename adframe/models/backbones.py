@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -45,7 +46,7 @@ class TimmBackbone(nn.Module):
     ) -> None:
         super().__init__()
         self.name = name or model
-        trunk = _build(model, source=source, checkpoint=checkpoint)
+        trunk: Any = _build(model, source=source, checkpoint=checkpoint)
         self.layers = list(layers)
         self._indices = _indices(trunk, self.layers, model=model)
         trunk.prune_intermediate_layers(self._indices)
@@ -53,7 +54,7 @@ class TimmBackbone(nn.Module):
             whole = set(timm.create_model(model, pretrained=False).state_dict())
             state = read_checkpoint(Path(checkpoint))
             load_strict(trunk, state, ignorable=whole, origin=f"backbone.checkpoint={checkpoint}")
-        self.trunk = trunk.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        self.trunk: Any = trunk.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         self.digest = digest(self.trunk)
         config = trunk.pretrained_cfg
         self.register_buffer("mean", torch.tensor(config["mean"]).view(1, 3, 1, 1), persistent=False)
@@ -78,7 +79,9 @@ class TimmBackbone(nn.Module):
         patch = getattr(getattr(self.trunk, "patch_embed", None), "patch_size", None)
         if patch is not None and (image.shape[-2] % patch[0] or image.shape[-1] % patch[1]):
             size = f"{image.shape[-2]}x{image.shape[-1]}"
-            raise AdframeError(f"image_size {size} does not divide into {self.name}'s patches of {patch[0]} pixels")
+            raise AdframeError(
+                f"image_size {size} does not divide into {self.name}'s patches of {patch[0]} pixels"
+            )
 
 
 def _build(model: str, *, source: str, checkpoint: str | Path | None) -> nn.Module:
@@ -111,7 +114,7 @@ def _create(model: str, *, pretrained: bool) -> nn.Module:
     return trunk
 
 
-def _indices(trunk: nn.Module, layers: Sequence[str], *, model: str) -> list[int]:
+def _indices(trunk: Any, layers: Sequence[str], *, model: str) -> list[int]:
     if not hasattr(trunk, "forward_intermediates"):
         raise AdframeError(f"timm model {model} gives no intermediate layers; choose another backbone.model")
     info = trunk.feature_info

@@ -67,7 +67,7 @@ class PatchCore(nn.Module):
         self.register_buffer("bank", torch.empty(0, 0))  # (M, D), centred
         self.register_buffer("norms", torch.empty(0))  # (M,) squared
         self.register_buffer("centre", torch.empty(0))  # (D,) taken off features against cancellation
-        self.register_load_state_dict_pre_hook(_make_room)
+        self.register_load_state_dict_pre_hook(_make_room)  # type: ignore[no-untyped-call]
         self._features: Spool | None = None  # (N, D), centred
         self._projected: Spool | None = None  # (N, d)
         self._matrix: Tensor | None = None  # (D, d)

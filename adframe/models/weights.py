@@ -26,14 +26,17 @@ PACKAGES = {
 }
 WAYS_OUT = (
     "run once on a machine that reaches the hub and copy its cache (HF_HOME), or give a local file with "
-    "backbone.checkpoint=<.safetensors or .pth>; backbone=efficientnet_lite0 needs no download (docs/weights.md)"
+    "backbone.checkpoint=<.safetensors or .pth>; backbone=efficientnet_lite0 needs no download "
+    "(docs/weights.md)"
 )
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """Reads a `.safetensors` file, or a `.pth`/`.pt`/`.bin` one with code execution switched off."""
     if not path.is_file():
-        raise AdframeError(f"backbone.checkpoint={path} is not there; give the path of a .safetensors or .pth file")
+        raise AdframeError(
+            f"backbone.checkpoint={path} is not there; give the path of a .safetensors or .pth file"
+        )
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
@@ -68,7 +71,9 @@ def load_strict(model: nn.Module, state: Mapping[str, Tensor], *, ignorable: set
             for kind, names in (("missing", missing), ("unexpected", strange), ("of another shape", shapes))
             if names
         ]
-        raise AdframeError(f"{origin} does not fit the backbone: {'; '.join(parts)}; is it another architecture?")
+        raise AdframeError(
+            f"{origin} does not fit the backbone: {'; '.join(parts)}; is it another architecture?"
+        )
     model.load_state_dict({name: state[name] for name in own}, strict=True)
 
 
@@ -90,7 +95,8 @@ def from_package(architecture: str, model: nn.Module) -> dict[str, Tensor]:
     stored, own = read_checkpoint(Path(path)), model.state_dict()
     pairs = list(zip(stored.items(), own.items(), strict=False))
     fits = len(stored) == len(own) and all(
-        a.shape == b.shape and old.rsplit(".", 1)[-1] == new.rsplit(".", 1)[-1] for (old, a), (new, b) in pairs
+        a.shape == b.shape and old.rsplit(".", 1)[-1] == new.rsplit(".", 1)[-1]
+        for (old, a), (new, b) in pairs
     )
     if not fits:
         raise AdframeError(f"the weights in package {module} do not fit this timm's {architecture}")
@@ -105,7 +111,9 @@ def require_hub(model: nn.Module, *, name: str) -> None:
     if repository and any(isinstance(try_to_load_from_cache(repository, f), str) for f in files):
         return
     if not repository and not config.get("url"):
-        raise AdframeError(f"timm has no pretrained weights for {name}; give a file with backbone.checkpoint=")
+        raise AdframeError(
+            f"timm has no pretrained weights for {name}; give a file with backbone.checkpoint="
+        )
     if not _reachable(constants.ENDPOINT if repository else config["url"]):
         raise AdframeError(f"weights of {name} are not cached here and the hub cannot be reached; {WAYS_OUT}")
 

@@ -23,7 +23,8 @@ def restore(heatmap: np.ndarray, geometry: Geometry) -> np.ndarray:
     """
     height, width = geometry.original
     top, left, view_height, view_width = geometry.view
-    view = cv2.resize(np.ascontiguousarray(heatmap), (view_width, view_height), interpolation=cv2.INTER_LINEAR)
+    contiguous = np.ascontiguousarray(heatmap)
+    view = cv2.resize(contiguous, (view_width, view_height), interpolation=cv2.INTER_LINEAR)
     if (top, left, view_height, view_width) == (0, 0, height, width):
         return view
     canvas = np.full((height, width), heatmap.min(), dtype=np.float32)

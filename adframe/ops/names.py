@@ -20,6 +20,7 @@ def unknown(kind: str, name: str, known: Iterable[str], *, where: str = "", limi
     close = difflib.get_close_matches(name, options, n=limit, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""
     listed = options if len(options) <= limit else close
-    tail = f"known: {', '.join(listed)}" if listed == options else f"near it: {', '.join(listed) or 'nothing'}"
+    names = ", ".join(listed) or "nothing"
+    tail = f"known: {names}" if listed == options else f"near it: {names}"
     place = f" {where}" if where else ""
     return f"unknown {kind} {name!r}{place}; {hint}{tail}"

@@ -26,6 +26,7 @@ class Spool:
     """
 
     def __init__(self, *, folder: Path | None = None) -> None:
+        self.folder = str(folder or tempfile.gettempdir())
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (lives as long as the object)
         self.rows = 0
         self.width = 0
@@ -43,8 +44,8 @@ class Spool:
             rows.tofile(self._file)
         except OSError as error:
             raise AdframeError(
-                f"cannot spool {rows.nbytes >> 20} MiB of features to {tempfile.gettempdir()}: {error.strerror or error}; "
-                "free some space or set TMPDIR to a larger disk"
+                f"cannot keep {rows.nbytes >> 20} MiB more of features in {self.folder}: "
+                f"{error.strerror or error}; free some space, or point model.spool at a larger disk"
             ) from error
         self.rows, self.width = self.rows + len(rows), rows.shape[1]
 

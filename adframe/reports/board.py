@@ -15,7 +15,7 @@ POINTS = 200  # of a curve: dashboards do not draw more
 
 
 def flat_metrics(run: Path) -> dict[str, float]:
-    """`metrics.json` as `<split>/<category>/<metric>`, as `test/mean/image/auroc`; unknown values left out."""
+    """`metrics.json` under names such as `test/mean/image/auroc`; unknown values are left out."""
     metrics = json.loads((run / "metrics.json").read_text())
     return {
         f"{split}/{category}/{name}": value
@@ -68,7 +68,7 @@ def _curves(rows: list[dict[str, Any]], category: str) -> dict[str, Any]:
 def _table(run: Path) -> Any:
     rows = json.loads((run / "metrics.json").read_text())["test"]
     columns = list(dict.fromkeys(name for row in rows.values() for name in row))
-    data = [[category, *(row.get(name) for name in columns)] for category, row in rows.items()]
+    data: list[Any] = [[category, *(row.get(name) for name in columns)] for category, row in rows.items()]
     return wandb.Table(columns=["category", *columns], data=data)
 
 
@@ -76,7 +76,7 @@ def _pictures(run: Path) -> dict[str, Any]:
     index = run / "heatmaps" / "index.json"
     shown: dict[str, list[Any]] = {}
     for entry in json.loads(index.read_text()) if index.is_file() else []:
-        caption = f"{entry['defect']}: score {entry['score']:.3f}, threshold {entry['threshold']:.3f}"
+        caption = f"{entry['defect']}: score {entry['score']}, threshold {entry['threshold']}"
         picture = wandb.Image(str(run / entry["file"]), caption=caption)
         shown.setdefault(f"heatmaps/{entry['category']}/{entry['kind']}", []).append(picture)
     return shown

@@ -24,8 +24,9 @@ FROZEN = "detector.backbone."
 def save(system: DetectionSystem, path: Path) -> None:
     """Writes the checkpoint, whole or not at all."""
     state = {k: v for k, v in system.state_dict().items() if not k.startswith(FROZEN)}
+    named = {"format": FORMAT, "method": _method(system), "backbone": _backbone(system)}
     buffer = io.BytesIO()
-    torch.save({"format": FORMAT, "method": _method(system), "backbone": _backbone(system), "state": state}, buffer)
+    torch.save(named | {"state": state}, buffer)
     write_whole(path, buffer.getvalue())
 
 

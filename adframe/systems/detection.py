@@ -85,12 +85,15 @@ class DetectionSystem(L.LightningModule):
 
     def on_test_epoch_end(self) -> None:
         """Image metrics, pixel metrics, and decisions at the calibrated threshold."""
-        self.results = image_metrics(
-            scores=self.seen["scores"],
-            labels=self.seen["labels"],
-            subsets=self.seen["subsets"],
-            threshold=self.calibrator.fitted.threshold,
-        ) | self.pixel.compute()
+        self.results = (
+            image_metrics(
+                scores=self.seen["scores"],
+                labels=self.seen["labels"],
+                subsets=self.seen["subsets"],
+                threshold=self.calibrator.fitted.threshold,
+            )
+            | self.pixel.compute()
+        )
 
     def _see(self, batch: Batch, prediction: Prediction) -> None:
         self.seen["scores"] += prediction.score.tolist()
