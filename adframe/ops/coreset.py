@@ -1,10 +1,12 @@
 """Greedy k-centre selection: the patches that cover all others best (Sener and Savarese, ICLR 2018).
 
 Each pick is the row farthest from all rows picked so far. Done naively that reads all rows once
-a pick. Here picks come in rounds, and are the same: `upper[i]` is the squared distance of row i to
+a pick. Here picks come in rounds, and are the same: `bound[i]` is the squared distance of row i to
 the centres it has been held against so far, so it can only be too large. Take the `ROUND` rows
-with the largest upper bounds and bring them up to date; among those that are still above every
-other row's bound the next picks must lie, and their mutual distances are one small matrix.
+with the largest bounds and bring them up to date; among those that are still above every other
+row's bound the next picks must lie, and their mutual distances are one small matrix. Rounds work
+on the hot rows, those with the largest bounds, which are held in memory; when a row outside could
+be the farthest, the hot rows are chosen anew.
 """
 
 from __future__ import annotations
@@ -15,9 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from adframe.ops.spool import BLOCK, Spool
+from adframe.ops.spool import Spool
 
 ROUND = 2048  # rows that compete in a round: their Gram matrix is 16 MB
+CLOSE = 1e-4  # of the norms: a squared distance below it has lost too many digits in float32
+EQUAL = 1e-13  # of the norms: what float64 cannot tell from no distance
+HOT_BYTES = 64 << 20  # of rows held in memory: enough that choosing them anew is rare
 
 Progress = Callable[[int, int], None]
 
@@ -26,7 +31,7 @@ def greedy_k_centre(rows: Spool, *, count: int, seed: int, progress: Progress | 
     """Picks `count` rows, each the farthest from those before it; the first is drawn by `seed`.
 
     Distances are Euclidean in float32. Picks are those of the plain algorithm up to exact ties and
-    rounding. Memory is `ROUND` rows, the picked rows and 12 bytes a row, whatever the width.
+    rounding. Memory is the picked rows, about 100 MB for the hot ones, and 12 bytes a row.
 
     Args:
         rows: (N, D), centred well enough that squares do not cancel.
@@ -49,48 +54,61 @@ def greedy_k_centre(rows: Spool, *, count: int, seed: int, progress: Progress | 
 
 
 class _Search:
-    """State of one selection: bounds a row, and the centres so far."""
+    """State of one selection: bounds a row, the centres so far, and the hot rows."""
 
     def __init__(self, rows: Spool, *, count: int) -> None:
         self.rows = rows
-        self.upper = torch.full((len(rows),), torch.inf)  # squared distance to the centres seen
-        self.seen = torch.zeros(len(rows), dtype=torch.int64)  # how many centres that were
         self.index = torch.empty(count, dtype=torch.int64)
         self.centres = torch.empty(count, rows.width)
         self.picked = 0
+        self.all_bounds = torch.empty(len(rows))  # squared; of hot rows out of date until the next `_warm`
+        self.all_met = torch.ones(len(rows), dtype=torch.int64)  # centres that a bound has been held against
+        self.hot = torch.empty(0, dtype=torch.int64)  # indices of the hot rows
+        self.block = torch.empty(0, rows.width)  # the hot rows themselves, then their bounds
+        self.bound, self.met = torch.empty(0), torch.empty(0, dtype=torch.int64)
+        self.cold = 0.0  # no row that is not hot lies farther than this
 
     def add_first(self, row: int) -> None:
         self._add(torch.tensor([row]), self.rows.read(row, row + 1))
         for start, block in self.rows.blocks():
-            self._update(torch.arange(start, start + len(block)), block)
+            distances = squared_distances(block, self.centres[:1])
+            self.all_bounds[start : start + len(block)] = distances[:, 0]
+        self.all_bounds[row] = 0.0
+        self._warm()
 
     def round(self) -> bool:
-        """Picks at least one row; False where all rows coincide with centres."""
-        size = min(ROUND, len(self.upper))
-        floor = torch.topk(self.upper, size, sorted=True).values[-1]
-        stale = torch.nonzero(self.upper >= floor).flatten()
-        stale = stale[self.seen[stale] < self.picked]
-        stale = stale[torch.argsort(self.seen[stale])]
-        for start in range(0, len(stale), BLOCK):
-            part = stale[start : start + BLOCK]
-            self._update(part, self.rows.gather(part))
-        top = torch.topk(self.upper, min(size + 1, len(self.upper)), sorted=True)
-        if top.values[0] <= 0:
-            return False
-        # All rows above the highest bound outside the contest are up to date, or below `floor`.
-        outside = max(float(floor), float(top.values[size]) if len(top.values) > size else 0.0)
-        contest = top.indices[:size]
-        contest = contest[self.upper[contest] >= outside] if outside > 0 else contest
-        if len(contest):
-            self._contest(contest, outside=outside)
+        """Picks what can be picked now, or warms; False where all rows coincide with centres."""
+        floor = float(_largest(self.bound, ROUND).values[-1])
+        stale = torch.nonzero((self.bound >= floor) & (self.met < self.picked)).flatten()
+        self._update(stale[torch.argsort(self.met[stale])])
+        top = _largest(self.bound, ROUND + 1)
+        highest = float(top.values[0])
+        if highest < self.cold or highest <= 0:
+            return self._warm()
+        # Rows at or above `outside` are hot, up to date, and all in the contest.
+        beyond = float(top.values[ROUND]) if len(top.values) > ROUND else 0.0
+        outside = max(floor, beyond, self.cold)
+        contest = top.indices[:ROUND]
+        self._contest(contest[self.bound[contest] >= outside], outside=outside)
         return True
 
+    def _warm(self) -> bool:
+        """Takes the rows with the largest bounds into memory; False where every bound is zero."""
+        self.all_bounds[self.hot], self.all_met[self.hot] = self.bound, self.met
+        size = max(ROUND, HOT_BYTES // (4 * self.rows.width))
+        top = _largest(self.all_bounds, size + 1)
+        self.hot = top.indices[:size]
+        self.cold = float(top.values[size]) if len(top.values) > size else 0.0
+        self.block = self.rows.gather(self.hot)
+        self.bound, self.met = self.all_bounds[self.hot], self.all_met[self.hot]
+        return bool(top.values[0] > 0)
+
     def _contest(self, contest: Tensor, *, outside: float) -> None:
-        block = self.rows.gather(contest)  # (m, D)
+        block = self.block[contest]  # (m, D)
         mutual = squared_distances(block, block).numpy()  # (m, m)
-        bound = self.upper[contest].numpy()
+        bound = self.bound[contest].numpy()
         chosen: list[int] = []
-        while self.picked + len(chosen) < len(self.index):
+        while self.picked + len(chosen) < len(self.index) and len(bound):
             best = int(bound.argmax())
             if bound[best] < outside or bound[best] <= 0:
                 break
@@ -98,9 +116,9 @@ class _Search:
             np.minimum(bound, mutual[best], out=bound)
             bound[best] = 0.0
         picks = torch.tensor(chosen, dtype=torch.int64)
-        self._add(contest[picks], block[picks])
-        self.upper[contest] = torch.from_numpy(bound)
-        self.seen[contest] = self.picked
+        self._add(self.hot[contest[picks]], block[picks])
+        self.bound[contest] = torch.from_numpy(bound)
+        self.met[contest] = self.picked
 
     def _add(self, index: Tensor, block: Tensor) -> None:
         stop = self.picked + len(index)
@@ -108,16 +126,40 @@ class _Search:
         self.centres[self.picked : stop] = block
         self.picked = stop
 
-    def _update(self, index: Tensor, block: Tensor) -> None:
-        """Holds rows against every centre they have not met; `index` ascends in `seen`."""
-        start = int(self.seen[index].min())
-        for centres in torch.split(self.centres[start : self.picked], ROUND):
-            nearest = squared_distances(block, centres).min(dim=1).values
-            self.upper[index] = torch.minimum(self.upper[index], nearest)
-        self.seen[index] = self.picked
+    def _update(self, stale: Tensor) -> None:
+        """Holds hot rows, in ascending order of `met`, against the centres they have not met."""
+        for start in range(0, len(stale), ROUND):
+            part = stale[start : start + ROUND]
+            pending = self.centres[int(self.met[part[0]]) : self.picked]
+            for centres in torch.split(pending, ROUND):
+                nearest = squared_distances(self.block[part], centres).min(dim=1).values
+                self.bound[part] = torch.minimum(self.bound[part], nearest)
+            self.met[part] = self.picked
+
+
+def _largest(values: Tensor, count: int) -> torch.return_types.topk:
+    return torch.topk(values, min(count, len(values)), sorted=True)
 
 
 def squared_distances(left: Tensor, right: Tensor) -> Tensor:
-    """(n, D) and (m, D) to (n, m) squared Euclidean distances by one matrix product, never negative."""
+    """(n, D) and (m, D) to (n, m) squared Euclidean distances by matrix products, never negative.
+
+    Rows that lie close together compared with their norms, as in a tight cluster, are held against
+    each other again in float64; equal rows are at distance 0 exactly.
+    """
+    distances = _by_product(left, right, floor=0.0)  # (n, m)
+    norms, others = left.square().sum(1), right.square().sum(1)
+    close = (distances < CLOSE * norms.unsqueeze(1)) | (distances < CLOSE * others)
+    again = torch.nonzero(close.any(dim=1)).flatten()
+    if len(again):
+        precise = right.double()
+        for part in torch.split(again, 1024):  # 1024 x 2048 float64 are 16 MB
+            distances[part] = _by_product(left[part].double(), precise, floor=EQUAL).float()
+    return distances
+
+
+def _by_product(left: Tensor, right: Tensor, *, floor: float) -> Tensor:
+    """Squared distances; those up to a share `floor` of the norms are rounding, and become 0."""
     norms = left.square().sum(1, keepdim=True) + right.square().sum(1)  # (n, m)
-    return torch.addmm(norms, left, right.T, alpha=-2).clamp_(min=0)
+    distances = torch.addmm(norms, left, right.T, alpha=-2)
+    return distances.masked_fill_(distances <= floor * norms, 0.0)

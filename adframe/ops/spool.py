@@ -27,7 +27,14 @@ class Spool:
 
     def __init__(self, *, folder: Path | None = None) -> None:
         self.folder = str(folder or tempfile.gettempdir())
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (lives as long as the object)
+        try:
+            # Unbuffered: a write that fails must fail here, not when a buffer is flushed later.
+            self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 (lives as long as we)
+        except OSError as error:
+            raise AdframeError(
+                f"cannot keep features in {self.folder}: {error.strerror or error}; "
+                "point model.spool at a folder that can be written"
+            ) from error
         self.rows = 0
         self.width = 0
 
@@ -40,8 +47,10 @@ class Spool:
         if self.rows and rows.shape[1] != self.width:
             raise ValueError(f"rows are {rows.shape[1]} wide, the spool holds {self.width}")
         try:
-            self._file.seek(0, 2)
-            rows.tofile(self._file)
+            self._file.seek(self.rows * self.width * 4)  # over what an append that failed left behind
+            rest = memoryview(rows.reshape(-1).view(np.uint8))
+            while len(rest):
+                rest = rest[self._file.write(rest) :]
         except OSError as error:
             raise AdframeError(
                 f"cannot keep {rows.nbytes >> 20} MiB more of features in {self.folder}: "
