@@ -128,9 +128,9 @@ def measure(
     trainer = build_trainer(cfg, [recorder, gallery, ProgressLine(title=category)], tracker)
     trainer.test(system, dataloaders=data.test_on(category), verbose=False)
     fitted = system.calibrator.fitted
-    # Colours start at the median normal pixel; the highest normal pixel lies in the middle of the scale.
-    high = fitted.map_median + 2 * (fitted.map_max - fitted.map_median)
-    pictures = gallery.write(folder.path, category=category, low=fitted.map_median, high=high)
+    pictures = gallery.write(
+        folder.path, category=category, normal_median=fitted.map_median, normal_max=fitted.map_max
+    )
     folder.add(category, results=system.results, rows=recorder.rows, pictures=pictures)
 
 

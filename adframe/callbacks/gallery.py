@@ -64,8 +64,18 @@ class Gallery(L.Callback):
             if record.label is not None and self.pictures:
                 self._offer(_candidate(batch, i, outputs["maps"][i], pl_module.calibrator.decide(scores[i])))
 
-    def write(self, run: Path, *, category: str, low: float, high: float) -> list[dict[str, Any]]:
-        """Draws the pictures and returns their index entries (see `reports.heatmaps`)."""
+    def write(
+        self, run: Path, *, category: str, normal_median: float, normal_max: float
+    ) -> list[dict[str, Any]]:
+        """Draws the pictures and returns their index entries (see `reports.gallery`).
+
+        Args:
+            run: the run's folder.
+            category: whose pictures these are.
+            normal_median: of the heatmap pixels of normal validation images: colours start here.
+            normal_max: the highest of those pixels: the middle of the scale, and what lies above
+                it is outlined.
+        """
         worst = sorted(self._worst, key=lambda c: c.margin)
         shown = {c.record.path for c in worst}
         half = self.pictures // 2
@@ -74,7 +84,9 @@ class Gallery(L.Callback):
         ]
         best = sorted((c for c in best if c.record.path not in shown), key=lambda c: -c.margin)
         return [
-            self._draw(run, candidate, category=category, kind=kind, rank=rank, low=low, high=high)
+            self._draw(
+                run, candidate, category=category, kind=kind, rank=rank, scale=(normal_median, normal_max)
+            )
             for kind, chosen in (("best", best), ("worst", worst))
             for rank, candidate in enumerate(chosen)
         ]
@@ -85,16 +97,23 @@ class Gallery(L.Callback):
         self._best[label] = sorted([*self._best[label], candidate], key=lambda c: -c.margin)[: self.pictures]
 
     def _draw(
-        self, run: Path, candidate: Candidate, *, category: str, kind: str, rank: int, low: float, high: float
+        self,
+        run: Path,
+        candidate: Candidate,
+        *,
+        category: str,
+        kind: str,
+        rank: int,
+        scale: tuple[float, float],
     ) -> dict[str, Any]:
         height, width = candidate.geometry.original
         picture = panel(
             np.asarray(cv2.resize(candidate.image, (width, height)), dtype=np.uint8),
             heatmap=restore(candidate.heatmap, candidate.geometry),
             regions=candidate.regions,
-            threshold=None,
-            low=low,
-            high=high,
+            threshold=scale[1],
+            low=scale[0],
+            high=2 * scale[1] - scale[0],
             width=self.width,
         )
         file = Path("heatmaps") / category / f"{kind}_{rank:02d}.jpg"
@@ -124,7 +143,7 @@ def _candidate(batch: Batch, i: int, heatmap: np.ndarray, decision: Decision) ->
         record=record,
         decision=decision,
         image=_as_bytes(batch[IMAGE][i]),
-        heatmap=heatmap,
+        heatmap=heatmap.copy(),  # not a view, which would keep the whole batch alive
         geometry=batch[GEOMETRY][i],
         regions=regions,
     )
