@@ -3,7 +3,8 @@
 import hydra
 from omegaconf import DictConfig
 
-from adframe.app.console import attempt, guard
+from adframe.app.guard import guard
+from adframe.app.jobs import attempt
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")

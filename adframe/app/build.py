@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from adframe.app.signatures import check_arguments
 from adframe.contracts import AdframeError, TrainingFree
 from adframe.data.datamodule import AnomalyData
 from adframe.data.source import Source
@@ -18,15 +20,23 @@ from adframe.systems.detection import DetectionSystem
 from adframe.systems.training_free import TrainingFreeSystem
 
 
-def build(cfg: DictConfig, part: str, **more: Any) -> Any:
-    """Instantiates one group of the configuration; what does not fit is one line with the key."""
+def build(cfg: DictConfig, part: str, given: Mapping[str, Any] | None = None) -> Any:
+    """Instantiates one part of the configuration; what does not fit is one line with the key.
+
+    Args:
+        cfg: the whole configuration.
+        part: the key, such as `model` or `callbacks.gallery`.
+        given: arguments that are not in the configuration, or that replace what it says.
+    """
+    given = given or {}
     try:
-        return instantiate(cfg[part], **more)
+        check_arguments(cfg, part, given=given)
+        return instantiate(OmegaConf.select(cfg, part), **given)
     except InstantiationException as error:
         cause = error.__cause__
         while isinstance(cause, InstantiationException):
             cause = cause.__cause__
-        if isinstance(cause, AdframeError):
+        if isinstance(cause, AdframeError | OSError | MemoryError):
             raise cause from error
         text = " ".join(str(cause or error).split())
         raise AdframeError(f"{part}: {text}; see conf/{part}/ for what can be set") from error
@@ -36,7 +46,7 @@ def build(cfg: DictConfig, part: str, **more: Any) -> Any:
 
 def build_source(cfg: DictConfig) -> Source:
     """The dataset, its pictures made where it makes them itself."""
-    source: Source = build(cfg, "dataset", root=Path(cfg.dataset.root))
+    source: Source = build(cfg, "dataset", {"root": Path(str(cfg.dataset.root))})
     source.prepare()
     return source
 
@@ -44,7 +54,7 @@ def build_source(cfg: DictConfig) -> Source:
 def build_data(cfg: DictConfig, source: Source, categories: list[str]) -> AnomalyData:
     """The datamodule of one model."""
     size = cfg.image_size
-    height, width = (size, size) if isinstance(size, int) else (size * 2)[:2] if len(size) == 1 else size
+    height, width = (size, size) if isinstance(size, int) else size
     return AnomalyData(
         source,
         categories=categories,
@@ -70,7 +80,7 @@ def build_system(cfg: DictConfig, source: Source, *, held_out: bool) -> Detectio
     return TrainingFreeSystem(
         detector=detector,  # type: ignore[arg-type]
         calibrator=build(cfg, "calibration"),
-        pixel=build(cfg, "metrics", saturated=source.saturated),
+        pixel=build(cfg, "metrics", {"saturated": source.saturated}),
         refit=cfg.refit and held_out,
     )
 
@@ -95,4 +105,5 @@ def build_trainer(cfg: DictConfig, callbacks: list[L.Callback], logger: Any) -> 
         RuntimeError,
         L.fabric.utilities.exceptions.MisconfigurationException,
     ) as error:
-        raise AdframeError(f"trainer: {' '.join(str(error).split())}") from error
+        text = " ".join(str(error).split()).rstrip(".!")
+        raise AdframeError(f"trainer: {text}; see conf/trainer/, trainer=cpu runs anywhere") from error

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from adframe.app.signatures import shown
 from adframe.contracts import AdframeError
 from adframe.ops.names import unknown
 
@@ -22,17 +24,22 @@ def _is_number(value: Any) -> bool:
 
 def _is_size(value: Any) -> bool:
     sides = value if isinstance(value, list) else [value]
-    return len(sides) in (1, 2) and all(_is_whole(side) and side >= 16 for side in sides)
+    fits = len(sides) == 2 if isinstance(value, list) else True
+    return fits and all(_is_whole(side) and side >= 16 for side in sides)
 
 
 def _is_names(value: Any) -> bool:
     names = value if isinstance(value, list) else [value]
-    return bool(names) and all(isinstance(name, str) and name for name in names)
+    return (
+        bool(names)
+        and all(isinstance(name, str) and name for name in names)
+        and len(set(names)) == len(names)
+    )
 
 
 Rule = tuple[Callable[[Any], bool], str]
 RULES: dict[str, Rule] = {
-    "category": (_is_names, "all, a name, or a list of names"),
+    "category": (_is_names, "all, a name, or a list of different names"),
     "scope": (lambda v: v in ("per_category", "global"), "per_category or global"),
     "seed": (lambda v: _is_whole(v) and 0 <= v < 2**32, "a whole number from 0 to 4294967295"),
     "image_size": (_is_size, "pixels, 16 or more: a whole number, or [height,width]"),
@@ -42,6 +49,11 @@ RULES: dict[str, Rule] = {
     "refit": (lambda v: isinstance(v, bool), "true or false"),
     "coreset": (lambda v: _is_number(v) and 0 < v <= 1, "a share in (0, 1]"),
     "resume": (lambda v: v is None or isinstance(v, str), "the folder of a stopped run"),
+}
+EVALUATION_RULES: dict[str, Rule] = {
+    "run": (lambda v: v not in (None, ""), "a run's folder"),
+    "category": (lambda v: v is None or _is_names(v), "null, all, a name, or a list of different names"),
+    "num_workers": (lambda v: v is None or (_is_whole(v) and v >= 0), "null or a whole number, 0 or more"),
 }
 
 GROUPS = (
@@ -58,7 +70,47 @@ def check_values(cfg: DictConfig) -> None:
     for key in map(str, cfg):
         if key not in (*RULES, *GROUPS):  # added with `+`: nobody would read it
             raise AdframeError(unknown("override", key, [*RULES, *GROUPS]))
-    for key, (right, description) in RULES.items():
+    for key in (*RULES, *GROUPS):
+        if key not in cfg:
+            raise AdframeError(f"{key} is missing; it was taken out with ~{key}")
+    _check_additions(cfg)
+    _check_missing(cfg)
+    _check_rules(cfg, RULES)
+
+
+def check_evaluation(cfg: DictConfig) -> None:
+    """The same for `evaluate.py`, which has few keys of its own."""
+    _check_missing(cfg)
+    _check_rules(cfg, EVALUATION_RULES)
+
+
+def _check_additions(cfg: DictConfig) -> None:
+    """What `+` adds is read only where a class or the trainer takes it, and those check it themselves."""
+    for text in HydraConfig.get().overrides.task:
+        place, _, name = text.partition("=")[0].lstrip("+").rpartition(".")
+        if text.startswith("+") and place and place != "trainer":
+            parent = OmegaConf.select(cfg, place)
+            if not isinstance(parent, DictConfig) or "_target_" not in parent:
+                known = [f"{place}.{key!s}" for key in parent or () if key != name]
+                raise AdframeError(unknown("override", f"{place}.{name}", known))
+
+
+def _check_missing(cfg: DictConfig) -> None:
+    if missing := list(_missing(OmegaConf.to_container(cfg), "")):
+        example = " ".join(f"{key}=..." for key in missing)
+        verb = "has" if len(missing) == 1 else "have"
+        raise AdframeError(f"{', '.join(missing)} {verb} no value; give it on the command line: {example}")
+
+
+def _missing(node: Any, place: str) -> Iterator[str]:
+    if node == "???":
+        yield place
+    for key, child in node.items() if isinstance(node, dict) else ():
+        yield from _missing(child, f"{place}.{key}" if place else str(key))
+
+
+def _check_rules(cfg: DictConfig, rules: dict[str, Rule]) -> None:
+    for key, (right, description) in rules.items():
         value = resolved(cfg, key)
         if not right(value):
             raise AdframeError(f"{key}={shown(value)} is not possible; {key} must be {description}")
@@ -70,8 +122,3 @@ def resolved(cfg: DictConfig, key: str) -> Any:
         return OmegaConf.to_container(OmegaConf.create({"v": cfg[key]}), resolve=True)["v"]  # type: ignore[call-overload,index]
     except OmegaConfBaseException as error:
         raise AdframeError(f"{key}: {str(error).splitlines()[0]}") from error
-
-
-def shown(value: Any) -> str:
-    """A value as one would type it."""
-    return "null" if value is None else str(value).replace(" ", "").replace("'", "")

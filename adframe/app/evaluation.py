@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from adframe.app.build import build_data, build_source
+from adframe.app.checks import check_evaluation
 from adframe.app.console import announce, print_table, quieten
 from adframe.app.folder import MEAN, RunFolder, read_config
 from adframe.app.provenance import command_line, environment
@@ -18,35 +20,39 @@ from adframe.app.run import CHOICES, load_system, measure
 from adframe.callbacks.profile import peak_memory
 from adframe.contracts import AdframeError
 from adframe.data.preflight import fingerprint
+from adframe.data.source import Source
 from adframe.ops.names import unknown
 from adframe.reports.page import write_page
+from adframe.systems.detection import DetectionSystem
 
 
 def evaluate(cfg: DictConfig) -> Path:
     """Loads each checkpoint of `cfg.run`, tests it, and writes `<run>/evaluations/<time>/`."""
     quieten()
-    run = RunFolder(Path(cfg.run))
+    check_evaluation(cfg)
+    run = RunFolder(Path(str(cfg.run)))
     config = _configuration(cfg, run)
     run.reopen()
     categories = _categories(cfg, run)
     start = time.perf_counter()
     stored = OmegaConf.create(config)
     source = build_source(stored)
-    L.seed_everything(stored.seed, workers=True, verbose=False)
-    folder = RunFolder(run.path / "evaluations" / time.strftime("%Y-%m-%d_%H-%M-%S"))
-    prints, prepared = {}, []
-    for category in categories:
-        unit = "global" if stored.scope == "global" else category
-        system = load_system(stored, source, run.checkpoint(unit))
-        data = build_data(stored, source, [category])
+    folder = RunFolder(_unused(run.path / "evaluations" / time.strftime("%Y-%m-%d_%H-%M-%S")))
+    units = {category: "global" if stored.scope == "global" else category for category in categories}
+    pools = {category: build_data(stored, source, [category]) for category in categories}
+    prints = {}
+    for category, data in pools.items():
         data.setup()
         prints[category] = fingerprint(data.records, root=Path(source.root))
-        prepared.append((unit, category, system, data))
-    noted = environment(seed=stored.seed, fingerprints=prints, command=command_line([f"run={cfg.run}"]))
+        _load(stored, source, run, units[category])  # what does not fit must stop the evaluation here
+    noted = environment(
+        seed=stored.seed, fingerprints=prints, command=command_line(list(HydraConfig.get().overrides.task))
+    )
     try:
         folder.open(config=config, environment=noted | {k: run.environment[k] for k in CHOICES})
-        for unit, category, system, data in prepared:
-            folder.metrics["val"][unit] = run.metrics["val"][unit]
+        for category, data in pools.items():
+            system = _load(stored, source, run, units[category])
+            folder.metrics["val"][units[category]] = run.metrics["val"][units[category]]
             measure(stored, folder, system, data, category=category, tracker=None)
     except BaseException:
         folder.discard()
@@ -70,10 +76,21 @@ def compared(before: dict[str, Any], after: dict[str, Any]) -> str:
     return f"{len(different)} of {len(pairs)} numbers differ from the run's, by {largest:.2g} at most"
 
 
+def _unused(path: Path) -> Path:
+    """The path, numbered where another evaluation of the same second has it."""
+    number = len(list(path.parent.glob(f"{path.name}*")))
+    return path.with_name(f"{path.name}_{number}") if number else path
+
+
+def _load(config: DictConfig, source: Source, run: RunFolder, unit: str) -> DetectionSystem:
+    L.seed_everything(config.seed, workers=True, verbose=False)  # as before the fit
+    return load_system(config, source, run.checkpoint(unit))
+
+
 def _configuration(cfg: DictConfig, run: RunFolder) -> dict[str, Any]:
     config = read_config(run.path)
     if cfg.dataset.root is not None:
-        config["dataset"]["root"] = str(Path(cfg.dataset.root).resolve())
+        config["dataset"]["root"] = str(Path(str(cfg.dataset.root)).resolve())
     if cfg.num_workers is not None:
         config["num_workers"] = cfg.num_workers
     return config

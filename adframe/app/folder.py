@@ -9,8 +9,9 @@ from typing import Any
 
 import yaml
 
+from adframe.app.checks import GROUPS
 from adframe.contracts import AdframeError
-from adframe.reports.files import write_json, write_whole
+from adframe.ops.files import write_json, write_whole
 from adframe.reports.ledger import read_ledger, write_ledger
 
 MEAN = "mean"
@@ -29,6 +30,7 @@ class RunFolder:
         self.rows: list[dict[str, Any]] = []
         self.pictures: list[dict[str, Any]] = []
         self.environment: dict[str, Any] = {}
+        self._made: list[Path] = []  # what `open` made, innermost first
 
     @property
     def done(self) -> list[str]:
@@ -40,23 +42,26 @@ class RunFolder:
         return self.path / "checkpoints" / f"{unit}.ckpt"
 
     def open(self, *, config: dict[str, Any], environment: dict[str, Any]) -> None:
-        """Starts the books; refuses a folder that holds another run."""
+        """Starts the books; refuses a folder that holds anything, because a failure would remove it."""
         if (self.path / "config.yaml").exists():
             raise AdframeError(
                 f"{self.path} already holds a run; go on with resume={self.path} or choose paths.run="
             )
+        if self.path.exists() and not (self.path.is_dir() and not any(self.path.iterdir())):
+            raise AdframeError(f"{self.path} is not an empty folder; choose another with paths.run=")
+        self._made = [self.path, *(parent for parent in self.path.parents if not parent.exists())]
         self.environment = environment
         write_whole(self.path / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
         write_json(self.path / "environment.json", environment)
 
     def reopen(self) -> None:
         """Reads the books of a stopped or finished run."""
-        self.environment = json.loads((self.path / "environment.json").read_text())
+        self.environment = _read(self.path / "environment.json")
         if (self.path / "metrics.json").is_file():
-            self.metrics = json.loads((self.path / "metrics.json").read_text())
+            self.metrics = _read(self.path / "metrics.json")
             self.rows = read_ledger(self.path / "predictions.parquet")
         if (index := self.path / "heatmaps" / "index.json").is_file():
-            self.pictures = json.loads(index.read_text())
+            self.pictures = _read(index)
         self.rows = [row for row in self.rows if row["category"] in self.done]
         self.pictures = [entry for entry in self.pictures if entry["category"] in self.done]
 
@@ -69,14 +74,14 @@ class RunFolder:
         pictures: list[dict[str, Any]],
     ) -> None:
         """Enters a finished category; `metrics.json` comes last, because it says what is done."""
-        self.rows += rows
-        self.pictures += pictures
-        self.metrics["test"].pop(MEAN, None)
-        self.metrics["test"][category] = results
-        self.metrics["test"][MEAN] = mean_row(self.metrics["test"])
-        write_ledger(self.path / "predictions.parquet", self.rows)
-        write_json(self.path / "heatmaps" / "index.json", self.pictures)
-        write_json(self.path / "metrics.json", self.metrics)
+        test = {name: row for name, row in self.metrics["test"].items() if name != MEAN}
+        test[category] = results
+        metrics = {**self.metrics, "test": test | {MEAN: mean_row(test)}}
+        write_ledger(self.path / "predictions.parquet", self.rows + rows)
+        write_json(self.path / "heatmaps" / "index.json", self.pictures + pictures)
+        write_json(self.path / "metrics.json", metrics)
+        # Only now: what could not be written is not done.
+        self.rows, self.pictures, self.metrics = self.rows + rows, self.pictures + pictures, metrics
 
     def note(self, facts: dict[str, Any]) -> None:
         """Adds facts to `environment.json`."""
@@ -84,10 +89,11 @@ class RunFolder:
         write_json(self.path / "environment.json", self.environment)
 
     def discard(self) -> None:
-        """Removes a run in which nothing was finished, and the folders made for it."""
-        shutil.rmtree(self.path, ignore_errors=True)
-        for parent in list(self.path.parents)[:3]:
-            if parent.is_dir() and not any(parent.iterdir()) and parent != Path():
+        """Removes what `open` made, for a run in which nothing was finished; else does nothing."""
+        for folder in self._made[:1]:
+            shutil.rmtree(folder, ignore_errors=True)
+        for parent in self._made[1:]:
+            if parent.is_dir() and not any(parent.iterdir()):
                 parent.rmdir()
 
 
@@ -96,8 +102,20 @@ def read_config(path: Path) -> dict[str, Any]:
     file = path / "config.yaml"
     if not file.is_file():
         raise AdframeError(f"{path} is no run's folder: it has no config.yaml")
-    config: dict[str, Any] = yaml.safe_load(file.read_text())
+    config: Any = _read(file)
+    if not isinstance(config, dict) or (missing := [key for key in GROUPS if key not in config]):
+        what = ", ".join(missing) if isinstance(config, dict) else "everything"
+        raise AdframeError(f"{file} is no run's configuration: it lacks {what}")
     return config
+
+
+def _read(file: Path) -> Any:
+    try:
+        text = file.read_text(encoding="utf-8")
+        return yaml.safe_load(text) if file.suffix == ".yaml" else json.loads(text)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise AdframeError(f"cannot read {file}: {reason}; the run is damaged, start it anew") from error
 
 
 def mean_row(rows: dict[str, dict[str, float]]) -> dict[str, float]:

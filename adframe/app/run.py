@@ -12,11 +12,11 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
 from adframe.app.build import build, build_data, build_source, build_system, build_trainer
-from adframe.app.checks import check_values
+from adframe.app.checks import check_values, resolved
 from adframe.app.console import announce, print_table, quieten
 from adframe.app.folder import RunFolder, read_config
 from adframe.app.provenance import command_line, environment
-from adframe.app.tracking import close_tracker, open_tracker
+from adframe.app.tracking import tracking
 from adframe.callbacks.gallery import Gallery
 from adframe.callbacks.profile import Profiler, peak_memory
 from adframe.callbacks.progress import ProgressLine
@@ -40,14 +40,12 @@ def train(cfg: DictConfig) -> Path:
     """
     quieten()
     if cfg.resume is not None:
-        return _resume(Path(cfg.resume))
+        return _resume(Path(str(cfg.resume)))
     check_values(cfg)
-    folder = RunFolder(Path(cfg.paths.run))
+    folder = RunFolder(Path(str(resolved(cfg.paths, "run"))))
     config = _config_of(cfg)
     source, units = _units(cfg)
-    build_system(
-        cfg, source, held_out=True
-    )  # a method or weights that cannot be built must stop the run here
+    _rehearse(cfg, source)
     prints = {name: fingerprint(data.records, root=Path(source.root)) for name, data in units.items()}
     chosen = HydraConfig.get().runtime.choices
     noted = environment(
@@ -56,9 +54,8 @@ def train(cfg: DictConfig) -> Path:
     try:
         folder.open(config=config, environment=noted)
         return _work(cfg, folder, source, units)
-    except BaseException:
-        if not folder.done:
-            folder.discard()
+    except BaseException as error:
+        _give_up(folder, error)
         raise
 
 
@@ -71,22 +68,40 @@ def _resume(path: Path) -> Path:
     folder.reopen()
     source, units = _units(cfg)
     prints = {name: fingerprint(data.records, root=Path(source.root)) for name, data in units.items()}
-    if prints != folder.environment["data_fingerprint"]:
+    if prints != folder.environment.get("data_fingerprint"):
         raise AdframeError(f"the images have changed since {path} was started; start a new run")
-    return _work(cfg, folder, source, units)
+    try:
+        return _work(cfg, folder, source, units)
+    except BaseException as error:
+        _give_up(folder, error)
+        raise
+
+
+def _rehearse(cfg: DictConfig, source: Source) -> None:
+    """Builds everything once: what cannot be built must stop the run before its folder is made."""
+    build_system(cfg, source, held_out=True)
+    build(cfg, "callbacks.gallery")
+    build_trainer(cfg, [], None)
+
+
+def _give_up(folder: RunFolder, error: BaseException) -> None:
+    """Keeps what is finished and says how to go on; removes a run in which nothing is."""
+    if folder.done:
+        error.add_note(f"{', '.join(folder.done)} done; go on with: python train.py resume={folder.path}")
+    else:
+        folder.discard()
 
 
 def _work(cfg: DictConfig, folder: RunFolder, source: Source, units: dict[str, AnomalyData]) -> Path:
     start = time.perf_counter()
     spent = float(folder.environment.get("wall_seconds", 0))
-    tracker = open_tracker(cfg, run=folder.path, config=read_config(folder.path))
-    for unit, data in units.items():
-        if not set(data.categories) <= set(folder.done):
-            _fit_and_test(cfg, folder, source, unit=unit, data=data, tracker=tracker)
-            folder.note({"wall_seconds": spent + time.perf_counter() - start} | peak_memory())
-    folder.note({"wall_seconds": spent + time.perf_counter() - start} | peak_memory())
-    page = write_page(folder.path)
-    close_tracker(tracker, run=folder.path)
+    with tracking(cfg, run=folder.path, config=read_config(folder.path)) as tracker:
+        for unit, data in units.items():
+            if not set(data.categories) <= set(folder.done):
+                _fit_and_test(cfg, folder, source, unit=unit, data=data, tracker=tracker)
+                folder.note({"wall_seconds": spent + time.perf_counter() - start} | peak_memory())
+        folder.note({"wall_seconds": spent + time.perf_counter() - start} | peak_memory())
+        page = write_page(folder.path)
     print_table(folder.metrics)
     announce(folder, page)
     return folder.path
@@ -123,7 +138,7 @@ def measure(
     tracker: Logger | None,
 ) -> None:
     """Tests a fitted system on one category and enters what came out into the folder."""
-    recorder, gallery = Recorder(), build(cfg.callbacks, "gallery")
+    recorder, gallery = Recorder(), build(cfg, "callbacks.gallery")
     assert isinstance(gallery, Gallery)
     trainer = build_trainer(cfg, [recorder, gallery, ProgressLine(title=category)], tracker)
     trainer.test(system, dataloaders=data.test_on(category), verbose=False)

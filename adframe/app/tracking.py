@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +19,39 @@ from adframe.contracts import AdframeError
 from adframe.ops.names import unknown
 from adframe.reports.board import flat_metrics, show_run
 
+KINDS = ("wandb", "csv", "none")
 MODES = ("auto", "online", "offline", "disabled", "shared")
+WAY_OUT = "logger.mode=offline needs no account"
 
 
-def open_tracker(cfg: DictConfig, *, run: Path, config: dict[str, Any]) -> Logger | None:
-    """The logger that `logger=` names, ready for Lightning."""
+@contextmanager
+def tracking(cfg: DictConfig, *, run: Path, config: dict[str, Any]) -> Iterator[Logger | None]:
+    """The logger that `logger=` names, ready for Lightning; ends with it, whatever happens inside.
+
+    Left without an error it hands the finished run over: metrics, curves, pictures, table, costs.
+    """
+    tracker = _open(cfg, run=run, config=config)
+    try:
+        yield tracker
+        _hand_over(tracker, run=run)
+    except BaseException:
+        # One left open would be handed to the next job of a sweep.
+        if isinstance(tracker, WandbLogger):
+            wandb.finish(exit_code=1)
+        raise
+
+
+def _open(cfg: DictConfig, *, run: Path, config: dict[str, Any]) -> Logger | None:
     if cfg.logger.kind == "none":
         return None
     if cfg.logger.kind == "csv":
-        return CSVLogger(save_dir=run, name="", version="csv")
-    return _wandb(cfg.logger, run=run, config=config)
+        return CSVLogger(save_dir=run, name="", version="")
+    if cfg.logger.kind == "wandb":
+        return _wandb(cfg.logger, run=run, config=config)
+    raise AdframeError(unknown("logger.kind", str(cfg.logger.kind), KINDS))
 
 
-def close_tracker(tracker: Logger | None, *, run: Path) -> None:
-    """Hands the finished run over: metrics, curves, pictures, table, costs."""
+def _hand_over(tracker: Logger | None, *, run: Path) -> None:
     if isinstance(tracker, WandbLogger):
         show_run(tracker.experiment, run)
         wandb.finish()
@@ -38,9 +63,8 @@ def close_tracker(tracker: Logger | None, *, run: Path) -> None:
 def _wandb(options: DictConfig, *, run: Path, config: dict[str, Any]) -> WandbLogger:
     if options.mode not in MODES:
         raise AdframeError(unknown("logger.mode", str(options.mode), MODES))
-    mode: Any = options.mode if options.mode != "auto" else "online" if _logged_in() else "offline"
-    settings = wandb.Settings(silent=True, console="off", root_dir=str(run))
     try:
+        mode: Any = _mode(str(options.mode))
         experiment = wandb.init(
             project=options.project,
             entity=options.entity,
@@ -50,15 +74,40 @@ def _wandb(options: DictConfig, *, run: Path, config: dict[str, Any]) -> WandbLo
             dir=run,
             mode=mode,
             config=config,
-            settings=settings,
+            settings=wandb.Settings(silent=True, console="off", root_dir=str(run)),
         )
     except wandb.Error as error:
-        text = " ".join(str(error).split())
-        raise AdframeError(
-            f"logger=wandb (mode {mode}): {text}; logger.mode=offline needs no account"
-        ) from error
+        text = " ".join(str(error).split()).rstrip(".")
+        raise AdframeError(f"logger=wandb, mode {options.mode}: {text}; {WAY_OUT}") from error
     return WandbLogger(experiment=experiment)
 
 
-def _logged_in() -> bool:
-    return bool(wandb.login(prompt=False))
+def _mode(wanted: str) -> str:
+    """What `auto` means here; a server that cannot be reached is told in seconds, not in wandb's 90."""
+    if wanted in ("offline", "disabled"):
+        return wanted
+    server = wandb.setup(settings=wandb.Settings(silent=True)).settings.base_url
+    if wanted == "auto":
+        if (said := os.environ.get("WANDB_MODE")) in MODES[1:]:
+            return said
+        if not wandb.login(prompt=False, verify=False):
+            return "offline"
+        if not _answers(server):
+            print(f"{server} cannot be reached: logged offline, `wandb sync` uploads it", file=sys.stderr)
+            return "offline"
+        return "online"
+    if not wandb.login(prompt=False, verify=False):
+        raise AdframeError(f"logger.mode={wanted}: no account here; run `wandb login`, or {WAY_OUT}")
+    if not _answers(server):
+        raise AdframeError(f"logger.mode={wanted}: {server} cannot be reached; {WAY_OUT}")
+    return wanted
+
+
+def _answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=5)
+    except urllib.error.HTTPError:
+        return True  # it answered
+    except (OSError, ValueError):
+        return False
+    return True

@@ -11,10 +11,20 @@ import lightning as L
 import numpy as np
 from torch import Tensor
 
-from adframe.contracts import GEOMETRY, IMAGE, RECORD, REGIONS, Batch, Decision, Geometry, Record, Region
+from adframe.contracts import (
+    GEOMETRY,
+    IMAGE,
+    RECORD,
+    REGIONS,
+    AdframeError,
+    Batch,
+    Decision,
+    Geometry,
+    Record,
+    Region,
+)
 from adframe.ops.geometry import restore
 from adframe.reports.heatmaps import panel, write_panel
-from adframe.systems.detection import DetectionSystem
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +50,11 @@ class Gallery(L.Callback):
     """
 
     def __init__(self, *, pictures: int = 12, width: int = 256) -> None:
+        if pictures < 0 or width < 32:
+            raise AdframeError(
+                f"callbacks.gallery.pictures={pictures} must be 0 or more, "
+                f"callbacks.gallery.width={width} 32 or more"
+            )
         self.pictures, self.width = pictures, width
         self._worst: list[Candidate] = []
         self._best: dict[int, list[Candidate]] = {}
@@ -57,12 +72,10 @@ class Gallery(L.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        del trainer, batch_idx, dataloader_idx
-        assert isinstance(pl_module, DetectionSystem)
-        scores = outputs["prediction"].score.tolist()
+        del trainer, pl_module, batch_idx, dataloader_idx
         for i, record in enumerate(batch[RECORD]):
             if record.label is not None and self.pictures:
-                self._offer(_candidate(batch, i, outputs["maps"][i], pl_module.calibrator.decide(scores[i])))
+                self._offer(_candidate(batch, i, outputs["maps"][i], outputs["decisions"][i]))
 
     def write(
         self, run: Path, *, category: str, normal_median: float, normal_max: float

@@ -23,7 +23,7 @@ class Profiler(L.Callback):
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         del trainer, pl_module
-        self.seconds[f"seconds/{str(stage).rpartition('.')[2]}"] = time.perf_counter() - self._start
+        self.seconds[f"seconds/{getattr(stage, 'value', stage)}"] = time.perf_counter() - self._start
 
 
 def peak_memory() -> dict[str, int]:

@@ -6,8 +6,7 @@ from typing import Any
 
 import lightning as L
 
-from adframe.contracts import GEOMETRY, RECORD, Batch
-from adframe.systems.detection import DetectionSystem
+from adframe.contracts import GEOMETRY, RECORD, Batch, Decision
 
 
 class Recorder(L.Callback):
@@ -29,11 +28,9 @@ class Recorder(L.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        del trainer, batch_idx, dataloader_idx
-        assert isinstance(pl_module, DetectionSystem)
-        scores = outputs["prediction"].score.tolist()
-        for record, geometry, score in zip(batch[RECORD], batch[GEOMETRY], scores, strict=True):
-            decision = pl_module.calibrator.decide(score)
+        del trainer, pl_module, batch_idx, dataloader_idx
+        decisions: list[Decision] = outputs["decisions"]
+        for record, geometry, decision in zip(batch[RECORD], batch[GEOMETRY], decisions, strict=True):
             self.rows.append(
                 {
                     "path": str(record.path),
@@ -44,7 +41,7 @@ class Recorder(L.Callback):
                     "condition": record.condition,
                     "group": record.group,
                     "label": record.label,
-                    "score": score,
+                    "score": decision.score,
                     "decision": decision.anomalous,
                     "threshold": decision.threshold,
                     "milliseconds": outputs["milliseconds"],

@@ -12,9 +12,13 @@ from adframe.contracts import AdframeError
 # The last bytes of a whole file. A truncated PNG may still decode line by line in lenient readers.
 _ENDINGS = {".png": b"IEND\xaeB`\x82", ".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9"}
 
+BROKEN = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what Pillow says of such files
+
 
 def read_image(path: Path) -> np.ndarray:
-    """Reads an image as (H, W, 3) RGB, uint8, or uint16 where the file has 16 bits a sample.
+    """Reads an image as (H, W, 3) RGB, uint8, or uint16 where the file is grey with 16 bits a sample.
+
+    Colour (and grey with alpha) of 16 bits a sample comes with its upper 8: Pillow reads no more.
 
     Greyscale is repeated over the channels, palettes are looked up, alpha is composited over black
     (the colour below a transparent pixel is undefined).
@@ -24,8 +28,10 @@ def read_image(path: Path) -> np.ndarray:
     """
     with _open(path) as image:
         if image.mode in ("I", "I;16", "I;16B", "I;16L"):
-            grey = np.asarray(image).astype(np.uint16)  # (H, W)
-            return np.repeat(grey[:, :, None], 3, axis=2)
+            grey = np.asarray(image)  # (H, W)
+            if grey.min() < 0 or grey.max() > 65535:
+                raise AdframeError(f"{path} holds 32-bit pixels; save it as 8 or 16 bit")
+            return np.repeat(grey.astype(np.uint16)[:, :, None], 3, axis=2)
         if image.mode == "F":
             raise AdframeError(f"{path} holds floating-point pixels; save it as 8 or 16 bit")
         if "A" in image.getbands() or "transparency" in image.info:
@@ -50,7 +56,7 @@ def read_size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             return image.height, image.width
-    except (OSError, SyntaxError, ValueError) as error:
+    except BROKEN as error:
         raise _broken(path, error) from error
 
 
@@ -58,7 +64,7 @@ def _open(path: Path) -> Image.Image:
     try:
         image = Image.open(path)
         image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except BROKEN as error:
         raise _broken(path, error) from error
     return image
 

@@ -33,11 +33,11 @@ def check_splits(records: Sequence[Record], *, category: str) -> None:
 
 
 def fingerprint(records: Iterable[Record], *, root: Path) -> str:
-    """SHA-256 over names, sizes and last bytes of all files: an image's trailing bytes hold its checksum."""
+    """SHA-256 over names and contents of all files; a PNG's size and last bytes hold a checksum."""
     digest = hashlib.sha256()
     for path in sorted({p for record in records for p in (record.path, *record.masks)}):
         with path.open("rb") as file:
             size = file.seek(0, 2)
-            file.seek(max(0, size - 64))
+            file.seek(max(0, size - 64) if path.suffix.lower() == ".png" else 0)
             digest.update(f"{path.relative_to(root).as_posix()}\0{size}\0".encode() + file.read())
     return digest.hexdigest()

@@ -64,7 +64,7 @@ class PixelMetrics(Metric):
     ) -> None:
         super().__init__()
         if wrong := [limit for limit in limits if not 0 < limit <= 1]:
-            raise AdframeError(f"limits of AU-PRO are false-positive rates in (0, 1], not {wrong}")
+            raise AdframeError(f"metrics.limits of AU-PRO are false-positive rates in (0, 1], not {wrong}")
         self.limits = tuple(limits)
         self.subsets = subsets
         self.max_bins = max_bins

@@ -59,6 +59,11 @@ class PatchCore(nn.Module):
     ) -> None:
         super().__init__()
         _check(coreset=coreset, neighbourhood=neighbourhood, neighbours=neighbours, top_share=top_share)
+        if (projection is not None and projection < 1) or sigma < 0 or limit_mb < 1:
+            raise AdframeError(
+                f"model.projection={projection} must be null or above 0, model.sigma={sigma} 0 or more, "
+                f"model.limit_mb={limit_mb} 1 or more"
+            )
         self.backbone = backbone
         self.coreset, self.neighbourhood, self.projection = coreset, neighbourhood, projection
         self.neighbours, self.top_share, self.sigma = neighbours, top_share, sigma
@@ -69,30 +74,30 @@ class PatchCore(nn.Module):
         self.register_buffer("centre", torch.empty(0))  # (D,) taken off features against cancellation
         self.register_load_state_dict_pre_hook(_make_room)  # type: ignore[no-untyped-call]
         self._features: Spool | None = None  # (N, D), centred
-        self._projected: Spool | None = None  # (N, d)
+        self._projected: Spool | None = None  # (N, d); None where the full width is selected in
         self._matrix: Tensor | None = None  # (D, d)
 
     def collect(self, image: Tensor) -> None:
         """Takes the patches of normal images (B, 3, H, W) in."""
         rows = as_rows(self._grid(image))  # (B * h * w, D)
-        if self._features is None or self._projected is None:
-            self._open(rows)
-        assert self._features is not None
-        assert self._projected is not None
+        if self._features is None:
+            self._features = self._open(rows)
         centred = rows - self.centre
         self._features.append(centred)
-        self._projected.append(centred if self._matrix is None else centred @ self._matrix)
+        if self._projected is not None and self._matrix is not None:
+            self._projected.append(centred @ self._matrix)
 
     def finalise(self) -> None:
         """Selects the coreset from all patches collected so far."""
-        if self._features is None or self._projected is None:
+        if self._features is None:
             raise RuntimeError("finalise before collect: there are no patches to choose from")
         total = len(self._features)
         count = max(1, round(self.coreset * total))
         if count == total:
             index = torch.arange(total)
         else:
-            index = greedy_k_centre(self._projected, count=count, seed=self.seed, progress=self.progress)
+            rows = self._features if self._projected is None else self._projected
+            index = greedy_k_centre(rows, count=count, seed=self.seed, progress=self.progress)
         self.bank = self._features.gather(index).to(self.centre.device)  # (M, D)
         self.norms = self.bank.square().sum(1)
 
@@ -125,9 +130,8 @@ class PatchCore(nn.Module):
     def _grid(self, image: Tensor) -> Tensor:
         return patch_grid(self.backbone(image), neighbourhood=self.neighbourhood)  # (B, D, h, w)
 
-    def _open(self, rows: Tensor) -> None:
+    def _open(self, rows: Tensor) -> Spool:
         folder = None if self.spool is None else Path(self.spool)
-        self._features, self._projected = Spool(folder=folder), Spool(folder=folder)
         self.centre = rows.mean(0)
         width = rows.shape[1]
         if self.projection is not None and self.projection < width:
@@ -135,6 +139,8 @@ class PatchCore(nn.Module):
             generator = torch.Generator().manual_seed(self.seed)
             matrix = torch.randn(width, self.projection, generator=generator) / math.sqrt(self.projection)
             self._matrix = matrix.to(rows.device)
+            self._projected = Spool(folder=folder)
+        return Spool(folder=folder)
 
     def _pool(self, distances: Tensor) -> Tensor:
         count = max(1, round(self.top_share * distances.shape[1]))
@@ -168,4 +174,5 @@ def _make_room(module: nn.Module, state: Mapping[str, Any], prefix: str, *_: Any
     """The bank's size is learned: buffers take the stored shape before a strict load fills them."""
     for name in ("bank", "norms", "centre"):
         if f"{prefix}{name}" in state:
-            setattr(module, name, torch.empty_like(state[f"{prefix}{name}"]))
+            stored, own = state[f"{prefix}{name}"], getattr(module, name)
+            setattr(module, name, torch.empty_like(stored, device=own.device))

@@ -81,15 +81,15 @@ class _Search:
         floor = float(_largest(self.bound, ROUND).values[-1])
         stale = torch.nonzero((self.bound >= floor) & (self.met < self.picked)).flatten()
         self._update(stale[torch.argsort(self.met[stale])])
-        top = _largest(self.bound, ROUND + 1)
+        top = _largest(self.bound, ROUND)
         highest = float(top.values[0])
         if highest < self.cold or highest <= 0:
             return self._warm()
-        # Rows at or above `outside` are hot, up to date, and all in the contest.
-        beyond = float(top.values[ROUND]) if len(top.values) > ROUND else 0.0
-        outside = max(floor, beyond, self.cold)
-        contest = top.indices[:ROUND]
-        self._contest(contest[self.bound[contest] >= outside], outside=outside)
+        # Bounds only shrink, so no row outside the contest lies farther than `outside`.
+        outside = max(floor, self.cold)
+        contest = top.indices[top.values >= outside]
+        if len(contest):
+            self._contest(contest, outside=outside)
         return True
 
     def _warm(self) -> bool:
@@ -108,7 +108,7 @@ class _Search:
         mutual = squared_distances(block, block).numpy()  # (m, m)
         bound = self.bound[contest].numpy()
         chosen: list[int] = []
-        while self.picked + len(chosen) < len(self.index) and len(bound):
+        while self.picked + len(chosen) < len(self.index):
             best = int(bound.argmax())
             if bound[best] < outside or bound[best] <= 0:
                 break
@@ -147,19 +147,18 @@ def squared_distances(left: Tensor, right: Tensor) -> Tensor:
     Rows that lie close together compared with their norms, as in a tight cluster, are held against
     each other again in float64; equal rows are at distance 0 exactly.
     """
-    distances = _by_product(left, right, floor=0.0)  # (n, m)
-    norms, others = left.square().sum(1), right.square().sum(1)
-    close = (distances < CLOSE * norms.unsqueeze(1)) | (distances < CLOSE * others)
-    again = torch.nonzero(close.any(dim=1)).flatten()
+    distances = _by_product(left, right)[0].clamp_(min=0)  # (n, m)
+    if left is right:
+        distances.fill_diagonal_(torch.inf)  # a row's distance to itself needs no second look
+    again = torch.nonzero(distances.amin(dim=1) < CLOSE * left.square().sum(1)).flatten()
     if len(again):
         precise = right.double()
         for part in torch.split(again, 1024):  # 1024 x 2048 float64 are 16 MB
-            distances[part] = _by_product(left[part].double(), precise, floor=EQUAL).float()
-    return distances
+            exact, norms = _by_product(left[part].double(), precise)
+            distances[part] = exact.masked_fill_(exact <= EQUAL * norms, 0.0).float()
+    return distances.fill_diagonal_(0.0) if left is right else distances
 
 
-def _by_product(left: Tensor, right: Tensor, *, floor: float) -> Tensor:
-    """Squared distances; those up to a share `floor` of the norms are rounding, and become 0."""
+def _by_product(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
     norms = left.square().sum(1, keepdim=True) + right.square().sum(1)  # (n, m)
-    distances = torch.addmm(norms, left, right.T, alpha=-2)
-    return distances.masked_fill_(distances <= floor * norms, 0.0)
+    return torch.addmm(norms, left, right.T, alpha=-2), norms

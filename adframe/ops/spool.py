@@ -48,7 +48,7 @@ class Spool:
             raise ValueError(f"rows are {rows.shape[1]} wide, the spool holds {self.width}")
         try:
             self._file.seek(self.rows * self.width * 4)  # over what an append that failed left behind
-            rest = memoryview(rows.reshape(-1).view(np.uint8))
+            rest = rows.reshape(-1).view(np.uint8).data
             while len(rest):
                 rest = rest[self._file.write(rest) :]
         except OSError as error:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from adframe.contracts import Region
-from adframe.reports.files import write_whole
+from adframe.ops.files import write_whole
 
 Pixels = NDArray[np.uint8]
 Heatmap = NDArray[np.float32]

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from adframe.contracts import AdframeError
-from adframe.reports.files import write_whole
+from adframe.ops.files import write_whole
 
 Row = dict[str, Any]
 

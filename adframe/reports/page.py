@@ -15,7 +15,7 @@ import jinja2
 from markupsafe import Markup
 
 from adframe.reports import words
-from adframe.reports.files import write_whole
+from adframe.ops.files import write_whole
 from adframe.reports.gallery import Picture, data_uris
 from adframe.reports.ledger import Row
 from adframe.reports.plots import Plot, histogram_plot, pr_plot, roc_plot

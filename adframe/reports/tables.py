@@ -81,11 +81,19 @@ class Table:
         lines = [self.header, rule, *self.shown]
         return "".join(f"| {' | '.join(_escaped(cell) for cell in line)} |\n" for line in lines)
 
-    def to_rich(self, *, width: int = 100, title: str | None = None) -> rich.table.Table:
-        """A terminal table of at most `width` characters; the last columns go where not all fit."""
+    def to_rich(
+        self, *, width: int = 100, title: str | None = None, rest: str = "metrics.json"
+    ) -> rich.table.Table:
+        """A terminal table of at most `width` characters; the last columns go where not all fit.
+
+        Args:
+            width: of the terminal.
+            title: above the table.
+            rest: where a reader finds the columns that were left out.
+        """
         fits = self._fitting(width)
         left_out = len(self.columns) - fits
-        caption = f"{left_out} more columns in metrics.json" if left_out else None
+        caption = f"{left_out} more columns in {rest}" if left_out else None
         table = rich.table.Table(title=title, caption=caption, box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
         for place, name in enumerate(self.header[:fits]):
             stacked = rich.text.Text(name.replace(" ", "\n"))

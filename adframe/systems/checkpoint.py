@@ -7,14 +7,13 @@ refused. Files hold tensors and plain values only, so that a stranger's checkpoi
 from __future__ import annotations
 
 import io
-import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from adframe.contracts import AdframeError
-from adframe.reports.files import write_whole
+from adframe.ops.files import write_whole
 from adframe.systems.detection import DetectionSystem
 
 FORMAT = 1
@@ -39,7 +38,7 @@ def load(system: DetectionSystem, path: Path) -> None:
     frozen = {k: v for k, v in system.state_dict().items() if k.startswith(FROZEN)}
     try:
         system.load_state_dict(frozen | stored["state"], strict=True)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise AdframeError(f"checkpoint {path} does not fit: {' '.join(str(error).split())}") from error
 
 
@@ -48,10 +47,11 @@ def _read(path: Path) -> dict[str, Any]:
         stored = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise AdframeError(f"checkpoint {path} is not there; was the run finished?") from error
-    except (OSError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # a damaged file can make the unpickler fail in any way
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise AdframeError(f"checkpoint {path} cannot be read safely ({reason})") from error
-    if not isinstance(stored, dict) or stored.get("format") != FORMAT:
+    keys = {"format", "method", "backbone", "state"}
+    if not isinstance(stored, dict) or not keys <= stored.keys() or stored["format"] != FORMAT:
         raise AdframeError(f"{path} is no adframe checkpoint of format {FORMAT}")
     return stored
 

@@ -81,7 +81,8 @@ class DetectionSystem(L.LightningModule):
                     subset=record.subset,
                     path=str(record.path),
                 )
-        return {"prediction": prediction, "maps": maps, "milliseconds": 1000 * seconds / len(maps)}
+        decisions = [self.calibrator.decide(score) for score in prediction.score.tolist()]
+        return {"decisions": decisions, "maps": maps, "milliseconds": 1000 * seconds / len(maps)}
 
     def on_test_epoch_end(self) -> None:
         """Image metrics, pixel metrics, and decisions at the calibrated threshold."""

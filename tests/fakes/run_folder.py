@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from adframe.contracts import Region
-from adframe.reports.files import write_json, write_whole
+from adframe.ops.files import write_json, write_whole
 from adframe.reports.heatmaps import panel, write_panel
 from adframe.reports.ledger import write_ledger
 

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from adframe.contracts import AdframeError
-from adframe.reports.files import write_json
+from adframe.ops.files import write_json
 from adframe.reports.gallery import data_uris, read_gallery
 from adframe.reports.ledger import write_ledger
 from adframe.reports.page import marks, write_page

@@ -163,5 +163,5 @@ def _exposed(picture: Field, setup: _Setup, rng: Rng) -> NDArray[np.uint8]:
     seen = picture * (fall * np.float32(setup.exposure))[..., None] * np.asarray(setup.tint, dtype=np.float32)
     seen = np.where(seen > 0.8, 0.8 + 0.2 * np.tanh((seen - 0.8) * 5), seen)
     noise = rng.standard_normal((size, size, 3), dtype=np.float32)
-    seen = seen + noise * np.sqrt(np.float32(1.2e-5) + np.float32(7e-5) * seen)
+    seen = seen + noise * np.sqrt(np.float32(1.2e-5) + np.float32(7e-5) * np.maximum(seen, 0))
     return np.asarray(np.clip(np.rint(seen * 255), 0, 255), dtype=np.uint8)

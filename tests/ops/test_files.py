@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from adframe.contracts import AdframeError
-from adframe.reports.files import write_json, write_whole
+from adframe.ops.files import write_json, write_whole
 
 
 def test_parents_are_made_and_an_older_file_is_replaced(tmp_path):

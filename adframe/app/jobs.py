@@ -1,0 +1,46 @@
+"""The jobs of one command: each is attempted, and what stops one stops no other."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+
+from adframe.app.wording import is_mendable, one_line
+from adframe.ops.files import write_json
+
+FAILED = "failed"  # folder in a sweep's: a file a job that failed
+
+kept: list[Exception] = []  # what stopped the command, for `guard`; Hydra would print it in its own way
+
+
+def attempt(task: Callable[[], Any]) -> None:
+    """Runs one job. A sweep's job may run in another process, so its error goes into a file."""
+    try:
+        task()
+    except Exception as error:
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            _note(error)
+        else:
+            kept.append(error)
+
+
+def failed_jobs(sweep: Path) -> list[dict[str, Any]]:
+    """The jobs of a sweep that failed: `job` (its number), `overrides` and `error` (one line)."""
+    notes = [json.loads(path.read_text()) for path in (sweep / FAILED).glob("*.json")]
+    return sorted(notes, key=lambda note: int(note["job"]))
+
+
+def _note(error: Exception) -> None:
+    if not is_mendable(error):
+        traceback.print_exception(error)
+    hydra = HydraConfig.get()
+    note = {"job": hydra.job.num, "overrides": list(hydra.overrides.task), "error": one_line(error)}
+    write_json(Path(hydra.sweep.dir) / FAILED / f"{hydra.job.num}.json", note)
+    if (folder := Path(hydra.runtime.output_dir)).is_dir() and not any(folder.iterdir()):
+        folder.rmdir()  # Hydra makes it before the job

@@ -1,0 +1,72 @@
+"""The books of a run: what is finished, and what a failure may remove."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adframe.app import folder as app_folder
+from adframe.app.folder import RunFolder, mean_row
+from adframe.contracts import AdframeError
+
+
+def opened(path: Path) -> RunFolder:
+    folder = RunFolder(path)
+    folder.open(config={"seed": 0}, environment={})
+    return folder
+
+
+def test_discard_removes_what_was_made_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    opened(tmp_path / "mine" / "runs" / "toy" / "now").discard()
+    assert list(tmp_path.iterdir()) == [tmp_path / "mine"]
+    assert list((tmp_path / "mine").iterdir()) == []
+
+
+def test_discard_without_open_touches_nothing(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text("precious")
+    folder = RunFolder(tmp_path / "run")
+    with pytest.raises(AdframeError, match="already holds a run"):
+        folder.open(config={}, environment={})
+    folder.discard()
+    assert (tmp_path / "run" / "config.yaml").read_text() == "precious"
+
+
+def test_a_neighbour_keeps_its_folder(tmp_path: Path) -> None:
+    first, second = opened(tmp_path / "runs" / "1"), opened(tmp_path / "runs" / "2")
+    first.discard()
+    assert (second.path / "config.yaml").is_file()
+
+
+@pytest.mark.parametrize("name", ["write_ledger", "write_json"])
+def test_a_category_that_could_not_be_written_is_not_done(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise AdframeError("no room")
+
+    folder = opened(tmp_path / "run")
+    monkeypatch.setattr(app_folder, name, refuse)
+    with pytest.raises(AdframeError, match="no room"):
+        folder.add("weave", results={"image/auroc": 1.0}, rows=[], pictures=[])
+    assert folder.done == []
+
+
+def test_a_folder_read_back_is_the_folder_that_was_written(tmp_path: Path) -> None:
+    folder = opened(tmp_path / "run")
+    for name, value in (("a", 0.25), ("b", 0.75)):
+        folder.add(name, results={"image/auroc": value}, rows=[], pictures=[{"category": name}])
+    again = RunFolder(tmp_path / "run")
+    again.reopen()
+    assert again.metrics == folder.metrics
+    assert again.metrics["test"]["mean"] == {"image/auroc": 0.5}
+    assert (again.done, again.pictures) == (["a", "b"], folder.pictures)
+
+
+def test_the_mean_has_only_what_every_category_has() -> None:
+    row = mean_row({"a": {"x": 1.0, "y": 1.0}, "b": {"x": 2.0}})
+    assert row == {"x": 1.5}
+    assert str(mean_row({"a": {"x": 1.0}, "b": {"x": float("nan")}})["x"]) == "nan"

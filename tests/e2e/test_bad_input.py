@@ -1,0 +1,211 @@
+"""Whatever a user may type: one line that says what, where and what to do; exit code 2; no run folder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.e2e.scripts import COUNTS, Outcome, call, spawn
+
+CASES = {  # override: what the line must say
+    "category=weav": "unknown category 'weav' did you mean 'weave'? known: bracket, tray, weave",
+    "category=3": "category=3 category must be all, a name, or a list",
+    "category=[weave,weave]": "category=[weave,weave] different names",
+    "coreset=0": "coreset=0 a share in (0, 1]",
+    "coreset=-1": "coreset=-1 a share in (0, 1]",
+    "coreset=1.5": "coreset=1.5 a share in (0, 1]",
+    "coreset=abc": "coreset=abc a share in (0, 1]",
+    "coreset=null": "coreset=null a share in (0, 1]",
+    "coreset=": "coreset= a share in (0, 1]",
+    "coreset==0.1": "cannot read the override 'coreset==0.1' key=value",
+    "coreset": "cannot read the override 'coreset' key=value",
+    "[": "cannot read the override '[' key=value",
+    "--coreset=0.1": "unknown option '--coreset=0.1' coreset=<value>",
+    "corset=0.1": "unknown override 'corset' did you mean 'coreset'? --help",
+    "+foo=1": "unknown override 'foo'",
+    "model.coresett=1": "unknown override 'model.coresett' did you mean 'model.coreset'?",
+    "+model.coresett=1": "unknown override 'model.coresett' did you mean 'model.coreset'?",
+    "+logger.proyect=x": "unknown override 'logger.proyect'",
+    "~coreset": "coreset is missing",
+    "~model.backbone": "model.backbone is missing",
+    "model=null": "must be a string",
+    "model=patchcor": "unknown model 'patchcor' did you mean 'patchcore'?",
+    "model.backbone=3": "model.backbone=3 must be a TimmBackbone",
+    "dataset=mvtec_a": "unknown dataset 'mvtec_a' did you mean 'mvtec_ad'?",
+    "dataset.layout=mvtec_ado": "unknown dataset.layout 'mvtec_ado' did you mean",
+    "dataset.size=big": "dataset.size=big a whole number",
+    "logger=wandbb": "unknown logger 'wandbb' did you mean 'wandb'?",
+    "backbone=resnet81": "unknown backbone 'resnet81' did you mean 'resnet18'?",
+    "backbone.model=test_resnett": "unknown timm model 'test_resnett' did you mean 'test_resnet'?",
+    "backbone.layers=[layer9]": "unknown backbone layer 'layer9' known: act1, layer1",
+    "backbone.layers=layer2": "backbone.layers=layer2 a list",
+    "backbone.checkpoint=/nowhere.pth": "/nowhere.pth is not there",
+    "seed=abc": "seed=abc a whole number",
+    "seed=1.5": "seed=1.5 a whole number",
+    "seed=true": "seed=true a whole number",
+    "image_size=abc": "image_size=abc a whole number, or [height,width]",
+    "image_size=[64]": "image_size=[64] a whole number, or [height,width]",
+    "batch_size=0": "batch_size=0 above 0",
+    "num_workers=-1": "num_workers=-1 0 or more",
+    "holdout=1": "holdout=1 a share between 0 and 1",
+    "refit=maybe": "refit=maybe true or false",
+    "scope=foo": "scope=foo per_category or global",
+    "model.neighbours=0": "model.neighbours=0",
+    "model.neighbours=abc": "model.neighbours=abc a whole number",
+    "model.neighbours=1.5": "model.neighbours=1.5 a whole number",
+    "model.sigma=abc": "model.sigma=abc a number",
+    "metrics.limits=[2]": "limits (0, 1]",
+    "metrics.limits=0.3": "metrics.limits=0.3 a list of numbers",
+    "calibration.q=2": "calibration.q=2 between 0 and 1",
+    "calibration.q=abc": "calibration.q=abc a number",
+    "callbacks.gallery.pictures=many": "callbacks.gallery.pictures=many a whole number",
+    "trainer.devices=abc": "trainer: devices trainer=cpu",
+    "resume=/nowhere": "resume goes on with the run's own configuration",
+    "category=${nothing}": "nothing",
+}
+
+
+def refused(outcome: Outcome, words: str = "") -> bool:
+    """Exactly one line, an error, with all the words in it, and nothing on standard output."""
+    assert outcome.code == 2, outcome
+    assert outcome.out == ""
+    assert outcome.err.startswith("error: ")
+    assert outcome.err.count("\n") == 1, outcome.err
+    for word in words.split():
+        assert word in outcome.err
+    return True
+
+
+@pytest.mark.parametrize("override", CASES)
+def test_an_override_that_cannot_work_is_one_line(override: str, base: list[str], tmp_path: Path) -> None:
+    outcome = call("train", *base, "category=weave", f"paths.runs={tmp_path / 'runs'}", override)
+    assert refused(outcome, CASES[override])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("override", ["coreset=abc", "corset=0.1", "model=patchcor", "["])
+def test_a_process_of_its_own_says_the_same(override: str, base: list[str], tmp_path: Path) -> None:
+    arguments = [*base, "category=weave", "paths.runs=runs", override]
+    outcome = spawn("train", *arguments, cwd=tmp_path)
+    assert refused(outcome, CASES[override])
+    assert outcome == call("train", *arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_is_not_there(base: list[str], tmp_path: Path) -> None:
+    assert refused(call("train", *base, "trainer=gpu", f"paths.runs={tmp_path / 'runs'}"), "gpu trainer=cpu")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_mandatory_values_are_asked_for_by_name(toy: Path) -> None:
+    outcome = call("train", *COUNTS, f"dataset.root={toy}", "backbone=timm")
+    assert refused(outcome, "backbone.model, backbone.layers have no value backbone.model=...")
+    assert refused(call("evaluate"), "run has no value run=...")
+
+
+DataCase = tuple[Callable[[Path], object], str]
+DATA: dict[str, DataCase] = {  # a file below the dataset: what happens to it, what the line must say
+    "weave/train/good/000.png": (
+        lambda p: p.write_bytes(p.read_bytes()[:200]),
+        "cannot be decoded truncated",
+    ),
+    "weave/train/good/001.png": (lambda p: p.write_bytes(b""), "is empty (0 bytes) replace it or remove it"),
+    "weave/test/good/000.png": (lambda p: p.write_text("hello"), "cannot be decoded replace it or remove it"),
+    "weave/ground_truth/hole/000_mask.png": (
+        lambda p: p.unlink(),
+        "no ground-truth mask weave/test/hole/000.png",
+    ),
+    "weave/ground_truth/hole/001_mask.png": (
+        lambda p: shutil.copy(p.parents[3] / "small.png", p),
+        "32x32 (height x width) 64x64",
+    ),
+    "weave/test": (shutil.rmtree, "weave has no test images"),
+    "weave/train/good": (lambda p: [file.unlink() for file in p.iterdir()], "weave 0 training images"),
+}
+
+
+@pytest.mark.parametrize("place", DATA)
+def test_a_broken_file_stops_the_run_and_is_named(
+    place: str, finished: Path, toy: Path, base: list[str], tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    data = Path(shutil.copytree(toy, tmp_path / "data"))
+    Image.new("L", (32, 32)).save(data / "small.png")
+    harm, words = DATA[place]
+    harm(data / place)
+    arguments = (
+        "image_size=64",
+        "num_workers=0",
+        "category=weave",
+        "dataset=mvtec_ad",
+        f"dataset.root={data}",
+    )
+    outcome = call("train", *arguments, f"paths.runs={tmp_path / 'runs'}")
+    assert refused(outcome, words)
+    assert place.endswith(("test", "good")) or Path(place).stem in outcome.err
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("state", "words"), [("missing", "is not there"), ("empty", "is empty"), ("other", "another layout")]
+)
+def test_data_that_is_not_there_says_where_to_get_it(state: str, words: str, tmp_path: Path) -> None:
+    root = tmp_path / "mvtec"
+    if state != "missing":
+        (root / "holiday" if state == "other" else root).mkdir(parents=True)
+    outcome = call("train", "dataset=mvtec_ad", f"dataset.root={root}", f"paths.runs={tmp_path / 'runs'}")
+    assert refused(outcome, f"{root} {words} train/good https://www.mvtec.com dataset.root=<folder>")
+    assert not (tmp_path / "runs").exists()
+
+
+def spoil(run: Path, file: str, content: bytes) -> None:
+    (run / file).write_bytes(content)
+
+
+def rename_method(run: Path) -> None:
+    file = run / "checkpoints" / "weave.ckpt"
+    torch.save(torch.load(file, weights_only=True) | {"method": "PaDiM"}, file)
+
+
+RUNS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "corrupt checkpoint": (
+        lambda r: spoil(r, "checkpoints/weave.ckpt", b"abc"),
+        "weave.ckpt cannot be read safely",
+    ),
+    "empty checkpoint": (
+        lambda r: spoil(r, "checkpoints/weave.ckpt", b""),
+        "weave.ckpt cannot be read safely",
+    ),
+    "no checkpoint": (lambda r: (r / "checkpoints/weave.ckpt").unlink(), "weave.ckpt is not there"),
+    "another method": (rename_method, "weave.ckpt method PaDiM PatchCore"),
+    "stopped": (lambda r: (r / "metrics.json").unlink(), "no finished category train.py resume="),
+    "damaged metrics": (lambda r: spoil(r, "metrics.json", b"{"), "cannot read metrics.json damaged"),
+    "damaged config": (lambda r: spoil(r, "config.yaml", b"a: [b"), "cannot read config.yaml damaged"),
+    "another config": (lambda r: spoil(r, "config.yaml", b"a: b"), "no run's configuration lacks dataset"),
+    "no config": (lambda r: (r / "config.yaml").unlink(), "is no run's folder"),
+    "no environment": (lambda r: (r / "environment.json").unlink(), "cannot read environment.json"),
+    "no ledger": (lambda r: (r / "predictions.parquet").unlink(), "cannot read the ledger"),
+}
+
+
+@pytest.mark.parametrize("case", RUNS)
+def test_a_run_that_cannot_be_evaluated_says_why(case: str, finished: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(finished, tmp_path / "run", ignore=shutil.ignore_patterns("evaluations")))
+    harm, words = RUNS[case]
+    harm(run)
+    assert refused(call("evaluate", f"run={run}"), words)
+    assert not (run / "evaluations").exists()
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["category=bottle", "category=3", "num_workers=-1", "num_workers=abc", "coreset=0.2", "run=null"],
+)
+def test_an_evaluation_that_cannot_work_is_one_line(override: str, finished: Path) -> None:
+    assert refused(call("evaluate", f"run={finished}", override), override.partition("=")[0])

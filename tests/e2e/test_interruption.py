@@ -1,0 +1,133 @@
+"""Ctrl-C, a full disk, a full memory: one line, and no half-written run."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import pytest
+import torch
+
+from adframe.app import run as app_run
+from adframe.systems.training_free import TrainingFreeSystem
+from tests.e2e.scripts import call, clean_environment, command, spawn
+
+LIMITED = """
+import resource, runpy, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # writing more is an error then, not the end
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
+sys.argv = sys.argv[2:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def interrupted(*overrides: str, until: Path, cwd: Path) -> tuple[int, str]:
+    """Exit code and standard error of a training that gets Ctrl-C as soon as a file is there."""
+    process = subprocess.Popen(
+        command("train", *overrides), cwd=cwd, env=clean_environment(cwd),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    end = time.monotonic() + 60
+    while not until.is_file() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    return process.wait(timeout=60), process.communicate()[1]
+
+
+def test_ctrl_c_before_the_first_category_leaves_nothing(base: list[str], tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "run"
+    code, err = interrupted(*base, f"paths.run={run}", until=run / "environment.json", cwd=tmp_path)
+    assert (code, err) == (130, "error: stopped\n")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_ctrl_c_after_a_category_keeps_it_and_says_how_to_go_on(base: list[str], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    code, err = interrupted(*base, f"paths.run={run}", until=run / "metrics.json", cwd=tmp_path)
+    assert code == 130
+    assert err.startswith("error: stopped; bracket")
+    assert err.endswith(f" done; go on with: python train.py resume={run}\n")
+    assert err.count("\n") == 1
+
+
+def test_a_file_system_that_takes_no_more_is_one_line(base: list[str], toy: Path, tmp_path: Path) -> None:
+    """20 kB a file: the configuration fits, features and checkpoints do not."""
+    del toy
+    arguments = [*base, "category=weave", "paths.runs=runs"]
+    done = subprocess.run(
+        [command("train")[0], "-c", LIMITED, "20000", *command("train", *arguments)[1:]],
+        cwd=tmp_path, env=clean_environment(tmp_path), capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert "File too large" in done.stderr or "requested" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def full(*_: Any, **__: Any) -> NoReturn:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("name", ["predictions.parquet", "weave.ckpt", "report.html"])
+def test_a_disk_that_fills_up_while_results_are_written_names_the_file(
+    name: str, base: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Path.write_bytes
+    monkeypatch.setattr(Path, "write_bytes", lambda p, data: full() if name in p.name else write(p, data))
+    outcome = call("train", *base, "category=weave", f"paths.runs={tmp_path / 'runs'}")
+    assert outcome.code == 2
+    assert outcome.err.startswith("error: cannot write ")
+    assert name in outcome.err
+    assert "free some disk space" in outcome.err
+    assert outcome.err.count("\n") == 1
+    assert (tmp_path / "runs").exists() == (name == "report.html")  # its category was finished
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_memory_that_is_full_is_one_line(
+    base: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(*_: Any) -> NoReturn:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+
+    monkeypatch.setattr(TrainingFreeSystem, "training_step", exhausted)
+    outcome = call("train", *base, "category=weave", f"paths.runs={tmp_path / 'runs'}")
+    assert outcome.code == 2
+    assert outcome.err.startswith("error: the memory is full; lower batch_size, image_size or coreset")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bug_keeps_its_traceback_and_leaves_no_folder(
+    base: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app_run, "build_trainer", lambda *_: np.zeros(1)[3])
+    with pytest.raises(IndexError):
+        call("train", *base, "category=weave", f"paths.runs={tmp_path / 'runs'}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_normal_run_says_nothing_on_standard_error(base: list[str], tmp_path: Path) -> None:
+    """With loading processes, and an evaluation after it; library warnings would stand here."""
+    outcome = spawn("train", *base, "category=weave", "num_workers=1", "paths.run=run", cwd=tmp_path)
+    assert (outcome.code, outcome.err) == (0, "")
+    table = outcome.out.partition("threshold")[0].splitlines()[:-1]
+    assert max(map(len, table)) <= 100
+    again = spawn("evaluate", "run=run", cwd=tmp_path)
+    assert (again.code, again.err) == (0, "")
+    assert "equal the run's to the last digit" in again.out
+
+
+def test_help_is_short_and_shows_what_to_type(tmp_path: Path) -> None:
+    outcome = spawn("train", "--help", cwd=tmp_path)
+    assert outcome.code == 0
+    for text in ("python sweep.py -m", "category=all", "coreset=", "model: patchcore", "paths.run="):
+        assert text in outcome.out
+    usage, _, rest = outcome.out.partition("Choices")
+    typed = usage + rest.partition("typed most")[2].partition("All keys")[0]
+    assert max(map(len, typed.splitlines())) <= 100

@@ -1,0 +1,174 @@
+"""Where a run is followed; the offline file of Weights & Biases is read back record by record."""
+
+from __future__ import annotations
+
+import csv
+import json
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from wandb.proto.wandb_internal_pb2 import Record
+
+from adframe.app import tracking
+from tests.e2e.scripts import Outcome, call, metrics_of, spawn
+
+BLOCK, WHOLE, LAST = 32768, 1, 4  # LevelDB's log format, in which wandb keeps its records
+KEY = "0123456789" * 4
+
+
+def records(file: Path) -> Iterator[Record]:
+    """The records of a `.wandb` file: a header of 7 bytes, then chunks (checksum, size, kind) in blocks."""
+    data, place, content = file.read_bytes(), 7, b""
+    while place + 7 <= len(data):
+        if BLOCK - place % BLOCK < 7:  # too little room for another chunk's head
+            place += BLOCK - place % BLOCK
+            continue
+        _, size, kind = struct.unpack("<IHB", data[place : place + 7])
+        content += data[place + 7 : place + 7 + size]
+        place += 7 + size
+        if kind in (WHOLE, LAST):
+            record = Record()
+            record.ParseFromString(content)
+            yield record
+            content = b""
+
+
+def items(parts: Any) -> dict[str, Any]:
+    return {"/".join(part.nested_key) or part.key: json.loads(part.value_json) for part in parts}
+
+
+@pytest.fixture(scope="module")
+def offline(base: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, Path]:
+    """A run of a user who has no account, in a process of its own."""
+    place = tmp_path_factory.mktemp("offline")
+    outcome = spawn("train", *base, "category=weave", "logger=wandb", "paths.run=run", cwd=place)
+    return outcome, place / "run"
+
+
+@pytest.fixture(scope="module")
+def logged(offline: tuple[Outcome, Path]) -> list[Record]:
+    (file,) = offline[1].glob("wandb/offline-run-*/run-*.wandb")
+    return list(records(file))
+
+
+@pytest.fixture(scope="module")
+def history(logged: list[Record]) -> dict[str, Any]:
+    rows = [items(record.history.item) for record in logged if record.HasField("history")]
+    return {name: value for row in rows for name, value in row.items()}
+
+
+def test_without_an_account_wandb_logs_offline_and_says_nothing(offline: tuple[Outcome, Path]) -> None:
+    assert offline[0].code == 0
+    assert offline[0].err == ""
+    assert "wandb" not in offline[0].out
+
+
+def test_the_offline_file_holds_the_configuration(logged: list[Record]) -> None:
+    (run,) = [record.run for record in logged if record.HasField("run")]
+    config = items(run.config.update)
+    assert (config["seed"], config["coreset"]) == (42, 0.1)
+    assert config["backbone"]["model"] == "test_resnet"
+
+
+def test_the_offline_file_holds_every_metric(history: dict[str, Any], offline: tuple[Outcome, Path]) -> None:
+    for category, row in metrics_of(offline[1])["test"].items():
+        for name, value in row.items():
+            assert history[f"test/{category}/{name}"] == pytest.approx(value, abs=1e-12)
+
+
+def test_the_offline_file_holds_what_the_run_cost(history: dict[str, Any]) -> None:
+    assert history["cost/wall_seconds"] > 0
+    assert history["cost/peak_memory_bytes"] > 100e6
+    assert history["val/weave/model/rows"] >= 1
+    assert history["val/weave/model/bytes"] > history["val/weave/model/rows"]
+
+
+def test_the_offline_file_holds_curves_and_the_score_histogram(history: dict[str, Any]) -> None:
+    for name in ("curves/weave/roc_table", "curves/weave/pr_table", "scores/weave/histogram_table"):
+        assert history[f"{name}/_type"] == "table-file"
+    assert history["scores/weave/histogram_table/nrows"] == 7
+
+
+def test_the_offline_file_holds_heatmaps_and_the_metrics_table(
+    history: dict[str, Any], offline: tuple[Outcome, Path]
+) -> None:
+    assert history["metrics/_type"] == "table-file"
+    assert history["metrics/nrows"] == 2
+    (files,) = offline[1].glob("wandb/offline-run-*/files")
+    shown = [file for name in history if name.endswith("/filenames") for file in history[name]]
+    assert shown
+    assert all((files / file).stat().st_size > 0 for file in shown)
+
+
+def test_disabled_writes_nothing(base: list[str], tmp_path: Path) -> None:
+    arguments = ("category=weave", "logger=wandb", "logger.mode=disabled", f"paths.run={tmp_path / 'run'}")
+    outcome = call("train", *base, *arguments)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert not (tmp_path / "run" / "wandb").exists()
+
+
+def test_csv_writes_one_row_of_all_metrics(base: list[str], tmp_path: Path) -> None:
+    outcome = call("train", *base, "category=weave", "logger=csv", f"paths.run={tmp_path / 'run'}")
+    assert (outcome.code, outcome.err) == (0, "")
+    with (tmp_path / "run" / "metrics.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    value = metrics_of(tmp_path / "run")["test"]["weave"]["image/auroc"]
+    assert float(row["test/weave/image/auroc"]) == value
+
+
+@pytest.mark.parametrize("mode", ["online", "shared"])
+def test_without_an_account_the_modes_that_need_one_are_refused(
+    mode: str, base: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking.wandb, "login", lambda **_: False)
+    arguments = ("category=weave", "logger=wandb", f"logger.mode={mode}", f"paths.runs={tmp_path / 'runs'}")
+    outcome = call("train", *base, *arguments)
+    assert outcome.code == 2
+    assert outcome.err == (
+        f"error: logger.mode={mode}: no account here; run `wandb login`, "
+        "or logger.mode=offline needs no account\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("login", "answers", "mode"),
+    [(False, True, "offline"), (True, False, "offline"), (True, True, "online")],
+)
+def test_auto_is_online_only_with_an_account_and_a_network(
+    login: bool, answers: bool, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setattr(tracking.wandb, "login", lambda **_: login)
+    monkeypatch.setattr(tracking, "_answers", lambda _: answers)
+    assert tracking._mode("auto") == mode
+
+
+def test_a_server_that_cannot_be_reached_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracking.wandb, "login", lambda **_: True)
+    monkeypatch.setattr(tracking, "_answers", lambda _: False)
+    with pytest.raises(tracking.AdframeError, match=r"cannot be reached; logger\.mode=offline"):
+        tracking._mode("online")
+
+
+def test_a_run_that_fails_does_not_leave_its_tracker_to_the_next(base: list[str], tmp_path: Path) -> None:
+    arguments = ("category=weave", "logger=wandb", "logger.mode=offline", f"paths.run={tmp_path / 'run'}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("adframe.app.run.write_page", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            call("train", *base, *arguments)
+    assert tracking.wandb.run is None
+
+
+@pytest.mark.parametrize(
+    ("override", "meant"), [("logger.mode=ofline", "offline"), ("logger.kind=csw", "csv")]
+)
+def test_unknown_kinds_and_modes_are_refused(
+    override: str, meant: str, base: list[str], tmp_path: Path
+) -> None:
+    outcome = call("train", *base, "category=weave", "logger=wandb", f"paths.runs={tmp_path}", override)
+    assert outcome.code == 2
+    assert f"did you mean '{meant}'?" in outcome.err

@@ -1,0 +1,37 @@
+"""Memory grows with the bank, not with the number of training images."""
+
+import subprocess
+import sys
+
+SCRIPT = """
+import resource, torch
+from torch import nn
+from adframe.models.patchcore import PatchCore
+
+torch.set_num_threads(1)
+
+class Maps(nn.Module):
+    def forward(self, image):  # (B, 128, 32, 32): 512 KiB an image
+        latent = torch.randn(len(image), 4, 32, 32)
+        return [torch.einsum("bchw,cd->bdhw", latent, torch.ones(4, 128).cumsum(1).sin())]
+
+def peak(images):
+    model = PatchCore(Maps(), coreset=64 / (1024 * images), neighbourhood=1)
+    for _ in range(images // 4):
+        model.collect(torch.zeros(4, 3, 8, 8))
+    model.finalise()
+    assert len(model.bank) == 64, len(model.bank)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # MiB
+
+few = peak(100)
+print(peak(400) - few)
+"""
+
+
+def test_four_times_the_images_do_not_need_their_features_in_memory() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=120, check=True
+    )
+    growth = float(done.stdout)
+    features = 300 * 1024 * 128 * 4 / 2**20  # 150 MiB more on disk
+    assert growth < 0.2 * features

@@ -1,0 +1,147 @@
+import pytest
+import torch
+from torch import Tensor
+
+from adframe.ops import coreset
+from adframe.ops.coreset import greedy_k_centre
+from adframe.ops.spool import Spool
+
+
+def gaussian(n: int = 600) -> Tensor:
+    return torch.randn(n, 12)
+
+
+def low_rank() -> Tensor:
+    return torch.randn(600, 3) @ torch.randn(3, 24)
+
+
+def clusters() -> Tensor:
+    """Far apart and tight: float32 loses the distances within a cluster against their norms."""
+    return (10 * torch.randn(12, 16)).repeat_interleave(50, 0) + 0.01 * torch.randn(600, 16)
+
+
+def duplicates() -> Tensor:
+    return torch.randn(30, 16)[torch.randint(30, (900,))] + 5
+
+
+def grid() -> Tensor:
+    return torch.randint(0, 4, (900, 3)).float()
+
+
+ROWS = [gaussian, low_rank, clusters, duplicates, grid]
+SIZES = {"one round": (2048, 64 << 20), "many rounds": (40, 64 << 20), "few hot rows": (40, 0)}
+
+
+@pytest.fixture(params=SIZES.values(), ids=SIZES.keys())
+def sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coreset, "ROUND", request.param[0])
+    monkeypatch.setattr(coreset, "HOT_BYTES", request.param[1])
+
+
+def pick(rows: Tensor, count: int, seed: int = 0) -> list[int]:
+    spool = Spool()
+    spool.append(rows)
+    return greedy_k_centre(spool, count=count, seed=seed).tolist()
+
+
+def greedy(rows: Tensor, count: int, first: int) -> list[int]:
+    """The plain algorithm in float64, stopping when everything is covered."""
+    rows, picks = rows.double(), [first]
+    distance = (rows - rows[first]).square().sum(1)
+    while len(picks) < count and distance.max() > 0:
+        picks.append(int(distance.argmax()))
+        distance = torch.minimum(distance, (rows - rows[picks[-1]]).square().sum(1))
+    return picks
+
+
+def radius(rows: Tensor, picks: list[int]) -> float:
+    return float(torch.cdist(rows.double(), rows[picks].double()).amin(1).max())
+
+
+@pytest.mark.parametrize("make", ROWS)
+@pytest.mark.usefixtures("sizes")
+def test_every_pick_is_the_farthest_row_at_its_time(make) -> None:
+    torch.manual_seed(1)
+    rows = make()
+    picks = pick(rows, count=90)
+    distance = torch.full((len(rows),), torch.inf, dtype=torch.float64)
+    for n, row in enumerate(picks):
+        assert n == 0 or distance[row] >= distance.max() * (1 - 1e-4)
+        distance = torch.minimum(distance, (rows.double() - rows[row].double()).square().sum(1))
+    reference = greedy(rows, 90, picks[0])
+    assert len(picks) == len(set(picks)) == len(reference)
+
+
+@pytest.mark.parametrize("make", [gaussian, low_rank, clusters])
+@pytest.mark.usefixtures("sizes")
+def test_without_ties_the_picks_are_those_of_the_plain_algorithm(make) -> None:
+    torch.manual_seed(2)
+    rows = make()
+    picks = pick(rows, count=60)
+    assert set(picks) == set(greedy(rows, 60, picks[0]))
+
+
+@pytest.mark.parametrize("make", ROWS)
+@pytest.mark.parametrize("count", [1, 7, 300])
+@pytest.mark.usefixtures("sizes")
+def test_covers_as_well_as_the_plain_algorithm(make, count: int) -> None:
+    torch.manual_seed(3)
+    rows = make()
+    picks = pick(rows, count)
+    scale = float(rows.norm(dim=1).max())
+    assert radius(rows, picks) <= radius(rows, greedy(rows, count, picks[0])) * (1 + 1e-5) + 1e-7 * scale
+
+
+@pytest.mark.usefixtures("sizes")
+def test_as_many_picks_as_rows_takes_each_row_once() -> None:
+    torch.manual_seed(4)
+    assert sorted(pick(gaussian(200), count=200)) == list(range(200))
+
+
+@pytest.mark.usefixtures("sizes")
+@pytest.mark.parametrize("width", [1, 16, 384])
+def test_equal_rows_need_one_pick(width: int) -> None:
+    torch.manual_seed(5)
+    assert len(pick(torch.randn(1, width).repeat(300, 1), count=50)) == 1
+
+
+def test_more_rows_than_several_rounds() -> None:
+    torch.manual_seed(6)
+    rows = torch.randn(9000, 3)
+    picks = pick(rows, count=400)
+    assert set(picks) == set(greedy(rows, 400, picks[0]))
+
+
+@pytest.mark.usefixtures("sizes")
+def test_same_seed_same_picks_and_a_shorter_run_is_a_prefix() -> None:
+    torch.manual_seed(7)
+    rows = gaussian()
+    picks = pick(rows, count=80)
+    assert pick(rows, count=80) == picks
+    assert pick(rows, count=20) == picks[:20]
+    assert len({pick(rows, count=1, seed=seed)[0] for seed in range(20)}) > 10
+
+
+def test_progress_rises_to_the_count() -> None:
+    spool, told = Spool(), []
+    spool.append(torch.randn(300, 4))
+    greedy_k_centre(spool, count=100, seed=0, progress=lambda done, total: told.append((done, total)))
+    assert told == sorted(told)
+    assert told[-1] == (100, 100)
+
+
+@pytest.mark.parametrize("count", [0, -1, 5])
+def test_an_impossible_count_is_refused(count: int) -> None:
+    with pytest.raises(ValueError, match=f"cannot pick {count} of 4"):
+        pick(torch.randn(4, 2), count=count)
+
+
+def test_squared_distances_are_never_negative_and_exact_for_near_rows() -> None:
+    torch.manual_seed(8)
+    left = 100 + torch.randn(50, 64) * 1e-3
+    right = torch.cat([left[:20], 100 + torch.randn(30, 64) * 1e-3])
+    found = coreset.squared_distances(left, right)
+    expected = torch.cdist(left.double(), right.double()).square()
+    assert found.min() >= 0
+    torch.testing.assert_close(found.double(), expected, rtol=1e-3, atol=1e-9)
+    assert not found[:20, :20].diagonal().any()

@@ -1,0 +1,97 @@
+"""The rules of the house that can be read off the source (DESIGN, sections 2 and 7)."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "adframe"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+SCRIPTS = [ROOT / f"{name}.py" for name in ("train", "sweep", "evaluate")]
+FLOORS = [
+    {"contracts"},
+    {"ops"},
+    {"data", "models", "metrics", "calibration", "reports"},
+    {"systems", "callbacks"},
+    {"app"},
+]
+LEVEL = {room: level for level, floor in enumerate(FLOORS) for room in floor}
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports, wherever in the file the import stands."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def rooms(path: Path) -> set[str]:
+    return {name.split(".")[1] for name in imports(path) if name.startswith("adframe.")}
+
+
+def names(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=names)
+def test_rooms_import_only_rooms_to_their_left(path: Path) -> None:
+    if path == PACKAGE / "__init__.py":
+        return
+    own = room_of(path)
+    wrong = [room for room in rooms(path) if room != own and LEVEL[room] >= LEVEL[own]]
+    assert not wrong, f"{own} may not import {wrong}"
+
+
+def test_every_folder_of_the_package_is_a_room_of_the_plan() -> None:
+    assert {room_of(path) for path in MODULES} - {"__init__"} == set(LEVEL)
+
+
+def test_only_the_app_and_the_scripts_know_hydra() -> None:
+    known = {
+        path: {name.split(".")[0] for name in imports(path)} for path in MODULES if room_of(path) != "app"
+    }
+    assert [names(path) for path in known if known[path] & {"hydra", "omegaconf"}] == []
+
+
+def test_scripts_hold_no_logic() -> None:
+    assert [len(path.read_text().splitlines()) <= 30 for path in SCRIPTS] == [True] * 3
+    assert all(rooms(path) == {"app"} for path in SCRIPTS)
+
+
+def test_every_init_is_empty_and_nothing_is_called_utils() -> None:
+    sources = [*MODULES, *(ROOT / "tests").rglob("*.py")]
+    assert [names(path) for path in sources if path.name == "__init__.py" and path.read_text().strip()] == []
+    assert [
+        names(path) for path in sources if "util" in path.stem.lower() or "helpers" in path.stem.lower()
+    ] == []
+
+
+def test_no_module_is_longer_than_260_lines() -> None:
+    assert [names(path) for path in MODULES if len(path.read_text().splitlines()) > 260] == []
+
+
+def test_no_signature_swallows_keyword_arguments() -> None:
+    sinks = [
+        f"{names(path)}:{node.lineno}"
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.args.kwarg
+        if not isinstance(node.body[-1], ast.Raise)  # what refuses everything swallows nothing
+    ]
+    assert sinks == []
+
+
+def test_every_test_folder_is_a_package() -> None:
+    folders = {path.parent for path in (ROOT / "tests").rglob("test_*.py")}
+    assert [names(folder) for folder in folders if not (folder / "__init__.py").is_file()] == []

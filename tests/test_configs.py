@@ -1,0 +1,76 @@
+"""Every yaml is a tested program: it composes, and what it names exists and takes what it is given."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hydra.utils import get_object
+from omegaconf import OmegaConf
+
+from tests.e2e.scripts import ROOT, composed
+
+CONF = ROOT / "conf"
+FILES = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml"))
+OPTIONS = [path for path in FILES if len(path.parts) > 1 and path.parts[0] != "hydra"]
+GIVEN = {"adframe.metrics.pixel.PixelMetrics": {"saturated"}}  # arguments that app/build.py adds
+DEFAULTS = yaml.safe_load((CONF / "train.yaml").read_text())["defaults"]
+GROUPS = {group.removeprefix("override ") for entry in DEFAULTS if isinstance(entry, dict) for group in entry}
+
+
+def choosing(path: Path) -> str:
+    """The override that chooses a yaml; a group that is not in the defaults list needs a plus."""
+    group = path.parent.as_posix()
+    return f"{'' if group in GROUPS else '+'}{group}={path.stem}"
+
+
+def targets(node: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield node
+        for child in node.values():
+            yield from targets(child)
+
+
+def check_target(node: dict[str, Any]) -> None:
+    parameters = inspect.signature(get_object(node["_target_"])).parameters
+    told = {name for name in node if not name.startswith("_")}
+    assert told <= set(parameters), f"{node['_target_']} takes no {told - set(parameters)}"
+    needed = {name for name, p in parameters.items() if p.default is p.empty}
+    assert "_partial_" in node or needed <= told | GIVEN.get(node["_target_"], set())
+
+
+@pytest.mark.parametrize("path", OPTIONS, ids=lambda path: path.with_suffix("").as_posix())
+def test_every_option_composes_and_what_it_names_exists(path: Path) -> None:
+    cfg = composed("train", choosing(path))
+    for node in targets(OmegaConf.to_container(cfg)):
+        check_target(node)
+    for key in OmegaConf.missing_keys(cfg) if path.stem != "timm" else ("backbone.model", "backbone.layers"):
+        OmegaConf.update(cfg, key, "given by the user")
+    assert OmegaConf.to_container(cfg, resolve=True)  # every interpolation leads somewhere
+
+
+def test_the_sweep_and_the_evaluation_compose() -> None:
+    assert composed("sweep").coreset == composed("train").coreset
+    assert composed("evaluate", "run=x").run == "x"
+
+
+def test_every_yaml_has_fewer_than_50_lines() -> None:
+    assert [str(path) for path in FILES if len((CONF / path).read_text().splitlines()) >= 50] == []
+
+
+def test_no_yaml_says_a_shared_value_twice() -> None:
+    shared = {k: v for k, v in yaml.safe_load((CONF / "train.yaml").read_text()).items() if k != "defaults"}
+    own = {path: yaml.safe_load((CONF / path).read_text()) or {} for path in OPTIONS}
+    again = [
+        f"{path}: {key}"
+        for path in OPTIONS
+        if path.parts[0] not in ("dataset", "experiment", "debug")
+        for key in own[path].keys() & shared.keys()
+        if "${" not in str(own[path][key])
+    ]
+    assert again == []
