@@ -14,6 +14,7 @@ record      list of B `Record`          where the image comes from and what is k
 geometry    list of B `Geometry`        how the image was resized, to put a heatmap back
 regions     list of B list[Region]      annotated defects in the original frame; [] where none;
             or None                     None where no ground truth is to be had
+shift       list of B dict              what a domain shift drew for the image; {} where there is none
 ==========  ==========================  ========================================================
 """
 
@@ -27,7 +28,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from torch import Tensor
 
-IMAGE, INDEX, RECORD, GEOMETRY, REGIONS = "image", "index", "record", "geometry", "regions"
+IMAGE, INDEX, RECORD, GEOMETRY = "image", "index", "record", "geometry"
+REGIONS, SHIFT = "regions", "shift"
 Batch = Mapping[str, Any]
 
 GOOD = "good"  # the name of the subset, and of the defect type, that has no defect
@@ -60,6 +62,7 @@ class Record:
     saturations: tuple[Saturation, ...] = ()  # empty: regions are connected components
     group: str = ""  # pictures of one part share it, and never part from each other
     condition: str = ""  # light condition, where the dataset has several
+    place: int = 0  # among its category's records, all splits together: seeds what is random about it
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from tests.e2e.scripts import ROOT, composed
 
 CONF = ROOT / "conf"
 FILES = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml"))
-OPTIONS = [path for path in FILES if len(path.parts) > 1 and path.parts[0] != "hydra"]
+PIECES = {Path("shift/transform/base.yaml")}  # what the options of a group share
+OPTIONS = [path for path in FILES if len(path.parts) > 1 and path.parts[0] != "hydra" and path not in PIECES]
 GIVEN = {"adframe.metrics.pixel.PixelMetrics": {"saturated"}}  # arguments that app/build.py adds
 DEFAULTS = yaml.safe_load((CONF / "train.yaml").read_text())["defaults"]
 GROUPS = {group.removeprefix("override ") for entry in DEFAULTS if isinstance(entry, dict) for group in entry}
@@ -25,6 +26,8 @@ GROUPS = {group.removeprefix("override ") for entry in DEFAULTS if isinstance(en
 def choosing(path: Path) -> str:
     """The override that chooses a yaml; a group that is not in the defaults list needs a plus."""
     group = path.parent.as_posix()
+    if group == "shift/transform":  # a piece of a shift, added under its own name
+        return f"+{group}@shift.transforms.{path.stem}={path.stem}"
     return f"{'' if group in GROUPS else '+'}{group}={path.stem}"
 
 

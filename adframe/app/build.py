@@ -13,9 +13,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from adframe.app.signatures import check_arguments
+from adframe.app.waiting import shown_progress
 from adframe.contracts import AdframeError, TrainingFree
 from adframe.data.datamodule import AnomalyData
+from adframe.data.dataset import View
 from adframe.data.source import Source
+from adframe.data.split_book import SplitBook
 from adframe.systems.detection import DetectionSystem
 from adframe.systems.training_free import TrainingFreeSystem
 
@@ -45,24 +48,38 @@ def build(cfg: DictConfig, part: str, given: Mapping[str, Any] | None = None) ->
 
 
 def build_source(cfg: DictConfig) -> Source:
-    """The dataset, its pictures made where it makes them itself."""
+    """The dataset, fetched or written where it can be and is not there yet."""
     source: Source = build(cfg, "dataset", {"root": Path(str(cfg.dataset.root))})
-    source.prepare()
+    with shown_progress() as progress:
+        source.prepare(wanted(cfg), progress=progress)
     return source
+
+
+def wanted(cfg: DictConfig) -> str | list[str]:
+    """`category=` as plain data."""
+    return OmegaConf.to_container(cfg)["category"]  # type: ignore[index,call-overload]
 
 
 def build_data(cfg: DictConfig, source: Source, categories: list[str]) -> AnomalyData:
     """The datamodule of one model."""
-    size = cfg.image_size
-    height, width = (size, size) if isinstance(size, int) else size
+    size: Any = OmegaConf.to_container(cfg)["image_size"]  # type: ignore[index,call-overload]
+    view = View(
+        size=(size, size) if isinstance(size, int) else None if size is None else (size[0], size[1]),
+        keep_aspect=cfg.keep_aspect,
+        preprocess=source.preprocess,
+    )
     return AnomalyData(
         source,
         categories=categories,
-        image_size=(height, width),
+        view=view,
         batch_size=cfg.batch_size,
         num_workers=cfg.num_workers,
-        holdout=cfg.holdout,
+        protocol=build(cfg, "split"),
         seed=cfg.seed,
+        book=SplitBook(
+            Path(str(cfg.paths.splits)), dataset=source.book_name, root=Path(source.root), seed=cfg.seed
+        ),
+        shift=build(cfg, "shift"),
     )
 
 

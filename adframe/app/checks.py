@@ -23,6 +23,8 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_size(value: Any) -> bool:
+    if value is None:
+        return True
     sides = value if isinstance(value, list) else [value]
     fits = len(sides) == 2 if isinstance(value, list) else True
     return fits and all(_is_whole(side) and side >= 16 for side in sides)
@@ -42,7 +44,8 @@ RULES: dict[str, Rule] = {
     "category": (_is_names, "all, a name, or a list of different names"),
     "scope": (lambda v: v in ("per_category", "global"), "per_category or global"),
     "seed": (lambda v: _is_whole(v) and 0 <= v < 2**32, "a whole number from 0 to 4294967295"),
-    "image_size": (_is_size, "pixels, 16 or more: a whole number, or [height,width]"),
+    "image_size": (_is_size, "null, or pixels, 16 or more: a whole number, or [height,width]"),
+    "keep_aspect": (lambda v: isinstance(v, bool), "true or false"),
     "batch_size": (lambda v: _is_whole(v) and v > 0, "a whole number above 0"),
     "num_workers": (lambda v: _is_whole(v) and v >= 0, "a whole number, 0 or more"),
     "holdout": (lambda v: _is_number(v) and 0 < v < 1, "a share between 0 and 1"),
@@ -57,7 +60,8 @@ EVALUATION_RULES: dict[str, Rule] = {
 }
 
 GROUPS = (
-    "paths", "dataset", "backbone", "model", "calibration", "metrics", "callbacks", "trainer", "logger"
+    "paths", "dataset", "split", "shift", "backbone", "model", "calibration", "metrics", "callbacks",
+    "trainer", "logger"
 )  # fmt: skip
 
 
@@ -87,7 +91,10 @@ def check_evaluation(cfg: DictConfig) -> None:
 def _check_additions(cfg: DictConfig) -> None:
     """What `+` adds is read only where a class or the trainer takes it, and those check it themselves."""
     for text in HydraConfig.get().overrides.task:
-        place, _, name = text.partition("=")[0].lstrip("+").rpartition(".")
+        key = text.partition("=")[0].lstrip("+")
+        place, _, name = key.rpartition(".")
+        if "@" in key:
+            continue  # a group's option, as in +shift/transform@shift.transforms.jpeg=jpeg
         if text.startswith("+") and place and place != "trainer":
             parent = OmegaConf.select(cfg, place)
             if not isinstance(parent, DictConfig) or "_target_" not in parent:

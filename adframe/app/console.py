@@ -47,6 +47,11 @@ def print_wide(table: Table, *, rest: str) -> None:
     console.print(table.to_rich(width=console.width, rest=rest))
 
 
+def warn(text: str) -> None:
+    """One line that a person should read, on standard error."""
+    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"note: {text}")
+
+
 def announce(folder: Any, page: Path) -> None:
     """What the thresholds rest on, and where the report lies."""
     console = Console(soft_wrap=True, highlight=False)

@@ -45,11 +45,14 @@ def evaluate(cfg: DictConfig) -> Path:
         data.setup()
         prints[category] = fingerprint(data.records, root=Path(source.root))
         _load(stored, source, run, units[category])  # what does not fit must stop the evaluation here
+    chosen = {key: run.environment[key] for key in CHOICES}
+    if cfg.get("shift") is not None:
+        chosen["shift"] = cfg.shift.name
     noted = environment(
         seed=stored.seed, fingerprints=prints, command=command_line(list(HydraConfig.get().overrides.task))
     )
     try:
-        folder.open(config=config, environment=noted | {k: run.environment[k] for k in CHOICES})
+        folder.open(config=config, environment=noted | chosen)
         for category, data in pools.items():
             system = _load(stored, source, run, units[category])
             folder.metrics["val"][units[category]] = run.metrics["val"][units[category]]
@@ -91,6 +94,8 @@ def _configuration(cfg: DictConfig, run: RunFolder) -> dict[str, Any]:
     config = read_config(run.path)
     if cfg.dataset.root is not None:
         config["dataset"]["root"] = str(Path(str(cfg.dataset.root)).resolve())
+    if cfg.get("shift") is not None:
+        config["shift"] = OmegaConf.to_container(cfg.shift)  # its seed is the run's
     if cfg.num_workers is not None:
         config["num_workers"] = cfg.num_workers
     return config

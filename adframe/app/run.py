@@ -11,9 +11,9 @@ from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
-from adframe.app.build import build, build_data, build_source, build_system, build_trainer
+from adframe.app.build import build, build_data, build_source, build_system, build_trainer, wanted
 from adframe.app.checks import check_values, resolved
-from adframe.app.console import announce, print_table, quieten
+from adframe.app.console import announce, print_table, quieten, warn
 from adframe.app.folder import RunFolder, read_config
 from adframe.app.provenance import command_line, environment
 from adframe.app.tracking import tracking
@@ -29,7 +29,7 @@ from adframe.reports.page import write_page
 from adframe.systems.checkpoint import load, save
 from adframe.systems.detection import DetectionSystem
 
-CHOICES = ("model", "backbone", "dataset", "calibration", "trainer", "logger")
+CHOICES = ("model", "backbone", "dataset", "split", "shift", "calibration", "trainer", "logger")
 
 
 def train(cfg: DictConfig) -> Path:
@@ -51,6 +51,7 @@ def train(cfg: DictConfig) -> Path:
     noted = environment(
         seed=cfg.seed, fingerprints=prints, command=command_line(list(HydraConfig.get().overrides.task))
     ) | {name: chosen[name] for name in CHOICES}
+    noted["warnings"] = [line for data in units.values() for line in data.warnings]
     try:
         folder.open(config=config, environment=noted)
         return _work(cfg, folder, source, units)
@@ -126,6 +127,7 @@ def _fit_and_test(
     for category in data.categories:
         if category not in folder.done:
             measure(cfg, folder, system, data, category=category, tracker=tracker)
+    data.write_split()
 
 
 def measure(
@@ -159,19 +161,23 @@ def load_system(cfg: DictConfig, source: Source, path: Path) -> DetectionSystem:
 def _units(cfg: DictConfig) -> tuple[Source, dict[str, AnomalyData]]:
     """The models to fit, by name, each with its images; every file is looked at here."""
     source = build_source(cfg)
-    wanted = OmegaConf.to_container(cfg)["category"]  # type: ignore[index,call-overload]
-    names = source.choose(wanted)
+    names = source.choose(wanted(cfg))
     pools = {"global": names} if cfg.scope == "global" else {name: [name] for name in names}
     units = {unit: build_data(cfg, source, pool) for unit, pool in pools.items()}
     for data in units.values():
         data.setup()
+        for line in data.warnings:
+            warn(line)
     return source, units
 
 
 def _config_of(cfg: DictConfig) -> dict[str, Any]:
     """The resolved configuration, with paths that hold from any folder."""
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
-    config["dataset"]["root"] = str(Path(config["dataset"]["root"]).resolve())
+    for dataset in (config["dataset"], config["dataset"].get("origin")):
+        if dataset is not None:
+            dataset["root"] = str(Path(dataset["root"]).resolve())
+    config["paths"] |= {key: str(Path(config["paths"][key]).resolve()) for key in ("data", "splits")}
     if config["backbone"].get("checkpoint"):
         config["backbone"]["checkpoint"] = str(Path(config["backbone"]["checkpoint"]).resolve())
     return config

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import lightning as L
 
-from adframe.contracts import GEOMETRY, RECORD, Batch, Decision
+from adframe.contracts import GEOMETRY, RECORD, SHIFT, Batch, Decision
 
 
 class Recorder(L.Callback):
@@ -30,7 +31,8 @@ class Recorder(L.Callback):
     ) -> None:
         del trainer, pl_module, batch_idx, dataloader_idx
         decisions: list[Decision] = outputs["decisions"]
-        for record, geometry, decision in zip(batch[RECORD], batch[GEOMETRY], decisions, strict=True):
+        images = zip(batch[RECORD], batch[GEOMETRY], batch[SHIFT], decisions, strict=True)
+        for record, geometry, drawn, decision in images:
             self.rows.append(
                 {
                     "path": str(record.path),
@@ -40,6 +42,7 @@ class Recorder(L.Callback):
                     "defect": record.defect,
                     "condition": record.condition,
                     "group": record.group,
+                    "shift": json.dumps(drawn) if drawn else "",
                     "label": record.label,
                     "score": decision.score,
                     "decision": decision.anomalous,

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import lightning as L
 from torch.utils.data import DataLoader
 
 from adframe.contracts import Record
-from adframe.data.dataset import ImageDataset, collate
+from adframe.data.counts import mismatches
+from adframe.data.dataset import ImageDataset, View, collate
 from adframe.data.preflight import check_files, check_splits
 from adframe.data.source import Source
-from adframe.data.splits import has_validation, hold_out
+from adframe.data.split_book import SplitBook
+from adframe.data.splits import Protocol, borrowed, has_validation
+from adframe.ops.shift.shift import Shift
 
 Loader = DataLoader[dict[str, Any]]
 
@@ -24,11 +28,13 @@ class AnomalyData(L.LightningDataModule):
         source: the dataset on disk.
         categories: whose images to pool. Training and validation see all of them; testing goes
             category by category through `test_on`.
-        image_size: (H, W) of the network's view in pixels.
+        view: how an image becomes the network's view of it.
         batch_size: images a step.
         num_workers: loading processes; 0 loads in the main process.
-        holdout: share of train held out where the dataset has no validation split.
-        seed: draws the held-out images.
+        protocol: splits where the dataset brings no validation of its own.
+        seed: draws the split.
+        book: where drawn splits are written down; None draws anew each time, to the same end.
+        shift: a domain shift on the images; None for none.
     """
 
     def __init__(
@@ -36,22 +42,25 @@ class AnomalyData(L.LightningDataModule):
         source: Source,
         *,
         categories: Sequence[str],
-        image_size: tuple[int, int],
+        view: View,
         batch_size: int,
         num_workers: int,
-        holdout: float,
+        protocol: Protocol,
         seed: int,
+        book: SplitBook | None = None,
+        shift: Shift | None = None,
     ) -> None:
         super().__init__()
-        self.source, self.categories, self.image_size = source, list(categories), image_size
+        self.source, self.categories, self.view = source, list(categories), view
         self.batch_size, self.num_workers = batch_size, num_workers
-        self.holdout, self.seed = holdout, seed
+        self.protocol, self.seed, self.book, self.shift = protocol, seed, book, shift
         self.records: list[Record] = []
-        self.held_out = False  # whether validation images were taken from train
+        self.held_out = False  # whether validation normals may join the model after calibration
+        self.warnings: list[str] = []  # what a report should say of the data
 
     def prepare_data(self) -> None:
-        """Makes the dataset where it can be made."""
-        self.source.prepare()
+        """Makes or fetches the dataset where it can be."""
+        self.source.prepare(self.categories)
 
     def setup(self, stage: str | None = None) -> None:
         """Scans, splits and checks, once; everything that can be wrong with the files shows here."""
@@ -60,12 +69,34 @@ class AnomalyData(L.LightningDataModule):
             self.records = [record for name in self.categories for record in self._records(name)]
 
     def _records(self, category: str) -> list[Record]:
-        scanned = self.source.scan(category)
-        records = hold_out(scanned, share=self.holdout, seed=self.seed)
-        self.held_out |= not has_validation(scanned)
+        scanned = [replace(r, place=i) for i, r in enumerate(self.source.scan(category))]
+        records = scanned
+        if not has_validation(scanned):
+            records = self._drawn(category, scanned)
+            self.held_out |= self.protocol.gives_back
         check_splits(records, category=category)
         check_files(records)
+        self._note(category, scanned, records)
         return records
+
+    def write_split(self) -> None:
+        """Puts a split that was drawn just now into the book."""
+        if self.book is not None:
+            self.book.write()
+
+    def _drawn(self, category: str, scanned: Sequence[Record]) -> list[Record]:
+        if self.book is None:
+            return self.protocol.draw(scanned, seed=self.seed)
+        return self.book.apply(self.protocol, scanned, category=category)
+
+    def _note(self, category: str, scanned: Sequence[Record], records: Sequence[Record]) -> None:
+        if self.source.check_counts:
+            self.warnings += mismatches(self.source.name, scanned)
+        if taken := borrowed(scanned, records):
+            self.warnings.append(
+                f"{category}: validation holds {taken} anomalous images of the dataset's test split "
+                f"({self.protocol.description}); they are not tested"
+            )
 
     def train_dataloader(self) -> Loader:
         """Normal images, in a fixed order: the methods that need shuffling say so themselves."""
@@ -77,13 +108,12 @@ class AnomalyData(L.LightningDataModule):
 
     def test_on(self, category: str) -> Loader:
         """The test images of one category."""
-        return self._loader(
-            [r for r in self.records if (r.split, r.category) == ("test", category)], truth=True
-        )
+        chosen = [r for r in self.records if (r.split, r.category) == ("test", category)]
+        return self._loader(chosen, truth=True)
 
     def _loader(self, records: list[Record], *, truth: bool) -> Loader:
         return DataLoader(
-            ImageDataset(records, size=self.image_size, truth=truth),
+            ImageDataset(records, view=self.view, truth=truth, shift=self.shift),
             batch_size=self.batch_size,
             num_workers=self.num_workers,
             collate_fn=collate,

@@ -3,47 +3,91 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils.data import Dataset
 from torchvision.transforms.v2 import functional as transforms
 
-from adframe.contracts import GEOMETRY, IMAGE, INDEX, RECORD, REGIONS, AdframeError, Geometry, Record, Region
+from adframe.contracts import (
+    GEOMETRY,
+    IMAGE,
+    INDEX,
+    RECORD,
+    REGIONS,
+    SHIFT,
+    AdframeError,
+    Geometry,
+    Record,
+    Region,
+)
 from adframe.data.decode import read_image, read_mask
+from adframe.ops.preprocess import PREPROCESSES
 from adframe.ops.regions import channels, components
+from adframe.ops.shift.shift import Shift
+from adframe.ops.shift.transform import Params
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """How an image becomes the network's view of it.
+
+    Args:
+        size: (H, W) in pixels; None keeps the image's own.
+        keep_aspect: fit the image into `size` and repeat its edge around it, instead of stretching.
+        preprocess: a name of `ops.preprocess`, applied at native resolution after a shift.
+    """
+
+    size: tuple[int, int] | None
+    keep_aspect: bool = False
+    preprocess: str = "none"
 
 
 class ImageDataset(Dataset[dict[str, Any]]):
-    """Decodes, resizes, and brings ground truth along at the size it has on disk.
+    """Decodes, shifts, preprocesses and resizes; brings ground truth along at the size it has on disk.
 
     Args:
         records: what to read.
-        size: (H, W) of the network's view; aspect is not kept.
+        view: how it becomes the network's view.
         truth: whether to read masks; training needs none.
+        shift: a domain shift, for records of the splits it names.
     """
 
-    def __init__(self, records: Sequence[Record], *, size: tuple[int, int], truth: bool) -> None:
+    def __init__(
+        self, records: Sequence[Record], *, view: View, truth: bool, shift: Shift | None = None
+    ) -> None:
         self.records = list(records)
-        self.size = size
+        self.view = view
         self.truth = truth
+        self.shift = shift
 
     def __len__(self) -> int:
         return len(self.records)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         record = self.records[index]
-        pixels = read_image(record.path)  # (H0, W0, 3)
-        original = pixels.shape[0], pixels.shape[1]
+        pixels, masks = read_image(record.path), self._masks(record)  # (H0, W0, 3), (H0, W0) each
+        original: tuple[int, int] = (pixels.shape[0], pixels.shape[1])
+        drawn: Params = {}
+        _check_masks(record, masks, original)
+        if self.shift is not None and record.split in self.shift.splits:
+            pixels, masks, drawn = self.shift(pixels, masks, index=record.place)
+        image, view = seen(as_unit(PREPROCESSES[self.view.preprocess](pixels)), self.view)
         return {
-            IMAGE: resize(as_unit(pixels), self.size),  # (3, H, W)
+            IMAGE: image,  # (3, H, W)
             INDEX: index,
             RECORD: record,
-            GEOMETRY: Geometry(original=original, view=(0, 0, *original)),
-            REGIONS: regions_of(record, original) if self.truth else None,
+            GEOMETRY: Geometry(original=original, view=view),
+            REGIONS: regions_of(record, masks) if self.truth else None,
+            SHIFT: drawn,
         }
+
+    def _masks(self, record: Record) -> list[np.ndarray]:
+        return [read_mask(path) for path in record.masks] if self.truth else []
 
 
 def as_unit(pixels: np.ndarray) -> Tensor:
@@ -54,30 +98,56 @@ def as_unit(pixels: np.ndarray) -> Tensor:
     return torch.from_numpy(channels_first)
 
 
+def seen(image: Tensor, view: View) -> tuple[Tensor, tuple[int, int, int, int]]:
+    """(3, H0, W0) to the network's (3, H, W), and the (top, left, height, width) it covers of the original.
+
+    Where the aspect is kept, the edge is repeated around the image, so that no dark frame is learned
+    as part of the product; the covered box then reaches over the original's edge.
+    """
+    height, width = image.shape[-2:]
+    if view.size is None or not view.keep_aspect:
+        return resize(image, view.size or (height, width)), (0, 0, height, width)
+    scale = min(view.size[0] / height, view.size[1] / width)
+    inner = max(1, round(height * scale)), max(1, round(width * scale))
+    top, left = (view.size[0] - inner[0]) // 2, (view.size[1] - inner[1]) // 2
+    sides = (left, view.size[1] - inner[1] - left, top, view.size[0] - inner[0] - top)
+    padded = F.pad(resize(image, inner)[None], sides, mode="replicate")[0]
+    tall, wide = height / inner[0], width / inner[1]  # original pixels a pixel of the view
+    box = (-top * tall, -left * wide, view.size[0] * tall, view.size[1] * wide)
+    return padded, (round(box[0]), round(box[1]), round(box[2]), round(box[3]))
+
+
 def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
     """(3, H0, W0) uint8 or float to (3, H, W) float32 in [0, 1]; bilinear, antialiased."""
     resized: Tensor = transforms.resize(image, list(size), antialias=True)
     return resized.float() / 255 if resized.dtype == torch.uint8 else resized
 
 
-def regions_of(record: Record, size: tuple[int, int]) -> list[Region] | None:
-    """The annotated defects of an image in its original frame; None where it has no label."""
-    if record.label is None:
+def regions_of(record: Record, masks: Sequence[np.ndarray]) -> list[Region] | None:
+    """The annotated defects of an image in its original frame; None where nobody has annotated it."""
+    if record.saturations:
+        return channels([mask for mask in masks if mask.any()], record.saturations)
+    if record.label is None or (record.label == 1 and not record.masks):
         return None
-    masks = [read_mask(path) for path in record.masks]
-    for path, mask in zip(record.masks, masks, strict=True):
+    return [region for mask in masks for region in components(mask > 0)]
+
+
+def _check_masks(record: Record, masks: Sequence[np.ndarray], size: tuple[int, int]) -> None:
+    for path, mask in zip(record.masks, masks, strict=False):
         if mask.shape != size:
             raise AdframeError(
                 f"mask {path} is {mask.shape[0]}x{mask.shape[1]}, its image {size[0]}x{size[1]}"
             )
-    if record.saturations:
-        return channels(masks, record.saturations)
-    return [region for mask in masks for region in components(mask > 0)]
 
 
 def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Stacks images and indices; what is ragged stays a list (see `contracts`)."""
-    batch: dict[str, Any] = {key: [item[key] for item in items] for key in (RECORD, GEOMETRY)}
+    batch: dict[str, Any] = {key: [item[key] for item in items] for key in (RECORD, GEOMETRY, SHIFT)}
+    sizes = {tuple(item[IMAGE].shape[-2:]) for item in items}
+    if len(sizes) > 1:
+        raise AdframeError(
+            f"images of {len(sizes)} sizes cannot share a batch; image_size=null needs batch_size=1 here"
+        )
     batch[IMAGE] = torch.stack([item[IMAGE] for item in items])  # (B, 3, H, W)
     batch[INDEX] = torch.tensor([item[INDEX] for item in items])  # (B,)
     truths = [item[REGIONS] for item in items]

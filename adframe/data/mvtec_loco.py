@@ -8,6 +8,7 @@ from pathlib import Path
 
 from adframe.contracts import GOOD, AdframeError, Record, Saturation
 from adframe.data.source import Source, images_in
+from adframe.ops.names import unknown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +16,19 @@ class MvtecLoco(Source):
     """`<category>/{train,validation}/good`, `test/<subset>`, `ground_truth/<subset>/<id>/<channel>.png`.
 
     `defects_config.json` beside them says for every channel's pixel value how many pixels suffice.
+    Anomalies lie flat in their subset's folder or one level deeper. A mask is looked for under the
+    image's relative path, as a folder of channels or as one file, then with `_mask` after its name.
+
+    Args:
+        missing_masks: `error`, or `zero` for an empty mask where none is found.
     """
+
+    missing_masks: str = "error"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.missing_masks not in ("error", "zero"):
+            raise AdframeError(unknown("dataset.missing_masks", self.missing_masks, ("error", "zero")))
 
     @property
     def saturated(self) -> bool:
@@ -31,9 +44,41 @@ class MvtecLoco(Source):
             for path in images_in(base / folder / GOOD)
         ]
         rules = read_saturations(base / "defects_config.json")
-        for folder in sorted(p for p in (base / "test").glob("*") if p.is_dir()):
-            records += [_test_record(path, base, category, rules) for path in images_in(folder)]
+        for subset in sorted(p for p in (base / "test").glob("*") if p.is_dir()):
+            deeper = sorted(p for p in subset.iterdir() if p.is_dir())
+            for path in [image for folder in (subset, *deeper) for image in images_in(folder)]:
+                records.append(self._test_record(path, base, category, rules))
         return records
+
+    def _test_record(self, path: Path, base: Path, category: str, rules: tuple[Saturation, ...]) -> Record:
+        place = path.relative_to(base / "test")
+        defect = place.parts[0]
+        group = place.with_suffix("").as_posix()
+        if defect == GOOD:
+            return Record(path=path, category=category, split="test", group=group)
+        return Record(
+            path=path,
+            category=category,
+            split="test",
+            defect=defect,
+            subset=defect.removesuffix("_anomalies"),
+            label=1,
+            masks=self._masks(path, base / "ground_truth" / place),
+            saturations=rules,
+            group=group,
+        )
+
+    def _masks(self, image: Path, place: Path) -> tuple[Path, ...]:
+        expected = place.with_suffix("") / "000.png"
+        found = images_in(expected.parent)
+        for name in (place.stem, f"{place.stem}_mask"):
+            found = found or [path for path in images_in(place.parent) if path.stem == name]
+        if not found and self.missing_masks == "error":
+            raise AdframeError(
+                f"no ground-truth mask for {image}: expected {expected}; add it, remove the image, or set "
+                "dataset.missing_masks=zero"
+            )
+        return tuple(found)
 
 
 def read_saturations(path: Path) -> tuple[Saturation, ...]:
@@ -52,27 +97,3 @@ def read_saturations(path: Path) -> tuple[Saturation, ...]:
         raise AdframeError(
             f"cannot read {path}: {error}; every LOCO category needs its defects_config.json"
         ) from error
-
-
-def _test_record(path: Path, base: Path, category: str, rules: tuple[Saturation, ...]) -> Record:
-    defect = path.parent.name
-    group = f"{defect}/{path.stem}"
-    if defect == GOOD:
-        return Record(path=path, category=category, split="test", group=group)
-    channels = tuple(images_in(base / "ground_truth" / defect / path.stem))
-    if not channels:
-        expected = base / "ground_truth" / defect / path.stem / "000.png"
-        raise AdframeError(
-            f"no ground-truth mask for {path}: expected {expected}; add it or remove the image"
-        )
-    return Record(
-        path=path,
-        category=category,
-        split="test",
-        defect=defect,
-        subset=defect.removesuffix("_anomalies"),
-        label=1,
-        masks=channels,
-        saturations=rules,
-        group=group,
-    )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from adframe.contracts import AdframeError, Record
+from adframe.data.download import Archive, fetch
 from adframe.ops.names import unknown
+from adframe.ops.preprocess import PREPROCESSES
 
-MARKER = "train/good"  # every layout read here has it below a category
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+
+Progress = Callable[[str, int, int], None]  # what is being done, done, total
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +29,12 @@ class Source:
         homepage: where a person gets the data.
         licence: under which terms.
         tree: what must lie under `root`, as one line, for the error that helps.
+        marker: the folder below a category that tells this layout.
+        archives: what `download` fetches.
+        download: fetch the archives where no category is found.
+        check_counts: warn where the number of images is not the official set's.
+        preprocess: what is done to every image at its native resolution, after a domain shift:
+            `none`, `grey_world`, `max_rgb` or `homomorphic`.
     """
 
     name: str
@@ -32,26 +42,59 @@ class Source:
     homepage: str
     licence: str
     tree: str
+    marker: str = "train/good"
+    archives: Sequence[Archive] = ()
+    download: bool = False
+    check_counts: bool = False
+    preprocess: str = "none"
+
+    def __post_init__(self) -> None:
+        if self.preprocess not in PREPROCESSES:
+            raise AdframeError(unknown("dataset.preprocess", self.preprocess, PREPROCESSES))
 
     @property
     def saturated(self) -> bool:
         """Whether ground truth comes in channels that saturate (sPRO), not as components (AU-PRO)."""
         return False
 
-    def prepare(self) -> None:
-        """Make the data where it can be made; datasets that only read do nothing."""
+    @property
+    def book_name(self) -> str:
+        """First part of the names of its split files; differs where other images lie under one name."""
+        return self.name
+
+    def prepare(self, wanted: str | Sequence[str], *, progress: Progress | None = None) -> None:
+        """Fetches or makes what is missing of the wanted categories; most datasets only download.
+
+        Args:
+            wanted: `all`, one name or several.
+            progress: told what is being done, how far it is, and of how much.
+        """
+        del wanted
+        if self.download and not self.found():
+            fetch(
+                self.archives,
+                root=Path(self.root),
+                name=self.name,
+                licence=self.licence,
+                homepage=self.homepage,
+                say=logging.getLogger(__name__).warning,
+                progress=progress,
+            )
 
     def scan(self, category: str) -> list[Record]:
         """All records of one category, every split, in a fixed order."""
         raise NotImplementedError
 
-    def categories(self) -> list[str]:
-        """The categories found on disk, sorted; an error that helps where there are none."""
+    def found(self) -> list[str]:
+        """The categories that are there, sorted."""
         root = Path(self.root)
-        folders = sorted(p for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
-        found = [p.name for p in folders if (p / MARKER).is_dir()]
-        if not found:
-            raise AdframeError(self._missing(root, folders))
+        folders = sorted(root.iterdir()) if root.is_dir() else []
+        return [folder.name for folder in folders if (folder / self.marker).is_dir()]
+
+    def categories(self) -> list[str]:
+        """The categories that are there; an error that helps where there are none."""
+        if not (found := self.found()):
+            raise AdframeError(self._missing(Path(self.root)))
         return found
 
     def choose(self, wanted: str | Sequence[str]) -> list[str]:
@@ -63,14 +106,13 @@ class Source:
                 raise AdframeError(unknown("category", str(name), known, where=f"in {self.root}"))
         return names
 
-    def _missing(self, root: Path, folders: Sequence[Path]) -> str:
-        state = (
-            "is not there" if not root.is_dir() else f"has another layout ({len(folders)} folders, none fits)"
-        )
-        state = "is empty" if root.is_dir() and not any(root.iterdir()) else state
+    def _missing(self, root: Path) -> str:
+        there = list(root.iterdir()) if root.is_dir() else []
+        state = "has another layout" if there else "is empty" if root.is_dir() else "is not there"
+        fetched = ", let dataset.download=true fetch it" if self.archives else ""
         return (
             f"dataset={self.name}: the folder {root.resolve()} {state}; it should hold {self.tree}; "
-            f"get the data from {self.homepage} ({self.licence}), or point elsewhere with "
+            f"get the data from {self.homepage} ({self.licence}){fetched}, or point elsewhere with "
             "dataset.root=<folder>"
         )
 

@@ -10,7 +10,7 @@ from adframe.contracts import AdframeError, Record
 from adframe.data.mvtec_ad import MvtecAd
 from adframe.data.mvtec_ad2 import MvtecAd2
 from adframe.data.mvtec_loco import MvtecLoco
-from adframe.data.source import Source
+from adframe.data.source import Progress, Source
 from adframe.data.toy.layouts import write_toy
 from adframe.ops.names import unknown
 
@@ -39,11 +39,13 @@ class Toy(Source):
     seed: int = 42
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.layout not in READERS:
             raise AdframeError(unknown("dataset.layout", self.layout, READERS))
 
-    def prepare(self) -> None:
-        """Writes the pictures, whole or not at all; does nothing where they are already there."""
+    def prepare(self, wanted: str | Sequence[str], *, progress: Progress | None = None) -> None:
+        """Writes the pictures of all products, whole or not at all; does nothing where they are there."""
+        del wanted, progress
         write_toy(
             Path(self.root),
             layout=self.layout,
@@ -55,6 +57,12 @@ class Toy(Source):
             test_bad=self.test_bad,
             seed=self.seed,
         )
+
+    @property
+    def book_name(self) -> str:
+        """Toy sets of other sizes are other images."""
+        counts = f"{self.train}-{self.validation}-{self.test_good}-{self.test_bad}"
+        return f"{self.name}-{self.layout}-{self.size}px-{counts}-{self.seed}"
 
     @property
     def saturated(self) -> bool:

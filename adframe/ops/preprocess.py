@@ -3,7 +3,7 @@
 (H, W, 3) RGB of uint8 or uint16 in, the same shape and dtype out, at native resolution, one image by
 itself: a normal image and a test image go the same way. A preprocessing is any callable of that kind;
 those below are frozen dataclasses, so that their numbers are checked when they are made, before any
-work, and so that processes that load images can be given them.
+work, and so that processes that load images can be given them. `PREPROCESSES` has them by name.
 """
 
 from __future__ import annotations
@@ -76,9 +76,9 @@ class Homomorphic:
         AdframeError: a number is out of its range.
     """
 
-    cutoff: float
-    low_gain: float
-    high_gain: float
+    cutoff: float = 2.0
+    low_gain: float = 0.4
+    high_gain: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0.1 <= self.cutoff <= 100:
@@ -115,3 +115,11 @@ def _scaled(pixels: np.ndarray, *, to: float, levels: np.ndarray) -> np.ndarray:
     """Brings the channels' `levels` (3,) to one; a channel that is black stays black."""
     pixels *= np.divide(to, levels, out=np.ones(3), where=levels > 0).astype(np.float32)
     return pixels
+
+
+PREPROCESSES: dict[str, Preprocess] = {
+    "none": Untouched(),
+    "grey_world": GreyWorld(),
+    "max_rgb": MaxRgb(),
+    "homomorphic": Homomorphic(),
+}

@@ -23,6 +23,9 @@ SCHEMA = pa.schema(
         pa.field("defect", pa.string(), nullable=False),
         pa.field("condition", pa.string(), nullable=False),
         pa.field("group", pa.string(), nullable=False),
+        pa.field(
+            "shift", pa.string(), nullable=False
+        ),  # what a domain shift drew for it, as JSON; "" for none
         pa.field("label", pa.int8()),  # 0 normal, 1 anomalous, null unknown
         pa.field("score", pa.float64(), nullable=False),  # raw, larger is more anomalous
         pa.field("decision", pa.bool_()),  # null without a calibrated threshold

@@ -27,6 +27,7 @@ COLUMNS = {
     "defect",
     "condition",
     "group",
+    "shift",
     "label",
     "score",
     "decision",

@@ -1,15 +1,17 @@
 import pytest
 import torch
 
-from adframe.contracts import GEOMETRY, IMAGE, INDEX, RECORD, REGIONS, AdframeError
+from adframe.contracts import GEOMETRY, IMAGE, INDEX, RECORD, REGIONS
 from adframe.data.datamodule import AnomalyData
+from adframe.data.dataset import View
 from adframe.data.source import Source
+from adframe.data.splits import Holdout
 from tests.fakes.sources import TRAIN, VALIDATION
 
 
 def data_of(source: Source, **changes: object) -> AnomalyData:
-    settings = {"categories": ["tray"], "image_size": (32, 48), "batch_size": 4, "num_workers": 0}
-    data = AnomalyData(source, **{**settings, "holdout": 0.34, "seed": 1, **changes})
+    settings = {"categories": ["tray"], "view": View(size=(32, 48)), "batch_size": 4, "num_workers": 0}
+    data = AnomalyData(source, **{**settings, "protocol": Holdout(0.34), "seed": 1, **changes})
     data.prepare_data()
     data.setup()
     return data
@@ -62,8 +64,3 @@ def test_setup_twice_is_setup_once(toy_ad: Source) -> None:
     before = list(data.records)
     data.setup("fit")
     assert data.records == before
-
-
-def test_an_impossible_holdout_stops_at_setup(toy_ad: Source) -> None:
-    with pytest.raises(AdframeError, match="holdout=2 "):
-        data_of(toy_ad, holdout=2)

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from adframe.contracts import GEOMETRY, IMAGE, INDEX, RECORD, REGIONS, AdframeError, Record
-from adframe.data.dataset import ImageDataset, as_unit, collate, resize
+from adframe.data.dataset import ImageDataset, View, as_unit, collate, resize
 from adframe.data.decode import read_mask
 from adframe.data.source import Source
 from adframe.ops.regions import union
@@ -20,7 +20,7 @@ def records_to_test(source: Source) -> list[Record]:
 
 @pytest.mark.parametrize("size", [(64, 64), (32, 96), (100, 40)])
 def test_images_are_unit_floats_of_the_size_asked_for(toy_ad: Source, size: tuple[int, int]) -> None:
-    batch = collate(list(ImageDataset(records_to_test(toy_ad), size=size, truth=True)))
+    batch = collate(list(ImageDataset(records_to_test(toy_ad), view=View(size=size), truth=True)))
     count = len(records_to_test(toy_ad))
     assert batch[IMAGE].shape == (count, 3, *size)
     assert batch[IMAGE].dtype == torch.float32
@@ -32,7 +32,7 @@ def test_images_are_unit_floats_of_the_size_asked_for(toy_ad: Source, size: tupl
 
 @pytest.mark.parametrize("size", [(64, 64), (32, 96)])
 def test_regions_stay_at_the_size_on_disk(toy_ad: Source, size: tuple[int, int]) -> None:
-    for item in ImageDataset(records_to_test(toy_ad), size=size, truth=True):
+    for item in ImageDataset(records_to_test(toy_ad), view=View(size=size), truth=True):
         masks = [read_mask(path) > 0 for path in item[RECORD].masks]
         expected = masks[0] if masks else np.zeros((64, 64), bool)
         np.testing.assert_array_equal(union(item[REGIONS], (64, 64)), expected)
@@ -41,7 +41,7 @@ def test_regions_stay_at_the_size_on_disk(toy_ad: Source, size: tuple[int, int])
 def test_a_loco_region_is_a_channel_with_its_saturation(toy_loco: Source) -> None:
     items = [
         item
-        for item in ImageDataset(records_to_test(toy_loco), size=(64, 64), truth=True)
+        for item in ImageDataset(records_to_test(toy_loco), view=View(size=(64, 64)), truth=True)
         if item[RECORD].masks
     ]
     for item in items:
@@ -54,16 +54,16 @@ def test_a_loco_region_is_a_channel_with_its_saturation(toy_loco: Source) -> Non
 
 def test_training_reads_no_mask_and_the_unlabelled_have_none(toy_ad: Source) -> None:
     records = records_to_test(toy_ad)
-    assert collate([ImageDataset(records, size=(32, 32), truth=False)[0]])[REGIONS] is None
+    assert collate([ImageDataset(records, view=View(size=(32, 32)), truth=False)[0]])[REGIONS] is None
     unknown = [replace(record, label=None, masks=()) for record in records]
-    assert collate([ImageDataset(unknown, size=(32, 32), truth=True)[0]])[REGIONS] is None
+    assert collate([ImageDataset(unknown, view=View(size=(32, 32)), truth=True)[0]])[REGIONS] is None
 
 
 def test_a_mask_of_another_size_is_refused(toy_ad: Source, tmp_path: Path) -> None:
     Image.new("L", (30, 20)).save(tmp_path / "mask.png")
     record = replace(records_to_test(toy_ad)[-1], masks=(tmp_path / "mask.png",))
     with pytest.raises(AdframeError, match=r"mask\.png is 20x30, its image 64x64"):
-        ImageDataset([record], size=(64, 64), truth=True)[0]
+        ImageDataset([record], view=View(size=(64, 64)), truth=True)[0]
 
 
 def test_16_bits_and_8_bits_give_the_same_image_after_resizing(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_16_bits_and_8_bits_give_the_same_image_after_resizing(tmp_path: Path) -
     cv2.imwrite(str(tmp_path / "16.png"), pixels)
     cv2.imwrite(str(tmp_path / "8.png"), (pixels / 257).round().astype(np.uint8))
     records = [Record(path=tmp_path / name, category="c", split="train") for name in ("16.png", "8.png")]
-    wide, narrow = (item[IMAGE] for item in ImageDataset(records, size=(32, 40), truth=False))
+    wide, narrow = (item[IMAGE] for item in ImageDataset(records, view=View(size=(32, 40)), truth=False))
     assert wide.dtype == narrow.dtype == torch.float32
     assert (wide - narrow).abs().max() < 1.5 / 255
 

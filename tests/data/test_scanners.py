@@ -179,9 +179,9 @@ def test_the_toy_source_writes_itself_once_and_reads_like_the_real_one(layout: s
     counts_of = {"train": 2, "validation": 1, "test_good": 1, "test_bad": 2, "size": 64}
     named = {"homepage": "", "licence": "", "tree": ""}
     toy = Toy(name="toy", root=tmp_path / "toy", layout=layout, products=["tray"], **counts_of, **named)
-    toy.prepare()
+    toy.prepare("all")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "toy").rglob("*.png")}
-    toy.prepare()
+    toy.prepare("all")
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "toy").rglob("*.png")}
     assert toy.scan("tray") == source(tmp_path / "toy", layout).scan("tray")
     with pytest.raises(AdframeError, match=r"unknown dataset\.layout 'mvtec'; did you mean 'mvtec_ad'"):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adframe.contracts import AdframeError, Record
-from adframe.data.splits import has_validation, hold_out
+from adframe.data.splits import Holdout
 
 
 def records_of(sizes: list[int]) -> list[Record]:
@@ -23,7 +23,7 @@ def records_of(sizes: list[int]) -> list[Record]:
 
 
 def held(records: list[Record], *, share: float = 0.2, seed: int = 0) -> set[Path]:
-    return {record.path for record in hold_out(records, share=share, seed=seed) if record.split == "val"}
+    return {record.path for record in Holdout(share).draw(records, seed=seed) if record.split == "val"}
 
 
 GROUPS = st.lists(st.integers(1, 4), min_size=2, max_size=40)
@@ -34,7 +34,7 @@ SHARES = st.floats(0.01, 0.99)
 @given(GROUPS, SHARES, st.integers(0, 2**31), st.randoms())
 def test_no_image_and_no_group_is_on_two_sides(sizes, share, seed, random) -> None:
     records = records_of(sizes)
-    after = hold_out(records, share=share, seed=seed)
+    after = Holdout(share).draw(records, seed=seed)
     assert [replace(record, split="") for record in after] == [
         replace(record, split="") for record in records
     ]
@@ -62,19 +62,13 @@ def test_every_image_gets_its_turn() -> None:
     assert set.union(*(held(records, seed=seed) for seed in range(60))) == {r.path for r in records[:10]}
 
 
-def test_the_datasets_own_validation_stays() -> None:
-    records = [replace(r, split="val") if i < 2 else r for i, r in enumerate(records_of([1] * 10))]
-    assert has_validation(records)
-    assert hold_out(records, share=0.5, seed=0) == records
-
-
 @pytest.mark.parametrize("share", [0, 1, -0.1, 1.5])
 def test_an_impossible_share_is_refused(share: float) -> None:
     with pytest.raises(AdframeError, match=f"holdout={share} must lie between 0 and 1"):
-        hold_out(records_of([1, 1]), share=share, seed=0)
+        Holdout(share).draw(records_of([1, 1]), seed=0)
 
 
 @pytest.mark.parametrize("sizes", [[], [5]])
 def test_one_group_cannot_be_split(sizes: list[int]) -> None:
     with pytest.raises(AdframeError, match=f"c has {len(sizes)} training images; two are needed"):
-        hold_out(records_of(sizes), share=0.5, seed=0)
+        Holdout(0.5).draw(records_of(sizes), seed=0)

@@ -1,10 +1,25 @@
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.scripts import SMALL, train_here
+
+
+@pytest.fixture(scope="session", autouse=True)
+def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Runs write `runs/`, `splits/` and `data/` below the folder one stands in: not the checkout."""
+    with contextlib.chdir(tmp_path_factory.mktemp("standing")):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test stands in a folder of its own, so that no split of another is read back."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture(scope="session")

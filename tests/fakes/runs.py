@@ -7,7 +7,9 @@ from torch import nn
 
 from adframe.calibration.threshold import Quantile
 from adframe.data.datamodule import AnomalyData
+from adframe.data.dataset import View
 from adframe.data.source import Source
+from adframe.data.splits import Holdout
 from adframe.metrics.pixel import PixelMetrics
 from adframe.models.patchcore import PatchCore
 from adframe.systems.training_free import TrainingFreeSystem
@@ -18,10 +20,10 @@ def toy_data(source: Source, *, batch_size: int = 4, categories: tuple[str, ...]
     return AnomalyData(
         source,
         categories=categories,
-        image_size=(64, 64),
+        view=View(size=(64, 64)),
         batch_size=batch_size,
         num_workers=0,
-        holdout=0.34,
+        protocol=Holdout(0.34),
         seed=1,
     )
 

@@ -1,0 +1,95 @@
+"""Which image is on which side, written down: `<folder>/<dataset>_<category>_<seed>.json`.
+
+One file holds every protocol drawn for a category and a seed, under the protocol's own description.
+Paths are relative to the dataset's root, so that a file can be shared with others who have the data.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from adframe.contracts import AdframeError, Record
+from adframe.data.splits import Protocol
+from adframe.ops.files import write_whole
+
+Sides = dict[str, list[str]]  # split name -> relative paths
+
+
+class SplitBook:
+    """Draws a split, and once it is written reads it back.
+
+    Args:
+        folder: where the files lie.
+        dataset: the dataset's name, first part of a file's name.
+        root: the dataset's folder: paths are written relative to it.
+        seed: of the draw.
+    """
+
+    def __init__(self, folder: Path, *, dataset: str, root: Path, seed: int) -> None:
+        self.folder, self.dataset, self.root, self.seed = folder, dataset, root, seed
+        self._pending: dict[str, dict[str, Any]] = {}
+
+    def apply(self, protocol: Protocol, records: Sequence[Record], *, category: str) -> list[Record]:
+        """The records with the split that the book has, or that the protocol draws now.
+
+        Raises:
+            AdframeError: the book was written for other files than those on disk.
+        """
+        book = self._read(category)
+        stored = book["protocols"].get(protocol.description)
+        if stored is not None:
+            return self._restored(stored, records, category=category)
+        drawn = protocol.draw(records, seed=self.seed)
+        book["protocols"][protocol.description] = self._sides(drawn)
+        self._pending[category] = book
+        return drawn
+
+    def write(self) -> None:
+        """Writes what was drawn since; apart from drawing, so that a run that cannot start writes nothing."""
+        while self._pending:
+            category, book = self._pending.popitem()
+            write_whole(self.path(category), json.dumps(book, indent=1) + "\n")
+
+    def path(self, category: str) -> Path:
+        """The file of a category."""
+        return self.folder / f"{self.dataset}_{category}_{self.seed}.json"
+
+    def _read(self, category: str) -> dict[str, Any]:
+        path = self.path(category)
+        if not path.is_file():
+            named = {"dataset": self.dataset, "category": category, "seed": self.seed}
+            return {**named, "protocols": {}}
+        try:
+            book: dict[str, Any] = json.loads(path.read_text())
+            book["protocols"].items()
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise AdframeError(
+                f"{path} is no split file ({error}); delete it and it is drawn again"
+            ) from error
+        return book
+
+    def _sides(self, records: Sequence[Record]) -> Sides:
+        sides: Sides = {"train": [], "val": [], "test": []}
+        for record in records:
+            sides[record.split].append(self._name(record))
+        return sides
+
+    def _restored(self, stored: Sides, records: Sequence[Record], *, category: str) -> list[Record]:
+        side = {name: split for split, names in stored.items() for name in names}
+        found = {self._name(record) for record in records}
+        gone, new = sorted(side.keys() - found), sorted(found - side.keys())
+        if gone or new:
+            kinds = (("gone", gone), ("new", new))
+            what = " and ".join(f"{len(names)} {kind} ({names[0]}, ...)" for kind, names in kinds if names)
+            raise AdframeError(
+                f"{self.path(category)} was drawn for other images than {self.root} holds: {what}; "
+                "restore the images, delete the file to draw again, or name another folder with paths.splits="
+            )
+        return [replace(record, split=side[self._name(record)]) for record in records]
+
+    def _name(self, record: Record) -> str:
+        return record.path.relative_to(self.root).as_posix()

@@ -1,0 +1,75 @@
+"""VisA on disk (Zou et al., ECCV 2022): its own layout with a split file, or converted to MVTec's."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from adframe.contracts import GOOD, AdframeError, Record
+from adframe.data.source import Source, existing_mask, images_in
+
+SPLIT = Path("split_csv") / "1cls.csv"  # object,split,label,image,mask
+
+
+@dataclass(frozen=True, kw_only=True)
+class Visa(Source):
+    """`<object>/Data/{Images/{Normal,Anomaly},Masks/Anomaly}` with `split_csv/1cls.csv`, or converted.
+
+    The converted layout, as the makers' own script writes it, is `<object>/{train/good, test/{good,bad},
+    ground_truth/bad}` with masks named as their images. Masks hold small class numbers, not 255.
+    """
+
+    def found(self) -> list[str]:
+        """The objects that the split file lists, or the folders of the converted layout."""
+        if not (Path(self.root) / SPLIT).is_file():
+            return super().found()
+        return sorted({row["object"] for row in self._rows()})
+
+    def scan(self, category: str) -> list[Record]:
+        """Train and test records of one object."""
+        if not (Path(self.root) / SPLIT).is_file():
+            return _converted(Path(self.root) / category, category)
+        return [self._record(row) for row in self._rows() if row["object"] == category]
+
+    def _rows(self) -> Iterator[dict[str, str]]:
+        with (Path(self.root) / SPLIT).open(newline="") as file:
+            rows = csv.DictReader(file)
+            missing = {"object", "split", "label", "image", "mask"} - set(rows.fieldnames or ())
+            if missing:
+                raise AdframeError(
+                    f"{Path(self.root) / SPLIT} lacks the columns {', '.join(sorted(missing))}"
+                )
+            yield from rows
+
+    def _record(self, row: dict[str, str]) -> Record:
+        path = Path(self.root) / row["image"]
+        normal = row["label"] == "normal"
+        masks = () if normal else (existing_mask(Path(self.root) / row["mask"], image=path),)
+        return _record(path, row["object"], split=row["split"], defect=GOOD if normal else "bad", masks=masks)
+
+
+def _converted(base: Path, category: str) -> list[Record]:
+    records = [
+        _record(path, category, split=split, defect=GOOD, masks=())
+        for split in ("train", "test")
+        for path in images_in(base / split / GOOD)
+    ]
+    for path in images_in(base / "test" / "bad"):
+        mask = existing_mask(base / "ground_truth" / "bad" / f"{path.stem}.png", image=path)
+        records.append(_record(path, category, split="test", defect="bad", masks=(mask,)))
+    return records
+
+
+def _record(path: Path, category: str, *, split: str, defect: str, masks: tuple[Path, ...]) -> Record:
+    return Record(
+        path=path,
+        category=category,
+        split=split,
+        defect=defect,
+        subset=GOOD if defect == GOOD else "anomaly",
+        label=int(defect != GOOD),
+        masks=masks,
+        group=f"{split}/{defect}/{path.stem}",
+    )
