@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,16 @@ def data_uris(run: Path, pictures: Sequence[Picture], *, budget: int = BUDGET) -
         pictures: entries of the index.
         budget: bytes that all pictures may have together, before base64.
     """
-    raw = {picture.file: _bytes(run, picture.file) for picture in pictures}
+    return fitted_uris({picture.file: _bytes(run, picture.file) for picture in pictures}, budget=budget)
+
+
+def fitted_uris(raw: Mapping[str, bytes], *, budget: int = BUDGET) -> dict[str, str]:
+    """Pictures by name as `data:` URIs; all are shrunk alike where together they are too large.
+
+    Args:
+        raw: the files' bytes, PNG or JPEG; what is empty or broken has no entry in the result.
+        budget: bytes that all pictures may have together, before base64.
+    """
     held = {file: content for file, content in raw.items() if content}
     fitting, scale = held, 1.0
     for _ in range(6):  # bytes shrink slower than pixels, so the first guess may fall short

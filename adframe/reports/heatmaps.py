@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from adframe.contracts import Region
 from adframe.ops.files import write_whole
-
-Pixels = NDArray[np.uint8]
-Heatmap = NDArray[np.float32]
+from adframe.reports.outlines import Heatmap, Pixels, contour, encoded, outlined, resized, tile_size
 
 GAP = 4  # pixels between tiles
 _BETWEEN = 128  # the gaps' grey, quiet on a light page and on a dark one
-_TRUTH = (0, 230, 170)  # RGB: a green that none of inferno's colours comes near
-_HALO = (10, 20, 25)
 _DECIDED = (255, 255, 255)
-_TALLEST = 1.5  # times the tile's width; taller images get a narrower tile instead
 
 
 def panel(
@@ -58,11 +50,11 @@ def panel(
         raise ValueError(f"image must be (H, W, 3) uint8, not {image.shape} {image.dtype}")
     if heatmap.shape != image.shape[:2]:
         raise ValueError(f"the heatmap {heatmap.shape} must have the image's size {image.shape[:2]}")
-    size = _tile_size(image.shape[:2], width=width)
-    plain = _resized(image, size)
-    values = _resized(np.nan_to_num(heatmap.astype(np.float32), nan=low, posinf=high, neginf=low), size)
-    truth = _outlined(plain, regions, frame=image.shape[:2])
-    heat = _overlaid(plain, values, threshold=threshold, low=low, high=high)
+    size = tile_size(image.shape[:2], width=width)
+    plain = resized(image, size)
+    values = resized(np.nan_to_num(heatmap.astype(np.float32), nan=low, posinf=high, neginf=low), size)
+    truth = outlined(plain, regions, frame=image.shape[:2])
+    heat = overlaid(plain, values, threshold=threshold, low=low, high=high)
     gap = np.full((size[0], GAP, 3), _BETWEEN, dtype=np.uint8)
     return np.concatenate([plain, gap, truth, gap, heat], axis=1)
 
@@ -79,45 +71,22 @@ def write_panel(path: Path, picture: Pixels, *, quality: int = 80) -> None:
         AdframeError: the file cannot be written.
         ValueError: another suffix.
     """
-    kinds = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+    kinds: dict[str, Literal["PNG", "JPEG"]] = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
     if path.suffix.lower() not in kinds:
         raise ValueError(f"a picture ends in .png, .jpg or .jpeg, not in {path.name!r}")
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(
-        buffer, kinds[path.suffix.lower()], quality=quality, optimize=True, progressive=True
-    )
-    write_whole(path, buffer.getvalue())
+    write_whole(path, encoded(picture, kind=kinds[path.suffix.lower()], quality=quality))
 
 
-def _tile_size(frame: tuple[int, ...], *, width: int) -> tuple[int, int]:
-    height_0, width_0 = frame
-    scale = min(width / width_0, _TALLEST * width / height_0)
-    return max(1, round(height_0 * scale)), max(1, round(width_0 * scale))
+def overlaid(tile: Pixels, values: Heatmap, *, threshold: float | None, low: float, high: float) -> Pixels:
+    """Colour grows in, with the score, over a dimmed grey image: only what is high draws the eye.
 
-
-def _resized(array: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    # Area averaging on the way down, or thin lines and small defects would flicker away.
-    shrinks = array.shape[0] > size[0]
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(array, (size[1], size[0]), interpolation=how))
-
-
-def _outlined(tile: Pixels, regions: list[Region], *, frame: tuple[int, ...]) -> Pixels:
-    """Each region by itself, drawn a little outside its edge, so that the defect stays visible."""
-    picture = tile.copy()
-    for region in regions:
-        full = np.zeros(frame, dtype=np.float32)
-        height, width = region.mask.shape
-        full[region.top : region.top + height, region.left : region.left + width] = region.mask
-        # More than nothing, not more than half: a defect of one original pixel still gets its outline.
-        covered = (_resized(full, (tile.shape[0], tile.shape[1])) > 0).astype(np.uint8)
-        grown = np.asarray(cv2.dilate(covered, np.ones((9, 9), dtype=np.uint8)), dtype=np.uint8)
-        _contour(picture, grown, colour=_TRUTH, thickness=2)
-    return picture
-
-
-def _overlaid(tile: Pixels, values: Heatmap, *, threshold: float | None, low: float, high: float) -> Pixels:
-    """Colour grows in, with the score, over a dimmed grey image: only what is high draws the eye."""
+    Args:
+        tile: (h, w, 3) uint8 RGB; not changed.
+        values: (h, w) float32.
+        threshold: what lies above it is outlined in white; None outlines nothing.
+        low: the value that gets no colour.
+        high: the value that gets the full colour.
+    """
     span = max(high - low, 1e-12)
     share = np.clip((values - low) / span, 0.0, 1.0)  # (h, w)
     colours = cv2.applyColorMap((share * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
@@ -126,11 +95,5 @@ def _overlaid(tile: Pixels, values: Heatmap, *, threshold: float | None, low: fl
     alpha = (0.9 * share**0.7)[..., None]
     picture = np.ascontiguousarray(((1 - alpha) * calm + alpha * colours).astype(np.uint8))
     if threshold is not None:
-        _contour(picture, (values > threshold).astype(np.uint8), colour=_DECIDED, thickness=1)
+        contour(picture, (values > threshold).astype(np.uint8), colour=_DECIDED, thickness=1)
     return picture
-
-
-def _contour(picture: Pixels, mask: Pixels, *, colour: tuple[int, int, int], thickness: int) -> None:
-    lines, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(picture, lines, -1, _HALO, thickness + 2, cv2.LINE_AA)
-    cv2.drawContours(picture, lines, -1, colour, thickness, cv2.LINE_AA)

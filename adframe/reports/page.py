@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any
 
-import jinja2
-from markupsafe import Markup
-
-from adframe.reports import words
 from adframe.ops.files import write_whole
+from adframe.reports import words
 from adframe.reports.gallery import Picture, data_uris
 from adframe.reports.ledger import Row
 from adframe.reports.plots import Plot, histogram_plot, pr_plot, roc_plot
@@ -31,10 +24,10 @@ from adframe.reports.summary import (
     timing,
 )
 from adframe.reports.tables import HEADLINE, MEAN, Table, metrics_table, shown
+from adframe.reports.template import fill
 
 PAGE = "report.html"
 _FIRST = 4  # pictures of a kind that are open to the eye; the others wait behind a fold
-_HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,34 +70,32 @@ def write_page(run: Path) -> Path:
 
 def render(run: Run) -> str:
     """The page's HTML. No external request: pictures are data URIs, style and script are inside."""
-    script = Markup(_HERE.joinpath("page.js").read_text(encoding="utf-8"))  # ours, so not escaped
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     table = metrics_table(run.test)
     lines = words.calibrated(run)
-    return _template().render(
-        run=run,
-        script=script,
-        script_hash=digest,
-        style=Markup(_HERE.joinpath("page.css").read_text(encoding="utf-8")),
-        verdict=words.verdict(run),
-        facts=words.facts(run),
-        tiles=words.tiles(run),
-        warnings=_texts(run.environment.get("warnings")) + _odd_scores(run.rows),
-        table=table,
-        marks=marks(table),
-        calibration=words.calibration_name(run),
-        calibrated=lines,
-        asked=words.asked_rate(run),
-        broken=words.broken_promises(run, lines),
-        decisions=_decisions(run),
-        sections=[_section(run, name, place=place) for place, name in enumerate(run.categories)],
-        timings=_timings(run),
-        model_facts={name: words.model_facts(run, name) for name in run.categories},
-        command=words.command(run),
-        config=config_text(run.config) if run.config else "",
-        environment=_environment(run),
-        uris=data_uris(run.path, run.pictures),
-    )
+    context = {
+        "run": run,
+        "title": words.verdict(run),
+        "verdict": words.verdict(run),
+        "facts": words.facts(run),
+        "tiles": words.tiles(run),
+        "warnings": _texts(run.environment.get("warnings")) + _odd_scores(run.rows),
+        "table": table,
+        "marks": marks(table),
+        "calibration": words.calibration_name(run),
+        "calibrated": lines,
+        "asked": words.asked_rate(run),
+        "broken": words.broken_promises(run, lines),
+        "decisions": _decisions(run),
+        "sections": [_section(run, name, place=place) for place, name in enumerate(run.categories)],
+        "timings": _timings(run),
+        "model_facts": {name: words.model_facts(run, name) for name in run.categories},
+        "command": words.command(run),
+        "config": config_text(run.config) if run.config else "",
+        "environment": _environment(run),
+        "uris": data_uris(run.path, run.pictures),
+        "interval": interval,
+    }
+    return fill("page.html", context)
 
 
 def marks(table: Table) -> dict[tuple[int, int], str]:
@@ -194,29 +185,3 @@ def _texts(value: object) -> list[str]:
     if isinstance(value, list):
         return [str(item) for item in value]
     return [str(value)] if value else []
-
-
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["shown"] = shown
-    environment.filters["percent"] = _percent
-    environment.filters["breakable"] = _breakable
-    environment.filters["size"] = words.size
-    environment.globals["interval"] = interval
-    return environment.get_template("page.html")
-
-
-def _percent(value: Any) -> str:
-    return shown(value, percent=True)
-
-
-def _breakable(text: str) -> Markup:
-    """Escaped, and allowed to break after an underscore: `splicing_connectors` in a narrow column."""
-    return Markup("_<wbr>").join(text.split("_"))

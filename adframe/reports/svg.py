@@ -18,22 +18,24 @@ LEFT, RIGHT, TOP, BOTTOM = 44.0, 12.0, 14.0, 38.0
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Maps data coordinates to the drawing's pixels."""
+    """Maps data coordinates to the drawing's pixels; `box` is (left, top, right, bottom) in those."""
 
     x: tuple[float, float] = (0.0, 1.0)
     y: tuple[float, float] = (0.0, 1.0)
+    box: tuple[float, float, float, float] = (LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM)
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         across = (x - self.x[0]) / (self.x[1] - self.x[0])
         up = (y - self.y[0]) / (self.y[1] - self.y[0])
-        return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM)
+        left, top, right, bottom = self.box
+        return left + across * (right - left), bottom - up * (bottom - top)
 
 
-def drawing(parts: Iterable[Markup], *, title: str) -> Markup:
-    """The parts as one `<svg>`; `title` says in words what there is to see."""
+def drawing(parts: Iterable[Markup], *, title: str, height: float = HEIGHT) -> Markup:
+    """The parts as one `<svg>`, `WIDTH` wide; `title` says in words what there is to see."""
     body = Markup("").join(parts)
     return Markup('<svg class="plot" viewBox="0 0 {:g} {:g}" role="img" aria-label="{}">{}</svg>').format(
-        WIDTH, HEIGHT, title, body
+        WIDTH, height, title, body
     )
 
 
@@ -55,7 +57,7 @@ def axes(
     for value, name in x_ticks:
         x = frame.at(value, 0)[0]
         parts += [_line("grid", (x, bottom), (x, bottom + 4)), text(name, at=(x, bottom + 16))]
-    parts.append(text(x_name, at=((left + right) / 2, HEIGHT - 5), name="axis"))
+    parts.append(text(x_name, at=((left + right) / 2, bottom + BOTTOM - 5), name="axis"))
     middle = (top + bottom) / 2
     turned = '<text class="axis" transform="translate(11 {:.1f}) rotate(-90)" text-anchor="middle">{}</text>'
     parts.append(Markup(turned).format(middle, y_name))
@@ -83,11 +85,11 @@ def segment(frame: Frame, start: tuple[float, float], end: tuple[float, float], 
     return _line(name, frame.at(*start), frame.at(*end))
 
 
-def dot(frame: Frame, x: float, y: float, *, name: str, title: str) -> Markup:
-    """A marked point, with a tooltip."""
+def dot(frame: Frame, x: float, y: float, *, name: str, title: str, radius: float = 4.5) -> Markup:
+    """A marked point, with a tooltip; `radius` in the drawing's pixels."""
     across, up = frame.at(x, y)
-    circle = '<circle class="dot {}" cx="{:.1f}" cy="{:.1f}" r="4.5"><title>{}</title></circle>'
-    return Markup(circle).format(name, across, up, title)
+    circle = '<circle class="dot {}" cx="{:.1f}" cy="{:.1f}" r="{:g}"><title>{}</title></circle>'
+    return Markup(circle).format(name, across, up, radius, title)
 
 
 def text(content: str, *, at: tuple[float, float], name: str = "tick", anchor: str = "middle") -> Markup:

@@ -12,7 +12,7 @@ from adframe.reports.summary import confusion, timing
 from adframe.reports.tables import DASH, MEAN, shown
 
 _METHODS = {"patchcore": "PatchCore", "padim": "PaDiM", "sit": "SiT", "dinov2_lora": "DINOv2-LoRA"}
-_DATASETS = {
+DATASETS = {
     "mvtec_ad": "MVTec AD",
     "mvtec_loco": "MVTec LOCO",
     "mvtec_ad2": "MVTec AD 2",
@@ -45,7 +45,7 @@ def method(run: Run) -> str:
 def dataset(run: Run) -> str:
     """The dataset's name as its paper writes it."""
     name = _chosen(run, "dataset")
-    return _DATASETS.get(name, name)
+    return DATASETS.get(name, name)
 
 
 def verdict(run: Run) -> str:

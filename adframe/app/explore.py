@@ -1,0 +1,157 @@
+"""A page of what a dataset holds: `python -m adframe.app.explore dataset=mvtec_ad shift=moderate`."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+from rich.console import Console
+
+from adframe.app.build import build, build_source, wanted
+from adframe.app.checks import RULES, Rule, resolved
+from adframe.app.console import print_wide
+from adframe.app.guard import guard
+from adframe.app.jobs import attempt
+from adframe.app.signatures import shown
+from adframe.app.waiting import shown_progress
+from adframe.contracts import AdframeError, Record
+from adframe.data.counts import mismatches
+from adframe.data.dataset import regions_of
+from adframe.data.decode import read_image, read_mask, read_size
+from adframe.data.preflight import check_files
+from adframe.data.source import Source
+from adframe.ops.names import unknown
+from adframe.ops.shift.shift import Shift
+from adframe.reports.examples import Album
+from adframe.reports.exploration import About, Chapter, chapter, write_exploration
+from adframe.reports.survey import Reader, survey
+from adframe.reports.survey_tables import overview
+
+READER = Reader(image=read_image, size=read_size, mask=read_mask, regions=regions_of)
+STAGES = ("sizes", "masks", "light", "examples", "shifts")  # of a category, as they are reported
+GROUPS = ("paths", "dataset", "shift", "presets")
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 1000
+
+
+OWN_RULES: dict[str, Rule] = {
+    "category": RULES["category"],
+    "seed": RULES["seed"],
+    "examples": (_is_count, "a whole number from 1 to 1000"),
+    "sample": (_is_count, "a whole number from 1 to 1000"),
+    "output": (lambda v: isinstance(v, str) and v.endswith(".html"), "the path of a page, ending in .html"),
+}
+
+
+def explore(cfg: DictConfig) -> Path:
+    """Surveys the chosen categories, writes the page, prints a table of counts; returns the page's path."""
+    _check(cfg)
+    shifts = _shifts(cfg)
+    source, records = _records(cfg)
+    album, chapters = Album(), []
+    with shown_progress() as told:
+        for name, members in groupby(records, key=lambda record: record.category):
+            progress = _staged(told, name)
+            chapters.append(_chapter(cfg, list(members), album=album, shifts=shifts, progress=progress))
+    page = Path(str(cfg.output))
+    write_exploration(page, chapters, album=album, about=_about(cfg, source, records))
+    print_wide(overview([each.survey for each in chapters]), rest=page.name)
+    Console(soft_wrap=True, highlight=False).print(f"page: {page}")
+    return page
+
+
+def _records(cfg: DictConfig) -> tuple[Source, list[Record]]:
+    """The images of the chosen categories, category by category, in the dataset's own split.
+
+    What a run holds out of train is left where it lies: the page shows the dataset, not a run. `place`
+    is as in a run, so that a shift with the same seed makes the same pictures.
+    """
+    source = build_source(cfg)
+    names = source.choose(wanted(cfg))
+    records = [replace(r, place=i) for name in names for i, r in enumerate(source.scan(name))]
+    check_files(records)
+    return source, records
+
+
+def _chapter(
+    cfg: DictConfig,
+    records: list[Record],
+    *,
+    album: Album,
+    shifts: list[Shift],
+    progress: Callable[[str, int, int], None],
+) -> Chapter:
+    found = survey(records, read=READER, sample=cfg.sample, seed=cfg.seed, progress=progress)
+    return chapter(
+        found,
+        album,
+        read=READER,
+        shifts=shifts,
+        examples=cfg.examples,
+        seed=cfg.seed,
+        progress=progress,
+    )
+
+
+def _shifts(cfg: DictConfig) -> list[Shift]:
+    """The chosen shift; where it changes nothing, the presets, so that one sees what there is."""
+    chosen: Shift = build(cfg, "shift")
+    return (
+        [chosen] if chosen.transforms else [build(cfg, f"presets.{name}") for name in map(str, cfg.presets)]
+    )
+
+
+def _about(cfg: DictConfig, source: Source, records: list[Record]) -> About:
+    overrides = shlex.join(HydraConfig.get().overrides.task)
+    return About(
+        name=source.name,
+        homepage=source.homepage,
+        facts=(
+            ("folder", str(Path(source.root).resolve())),
+            ("licence", source.licence),
+            ("shift", str(cfg.shift.name)),
+            ("seed", str(cfg.seed)),
+        ),
+        command=f"python -m adframe.app.explore {overrides}".strip(),
+        warnings=tuple(mismatches(source.name, records)) if source.check_counts else (),
+    )
+
+
+def _staged(told: Callable[[str, int, int], None], name: str) -> Callable[[str, int, int], None]:
+    """One line a category: its stages one after another, each a fifth."""
+
+    def progress(stage: str, done: int, total: int) -> None:
+        told(name, 100 * STAGES.index(stage) + 100 * done // total, 100 * len(STAGES))
+
+    return progress
+
+
+def _check(cfg: DictConfig) -> None:
+    for key in map(str, cfg):
+        if key not in (*OWN_RULES, *GROUPS):  # added with `+`: nobody would read it
+            raise AdframeError(unknown("override", key, [*OWN_RULES, *GROUPS]))
+    for key in (*OWN_RULES, *GROUPS):
+        if key not in cfg:
+            raise AdframeError(f"{key} is missing; it was taken out with ~{key}")
+    for key, (right, description) in OWN_RULES.items():
+        if not right(value := resolved(cfg, key)):
+            raise AdframeError(f"{key}={shown(value)} is not possible; {key} must be {description}")
+
+
+@hydra.main(version_base="1.3", config_path="../../conf", config_name="explore")
+def main(cfg: DictConfig) -> None:
+    """Composes the configuration."""
+    attempt(lambda: explore(cfg))
+
+
+if __name__ == "__main__":
+    guard(main)

@@ -1,0 +1,58 @@
+"""From a template to a self-contained page: style and script inside, nothing fetched from elsewhere."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from adframe.reports import words
+from adframe.reports.tables import shown
+
+_HERE = Path(__file__).parent
+
+
+def fill(name: str, context: Mapping[str, Any], *, styles: Sequence[str] = ("page.css",)) -> str:
+    """The HTML of a page.
+
+    Args:
+        name: the template, which extends `shell.html`.
+        context: what the template reads.
+        styles: the style sheets that the page takes in, in order.
+    """
+    script = Markup(_HERE.joinpath("page.js").read_text(encoding="utf-8"))  # ours, so not escaped
+    sheets = [_HERE.joinpath(sheet).read_text(encoding="utf-8") for sheet in styles]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    shell = {"script": script, "script_hash": digest, "style": Markup("".join(sheets))}
+    return _environment().get_template(name).render({**context, **shell})
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["shown"] = shown
+    environment.filters["percent"] = _percent
+    environment.filters["breakable"] = _breakable
+    environment.filters["size"] = words.size
+    return environment
+
+
+def _percent(value: Any) -> str:
+    return shown(value, percent=True)
+
+
+def _breakable(text: str) -> Markup:
+    """Escaped, and allowed to break after an underscore: `splicing_connectors` in a narrow column."""
+    return Markup("_<wbr>").join(text.split("_"))
