@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from adframe.calibration.threshold import Calibrator, Quantile
+from adframe.calibration.threshold import BestF1, Calibrator, FixedFpr, MeanStd, Quantile
 from adframe.contracts import AdframeError
 
 SCORES = np.random.default_rng(0).normal(size=200)
@@ -97,3 +97,58 @@ def test_an_impossible_q_is_refused(q: float) -> None:
 def test_the_rule_is_the_subclasss() -> None:
     with pytest.raises(NotImplementedError):
         Calibrator().fit(SCORES, np.zeros(200), split="val", maps=MAPS)
+
+
+def threshold_of(calibrator: Calibrator, normal: np.ndarray, anomalous: np.ndarray | None = None) -> float:
+    anomalous = np.zeros(0) if anomalous is None else anomalous
+    labels = np.repeat([0, 1], [len(normal), len(anomalous)])
+    calibrator.fit(np.concatenate([normal, anomalous]), labels, split="val", maps=MAPS)
+    return calibrator.fitted.threshold
+
+
+def test_mean_and_deviations() -> None:
+    assert threshold_of(MeanStd(deviations=2), SCORES) == pytest.approx(SCORES.mean() + 2 * SCORES.std())
+    with pytest.raises(AdframeError, match=r"calibration\.deviations=-1 must be 0 or more"):
+        MeanStd(deviations=-1)
+
+
+@pytest.mark.parametrize(("n", "fpr"), [(9, 0.1), (19, 0.1), (50, 0.05), (99, 0.01)])
+def test_the_promised_rate_holds_for_the_next_image(n: int, fpr: float) -> None:
+    draws = np.random.default_rng(1).random((4000, n + 1))  # each row: n to fit on, then a new normal image
+    rates = [draw[-1] > threshold_of(FixedFpr(fpr=fpr), draw[:-1]) for draw in draws]
+    assert np.mean(rates) <= fpr + 3 * np.sqrt(fpr * (1 - fpr) / 4000)
+    assert np.mean(rates) >= fpr - 1 / (n + 1) - 3 * np.sqrt(fpr * (1 - fpr) / 4000)
+
+
+def test_too_few_images_for_the_promise_take_the_largest() -> None:
+    assert threshold_of(FixedFpr(fpr=0.001), SCORES) == SCORES.max()
+
+
+def f1_at(threshold: float, normal: np.ndarray, anomalous: np.ndarray) -> float:
+    found, alarms = (anomalous > threshold).sum(), (normal > threshold).sum()
+    return 2 * found / (found + alarms + len(anomalous))
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("shift", [0.0, 1.0, 9.0])
+def test_no_threshold_has_a_better_f1(seed: int, shift: float) -> None:
+    rng = np.random.default_rng(seed)
+    normal, anomalous = rng.normal(size=30).round(1), (rng.normal(size=20) + shift).round(1)
+    threshold = threshold_of(BestF1(), normal, anomalous)
+    tried = [f1_at(t, normal, anomalous) for t in np.linspace(-9, 19, 5601)]
+    assert f1_at(threshold, normal, anomalous) == pytest.approx(max(tried))
+
+
+def test_the_best_f1_needs_anomalous_images() -> None:
+    with pytest.raises(AdframeError, match="needs anomalous validation images and there are none"):
+        threshold_of(BestF1(), SCORES)
+    calibrator = BestF1()
+    assert threshold_of(calibrator, np.array([0.0, 1.0]), np.array([3.0])) == 2.0
+    assert (calibrator.fitted.n, calibrator.fitted.anomalous) == (2, 1)
+
+
+def test_neighbouring_numbers_are_told_apart() -> None:
+    low = 1.0
+    high = np.nextafter(low, 2)
+    threshold = threshold_of(BestF1(), np.array([low]), np.array([high]))
+    assert low <= threshold < high
