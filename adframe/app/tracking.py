@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +15,7 @@ from omegaconf import DictConfig
 
 from adframe.contracts import AdframeError
 from adframe.ops.names import unknown
+from adframe.ops.network import answers
 from adframe.reports.board import flat_metrics, show_run
 
 KINDS = ("wandb", "csv", "none")
@@ -92,22 +91,12 @@ def _mode(wanted: str) -> str:
             return said
         if not wandb.login(prompt=False, verify=False):
             return "offline"
-        if not _answers(server):
+        if not answers(server):
             print(f"{server} cannot be reached: logged offline, `wandb sync` uploads it", file=sys.stderr)
             return "offline"
         return "online"
     if not wandb.login(prompt=False, verify=False):
         raise AdframeError(f"logger.mode={wanted}: no account here; run `wandb login`, or {WAY_OUT}")
-    if not _answers(server):
+    if not answers(server):
         raise AdframeError(f"logger.mode={wanted}: {server} cannot be reached; {WAY_OUT}")
     return wanted
-
-
-def _answers(url: str) -> bool:
-    try:
-        urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=5)
-    except urllib.error.HTTPError:
-        return True  # it answered
-    except (OSError, ValueError):
-        return False
-    return True

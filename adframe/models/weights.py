@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from adframe.contracts import AdframeError
+from adframe.ops.network import answers
 
 # Packages of the registry that carry weights: timm name without tag -> (module, class with the path).
 PACKAGES = {
@@ -112,20 +111,9 @@ def require_hub(model: nn.Module, *, name: str) -> None:
         raise AdframeError(
             f"timm has no pretrained weights for {name}; give a file with backbone.checkpoint="
         )
-    if not _reachable(constants.ENDPOINT if repository else config["url"]):
+    server = constants.ENDPOINT if repository else config["url"]
+    if constants.HF_HUB_OFFLINE or not answers(server):
         raise AdframeError(f"weights of {name} are not cached here and the hub cannot be reached; {WAYS_OUT}")
-
-
-def _reachable(url: str) -> bool:
-    if constants.HF_HUB_OFFLINE:
-        return False
-    try:
-        urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=5)
-    except urllib.error.HTTPError:
-        return True  # it answered
-    except (OSError, ValueError):
-        return False
-    return True
 
 
 def digest(model: nn.Module) -> str:

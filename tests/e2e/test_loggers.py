@@ -143,13 +143,13 @@ def test_auto_is_online_only_with_an_account_and_a_network(
 ) -> None:
     monkeypatch.delenv("WANDB_MODE", raising=False)
     monkeypatch.setattr(tracking.wandb, "login", lambda **_: login)
-    monkeypatch.setattr(tracking, "_answers", lambda _: answers)
+    monkeypatch.setattr(tracking, "answers", lambda _: answers)
     assert tracking._mode("auto") == mode
 
 
 def test_a_server_that_cannot_be_reached_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracking.wandb, "login", lambda **_: True)
-    monkeypatch.setattr(tracking, "_answers", lambda _: False)
+    monkeypatch.setattr(tracking, "answers", lambda _: False)
     with pytest.raises(tracking.AdframeError, match=r"cannot be reached; logger\.mode=offline"):
         tracking._mode("online")
 
