@@ -33,6 +33,7 @@ REGIONS, SHIFT = "regions", "shift"
 Batch = Mapping[str, Any]
 
 GOOD = "good"  # the name of the subset, and of the defect type, that has no defect
+UNLABELLED = "unlabelled"  # the name of the subset of which nobody knows; nothing is measured on it
 
 
 class AdframeError(Exception):
@@ -61,6 +62,7 @@ class Record:
     masks: tuple[Path, ...] = ()  # one file, or a file a channel
     saturations: tuple[Saturation, ...] = ()  # empty: regions are connected components
     group: str = ""  # pictures of one part share it, and never part from each other
+    part: str = ""  # number of the photographed part, where the dataset has several pictures of one
     condition: str = ""  # light condition, where the dataset has several
     place: int = 0  # among its category's records, all splits together: seeds what is random about it
 

@@ -18,7 +18,10 @@ CONF = ROOT / "conf"
 FILES = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml"))
 PIECES = {Path("shift/transform/base.yaml")}  # what the options of a group share
 OPTIONS = [path for path in FILES if len(path.parts) > 1 and path.parts[0] != "hydra" and path not in PIECES]
-GIVEN = {"adframe.metrics.pixel.PixelMetrics": {"saturated"}}  # arguments that app/build.py adds
+GIVEN = {  # arguments that the code adds
+    "adframe.metrics.pixel.PixelMetrics": {"saturated"},
+    "adframe.callbacks.maps.MapWriter": {"folder"},
+}
 DEFAULTS = yaml.safe_load((CONF / "train.yaml").read_text())["defaults"]
 GROUPS = {group.removeprefix("override ") for entry in DEFAULTS if isinstance(entry, dict) for group in entry}
 

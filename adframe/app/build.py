@@ -34,7 +34,8 @@ def build(cfg: DictConfig, part: str, given: Mapping[str, Any] | None = None) ->
     given = given or {}
     try:
         check_arguments(cfg, part, given=given)
-        return instantiate(OmegaConf.select(cfg, part), **given)
+        # Plain lists and dicts: OmegaConf would take a list of dataclass objects for configuration.
+        return instantiate(OmegaConf.select(cfg, part), _convert_="all", **given)
     except InstantiationException as error:
         cause = error.__cause__
         while isinstance(cause, InstantiationException):

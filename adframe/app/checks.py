@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -51,12 +51,19 @@ RULES: dict[str, Rule] = {
     "holdout": (lambda v: _is_number(v) and 0 < v < 1, "a share between 0 and 1"),
     "refit": (lambda v: isinstance(v, bool), "true or false"),
     "coreset": (lambda v: _is_number(v) and 0 < v <= 1, "a share in (0, 1]"),
+    "save_maps": (lambda v: isinstance(v, bool), "true or false"),
     "resume": (lambda v: v is None or isinstance(v, str), "the folder of a stopped run"),
 }
 EVALUATION_RULES: dict[str, Rule] = {
     "run": (lambda v: v not in (None, ""), "a run's folder"),
+    "compare": (
+        lambda v: v is None or (isinstance(v, list) and len(v) > 1 and _is_names(v)),
+        "null, or a list of two or more different runs' folders",
+    ),
     "category": (lambda v: v is None or _is_names(v), "null, all, a name, or a list of different names"),
     "num_workers": (lambda v: v is None or (_is_whole(v) and v >= 0), "null or a whole number, 0 or more"),
+    "submission": (lambda v: v is None or (isinstance(v, str) and v != ""), "null or a new folder"),
+    "submission_scale": (lambda v: _is_number(v) and 0 < v <= 1, "a share in (0, 1]"),
 }
 
 GROUPS = (
@@ -65,25 +72,38 @@ GROUPS = (
 )  # fmt: skip
 
 
-def check_values(cfg: DictConfig) -> None:
+def check_values(
+    cfg: DictConfig, *, rules: Mapping[str, Rule] = RULES, groups: Sequence[str] = GROUPS
+) -> None:
     """Every shared top-level value: known, and of a kind that can work.
+
+    Args:
+        cfg: a script's whole configuration.
+        rules: its own keys, and what is right for them.
+        groups: its keys that hold more keys.
 
     Raises:
         AdframeError: the key, the value, and what would be right.
     """
     for key in map(str, cfg):
-        if key not in (*RULES, *GROUPS):  # added with `+`: nobody would read it
-            raise AdframeError(unknown("override", key, [*RULES, *GROUPS]))
-    for key in (*RULES, *GROUPS):
+        if key not in (*rules, *groups):  # added with `+`: nobody would read it
+            raise AdframeError(unknown("override", key, [*rules, *groups]))
+    for key in (*rules, *groups):
         if key not in cfg:
             raise AdframeError(f"{key} is missing; it was taken out with ~{key}")
     _check_additions(cfg)
     _check_missing(cfg)
-    _check_rules(cfg, RULES)
+    _check_rules(cfg, rules)
 
 
 def check_evaluation(cfg: DictConfig) -> None:
-    """The same for `evaluate.py`, which has few keys of its own."""
+    """The same for `evaluate.py`, which has few keys of its own; beside `compare` none of them is read."""
+    if cfg.get("compare") is not None:
+        _check_rules(cfg, {"compare": EVALUATION_RULES["compare"]})
+        typed = HydraConfig.get().overrides.task
+        if other := [text for text in typed if text.lstrip("+").partition("=")[0] != "compare"]:
+            raise AdframeError(f"compare reads what the runs left behind; remove {' '.join(other)}")
+        return
     _check_missing(cfg)
     _check_rules(cfg, EVALUATION_RULES)
 
@@ -116,7 +136,7 @@ def _missing(node: Any, place: str) -> Iterator[str]:
         yield from _missing(child, f"{place}.{key}" if place else str(key))
 
 
-def _check_rules(cfg: DictConfig, rules: dict[str, Rule]) -> None:
+def _check_rules(cfg: DictConfig, rules: Mapping[str, Rule]) -> None:
     for key, (right, description) in rules.items():
         value = resolved(cfg, key)
         if not right(value):

@@ -13,7 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from adframe.app.build import build_data, build_source
 from adframe.app.checks import check_evaluation
-from adframe.app.console import announce, print_table, quieten
+from adframe.app.comparison import compare
+from adframe.app.console import announce, print_table, quieten, warn
 from adframe.app.folder import MEAN, RunFolder, read_config
 from adframe.app.provenance import command_line, environment
 from adframe.app.run import CHOICES, load_system, measure
@@ -27,13 +28,19 @@ from adframe.systems.detection import DetectionSystem
 
 
 def evaluate(cfg: DictConfig) -> Path:
-    """Loads each checkpoint of `cfg.run`, tests it, and writes `<run>/evaluations/<time>/`."""
+    """Loads each checkpoint of `cfg.run`, tests it, and writes `<run>/evaluations/<time>/`.
+
+    Where `cfg.compare` names runs, compares those and does nothing else.
+    """
     quieten()
     check_evaluation(cfg)
+    if cfg.compare is not None:
+        runs = [Path(str(path)) for path in cfg.compare]
+        return compare(runs, output=None, seed=read_config(runs[0])["seed"])
     run = RunFolder(Path(str(cfg.run)))
-    config = _configuration(cfg, run)
+    config = stored_configuration(cfg, run)
     run.reopen()
-    categories = _categories(cfg, run)
+    categories = finished_categories(cfg, run)
     start = time.perf_counter()
     stored = OmegaConf.create(config)
     source = build_source(stored)
@@ -43,18 +50,21 @@ def evaluate(cfg: DictConfig) -> Path:
     prints = {}
     for category, data in pools.items():
         data.setup()
+        for line in data.warnings:
+            warn(line)
         prints[category] = fingerprint(data.records, root=Path(source.root))
-        _load(stored, source, run, units[category])  # what does not fit must stop the evaluation here
+        load_unit(stored, source, run, units[category])  # what does not fit must stop the evaluation here
     chosen = {key: run.environment[key] for key in CHOICES}
     if cfg.get("shift") is not None:
         chosen["shift"] = cfg.shift.name
     noted = environment(
         seed=stored.seed, fingerprints=prints, command=command_line(list(HydraConfig.get().overrides.task))
     )
+    noted["warnings"] = [line for data in pools.values() for line in data.warnings]
     try:
         folder.open(config=config, environment=noted | chosen)
         for category, data in pools.items():
-            system = _load(stored, source, run, units[category])
+            system = load_unit(stored, source, run, units[category])
             folder.metrics["val"][units[category]] = run.metrics["val"][units[category]]
             measure(stored, folder, system, data, category=category, tracker=None)
     except BaseException:
@@ -85,23 +95,27 @@ def _unused(path: Path) -> Path:
     return path.with_name(f"{path.name}_{number}") if number else path
 
 
-def _load(config: DictConfig, source: Source, run: RunFolder, unit: str) -> DetectionSystem:
+def load_unit(config: DictConfig, source: Source, run: RunFolder, unit: str) -> DetectionSystem:
+    """The model of a category, or the `global` one, as its checkpoint left it."""
     L.seed_everything(config.seed, workers=True, verbose=False)  # as before the fit
     return load_system(config, source, run.checkpoint(unit))
 
 
-def _configuration(cfg: DictConfig, run: RunFolder) -> dict[str, Any]:
+def stored_configuration(cfg: DictConfig, run: RunFolder) -> dict[str, Any]:
+    """A run's configuration with what `evaluate.py` was told in place of what it says."""
     config = read_config(run.path)
     if cfg.dataset.root is not None:
         config["dataset"]["root"] = str(Path(str(cfg.dataset.root)).resolve())
     if cfg.get("shift") is not None:
-        config["shift"] = OmegaConf.to_container(cfg.shift)  # its seed is the run's
+        stored = OmegaConf.create(config | {"shift": OmegaConf.to_container(cfg.shift)})
+        config["shift"] = OmegaConf.to_container(stored.shift, resolve=True)  # its seed is the run's
     if cfg.num_workers is not None:
         config["num_workers"] = cfg.num_workers
     return config
 
 
-def _categories(cfg: DictConfig, run: RunFolder) -> list[str]:
+def finished_categories(cfg: DictConfig, run: RunFolder) -> list[str]:
+    """The categories asked for; an error where the run has not finished one of them."""
     if not run.done:
         raise AdframeError(
             f"{run.path} has no finished category; go on with: python train.py resume={run.path}"

@@ -72,11 +72,15 @@ class RunFolder:
         results: dict[str, float],
         rows: list[dict[str, Any]],
         pictures: list[dict[str, Any]],
+        intervals: dict[str, list[float]] | None = None,
     ) -> None:
         """Enters a finished category; `metrics.json` comes last, because it says what is done."""
         test = {name: row for name, row in self.metrics["test"].items() if name != MEAN}
         test[category] = results
         metrics = {**self.metrics, "test": test | {MEAN: mean_row(test)}}
+        if intervals is not None:
+            known = self.metrics.get("intervals", {}).get("test", {})
+            metrics["intervals"] = {"test": {**known, category: intervals}}
         write_ledger(self.path / "predictions.parquet", self.rows + rows)
         write_json(self.path / "heatmaps" / "index.json", self.pictures + pictures)
         write_json(self.path / "metrics.json", metrics)

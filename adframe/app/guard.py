@@ -34,6 +34,9 @@ def guard(main: Callable[[], Any]) -> None:
         if not isinstance(error.__context__, KeyboardInterrupt):
             raise
         _stop(_stopped(error), 130)
+    except BrokenPipeError:  # whoever was reading, `head` say, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except Exception as error:
         if not is_mendable(error):
             raise

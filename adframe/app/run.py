@@ -15,9 +15,11 @@ from adframe.app.build import build, build_data, build_source, build_system, bui
 from adframe.app.checks import check_values, resolved
 from adframe.app.console import announce, print_table, quieten, warn
 from adframe.app.folder import RunFolder, read_config
+from adframe.app.intervals import intervals_of
 from adframe.app.provenance import command_line, environment
 from adframe.app.tracking import tracking
 from adframe.callbacks.gallery import Gallery
+from adframe.callbacks.maps import MapWriter
 from adframe.callbacks.profile import Profiler, peak_memory
 from adframe.callbacks.progress import ProgressLine
 from adframe.callbacks.record import Recorder
@@ -25,6 +27,7 @@ from adframe.contracts import AdframeError
 from adframe.data.datamodule import AnomalyData
 from adframe.data.preflight import fingerprint
 from adframe.data.source import Source
+from adframe.ops.maps import map_paths
 from adframe.reports.page import write_page
 from adframe.systems.checkpoint import load, save
 from adframe.systems.detection import DetectionSystem
@@ -82,6 +85,7 @@ def _rehearse(cfg: DictConfig, source: Source) -> None:
     """Builds everything once: what cannot be built must stop the run before its folder is made."""
     build_system(cfg, source, held_out=True)
     build(cfg, "callbacks.gallery")
+    map_writer(cfg, Path())
     build_trainer(cfg, [], None)
 
 
@@ -142,13 +146,37 @@ def measure(
     """Tests a fitted system on one category and enters what came out into the folder."""
     recorder, gallery = Recorder(), build(cfg, "callbacks.gallery")
     assert isinstance(gallery, Gallery)
-    trainer = build_trainer(cfg, [recorder, gallery, ProgressLine(title=category)], tracker)
+    writers = [map_writer(cfg, folder.path)] if cfg.get("save_maps") else []
+    trainer = build_trainer(cfg, [recorder, gallery, *writers, ProgressLine(title=category)], tracker)
     trainer.test(system, dataloaders=data.test_on(category), verbose=False)
     fitted = system.calibrator.fitted
     pictures = gallery.write(
         folder.path, category=category, normal_median=fitted.map_median, normal_max=fitted.map_max
     )
-    folder.add(category, results=system.results, rows=recorder.rows, pictures=pictures)
+    for writer in writers:
+        _note_maps(folder, category, writer)
+    folder.add(
+        category,
+        results=system.results,
+        rows=recorder.rows,
+        pictures=pictures,
+        intervals=intervals_of(recorder.rows, seed=cfg.seed),
+    )
+
+
+def map_writer(cfg: DictConfig, run: Path) -> MapWriter:
+    """The observer behind `save_maps=true`."""
+    writer: MapWriter = build(cfg, "callbacks.maps", {"folder": run / "maps"})
+    return writer
+
+
+def _note_maps(folder: RunFolder, category: str, writer: MapWriter) -> None:
+    """What rounding did to a category's maps goes into `environment.json`, and from there into the report."""
+    maps, warnings = folder.environment.get("maps", {}), folder.environment.get("warnings", [])
+    lines = [f"{category}: {line}" for line in writer.warnings()]
+    folder.note(
+        {"maps": maps | {category: writer.facts()}, "warnings": list(dict.fromkeys(warnings + lines))}
+    )
 
 
 def load_system(cfg: DictConfig, source: Source, path: Path) -> DetectionSystem:
@@ -168,6 +196,8 @@ def _units(cfg: DictConfig) -> tuple[Source, dict[str, AnomalyData]]:
         data.setup()
         for line in data.warnings:
             warn(line)
+        if cfg.get("save_maps"):
+            map_paths(record for record in data.records if record.split == "test")
     return source, units
 
 

@@ -98,10 +98,14 @@ def _near(name: str, known: Any) -> str:
 
 
 def _keys() -> list[str]:
-    """Every key that the configuration has, as one would type it."""
+    """Every key that the configuration has with the options chosen, as one would type it."""
+    chosen = [text for text in sys.argv[1:] if "=" in text and (CONF / text.partition("=")[0]).is_dir()]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return list(_walk(compose(config_name=Path(sys.argv[0]).stem), ""))
+        try:
+            return list(_walk(compose(config_name=Path(sys.argv[0]).stem, overrides=chosen), ""))
+        except HydraException:  # an option is wrong, too
+            return list(_walk(compose(config_name=Path(sys.argv[0]).stem), ""))
 
 
 def _walk(node: DictConfig, prefix: str) -> Iterator[str]:

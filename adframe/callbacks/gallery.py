@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import lightning as L
 import numpy as np
 from torch import Tensor
@@ -119,9 +118,8 @@ class Gallery(L.Callback):
         rank: int,
         scale: tuple[float, float],
     ) -> dict[str, Any]:
-        height, width = candidate.geometry.original
         picture = panel(
-            np.asarray(cv2.resize(candidate.image, (width, height)), dtype=np.uint8),
+            _in_frame(candidate.image, candidate.geometry),
             heatmap=restore(candidate.heatmap, candidate.geometry),
             regions=candidate.regions,
             threshold=scale[1],
@@ -150,7 +148,7 @@ class Gallery(L.Callback):
 def _candidate(batch: Batch, i: int, heatmap: np.ndarray, decision: Decision) -> Candidate:
     record: Record = batch[RECORD][i]
     side = 1 if record.label else -1
-    regions = batch[REGIONS][i] if batch[REGIONS] is not None else []
+    truths = batch[REGIONS]  # None where nobody in the batch is annotated
     return Candidate(
         margin=side * (decision.score - decision.threshold),
         record=record,
@@ -158,8 +156,14 @@ def _candidate(batch: Batch, i: int, heatmap: np.ndarray, decision: Decision) ->
         image=_as_bytes(batch[IMAGE][i]),
         heatmap=heatmap.copy(),  # not a view, which would keep the whole batch alive
         geometry=batch[GEOMETRY][i],
-        regions=regions,
+        regions=(truths[i] or []) if truths is not None else [],  # this one may not be either
     )
+
+
+def _in_frame(image: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """(H, W, 3) uint8, the network's view, to (H0, W0, 3): what was repeated around it is cut off again."""
+    channels = [restore(channel, geometry) for channel in image.transpose(2, 0, 1).astype(np.float32)]
+    return np.asarray(np.rint(np.stack(channels, axis=-1)), dtype=np.uint8)
 
 
 def _as_bytes(image: Tensor) -> np.ndarray:

@@ -40,6 +40,7 @@ class Recorder(L.Callback):
                     "split": record.split,
                     "subset": record.subset,
                     "defect": record.defect,
+                    "part": record.part,
                     "condition": record.condition,
                     "group": record.group,
                     "shift": json.dumps(drawn) if drawn else "",

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from adframe.contracts import Record
 from adframe.data.counts import mismatches
-from adframe.data.dataset import ImageDataset, View, collate
+from adframe.data.dataset import ImageDataset, View, collate, several_sizes
 from adframe.data.preflight import check_files, check_splits
 from adframe.data.source import Source
 from adframe.data.split_book import SplitBook
@@ -55,6 +55,7 @@ class AnomalyData(L.LightningDataModule):
         self.batch_size, self.num_workers = batch_size, num_workers
         self.protocol, self.seed, self.book, self.shift = protocol, seed, book, shift
         self.records: list[Record] = []
+        self.sizes: set[tuple[int, int]] = set()  # (H, W) that images have on disk
         self.held_out = False  # whether validation normals may join the model after calibration
         self.warnings: list[str] = []  # what a report should say of the data
 
@@ -67,6 +68,8 @@ class AnomalyData(L.LightningDataModule):
         del stage
         if not self.records:
             self.records = [record for name in self.categories for record in self._records(name)]
+            if self.view.size is None and self.batch_size > 1 and len(self.sizes) > 1:
+                raise several_sizes(len(self.sizes))
 
     def _records(self, category: str) -> list[Record]:
         scanned = [replace(r, place=i) for i, r in enumerate(self.source.scan(category))]
@@ -75,7 +78,7 @@ class AnomalyData(L.LightningDataModule):
             records = self._drawn(category, scanned)
             self.held_out |= self.protocol.gives_back
         check_splits(records, category=category)
-        check_files(records)
+        self.sizes |= check_files(records)
         self._note(category, scanned, records)
         return records
 

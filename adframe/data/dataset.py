@@ -126,7 +126,10 @@ def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
 def regions_of(record: Record, masks: Sequence[np.ndarray]) -> list[Region] | None:
     """The annotated defects of an image in its original frame; None where nobody has annotated it."""
     if record.saturations:
-        return channels([mask for mask in masks if mask.any()], record.saturations)
+        try:
+            return channels([mask for mask in masks if mask.any()], record.saturations)
+        except AdframeError as error:
+            raise AdframeError(f"masks of {record.path}: {error}") from error
     if record.label is None or (record.label == 1 and not record.masks):
         return None
     return [region for mask in masks for region in components(mask > 0)]
@@ -145,11 +148,16 @@ def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
     batch: dict[str, Any] = {key: [item[key] for item in items] for key in (RECORD, GEOMETRY, SHIFT)}
     sizes = {tuple(item[IMAGE].shape[-2:]) for item in items}
     if len(sizes) > 1:
-        raise AdframeError(
-            f"images of {len(sizes)} sizes cannot share a batch; image_size=null needs batch_size=1 here"
-        )
+        raise several_sizes(len(sizes))
     batch[IMAGE] = torch.stack([item[IMAGE] for item in items])  # (B, 3, H, W)
     batch[INDEX] = torch.tensor([item[INDEX] for item in items])  # (B,)
     truths = [item[REGIONS] for item in items]
     batch[REGIONS] = None if all(truth is None for truth in truths) else truths
     return batch
+
+
+def several_sizes(count: int) -> AdframeError:
+    """What to say where images cannot be stacked."""
+    return AdframeError(
+        f"images of {count} sizes cannot share a batch; image_size=null needs batch_size=1 here"
+    )

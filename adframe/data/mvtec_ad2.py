@@ -5,19 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from adframe.contracts import GOOD, Record
+from adframe.contracts import GOOD, UNLABELLED, AdframeError, Record
 from adframe.data.source import Source, existing_mask, images_in
+
+PRIVATE = ("test_private", "test_private_mixed")
 
 
 @dataclass(frozen=True, kw_only=True)
 class MvtecAd2(Source):
     """`<object>/{train,validation}/good`, `test_public/{good,bad,ground_truth/bad}`, `<part>_<light>.png`.
 
-    The private test sets have no labels and are not read here: nothing could be measured on them.
+    The private test sets lie flat in `test_private` and `test_private_mixed` and have no labels: their
+    images get scores and maps, and nothing is measured on them.
+
+    Args:
+        private: read the private test sets too; they are as large as all the rest.
     """
 
+    private: bool = False
+
     def scan(self, category: str) -> list[Record]:
-        """Records of train, validation and the public test set; pictures of one part share a group."""
+        """Records of train, validation and the test sets; pictures of one part share a group."""
         base = Path(self.root) / category
         records = [
             _record(path, category, split, folder)
@@ -28,6 +36,19 @@ class MvtecAd2(Source):
             mask = base / "test_public" / "ground_truth" / "bad" / f"{path.stem}_mask.png"
             existing_mask(mask, image=path)
             records.append(_record(path, category, "test", "test_public", defect="bad", mask=mask))
+        return records + (self._unlabelled(category) if self.private else [])
+
+    def _unlabelled(self, category: str) -> list[Record]:
+        """The private sets show the same parts in two lights; it is an error to ask for what is not there."""
+        base = Path(self.root) / category
+        records = [
+            _private_record(path, category, name) for name in PRIVATE for path in images_in(base / name)
+        ]
+        if not records:
+            raise AdframeError(
+                f"dataset.private=true: no images in {base / PRIVATE[0]} or {base / PRIVATE[1]}; "
+                "add them or leave it out"
+            )
         return records
 
 
@@ -44,5 +65,21 @@ def _record(
         label=int(mask is not None),
         masks=() if mask is None else (mask,),
         group=f"{folder}/{defect}/{part}",
+        part=part,
+        condition=condition,
+    )
+
+
+def _private_record(path: Path, category: str, folder: str) -> Record:
+    part, _, condition = path.stem.partition("_")
+    return Record(
+        path=path,
+        category=category,
+        split="test",
+        defect=folder,
+        subset=UNLABELLED,
+        label=None,
+        group=f"test_private/{part}",
+        part=part,
         condition=condition,
     )

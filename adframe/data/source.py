@@ -14,6 +14,7 @@ from adframe.ops.preprocess import PREPROCESSES
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
+RESERVED = ("all", "mean")  # what a category may not be called: a choice, and a row of every table
 Progress = Callable[[str, int, int], None]  # what is being done, done, total
 
 
@@ -102,6 +103,8 @@ class Source:
         known = self.categories()
         names = known if wanted == "all" else [wanted] if isinstance(wanted, str) else list(wanted)
         for name in names:
+            if name in known and name in RESERVED:
+                raise AdframeError(f"category {name!r} in {self.root} has a name that tables use; rename it")
             if name not in known:
                 raise AdframeError(unknown("category", str(name), known, where=f"in {self.root}"))
         return names

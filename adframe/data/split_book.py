@@ -2,18 +2,20 @@
 
 One file holds every protocol drawn for a category and a seed, under the protocol's own description.
 Paths are relative to the dataset's root, so that a file can be shared with others who have the data.
+Unlabelled images are no part of it: they may come and go, and are scored wherever they are.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from adframe.contracts import AdframeError, Record
-from adframe.data.splits import Protocol
+from adframe.data.splits import Protocol, shared_group
 from adframe.ops.files import write_whole
 
 Sides = dict[str, list[str]]  # split name -> relative paths
@@ -65,22 +67,24 @@ class SplitBook:
             return {**named, "protocols": {}}
         try:
             book: dict[str, Any] = json.loads(path.read_text())
-            book["protocols"].items()
+            for stored in book["protocols"].values():
+                _check_sides(stored)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            reason = str(error).partition("\n")[0]
             raise AdframeError(
-                f"{path} is no split file ({error}); delete it and it is drawn again"
+                f"{path} is no split file ({reason}); delete it and it is drawn again"
             ) from error
         return book
 
     def _sides(self, records: Sequence[Record]) -> Sides:
         sides: Sides = {"train": [], "val": [], "test": []}
-        for record in records:
+        for record in _known(records):
             sides[record.split].append(self._name(record))
         return sides
 
     def _restored(self, stored: Sides, records: Sequence[Record], *, category: str) -> list[Record]:
         side = {name: split for split, names in stored.items() for name in names}
-        found = {self._name(record) for record in records}
+        found = {self._name(record) for record in _known(records)}
         gone, new = sorted(side.keys() - found), sorted(found - side.keys())
         if gone or new:
             kinds = (("gone", gone), ("new", new))
@@ -89,7 +93,28 @@ class SplitBook:
                 f"{self.path(category)} was drawn for other images than {self.root} holds: {what}; "
                 "restore the images, delete the file to draw again, or name another folder with paths.splits="
             )
-        return [replace(record, split=side[self._name(record)]) for record in records]
+        restored = [replace(r, split=side.get(self._name(r), r.split)) for r in records]
+        if parted := shared_group(restored):
+            raise AdframeError(
+                f"{self.path(category)} parts the pictures of one part, {parted}; keep them on one side, or "
+                "delete the file and it is drawn again"
+            )
+        return restored
 
     def _name(self, record: Record) -> str:
         return record.path.relative_to(self.root).as_posix()
+
+
+def _known(records: Sequence[Record]) -> list[Record]:
+    return [record for record in records if record.label is not None]
+
+
+def _check_sides(stored: Sides) -> None:
+    """Raises ValueError, or what a damaged structure raises by itself."""
+    if unknown := stored.keys() - {"train", "val", "test"}:
+        raise ValueError(f"unknown side {min(unknown)!r}")
+    if not all(isinstance(names, list) for names in stored.values()):
+        raise ValueError("a side is a list of paths")
+    counts = Counter(name for names in stored.values() for name in names)
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise ValueError(f"{twice[0]} is listed twice")

@@ -104,6 +104,15 @@ def has_validation(records: Iterable[Record]) -> bool:
     return any(record.split == "val" for record in records)
 
 
+def shared_group(records: Iterable[Record]) -> str | None:
+    """A group of which pictures lie on two sides; None where there is none."""
+    side: dict[str, str] = {}
+    for record in records:
+        if record.group and side.setdefault(record.group, record.split) != record.split:
+            return record.group
+    return None
+
+
 def borrowed(before: Sequence[Record], after: Sequence[Record]) -> int:
     """How many images validation took from the dataset's test split."""
     return sum((a.split, b.split) == ("test", "val") for a, b in zip(before, after, strict=True))

@@ -10,7 +10,14 @@ from pathlib import Path
 from adframe.contracts import GOOD, AdframeError, Record
 from adframe.data.source import Source, existing_mask, images_in
 
-SPLIT = Path("split_csv") / "1cls.csv"  # object,split,label,image,mask
+SPLIT = Path("split_csv") / "1cls.csv"
+COLUMNS: dict[str, tuple[str, ...]] = {  # what may stand there; (): anything
+    "object": (),
+    "split": ("train", "test"),
+    "label": ("normal", "anomaly"),
+    "image": (),
+    "mask": (),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,20 +41,33 @@ class Visa(Source):
         return [self._record(row) for row in self._rows() if row["object"] == category]
 
     def _rows(self) -> Iterator[dict[str, str]]:
-        with (Path(self.root) / SPLIT).open(newline="") as file:
-            rows = csv.DictReader(file)
-            missing = {"object", "split", "label", "image", "mask"} - set(rows.fieldnames or ())
-            if missing:
-                raise AdframeError(
-                    f"{Path(self.root) / SPLIT} lacks the columns {', '.join(sorted(missing))}"
-                )
-            yield from rows
+        path = Path(self.root) / SPLIT
+        try:
+            with path.open(newline="", encoding="utf-8-sig") as file:  # a table program may have marked it
+                rows = csv.DictReader(file)
+                if missing := COLUMNS.keys() - set(rows.fieldnames or ()):
+                    raise AdframeError(f"{path} lacks the columns {', '.join(sorted(missing))}")
+                for row in rows:
+                    _check_row(row, where=f"{path}, line {rows.line_num}")
+                    yield row
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise AdframeError(f"{path} is no table: {error}; get it from {self.homepage}") from error
 
     def _record(self, row: dict[str, str]) -> Record:
         path = Path(self.root) / row["image"]
         normal = row["label"] == "normal"
         masks = () if normal else (existing_mask(Path(self.root) / row["mask"], image=path),)
         return _record(path, row["object"], split=row["split"], defect=GOOD if normal else "bad", masks=masks)
+
+
+def _check_row(row: dict[str, str], *, where: str) -> None:
+    """A row that would be read as something else, or not at all, is an error."""
+    for column, known in COLUMNS.items():
+        value = row[column] or ""
+        if known and value not in known:
+            raise AdframeError(f"{where}: {column} is {value!r}, not {' or '.join(known)}")
+        if not value and not (column == "mask" and row["label"] == "normal"):
+            raise AdframeError(f"{where}: {column} is empty")
 
 
 def _converted(base: Path, category: str) -> list[Record]:

@@ -21,6 +21,7 @@ SCHEMA = pa.schema(
         pa.field("split", pa.string(), nullable=False),
         pa.field("subset", pa.string(), nullable=False),
         pa.field("defect", pa.string(), nullable=False),
+        pa.field("part", pa.string(), nullable=False),  # "" where no part is photographed twice
         pa.field("condition", pa.string(), nullable=False),
         pa.field("group", pa.string(), nullable=False),
         pa.field(

@@ -81,6 +81,7 @@ def render(run: Run) -> str:
         "warnings": _texts(run.environment.get("warnings")) + _odd_scores(run.rows),
         "table": table,
         "marks": marks(table),
+        "ends": ends(table, run),
         "calibration": words.calibration_name(run),
         "calibrated": lines,
         "asked": words.asked_rate(run),
@@ -96,6 +97,16 @@ def render(run: Run) -> str:
         "interval": interval,
     }
     return fill("page.html", context)
+
+
+def ends(table: Table, run: Run) -> dict[tuple[int, int], str]:
+    """The interval of each cell, by (row, column), that has one: `91.0 to 98.7`, in per cent."""
+    cells = ((line, place) for line in range(len(table.rows)) for place in range(1, len(table.columns)))
+    found = {
+        (line, place): run.intervals.get(str(table.rows[line][0]), {}).get(table.columns[place].key)
+        for line, place in cells
+    }
+    return {at: " to ".join(shown(end, percent=True) for end in pair) for at, pair in found.items() if pair}
 
 
 def marks(table: Table) -> dict[tuple[int, int], str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ class Run:
     val: Metrics
     rows: tuple[Row, ...]  # of the test split
     pictures: tuple[Picture, ...]
+    intervals: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)  # as `test`
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -55,6 +56,7 @@ def read_run(run: Path) -> Run:
         val=_metrics(metrics.get("val"), run=run),
         rows=tuple(row for row in rows if row["split"] not in ("train", "val")),
         pictures=tuple(read_gallery(run)),
+        intervals=_intervals(metrics.get("intervals"), run=run),
     )
 
 
@@ -91,6 +93,18 @@ def _metrics(value: object, *, run: Path) -> Metrics:
         }
     except (AttributeError, TypeError, ValueError) as error:
         raise AdframeError(f"{run / 'metrics.json'}: not categories of named numbers ({error})") from error
+
+
+def _intervals(value: object, *, run: Path) -> Mapping[str, Mapping[str, Sequence[float]]]:
+    """Of the test split: {category: {metric: (low, high)}}."""
+    try:
+        found = (value or {}).get("test", {})  # type: ignore[attr-defined]
+        return {
+            name: {key: (float(low), float(high)) for key, (low, high) in ends.items()}
+            for name, ends in found.items()
+        }
+    except (AttributeError, TypeError, ValueError) as error:
+        raise AdframeError(f"{run / 'metrics.json'}: not intervals [low, high] ({error})") from error
 
 
 def _json(path: Path, *, required: bool) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""Tables as plain data, and three ways to show them.
+"""Tables as plain data, and the ways to show them.
 
-For people (markdown, terminal, page) a metric is a percentage with one decimal, as the field's
+For people (Markdown, LaTeX, terminal, page) a metric is a percentage with one decimal, as the field's
 papers print it: 98.7. For programs (CSV) it is the raw number under its full name.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -23,6 +24,15 @@ Metrics = Mapping[str, Mapping[str, float | None]]  # category (or mean) -> metr
 MEAN = "mean"
 _NAME = 24  # characters of a category's name on one line of the terminal
 DASH = "–"  # noqa: RUF001  (an en dash on purpose: what is not known)
+_LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    DASH: "--",
+    "\n": " ",
+}
 
 HEADLINE = {  # in order of importance; where space is short the last ones go first
     "image/auroc": "image AUROC",
@@ -80,6 +90,18 @@ class Table:
         rule = [":---", *["---:"] * (len(self.columns) - 1)]
         lines = [self.header, rule, *self.shown]
         return "".join(f"| {' | '.join(_escaped(cell) for cell in line)} |\n" for line in lines)
+
+    def to_latex(self) -> str:
+        """A `tabular` for the package booktabs, numbers right-aligned, the mean's rows bold below a rule."""
+        rule = "\\midrule\n"
+        lines = [_latex_row(self.header), rule]
+        for place, (row, texts) in enumerate(zip(self.rows, self.shown, strict=True)):
+            if row[0] == MEAN and place and self.rows[place - 1][0] != MEAN:
+                lines.append(rule)
+            lines.append(_latex_row(texts, bold=row[0] == MEAN))
+        sides = "l" + "r" * (len(self.columns) - 1)
+        body = "".join(["\\toprule\n", *lines, "\\bottomrule\n"])
+        return f"\\begin{{tabular}}{{{sides}}}\n{body}\\end{{tabular}}\n"
 
     def to_rich(
         self, *, width: int = 100, title: str | None = None, rest: str = "metrics.json"
@@ -165,3 +187,16 @@ def _missing(value: Cell) -> bool:
 
 def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
+
+
+def _latex_row(texts: Sequence[str], *, bold: bool = False) -> str:
+    cells = [_latex(text) for text in texts]
+    if cells[0].startswith(("[", "*")):
+        cells[0] = "{}" + cells[0]  # or the line break before it would take it for its own argument
+    return " & ".join(f"\\textbf{{{cell}}}" if bold else cell for cell in cells) + " \\\\\n"
+
+
+def _latex(text: str) -> str:
+    """Text that LaTeX prints as it is, whatever the font's encoding; a number's sign becomes a minus."""
+    escaped = "".join(_LATEX.get(letter, letter) for letter in text)
+    return re.sub(r"(?<![\w-])-(?=\d)", "$-$", escaped)

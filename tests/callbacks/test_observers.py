@@ -25,6 +25,7 @@ COLUMNS = {
     "split",
     "subset",
     "defect",
+    "part",
     "condition",
     "group",
     "shift",

@@ -34,7 +34,6 @@ BACKBONE = (
     "backbone=timm", "backbone.model=test_resnet", "backbone.layers=[layer2,layer3]", "backbone.source=random"
 )  # fmt: skip
 SMALL = (*COUNTS, *BACKBONE, "image_size=64", "num_workers=0", "logger=none")
-SECRETS = ("WANDB_API_KEY", "WANDB_MODE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +50,8 @@ def command(script: str, *overrides: str) -> list[str]:
 
 
 def clean_environment(home: Path) -> dict[str, str]:
-    """Ours, without accounts: nobody is logged in to anything below `home`."""
-    return {k: v for k, v in os.environ.items() if k not in SECRETS} | {"HOME": str(home)}
+    """Ours, without accounts and without what an earlier tracker left in it; `home` knows nobody."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")} | {"HOME": str(home)}
 
 
 def spawn(script: str, *overrides: str, cwd: Path) -> Outcome:

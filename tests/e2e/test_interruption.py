@@ -131,3 +131,10 @@ def test_help_is_short_and_shows_what_to_type(tmp_path: Path) -> None:
     usage, _, rest = outcome.out.partition("Choices")
     typed = usage + rest.partition("typed most")[2].partition("All keys")[0]
     assert max(map(len, typed.splitlines())) <= 100
+
+
+def test_a_reader_who_has_read_enough_is_no_error() -> None:
+    line = f"{' '.join(command('evaluate', '--help'))} | head -1"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True)
+    assert done.stdout == "Usage\n"
+    assert done.stderr == ""

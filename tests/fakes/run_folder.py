@@ -77,7 +77,8 @@ def row(**changes: Any) -> dict[str, Any]:
     """One ledger row of a normal image that passed."""
     names = {"path": "a/0.png", "category": "bolt", "split": "test", "subset": "good", "defect": "good"}
     said = {"label": 0, "score": 1.0, "decision": False, "threshold": 2.0, "milliseconds": 12.5}
-    return names | said | {"condition": "", "group": "", "shift": "", "height": 90, "width": 120} | changes
+    rest = dict.fromkeys(("part", "condition", "group", "shift"), "")
+    return names | said | rest | {"height": 90, "width": 120} | changes
 
 
 def _rows(

@@ -82,9 +82,11 @@ def test_the_batch_does_not_change_a_score(size: int) -> None:
     torch.testing.assert_close(torch.cat([p.heatmap for p in parts]), whole.heatmap, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("limit_mb", [0, 1])
-def test_the_memory_limit_does_not_change_a_score(limit_mb: int) -> None:
-    assert torch.equal(fitted(limit_mb=limit_mb)(QUERY).score, fitted()(QUERY).score)
+@pytest.mark.parametrize("wrong", [{"limit_mb": 0}, {"sigma": -1.0}, {"projection": 0}])
+def test_an_impossible_setting_is_refused(wrong: dict[str, float]) -> None:
+    (name, value), *_ = wrong.items()
+    with pytest.raises(AdframeError, match=rf"model\.{name}={value}"):
+        fitted(**wrong)
 
 
 def test_collecting_in_other_batches_makes_the_same_bank() -> None:

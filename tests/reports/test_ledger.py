@@ -53,5 +53,5 @@ def test_what_is_not_a_ledger_is_refused(tmp_path):
 
 
 def test_the_columns_are_those_that_were_agreed():
-    agreed = "path category split subset defect condition group shift label score decision threshold"
+    agreed = "path category split subset defect part condition group shift label score decision threshold"
     assert SCHEMA.names == [*agreed.split(), "milliseconds", "height", "width"]

@@ -33,6 +33,28 @@ def test_markdown_of_a_name_that_ends_in_a_backslash_keeps_its_cells():
     assert "| a\\\\ | 50.0 |" in metrics_table({"a\\": {"image/auroc": 0.5}}).to_markdown()
 
 
+def test_latex_is_booktabs_with_percentages_and_a_bold_mean():
+    assert metrics_table(METRICS).to_latex() == (
+        "\\begin{tabular}{lrr}\n\\toprule\n"
+        "category & image AUROC & AU-PRO 0.3 \\\\\n\\midrule\n"
+        "bottle & 98.7 & -- \\\\\ntray & -- & 90.0 \\\\\n\\midrule\n"
+        "\\textbf{mean} & \\textbf{95.0} & \\textbf{90.0} \\\\\n"
+        "\\bottomrule\n\\end{tabular}\n"
+    )
+
+
+def test_latex_survives_every_special_letter():
+    row = table_of([{"a_b": r"50% & {x} $y #1 ^~\\z <0.1", "n": -0.25}]).to_latex().splitlines()[4]
+    assert row == (
+        r"50\% \& \{x\} \$y \#1 \textasciicircum{}\textasciitilde{}"
+        r"\textbackslash{}\textbackslash{}z \textless{}0.1 & $-$0.25 \\"
+    )
+
+
+def test_latex_keeps_a_category_in_brackets_apart_from_the_line_break_before_it():
+    assert "\n{}[x] & 50.0 " in metrics_table({"[x]": {"image/auroc": 0.5}}).to_latex()
+
+
 @pytest.mark.parametrize("width", [60, 100])
 def test_the_terminal_table_fits_and_cuts_no_number(width):
     table = metrics_table({"a_very_long_category_name_" * 3: dict.fromkeys(HEADLINE, 1.0)})

@@ -1,0 +1,61 @@
+"""The runs that are compared: their ledgers read, and held to have seen the same images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from adframe.contracts import AdframeError
+from adframe.reports.ledger import Row
+from adframe.reports.run_folder import Run, read_run
+
+Key = tuple[str, str]  # category, and path below the dataset's root
+
+
+@dataclass(frozen=True, slots=True)
+class Entrant:
+    """A run that is compared: what it is called here, and its labelled test images."""
+
+    name: str
+    run: Run
+    images: dict[Key, Row]
+
+
+def read_entrant(name: str, path: Path) -> Entrant:
+    """A run as its folder tells.
+
+    Raises:
+        AdframeError: the folder is no run's, or its ledger has no labelled test image.
+    """
+    run = read_run(path)
+    images = {_key(row, run): row for row in run.rows if row["label"] is not None}
+    if not images:
+        raise AdframeError(f"{path} has no labelled test images in its predictions.parquet to compare")
+    return Entrant(name, run, images)
+
+
+def _key(row: Row, run: Run) -> Key:
+    """Below the root, because the same data may have lain elsewhere."""
+    dataset = run.config.get("dataset")
+    root, path = str(dataset.get("root")) if isinstance(dataset, dict) else "", Path(row["path"])
+    inside = root and path.is_relative_to(root)
+    return row["category"], str(path.relative_to(root) if inside else path)
+
+
+def check_same(first: Entrant, other: Entrant) -> None:
+    """Refuses two runs on different images, with which differ and how many."""
+    lacking, more = first.images.keys() - other.images.keys(), other.images.keys() - first.images.keys()
+    parts = [
+        f"{len(keys)} are missing in {entrant.run.path} (such as {' '.join(min(keys))})"
+        for keys, entrant in ((lacking, other), (more, first))
+        if keys
+    ]
+    if parts:
+        raise AdframeError(f"the runs were tested on different images: {' and '.join(parts)}")
+    facts = ("label", "subset", "group")
+    pairs = ((key, first.images[key], other.images[key]) for key in sorted(first.images))
+    if changed := [key for key, a, b in pairs if any(a[fact] != b[fact] for fact in facts)]:
+        raise AdframeError(
+            f"{first.run.path} and {other.run.path} know {len(changed)} images by another label, subset or "
+            f"group (such as {' '.join(changed[0])}); test them again with the same dataset"
+        )

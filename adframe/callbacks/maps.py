@@ -1,0 +1,81 @@
+"""Writes every test image's anomaly map where the official evaluators look for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+
+from adframe.contracts import GEOMETRY, RECORD, AdframeError, Batch
+from adframe.ops.geometry import restore
+from adframe.ops.maps import HALF_MAX, Stored, map_paths, write_map
+
+DTYPES = ("float16", "float32")
+_FEW = 256  # different scores in a float16 map below which rounding may blur its ranking
+
+
+class MapWriter(L.Callback):
+    """`<folder>/<category>/test/<good|defect folder>/<id>.tiff`, raw scores in the original frame.
+
+    The scores are those that the pixel metrics rank. Rounding to float16 makes close scores equal
+    and turns no order round; how many became equal is counted, and a warning is kept where it may
+    show in a metric.
+
+    Args:
+        folder: the maps' folder; made with the first map.
+        dtype: `float16` (half the size) or `float32` (every bit of a score).
+
+    Raises:
+        AdframeError: another dtype.
+    """
+
+    def __init__(self, *, folder: Path, dtype: str = "float16") -> None:
+        if dtype not in DTYPES:
+            raise AdframeError(f"callbacks.maps.dtype={dtype} is not possible; it must be float16 or float32")
+        self.folder, self.dtype = folder, dtype
+        self._stored: list[Stored] = []
+
+    def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        del trainer, pl_module
+        self._stored = []
+
+    def on_test_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        del trainer, pl_module, batch_idx, dataloader_idx
+        for record, geometry, heatmap in zip(batch[RECORD], batch[GEOMETRY], outputs["maps"], strict=True):
+            place = map_paths([record])[record.path]
+            scores = restore(heatmap, geometry)  # (H0, W0)
+            self._stored.append(write_map(self.folder / place, scores, dtype=self.dtype))
+
+    def facts(self) -> dict[str, Any]:
+        """Of the maps written since the test began: their number, their type, and what rounding merged."""
+        merged, total = sum(s.merged for s in self._stored), sum(s.before for s in self._stored)
+        return {
+            "files": len(self._stored),
+            "dtype": self.dtype,
+            "kept_float32": sum(s.dtype != self.dtype for s in self._stored),
+            "scores_merged": merged,
+            "share_merged": merged / max(total, 1),
+        }
+
+    def warnings(self) -> list[str]:
+        """What a reader of the maps should know; [] where rounding cost nothing worth telling."""
+        large = sum(s.dtype != self.dtype for s in self._stored)
+        coarse = sum(s.merged > 0 and s.after < _FEW for s in self._stored)
+        lines = []
+        if large:
+            lines.append(f"{large} maps were kept in float32: scores beyond {HALF_MAX:.0f} overflow float16")
+        if coarse:
+            lines.append(
+                f"float16 left fewer than {_FEW} different scores in {coarse} of {len(self._stored)} maps; "
+                "callbacks.maps.dtype=float32 keeps all of them"
+            )
+        return lines
