@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import numpy as np
 from torch import Tensor
 
+from adframe.callbacks.observer import TestObserver
 from adframe.contracts import (
     GEOMETRY,
     IMAGE,
@@ -39,7 +39,7 @@ class Candidate:
     regions: list[Region]
 
 
-class Gallery(L.Callback):
+class Gallery(TestObserver):
     """Picks while testing, draws afterwards; its memory does not grow with the test set.
 
     Args:
@@ -58,20 +58,12 @@ class Gallery(L.Callback):
         self._worst: list[Candidate] = []
         self._best: dict[int, list[Candidate]] = {}
 
-    def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        del trainer, pl_module
+    def start(self) -> None:
+        """Forgets earlier tests."""
         self._worst, self._best = [], {0: [], 1: []}
 
-    def on_test_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        outputs: Any,
-        batch: Batch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        del trainer, pl_module, batch_idx, dataloader_idx
+    def see(self, batch: Batch, outputs: dict[str, Any]) -> None:
+        """Takes in one batch."""
         for i, record in enumerate(batch[RECORD]):
             if record.label is not None and self.pictures:
                 self._offer(_candidate(batch, i, outputs["maps"][i], outputs["decisions"][i]))

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import lightning as L
-
+from adframe.callbacks.observer import TestObserver
 from adframe.contracts import GEOMETRY, RECORD, AdframeError, Batch
 from adframe.ops.geometry import restore
 from adframe.ops.maps import HALF_MAX, Stored, map_paths, write_map
@@ -15,7 +14,7 @@ DTYPES = ("float16", "float32")
 _FEW = 256  # different scores in a float16 map below which rounding may blur its ranking
 
 
-class MapWriter(L.Callback):
+class MapWriter(TestObserver):
     """`<folder>/<category>/test/<good|defect folder>/<id>.tiff`, raw scores in the original frame.
 
     The scores are those that the pixel metrics rank. Rounding to float16 makes close scores equal
@@ -36,20 +35,12 @@ class MapWriter(L.Callback):
         self.folder, self.dtype = folder, dtype
         self._stored: list[Stored] = []
 
-    def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        del trainer, pl_module
+    def start(self) -> None:
+        """Forgets earlier tests."""
         self._stored = []
 
-    def on_test_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        outputs: Any,
-        batch: Batch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        del trainer, pl_module, batch_idx, dataloader_idx
+    def see(self, batch: Batch, outputs: dict[str, Any]) -> None:
+        """Takes in one batch."""
         for record, geometry, heatmap in zip(batch[RECORD], batch[GEOMETRY], outputs["maps"], strict=True):
             place = map_paths([record])[record.path]
             scores = restore(heatmap, geometry)  # (H0, W0)

@@ -5,31 +5,22 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import lightning as L
-
+from adframe.callbacks.observer import TestObserver
 from adframe.contracts import GEOMETRY, RECORD, SHIFT, Batch, Decision
 
 
-class Recorder(L.Callback):
+class Recorder(TestObserver):
     """Writes down what was said of each test image; changes nothing."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
 
-    def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        del trainer, pl_module
+    def start(self) -> None:
+        """Forgets earlier tests."""
         self.rows = []
 
-    def on_test_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        outputs: Any,
-        batch: Batch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        del trainer, pl_module, batch_idx, dataloader_idx
+    def see(self, batch: Batch, outputs: dict[str, Any]) -> None:
+        """Takes in one batch."""
         decisions: list[Decision] = outputs["decisions"]
         images = zip(batch[RECORD], batch[GEOMETRY], batch[SHIFT], decisions, strict=True)
         for record, geometry, drawn, decision in images:
