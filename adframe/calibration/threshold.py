@@ -23,6 +23,7 @@ class Fitted:
     anomalous: int  # anomalous images that the rule looked at as well
     map_median: float  # of all heatmap pixels of those images: the bottom of every picture's colour scale
     map_max: float
+    pixel_threshold: float  # mean + 3 std of those pixels, as MVTec AD 2's makers suggest
 
     @property
     def fpr_floor(self) -> float:
@@ -64,7 +65,8 @@ class Calibrator(nn.Module):
             scores: (n,) raw image scores.
             labels: (n,) 0 for normal images, 1 for anomalous ones; others are left out.
             split: name of the split they come from.
-            maps: heatmap pixels of those images, any shape, for the pictures' colour scale.
+            maps: heatmap pixels of the normal images, any shape: for the pictures' colour scale and
+                the threshold that binarises heatmaps.
 
         Raises:
             AdframeError: no normal image, a score that is not finite, or too few images for the rule.
@@ -83,6 +85,7 @@ class Calibrator(nn.Module):
             anomalous=len(anomalous) if self.uses_anomalous else 0,
             map_median=float(np.median(maps)),
             map_max=float(np.max(maps)),
+            pixel_threshold=float(np.mean(maps, dtype=np.float64) + 3 * np.std(maps, dtype=np.float64)),
         )
 
     def decide(self, score: float) -> Decision:
@@ -96,6 +99,7 @@ class Calibrator(nn.Module):
             "calibration/threshold": fitted.threshold,
             "calibration/n": fitted.n,
             "calibration/fpr_floor": fitted.fpr_floor,
+            "calibration/pixel_threshold": fitted.pixel_threshold,
         }
 
     def get_extra_state(self) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class DetectionSystem(L.LightningModule):
         del batch_idx
         prediction = self.detector(batch[IMAGE])
         self._see(batch, prediction)
-        # One pixel in 16 is enough to set the colour scale of pictures.
+        # One pixel in 16 is enough for a colour scale, and for a mean and a deviation.
         self._maps += [m[::4, ::4].copy() for m in heatmaps(prediction)]
 
     def on_validation_epoch_start(self) -> None:
@@ -63,6 +63,7 @@ class DetectionSystem(L.LightningModule):
     def on_test_epoch_start(self) -> None:
         """Starts from nothing: results of another category must not leak in."""
         self.seen = {"scores": [], "labels": [], "subsets": []}
+        self.pixel.threshold = self.calibrator.fitted.pixel_threshold
         self.pixel.reset()
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:

@@ -51,6 +51,7 @@ def test_it_says_what_it_was_fitted_on() -> None:
     fit = fitted(q=0.995).fitted
     assert (fit.statistic, fit.split, fit.n) == ("quantile 0.995", "val", 200)
     assert (fit.map_median, fit.map_max) == (1.0, 3.0)
+    assert fit.pixel_threshold == pytest.approx(MAPS.mean() + 3 * MAPS.std())
     assert fit.fpr_floor == 1 / 201
     facts = fitted(SCORES[:9]).facts()
     assert facts["calibration/n"] == 9
