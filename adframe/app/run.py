@@ -154,7 +154,9 @@ def measure(
         folder.path, category=category, normal_median=fitted.map_median, normal_max=fitted.map_max
     )
     for writer in writers:
-        _note_maps(folder, category, writer)
+        folder.note({"maps": folder.environment.get("maps", {}) | {category: writer.facts()}})
+        _note_warnings(folder, category, writer.warnings())
+    _note_warnings(folder, category, coarse(system.pixel.bound()))
     folder.add(
         category,
         results=system.results,
@@ -170,13 +172,19 @@ def map_writer(cfg: DictConfig, run: Path) -> MapWriter:
     return writer
 
 
-def _note_maps(folder: RunFolder, category: str, writer: MapWriter) -> None:
-    """What rounding did to a category's maps goes into `environment.json`, and from there into the report."""
-    maps, warnings = folder.environment.get("maps", {}), folder.environment.get("warnings", [])
-    lines = [f"{category}: {line}" for line in writer.warnings()]
-    folder.note(
-        {"maps": maps | {category: writer.facts()}, "warnings": list(dict.fromkeys(warnings + lines))}
-    )
+def coarse(bounds: dict[str, float]) -> list[str]:
+    """Which pixel metrics binning may have moved by more than 1e-4, and by how much at most."""
+    worth = {name: value for name, value in bounds.items() if value > 1e-4}
+    return [
+        f"{name} comes from binned scores and may be off by up to {value:.1g}; raise metrics.max_bins"
+        for name, value in worth.items()
+    ]
+
+
+def _note_warnings(folder: RunFolder, category: str, lines: list[str]) -> None:
+    """What a reader should know of a category goes into `environment.json`, and so into the report."""
+    before = folder.environment.get("warnings", [])
+    folder.note({"warnings": list(dict.fromkeys([*before, *(f"{category}: {line}" for line in lines)]))})
 
 
 def load_system(cfg: DictConfig, source: Source, path: Path) -> DetectionSystem:

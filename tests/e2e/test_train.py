@@ -138,3 +138,10 @@ def test_a_folder_that_holds_something_is_refused_and_untouched(
     with pytest.raises(Exception, match=r"already holds a run|not an empty folder"):
         train_here(*base, "category=weave", f"paths.run={tmp_path / 'full'}")
     assert file.read_text() == "precious"
+
+
+def test_the_report_says_where_binning_may_show(base: list[str], tmp_path: Path) -> None:
+    run = train_here(*base, "category=weave", "metrics.max_bins=1024", f"paths.run={tmp_path / 'run'}")
+    fine = train_here(*base, "category=weave", f"paths.run={tmp_path / 'fine'}")
+    assert "may be off by up to" in (run / "report.html").read_text()
+    assert "may be off by up to" not in (fine / "report.html").read_text()
