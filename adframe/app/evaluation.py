@@ -13,17 +13,16 @@ from omegaconf import DictConfig, OmegaConf
 
 from adframe.app.build import build_data, build_source
 from adframe.app.checks import check_evaluation
+from adframe.app.closing import close
 from adframe.app.comparison import compare
-from adframe.app.console import announce, print_table, quieten, warn
+from adframe.app.console import quieten, warn
 from adframe.app.folder import MEAN, RunFolder, read_config
 from adframe.app.provenance import command_line, environment
 from adframe.app.run import CHOICES, load_system, measure
-from adframe.callbacks.profile import peak_memory
 from adframe.contracts import AdframeError
 from adframe.data.preflight import fingerprint
 from adframe.data.source import Source
 from adframe.ops.names import unknown
-from adframe.reports.page import write_page
 from adframe.systems.detection import DetectionSystem
 
 
@@ -70,10 +69,7 @@ def evaluate(cfg: DictConfig) -> Path:
     except BaseException:
         folder.discard()
         raise
-    folder.note({"wall_seconds": time.perf_counter() - start} | peak_memory())
-    page = write_page(folder.path)
-    print_table(folder.metrics)
-    announce(folder, page)
+    close(folder, seconds=time.perf_counter() - start)
     print(compared(run.metrics["test"], json.loads((folder.path / "metrics.json").read_text())["test"]))
     return folder.path
 

@@ -15,13 +15,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from adframe.app.build import build, build_source, wanted
 from adframe.app.checks import RULES, Rule, check_values
-from adframe.app.console import announce, print_table, quieten, warn
+from adframe.app.closing import close
+from adframe.app.console import quieten, warn
 from adframe.app.folder import RunFolder
 from adframe.app.image_scores import read_scores
 from adframe.app.intervals import intervals_of
 from adframe.app.provenance import command_line, environment
 from adframe.app.waiting import shown_progress
-from adframe.callbacks.profile import peak_memory
 from adframe.contracts import AdframeError, Record
 from adframe.data.dataset import regions_of
 from adframe.data.decode import read_mask, read_size
@@ -30,7 +30,7 @@ from adframe.data.source import Source
 from adframe.metrics.image import image_metrics
 from adframe.metrics.pixel import PixelMetrics
 from adframe.ops.maps import SUFFIXES, map_paths, read_map
-from adframe.reports.page import write_page
+from adframe.reports.ledger import row_of
 
 GROUPS = ("paths", "dataset", "metrics")
 OWN_RULES: dict[str, Rule] = {
@@ -85,10 +85,7 @@ def evaluate_maps(cfg: DictConfig) -> Path:
     except BaseException:
         folder.discard()
         raise
-    folder.note({"wall_seconds": time.perf_counter() - start} | peak_memory())
-    page = write_page(folder.path)
-    print_table(folder.metrics)
-    announce(folder, page)
+    close(folder, seconds=time.perf_counter() - start)
     return folder.path
 
 
@@ -163,7 +160,9 @@ def _measure(
                 subset=record.subset,
                 path=str(record.path),
             )
-        rows.append(_row(each, score=float(scored.max()) if scores is None else scores[record.path]))
+        score = float(scored.max()) if scores is None else scores[record.path]
+        # Nobody knows how long the other tool took.
+        rows.append(row_of(record, score=score, size=each.size, milliseconds=math.nan))
     return _image_metrics(rows) | pixel.compute(), rows
 
 
@@ -188,28 +187,6 @@ def _image_metrics(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
         subsets=[row["subset"] for row in rows],
         threshold=None,
     )
-
-
-def _row(each: Tested, *, score: float) -> dict[str, Any]:
-    record = each.record
-    return {
-        "path": str(record.path),
-        "category": record.category,
-        "split": record.split,
-        "subset": record.subset,
-        "defect": record.defect,
-        "part": record.part,
-        "condition": record.condition,
-        "group": record.group,
-        "shift": "",
-        "label": record.label,
-        "score": score,
-        "decision": None,
-        "threshold": None,
-        "milliseconds": math.nan,  # nobody knows how long the other tool took
-        "height": each.size[0],
-        "width": each.size[1],
-    }
 
 
 def _config(cfg: DictConfig) -> dict[str, Any]:

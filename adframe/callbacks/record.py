@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from adframe.callbacks.observer import TestObserver
 from adframe.contracts import GEOMETRY, RECORD, SHIFT, Batch, Decision
+from adframe.reports.ledger import row_of
 
 
 class Recorder(TestObserver):
@@ -24,23 +24,12 @@ class Recorder(TestObserver):
         decisions: list[Decision] = outputs["decisions"]
         images = zip(batch[RECORD], batch[GEOMETRY], batch[SHIFT], decisions, strict=True)
         for record, geometry, drawn, decision in images:
-            self.rows.append(
-                {
-                    "path": str(record.path),
-                    "category": record.category,
-                    "split": record.split,
-                    "subset": record.subset,
-                    "defect": record.defect,
-                    "part": record.part,
-                    "condition": record.condition,
-                    "group": record.group,
-                    "shift": json.dumps(drawn) if drawn else "",
-                    "label": record.label,
-                    "score": decision.score,
-                    "decision": decision.anomalous,
-                    "threshold": decision.threshold,
-                    "milliseconds": outputs["milliseconds"],
-                    "height": geometry.original[0],
-                    "width": geometry.original[1],
-                }
+            row = row_of(
+                record,
+                score=decision.score,
+                size=geometry.original,
+                milliseconds=outputs["milliseconds"],
+                decision=decision,
+                shift=drawn,
             )
+            self.rows.append(row)

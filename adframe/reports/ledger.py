@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from adframe.contracts import AdframeError
+from adframe.contracts import AdframeError, Decision, Record
 from adframe.ops.files import write_whole
 
 Row = dict[str, Any]
@@ -36,6 +38,45 @@ SCHEMA = pa.schema(
         pa.field("width", pa.int32(), nullable=False),
     ]
 )
+
+
+def row_of(
+    record: Record,
+    *,
+    score: float,
+    size: tuple[int, int],
+    milliseconds: float,
+    decision: Decision | None = None,
+    shift: Mapping[str, object] | None = None,
+) -> Row:
+    """A test image's row.
+
+    Args:
+        record: where the image comes from.
+        score: raw.
+        size: (H0, W0) of the original frame.
+        milliseconds: that scoring took; NaN where nobody knows.
+        decision: the score held against a threshold, where there is one.
+        shift: what a domain shift drew for the image.
+    """
+    return {
+        "path": str(record.path),
+        "category": record.category,
+        "split": record.split,
+        "subset": record.subset,
+        "defect": record.defect,
+        "part": record.part,
+        "condition": record.condition,
+        "group": record.group,
+        "shift": json.dumps(shift) if shift else "",
+        "label": record.label,
+        "score": score,
+        "decision": None if decision is None else decision.anomalous,
+        "threshold": None if decision is None else decision.threshold,
+        "milliseconds": milliseconds,
+        "height": size[0],
+        "width": size[1],
+    }
 
 
 def write_ledger(path: Path, rows: list[Row]) -> None:
