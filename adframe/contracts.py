@@ -99,10 +99,14 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A raw score held against a calibrated threshold."""
+    """A raw score held against a calibrated threshold, and on scales that people can read."""
 
     score: float
     threshold: float
+    normalised: float | None = None  # of the same order as the score
+    probability: float | None = None  # of being anomalous
+    reported: bool | None = None  # whether any pixel exceeds the pixel threshold
+    by_zones: bool | None = None  # whether a zone of the image exceeds its own threshold
 
     @property
     def anomalous(self) -> bool:

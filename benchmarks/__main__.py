@@ -8,4 +8,4 @@ from pathlib import Path
 
 for script in sorted(Path(__file__).parent.glob("[a-z]*.py")):
     print(f"\n{script.name}", flush=True)
-    subprocess.run([sys.executable, str(script)], check=True)
+    subprocess.run([sys.executable, "-m", f"benchmarks.{script.stem}"], check=True)

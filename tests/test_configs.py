@@ -16,7 +16,10 @@ from tests.e2e.scripts import ROOT, composed
 
 CONF = ROOT / "conf"
 FILES = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml"))
-PIECES = {Path("shift/transform/base.yaml")}  # what the options of a group share
+PIECES = {
+    Path("shift/transform/base.yaml"),
+    Path("calibration/rule/base.yaml"),
+}  # what the options of a group share
 OPTIONS = [path for path in FILES if len(path.parts) > 1 and path.parts[0] != "hydra" and path not in PIECES]
 GIVEN = {  # arguments that the code adds
     "adframe.metrics.pixel.PixelMetrics": {"saturated"},
@@ -31,6 +34,8 @@ def choosing(path: Path) -> str:
     group = path.parent.as_posix()
     if group == "shift/transform":  # a piece of a shift, added under its own name
         return f"+{group}@shift.transforms.{path.stem}={path.stem}"
+    if group == "calibration/rule":
+        return f"{group}@calibration.image={path.stem}"
     return f"{'' if group in GROUPS else '+'}{group}={path.stem}"
 
 

@@ -67,8 +67,8 @@ EVALUATION_RULES: dict[str, Rule] = {
 }
 
 GROUPS = (
-    "paths", "dataset", "split", "shift", "backbone", "model", "calibration", "metrics", "callbacks",
-    "trainer", "logger"
+    "paths", "dataset", "split", "shift", "backbone", "store", "memory", "fusion", "model", "calibration",
+    "metrics", "callbacks", "trainer", "logger"
 )  # fmt: skip
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from adframe.app.checks import GROUPS
+from adframe.app.intervals import intervals_of, mean_of
 from adframe.contracts import AdframeError
 from adframe.ops.files import write_json, write_whole
 from adframe.reports.ledger import read_ledger, write_ledger
@@ -72,20 +76,45 @@ class RunFolder:
         results: dict[str, float],
         rows: list[dict[str, Any]],
         pictures: list[dict[str, Any]],
-        intervals: dict[str, list[float]] | None = None,
+        defects: Mapping[str, Mapping[str, float]],
+        drawn: Mapping[str, np.ndarray],
     ) -> None:
-        """Enters a finished category; `metrics.json` comes last, because it says what is done."""
+        """Enters a finished category; `metrics.json` comes last, because it says what is done.
+
+        Args:
+            category: its name.
+            results: its metrics.
+            rows: of the ledger.
+            pictures: of the gallery's index.
+            defects: metrics of each defect type.
+            drawn: (resamples,) values by metric, from the bootstrap.
+        """
         test = {name: row for name, row in self.metrics["test"].items() if name != MEAN}
         test[category] = results
-        metrics = {**self.metrics, "test": test | {MEAN: mean_row(test)}}
-        if intervals is not None:
-            known = self.metrics.get("intervals", {}).get("test", {})
-            metrics["intervals"] = {"test": {**known, category: intervals}}
+        known = self.metrics.get("intervals", {}).get("test", {})
+        intervals = {name: known[name] for name in self.done} | {category: intervals_of(drawn)}
+        earlier = [self._drawn(name) for name in self.done]
+        write_whole(self.path / "resamples" / f"{category}.npz", _packed(drawn))
+        intervals[MEAN] = intervals_of(mean_of([*earlier, drawn]))
+        metrics = {
+            **self.metrics,
+            "test": test | {MEAN: mean_row(test)},
+            "intervals": {"test": intervals},
+            "defects": {"test": {**self.metrics.get("defects", {}).get("test", {}), category: defects}},
+        }
         write_ledger(self.path / "predictions.parquet", self.rows + rows)
         write_json(self.path / "heatmaps" / "index.json", self.pictures + pictures)
         write_json(self.path / "metrics.json", metrics)
         # Only now: what could not be written is not done.
         self.rows, self.pictures, self.metrics = self.rows + rows, self.pictures + pictures, metrics
+
+    def _drawn(self, category: str) -> dict[str, np.ndarray]:
+        file = self.path / "resamples" / f"{category}.npz"
+        try:
+            with np.load(file) as stored:
+                return dict(stored)
+        except (OSError, ValueError) as error:
+            raise AdframeError(f"cannot read {file}: {error}; the run is damaged, start it anew") from error
 
     def note(self, facts: dict[str, Any]) -> None:
         """Adds facts to `environment.json`."""
@@ -99,6 +128,12 @@ class RunFolder:
         for parent in self._made[1:]:
             if parent.is_dir() and not any(parent.iterdir()):
                 parent.rmdir()
+
+
+def _packed(arrays: Mapping[str, np.ndarray]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **{k: v.astype(np.float32) for k, v in arrays.items()})
+    return buffer.getvalue()
 
 
 def read_config(path: Path) -> dict[str, Any]:

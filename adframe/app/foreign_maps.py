@@ -13,13 +13,14 @@ import numpy as np
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from adframe.app.breakdown import defect_metrics
 from adframe.app.build import build, build_source, wanted
 from adframe.app.checks import RULES, Rule, check_values
 from adframe.app.closing import close
 from adframe.app.console import quieten, warn
 from adframe.app.folder import RunFolder
 from adframe.app.image_scores import read_scores
-from adframe.app.intervals import intervals_of
+from adframe.app.intervals import drawn_metrics
 from adframe.app.provenance import command_line, environment
 from adframe.app.waiting import shown_progress
 from adframe.contracts import AdframeError, Record
@@ -80,8 +81,14 @@ def evaluate_maps(cfg: DictConfig) -> Path:
         with shown_progress() as told:
             for name, members in tested.items():
                 results, rows = _measure(members, pixel=pixel, scores=scores, told=told)
-                intervals = intervals_of(rows, seed=cfg.seed)
-                folder.add(name, results=results, rows=rows, pictures=[], intervals=intervals)
+                folder.add(
+                    name,
+                    results=results,
+                    rows=rows,
+                    pictures=[],
+                    defects=defect_metrics(rows, pixel=pixel),
+                    drawn=drawn_metrics(rows, pixel=pixel, seed=cfg.seed),
+                )
     except BaseException:
         folder.discard()
         raise
@@ -158,6 +165,8 @@ def _measure(
                 regions=regions,
                 defect=record.defect,
                 subset=record.subset,
+                condition=record.condition,
+                group=record.group,
                 path=str(record.path),
             )
         score = float(scored.max()) if scores is None else scores[record.path]
@@ -185,6 +194,7 @@ def _image_metrics(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
         scores=[row["score"] for row in rows],
         labels=[row["label"] for row in rows],
         subsets=[row["subset"] for row in rows],
+        conditions=[row["condition"] for row in rows],
         threshold=None,
     )
 

@@ -11,11 +11,12 @@ from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
+from adframe.app.breakdown import defect_metrics
 from adframe.app.build import build, build_data, build_source, build_system, build_trainer, wanted
 from adframe.app.checks import check_values, resolved
 from adframe.app.console import announce, print_table, quieten, warn
 from adframe.app.folder import RunFolder, read_config
-from adframe.app.intervals import intervals_of
+from adframe.app.intervals import drawn_metrics
 from adframe.app.provenance import command_line, environment
 from adframe.app.tracking import tracking
 from adframe.callbacks.gallery import Gallery
@@ -162,7 +163,8 @@ def measure(
         results=system.results,
         rows=recorder.rows,
         pictures=pictures,
-        intervals=intervals_of(recorder.rows, seed=cfg.seed),
+        defects=defect_metrics(recorder.rows, pixel=system.pixel),
+        drawn=drawn_metrics(recorder.rows, pixel=system.pixel, seed=cfg.seed),
     )
 
 

@@ -1,11 +1,10 @@
 """A submission to the MVTec AD 2 server: `python evaluate.py run=<a run's folder> submission=<folder>`.
 
-Format and threshold rule: Heckler-Kram et al., arXiv 2503.21622, and the official utilities' checker.
+Format: Heckler-Kram et al., arXiv 2503.21622, and the official utilities' checker.
 """
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -38,38 +37,13 @@ from adframe.ops.files import write_json
 from adframe.ops.geometry import restore
 from adframe.systems.detection import DetectionSystem, heatmaps
 
-SIGMAS = 3.0  # the threshold that the official checker suggests: mean + 3 std of validation pixels
-
-
-@dataclass(slots=True)
-class Spread:
-    """Mean and standard deviation of pixels seen one image at a time (Chan, Golub and LeVeque 1983)."""
-
-    n: int = 0
-    mean: float = 0.0
-    squares: float = 0.0  # sum of squared distances from the mean
-
-    def add(self, scores: np.ndarray) -> None:
-        """Takes in an array of any shape."""
-        values = scores.astype(np.float64)
-        distance = float(values.mean()) - self.mean
-        total = self.n + values.size
-        self.squares += float(values.var()) * values.size + distance**2 * self.n * values.size / total
-        self.mean += distance * values.size / total
-        self.n = total
-
-    @property
-    def std(self) -> float:
-        """Over all pixels, as a population."""
-        return math.sqrt(self.squares / self.n)
-
 
 def submit(cfg: DictConfig) -> Path:
     """Writes the private test sets' maps and masks to `cfg.submission`, packs and checks them.
 
     Beside the folder lie `<folder>.tar.gz`, which the server takes, and `<folder>.json`, which says what
-    the thresholds are and how many scores float16 made equal. The threshold of an object is the mean
-    plus three standard deviations of its normal validation images' pixels: no test image has a say.
+    the thresholds are and how many scores float16 made equal. An object's threshold is the one that
+    its calibration fitted on the pixels of validation images (by zones where it has those).
 
     Raises:
         AdframeError: the run is of another dataset, a private set is not there, or the place is taken.
@@ -117,29 +91,26 @@ class _Object:
     told: Progress
 
     def write(self, folder: Path, private: Sequence[Record]) -> dict[str, Any]:
-        """Fits the threshold on validation, writes every private image, and returns the facts."""
-        normal = [r for r in self.data.records if r.split == "val" and r.label == 0]
-        spread = Spread()
-        for _, scores in self._scored(normal, title="validation"):
-            spread.add(scores)
-        scale = Scale(spread.mean, spread.std, spread.mean + SIGMAS * spread.std)
-        merged = sum(
-            write_pair(folder, record, scores, scale=scale)
-            for record, scores in self._scored(private, title="private test sets")
-        )
+        """Writes every private image and returns the facts."""
+        calibrator = self.system.calibrator
+        fitted, merged = calibrator.fitted, 0
+        scale = Scale(fitted.map_mean, fitted.map_std)
+        for record, scores in self._scored(private):
+            merged += write_pair(folder, record, scores, mask=calibrator.mask(scores), scale=scale)
         return {
-            "threshold": scale.threshold,
-            "statistic": f"mean + {SIGMAS:g} std of validation pixels",
-            "mean": scale.mean,
-            "std": scale.std,
-            "validation_images": len(normal),
+            "threshold": fitted.pixel_threshold,
+            "zones": fitted.zone_pixel_thresholds,
+            "statistic": f"{fitted.pixel_statistic} of validation pixels",
+            "mean": fitted.map_mean,
+            "std": fitted.map_std,
+            "validation_images": fitted.n,
             "images": len(private),
             "scores_merged": merged,
         }
 
-    def _scored(self, records: Sequence[Record], *, title: str) -> Iterator[tuple[Record, np.ndarray]]:
+    def _scored(self, records: Sequence[Record]) -> Iterator[tuple[Record, np.ndarray]]:
         """Each image with its raw scores (H, W), at the size to be submitted; no domain shift."""
-        name = f"{self.data.categories[0]}: {title}"
+        name = f"{self.data.categories[0]}: private test sets"
         dataset = ImageDataset(records, view=self.data.view, truth=False)
         loader: DataLoader[dict[str, Any]] = DataLoader(
             dataset, batch_size=self.data.batch_size, num_workers=self.data.num_workers, collate_fn=collate

@@ -32,7 +32,6 @@ class Scale:
 
     mean: float
     std: float
-    threshold: float  # raw
 
     def half(self, scores: np.ndarray, *, image: Path) -> np.ndarray:
         """(H, W) raw float32 to float16 of the same order; what was different may become equal.
@@ -56,19 +55,19 @@ def place_of(record: Record, *, kind: str) -> Path:
     return Path(kind, record.category, record.defect, f"{record.path.stem}{suffix}")
 
 
-def write_pair(folder: Path, record: Record, scores: np.ndarray, *, scale: Scale) -> int:
+def write_pair(folder: Path, record: Record, scores: np.ndarray, *, mask: np.ndarray, scale: Scale) -> int:
     """Writes an image's map and mask, and returns how many different scores became equal.
 
     Args:
         folder: the submission's.
         record: of a private image.
         scores: (H, W) raw float32, at the size to be submitted.
+        mask: (H, W) bool, its anomalous pixels.
         scale: its object's.
     """
     half = scale.half(scores, image=record.path)
     write_whole(folder / place_of(record, kind=MAPS), encode(half))
-    mask = np.where(scores > scale.threshold, 255, 0).astype(np.uint8)
-    _, png = cv2.imencode(".png", mask)
+    _, png = cv2.imencode(".png", np.where(mask, 255, 0).astype(np.uint8))
     write_whole(folder / place_of(record, kind=MASKS), png.tobytes())
     return distinct(scores) - distinct(half)
 

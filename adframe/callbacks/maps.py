@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from adframe.callbacks.observer import TestObserver
-from adframe.contracts import GEOMETRY, RECORD, AdframeError, Batch
-from adframe.ops.geometry import restore
+from adframe.contracts import RECORD, AdframeError, Batch
 from adframe.ops.maps import HALF_MAX, Stored, map_paths, write_map
 
 DTYPES = ("float16", "float32")
@@ -41,9 +40,8 @@ class MapWriter(TestObserver):
 
     def see(self, batch: Batch, outputs: dict[str, Any]) -> None:
         """Takes in one batch."""
-        for record, geometry, heatmap in zip(batch[RECORD], batch[GEOMETRY], outputs["maps"], strict=True):
+        for record, scores in zip(batch[RECORD], outputs["frames"], strict=True):  # (H0, W0) each
             place = map_paths([record])[record.path]
-            scores = restore(heatmap, geometry)  # (H0, W0)
             self._stored.append(write_map(self.folder / place, scores, dtype=self.dtype))
 
     def facts(self) -> dict[str, Any]:

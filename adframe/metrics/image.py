@@ -4,14 +4,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from adframe.contracts import GOOD, AdframeError
+from adframe.contracts import AdframeError
 from adframe.metrics.curves import auroc, average_precision, f1_max, fpr_at_tpr
-from adframe.metrics.subsets import own_line
+from adframe.metrics.subsets import Line, condition_lines, subset_lines
 
-_HALVES = ("logical", "structural")
+HALVES = ("logical/image/auroc", "structural/image/auroc")  # LOCO's headline is their mean
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """The n images that have a label."""
+
+    places: list[int]  # of these images among all that were given
+    scores: np.ndarray  # (n,) float64, finite
+    truth: np.ndarray  # (n,) bool, True for anomalous
+    subsets: np.ndarray  # (n,) str
+    conditions: np.ndarray  # (n,) str
+    reported: np.ndarray | None  # (n,) bool
+
+    def lines(self) -> list[Line]:
+        """All images, the subsets, the conditions."""
+        subsets, conditions = self.subsets.tolist(), self.conditions.tolist()
+        return [Line(), *subset_lines(subsets), *condition_lines(conditions)]
+
+    def rows(self, line: Line) -> np.ndarray:
+        """(n,) bool: the images that count in a line."""
+        pairs = zip(self.subsets.tolist(), self.conditions.tolist(), strict=True)
+        return np.array([line.holds(subset=name, condition=light) for name, light in pairs], dtype=bool)
 
 
 def image_metrics(
@@ -20,32 +43,35 @@ def image_metrics(
     labels: Sequence[int | None],
     subsets: Sequence[str],
     threshold: float | None,
+    conditions: Sequence[str] | None = None,
+    reported: Sequence[bool] | None = None,
 ) -> dict[str, float]:
-    """All image metrics, and those of each subset with its name in front.
+    """All image metrics, and those of each subset and condition with its name in front.
 
-    A subset (LOCO: logical, structural) is judged against the good images. Where both of LOCO's are
-    there, `image/auroc_subset_mean` is the official headline (`mvtec_loco_ad_evaluation`).
+    A subset (LOCO: logical, structural) is judged against the good images, a condition (AD 2: lights)
+    against the good ones photographed in it. Where both of LOCO's subsets are there,
+    `image/auroc_subset_mean` is the official headline (`mvtec_loco_ad_evaluation`).
 
     Args:
         scores: (n,) raw, larger is more anomalous.
         labels: (n,) 0 normal, 1 anomalous; images with None are left out.
         subsets: (n,) the subset of each image.
         threshold: decides `score > threshold`; without it there are no decision metrics.
+        conditions: (n,) how each was photographed; "" where that is not known.
+        reported: (n,) whether the thresholded map of each has a positive pixel; adds `image/class_f1`,
+            the F1 of these decisions (MVTec AD 2's class F1).
 
     Raises:
-        AdframeError: a score is NaN or infinite.
+        AdframeError: a score is NaN or infinite, or the lengths differ.
     """
-    raw, truth, names = _labelled(scores, labels, subsets)
-    table = _measures(raw, truth, threshold)
-    for subset in own_line(names.tolist()):
-        part = (names == subset) | (names == GOOD)
-        table |= {
-            f"{subset}/{key}": value for key, value in _measures(raw[part], truth[part], threshold).items()
-        }
-    if all(f"{half}/image/auroc" in table for half in _HALVES):
-        table["image/auroc_subset_mean"] = sum(table[f"{half}/image/auroc"] for half in _HALVES) / len(
-            _HALVES
-        )
+    known = labelled(scores, labels, subsets=subsets, conditions=conditions, reported=reported)
+    table: dict[str, float] = {}
+    for line in known.lines():
+        rows = known.rows(line)
+        told = None if known.reported is None else known.reported[rows]
+        table |= line.named(_measures(known.scores[rows], known.truth[rows], threshold, reported=told))
+    if all(half in table for half in HALVES):
+        table["image/auroc_subset_mean"] = sum(table[half] for half in HALVES) / len(HALVES)
     return table
 
 
@@ -87,21 +113,49 @@ def decision_metrics(decisions: np.ndarray, *, labels: np.ndarray) -> dict[str, 
     }
 
 
-def _measures(scores: np.ndarray, labels: np.ndarray, threshold: float | None) -> dict[str, float]:
-    ranking = ranking_metrics(scores, labels=labels)
-    return ranking if threshold is None else ranking | decision_metrics(scores > threshold, labels=labels)
+def labelled(
+    scores: Sequence[float] | np.ndarray,
+    labels: Sequence[int | None],
+    *,
+    subsets: Sequence[str],
+    conditions: Sequence[str] | None,
+    reported: Sequence[bool] | None,
+) -> Labelled:
+    """The images that have a label. Args and errors are those of `image_metrics`."""
+    raw = finite(scores)
+    lights = [""] * len(raw) if conditions is None else conditions
+    told = [False] * len(raw) if reported is None else reported
+    sizes = {"labels": labels, "subsets": subsets, "conditions": lights, "decisions": told}
+    if wrong := [f"{len(given)} {name}" for name, given in sizes.items() if len(given) != len(raw)]:
+        raise AdframeError(f"{len(raw)} scores but {', '.join(wrong)}: give one of each for every image")
+    places = [place for place, label in enumerate(labels) if label is not None]
+    return Labelled(
+        places=places,
+        scores=raw[places],
+        truth=np.array([bool(labels[place]) for place in places], dtype=bool),
+        subsets=np.array([subsets[place] for place in places], dtype=str),
+        conditions=np.array([lights[place] for place in places], dtype=str),
+        reported=None if reported is None else np.array([bool(told[place]) for place in places], dtype=bool),
+    )
 
 
-def _labelled(
-    scores: Sequence[float] | np.ndarray, labels: Sequence[int | None], subsets: Sequence[str]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Scores (n,) float64, labels (n,) bool and subsets (n,) str of the images that have a label."""
+def finite(scores: Sequence[float] | np.ndarray) -> np.ndarray:
+    """(n,) float64, or an error that says which scores cannot be ranked."""
     raw = np.asarray(scores, dtype=np.float64)
     if wrong := np.flatnonzero(~np.isfinite(raw)).tolist():
         raise AdframeError(f"image scores {wrong[:5]} are NaN or infinite ({len(wrong)} of {len(raw)})")
-    known = [i for i, _ in enumerate(zip(raw, labels, subsets, strict=True)) if labels[i] is not None]
-    truth = np.array([bool(labels[i]) for i in known], dtype=bool)
-    return raw[known], truth, np.array([subsets[i] for i in known], dtype=str)
+    return raw
+
+
+def _measures(
+    scores: np.ndarray, labels: np.ndarray, threshold: float | None, *, reported: np.ndarray | None
+) -> dict[str, float]:
+    table = ranking_metrics(scores, labels=labels)
+    if threshold is not None:
+        table |= decision_metrics(scores > threshold, labels=labels)
+    if reported is not None:
+        table["image/class_f1"] = decision_metrics(reported, labels=labels)["image/f1"]
+    return table
 
 
 def _ratio(part: int, whole: int) -> float:

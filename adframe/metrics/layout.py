@@ -26,9 +26,13 @@ class BlockLayout:
 
     def __init__(self, *, budget: int) -> None:
         self.budget = budget
-        self.shift = 0
-        self.blocks = np.empty(0, np.int32)  # blocks[i] has slot i + 1
         self._spare = np.empty((2, 0), np.int32)  # buffers, so that no map costs fresh pages
+        self.clear()
+
+    def clear(self, *, shift: int = 0) -> None:
+        """Starts anew, with bins of 1 << shift codes and no slot given."""
+        self.shift = shift
+        self.blocks = np.empty(0, np.int32)  # blocks[i] has slot i + 1
         self._index_blocks()
 
     @property
@@ -54,29 +58,47 @@ class BlockLayout:
         np.bitwise_or(self._slots(blocks), bins, out=places)
         return places
 
+    def slots(self, blocks: np.ndarray) -> np.ndarray:
+        """The slots of (n,) int32 blocks, `UNKNOWN` for those without."""
+        return self._slots(blocks.copy()) >> BLOCK_BITS
+
     def blocks_of(self, codes: np.ndarray) -> np.ndarray:
         """The distinct blocks that (n,) codes fall in at the present shift."""
-        return _distinct(codes >> self.shift >> BLOCK_BITS)
+        return distinct(codes >> self.shift >> BLOCK_BITS)
 
     def shifts_needed(self, blocks: np.ndarray) -> int:
         """How often neighbours must merge before these blocks have room beside the present ones."""
-        touched, shifts = _distinct(np.concatenate([self.blocks, blocks])), 0
+        touched, shifts = distinct(np.concatenate([self.blocks, blocks])), 0
         while len(touched) > self.budget:
-            touched, shifts = _distinct(touched >> 1), shifts + 1
+            touched, shifts = _unrepeated(touched >> 1), shifts + 1
         return shifts
 
     def coarsen(self) -> tuple[np.ndarray, np.ndarray]:
         """Merges neighbours; returns for each old slot its new slot, and which half of it (0 or 1)."""
-        halves = self.blocks & 1
-        self.blocks, parents = np.unique(self.blocks >> 1, return_inverse=True)
+        halves, doubled = self.blocks & 1, self.blocks >> 1
+        self.blocks = distinct(doubled)
+        parents = np.searchsorted(self.blocks, doubled)
         self.shift += 1
         self._index_blocks()
         return parents + 1, halves
 
+    def merge(self, *counts: np.ndarray) -> None:
+        """Merges every two neighbouring bins of (kinds, slots, BLOCK) counts, in place, and `coarsen`s."""
+        used = self.rows
+        slots, halves = self.coarsen()
+        for each in counts:
+            pairs = each[:, 1:used, 0::2] + each[:, 1:used, 1::2]
+            each[:, 1:used] = 0
+            each.reshape(len(each), -1, 2, BLOCK // 2)[:, slots, halves] = pairs
+
     def add(self, blocks: np.ndarray) -> None:
         """Gives slots to those of `blocks` (at the present shift) that have none."""
-        self.blocks = np.concatenate([self.blocks, np.setdiff1d(blocks, self.blocks)])
-        self._index_blocks()
+        fresh = distinct(blocks)
+        if len(self.blocks):
+            fresh = fresh[self.slots(fresh) == UNKNOWN]
+        if len(fresh):
+            self.blocks = np.concatenate([self.blocks, fresh])
+            self._index_blocks()
 
     def ranked(self) -> tuple[np.ndarray, np.ndarray]:
         """Slots (n,) by falling score, and (n, BLOCK) int32: the smallest code of each bin, also falling."""
@@ -106,8 +128,11 @@ class BlockLayout:
         return np.where(self._sorted[near] == blocks, self._starts[near], np.int32(UNKNOWN))
 
 
-def _distinct(values: np.ndarray) -> np.ndarray:
+def distinct(values: np.ndarray) -> np.ndarray:
     """Sorted, without repeats. `np.unique` hashes integers, 20 times slower than sorting int32."""
-    ordered: np.ndarray = np.sort(values)
+    return _unrepeated(np.sort(values))
+
+
+def _unrepeated(ordered: np.ndarray) -> np.ndarray:
     fresh = np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]
     return np.compress(fresh, ordered)

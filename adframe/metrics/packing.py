@@ -1,4 +1,4 @@
-"""Histograms as one flat array of integers: what travels between processes, and its way back.
+"""Histograms and sketches as one flat array of integers: what travels between processes, and its way back.
 
 Only filled bins travel. Packed states can simply be laid end to end, whatever their lengths, and
 each process may have seen other defect types and have merged its bins more or less often.
@@ -8,23 +8,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from adframe.metrics.codes import codes_of
-from adframe.metrics.histogram import GroupKey, PixelHistograms, Tally
+from adframe.metrics.histogram import PixelHistograms, Tally
+from adframe.metrics.sketch import Sketch
 
-_ROWS = 4  # code, normal, anomalous, found
+_BIN_ROWS = 4  # code, normal, anomalous, found
+_SEGMENT_ROWS = 5  # two codes, normal, anomalous, found
 
 
 def pack(histograms: PixelHistograms) -> np.ndarray:
-    """(n,) int64: two lengths, a JSON header as one number a byte, then (4, filled bins) a group."""
+    """(n,) int64: two lengths, a JSON header as one number a byte, the rows of groups, those of sketches."""
     tallies = {key: histograms.tally([key]) for key in sorted(histograms.groups)}
+    sketches = sorted(histograms.sketches, key=lambda sketch: sketch.order)
     groups = [
         (*key, len(tally.normal), histograms.groups[key].facts.tolist()) for key, tally in tallies.items()
     ]
-    header = json.dumps(groups).encode()
-    body = [_rows(tally).reshape(-1) for tally in tallies.values()]
+    images = [(each.path, each.key, each.group, len(each.found), each.facts.tolist()) for each in sketches]
+    header = json.dumps([groups, images]).encode()
+    body = [_bins(tally).reshape(-1) for tally in tallies.values()]
+    body += [_segments(sketch).reshape(-1) for sketch in sketches]
     lengths = np.array([len(header), sum(map(len, body))], np.int64)
     return np.concatenate([lengths, np.frombuffer(header, np.uint8).astype(np.int64), *body])
 
@@ -35,28 +41,44 @@ def absorb(histograms: PixelHistograms, packed: np.ndarray) -> None:
     A coarse state brings its shift along without being asked: one shift finer, the lowest codes of
     its bins touch the blocks that its scores touched, and those were too many.
     """
-    for key, facts, rows in _unpacked(packed):
-        codes = rows[0].astype(np.int32)
-        histograms.make_room(histograms.layout.blocks_of(codes))
-        places = histograms.layout.places(codes)
-        for counts, added in zip(histograms.group(key).counts, rows[1:], strict=True):
-            np.add.at(counts.reshape(-1), places, added)
-        histograms.group(key).facts += facts
+    for (groups, images), body in _states(packed):
+        start = 0
+        for defect, subset, condition, bins, facts in groups:
+            rows = body[start : start + _BIN_ROWS * bins].reshape(_BIN_ROWS, bins)
+            start += rows.size
+            _add(histograms, (defect, subset, condition), rows=rows)
+            histograms.group((defect, subset, condition)).facts += np.array(facts, np.int64)
+        for path, key, group, segments, facts in images:
+            rows = body[start : start + _SEGMENT_ROWS * segments].reshape(_SEGMENT_ROWS, segments)
+            start += rows.size
+            ends, pixels = rows[:2].astype(np.int32), rows[2:4].astype(np.int32)
+            known = np.array(facts, np.int64)
+            histograms.sketches.append(
+                Sketch(path, (key[0], key[1], key[2]), group, known, ends, pixels, rows[4].copy())
+            )
 
 
-def _rows(tally: Tally) -> np.ndarray:
+def _add(histograms: PixelHistograms, key: tuple[str, str, str], *, rows: np.ndarray) -> None:
+    codes = rows[0].astype(np.int32)
+    histograms.make_room(histograms.layout.blocks_of(codes))
+    places = histograms.layout.places(codes)
+    for counts, added in zip(histograms.group(key).counts, rows[1:], strict=True):
+        np.add.at(counts.reshape(-1), places, added)
+
+
+def _bins(tally: Tally) -> np.ndarray:
     return np.stack([codes_of(tally.lowest), tally.normal, tally.anomalous, tally.found])  # (4, n) int64
 
 
-def _unpacked(packed: np.ndarray) -> Iterator[tuple[GroupKey, np.ndarray, np.ndarray]]:
-    """The key, the facts and the (4, n) rows of each group of each state."""
+def _segments(sketch: Sketch) -> np.ndarray:
+    return np.concatenate([sketch.ends, sketch.pixels, sketch.found[None]]).astype(np.int64)  # (5, n)
+
+
+def _states(packed: np.ndarray) -> Iterator[tuple[Any, np.ndarray]]:
+    """The header and the body of each state."""
     position = 0
     while position < len(packed):
         text, body = (int(length) for length in packed[position : position + 2])
         start = position + 2 + text
-        groups = json.loads(bytes(packed[position + 2 : start].astype(np.uint8)))
+        yield json.loads(bytes(packed[position + 2 : start].astype(np.uint8))), packed[start : start + body]
         position = start + body
-        for defect, subset, bins, facts in groups:
-            rows = packed[start : start + _ROWS * bins].reshape(_ROWS, bins)
-            yield (defect, subset), np.array(facts, np.int64), rows
-            start += _ROWS * bins

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from statistics import fmean
-from typing import Any
+from functools import reduce
+from operator import add
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from torchmetrics.utilities import dim_zero_cat
 from adframe.contracts import GOOD, AdframeError, Region
 from adframe.metrics.histogram import PixelHistograms, Tally
 from adframe.metrics.packing import absorb, pack
+from adframe.metrics.pixel_bootstrap import Resamples
 from adframe.metrics.pixel_measures import (
     aupro,
     aupro_bound,
@@ -24,9 +26,9 @@ from adframe.metrics.pixel_measures import (
     pixel_f1_max,
     segmentation,
 )
-from adframe.metrics.subsets import own_line
+from adframe.metrics.subsets import Line, condition_lines, subset_lines
 
-Measure = Callable[[Tally], dict[str, float]]
+Value = TypeVar("Value", float, np.ndarray)
 
 
 class PixelMetrics(Metric):
@@ -38,11 +40,14 @@ class PixelMetrics(Metric):
     Args:
         limits: false-positive rates, in (0, 1], up to which AU-PRO is integrated.
         subsets: whether `compute` also reports subsets other than good and anomaly (LOCO: logical
-            and structural), their names in front.
+            and structural) and conditions (AD 2: lights), their names in front.
         max_bins: memory against accuracy; see `PixelHistograms`, and `bound` for what it cost.
         saturated: regions are LOCO channels, and AU-PRO is called AUC-sPRO.
         threshold: adds SegF1 and IoU of `score > threshold`, counted exactly. Where it is known only
             later, set the attribute and call `reset` before the first image.
+
+    The attribute `zone_thresholds`, set in the same way, is (gh, gw), a threshold for each zone of the
+    frame (`ops.zones`), and adds `zones/pixel/segf1` and `zones/pixel/iou`.
 
     Raises:
         AdframeError: a limit outside (0, 1], or too few bins.
@@ -70,6 +75,7 @@ class PixelMetrics(Metric):
         self.max_bins = max_bins
         self.saturated = saturated
         self.threshold = threshold
+        self.zone_thresholds: np.ndarray | None = None
         self.add_state("packed", default=[], dist_reduce_fx="cat")
         self._histograms = self._empty()
 
@@ -81,6 +87,8 @@ class PixelMetrics(Metric):
         defect: str,
         subset: str,
         path: str,
+        condition: str = "",
+        group: str = "",
     ) -> None:
         """Adds one image.
 
@@ -89,33 +97,65 @@ class PixelMetrics(Metric):
             regions: its annotated defects in the same frame; [] where it has none.
             defect: its defect type.
             subset: its subset; "good" images count as normal for every defect type and subset.
-            path: the image, for messages.
+            path: the image, for messages, and for draws that do not depend on the order of images.
+            condition: how it was photographed; "" where that is not known.
+            group: pictures of one part share one; "" is an image on its own.
 
         Raises:
             AdframeError: NaN or infinite scores, or a region outside the frame; names the path.
         """
         scores = heatmap.detach().float().cpu().numpy() if isinstance(heatmap, Tensor) else heatmap
-        self._histograms.add(scores, regions=regions, group=(defect, subset), path=path)
+        self._histograms.add(
+            scores, regions=regions, group=(defect, subset, condition), path=path, part=group
+        )
 
     def compute(self) -> dict[str, float]:
-        """The metrics over all images, and those of each subset with its name in front.
+        """The metrics over all images, and those of each subset and condition with its name in front.
 
-        A subset is judged against the good images. With `saturated` the plain AUC-sPRO is the mean
-        of the subsets', as the official LOCO evaluation has it.
+        A subset is judged against the good images, a condition against the good ones photographed in
+        it. With `saturated` the plain AUC-sPRO is the mean of the subsets', as the official LOCO
+        evaluation has it.
         """
-        return self._table(self._scores)
+        histograms = self._merged()
+        return self._table(histograms, lambda line: self._scores(_pick(histograms, line)))
 
     def bound(self) -> dict[str, float]:
         """The most that binning can have changed `compute`'s AUROC and AU-PRO, by their names."""
         with self._synced():
-            return self._table(self._bounds)
+            histograms = self._merged()
+            return self._table(histograms, lambda line: self._bounds(_pick(histograms, line)))
 
     def per_defect(self) -> dict[str, dict[str, float]]:
         """The metrics of each defect type against the good images. All processes must call it."""
         with self._synced():
             histograms = self._merged()
-            defects = sorted({defect for defect, subset in histograms.groups if subset != GOOD})
-            return {defect: self._scores(_pick(histograms, defect=defect)) for defect in defects}
+            defects = sorted({key[0] for key in histograms.groups if key[1] != GOOD})
+            return {
+                defect: self._scores(
+                    histograms.tally(key for key in histograms.groups if key[1] == GOOD or key[0] == defect)
+                )
+                for defect in defects
+            }
+
+    def resampled(self, *, resamples: int = 1000, seed: int) -> dict[str, np.ndarray]:
+        """`compute` on images drawn anew: (resamples,) values each. All processes must call it.
+
+        See `pixel_bootstrap` for what is drawn and how close values are. No pixel is touched.
+        `bootstrap.interval` makes percentile intervals of it.
+
+        Args:
+            resamples: how many to draw.
+            seed: of the draws; `image_resampled` with the same seed and paths draws the same images.
+        """
+        with self._synced():
+            histograms = self._merged()
+            drawn = Resamples(histograms.sketches, resamples=resamples, seed=seed)
+            return self._table(
+                histograms,
+                lambda line: drawn.measures(
+                    line, tally=_pick(histograms, line), limits=self.limits, overlap=self._overlap
+                ),
+            )
 
     def forward(self, *_: Any, **__: Any) -> None:
         """Refused: values of single batches would need a second state; call `update`, then `compute`."""
@@ -151,20 +191,29 @@ class PixelMetrics(Metric):
         return merged
 
     def _empty(self) -> PixelHistograms:
-        return PixelHistograms(max_bins=self.max_bins, threshold=self.threshold)
+        return PixelHistograms(
+            max_bins=self.max_bins,
+            threshold=self.threshold,
+            zone_thresholds=self.zone_thresholds,
+            sketching=True,
+        )
 
-    def _table(self, measure: Measure) -> dict[str, float]:
-        """A measure over all groups, and over each subset with the good images."""
-        histograms = self._merged()
-        names = own_line(subset for _, subset in histograms.groups)
-        table = measure(histograms.tally(histograms.groups))
-        parts = {name: measure(_pick(histograms, subset=name)) for name in names}
+    def _table(
+        self, histograms: PixelHistograms, measure: Callable[[Line], dict[str, Value]]
+    ) -> dict[str, Value]:
+        """A measure of all images, then of each line."""
+        table = measure(Line())
+        subsets = subset_lines(key[1] for key in histograms.groups)
+        parts = {line: measure(line) for line in subsets if self.subsets or self.saturated}
         if self.saturated and parts:
             for limit in self.limits:
-                key = self._overlap_name(limit)
-                table[key] = fmean(part[key] for part in parts.values())
-        if self.subsets:
-            table |= {f"{name}/{key}": value for name, part in parts.items() for key, value in part.items()}
+                key = f"{self._overlap}_{limit:g}"
+                table[key] = reduce(add, [part[key] for part in parts.values()]) / len(parts)
+        if not self.subsets:
+            return table
+        parts |= {line: measure(line) for line in condition_lines(key[2] for key in histograms.groups)}
+        for line, part in parts.items():
+            table |= line.named(part)
         return table
 
     def _scores(self, tally: Tally) -> dict[str, float]:
@@ -173,19 +222,17 @@ class PixelMetrics(Metric):
             "pixel/ap": pixel_ap(tally),
             "pixel/f1_max": pixel_f1_max(tally)[0],
         }
-        overlaps = {self._overlap_name(limit): aupro(tally, limit=limit) for limit in self.limits}
+        overlaps = {f"{self._overlap}_{limit:g}": aupro(tally, limit=limit) for limit in self.limits}
         return ranking | overlaps | segmentation(tally)
 
     def _bounds(self, tally: Tally) -> dict[str, float]:
-        overlaps = {self._overlap_name(limit): aupro_bound(tally, limit=limit) for limit in self.limits}
+        overlaps = {f"{self._overlap}_{limit:g}": aupro_bound(tally, limit=limit) for limit in self.limits}
         return {"pixel/auroc": auroc_bound(tally)} | overlaps
 
-    def _overlap_name(self, limit: float) -> str:
-        return f"pixel/{'auspro' if self.saturated else 'aupro'}_{limit:g}"
+    @property
+    def _overlap(self) -> str:
+        return "pixel/auspro" if self.saturated else "pixel/aupro"
 
 
-def _pick(histograms: PixelHistograms, *, defect: str | None = None, subset: str | None = None) -> Tally:
-    """The sum of a defect type's or a subset's groups and the good images."""
-    return histograms.tally(
-        key for key in histograms.groups if key[1] == GOOD or defect == key[0] or subset == key[1]
-    )
+def _pick(histograms: PixelHistograms, line: Line) -> Tally:
+    return histograms.tally(key for key in histograms.groups if line.holds(subset=key[1], condition=key[2]))

@@ -13,7 +13,8 @@ import math
 import numpy as np
 
 from adframe.metrics.curves import area_below, area_error, auroc, average_precision, f1_max
-from adframe.metrics.histogram import WHOLE, Tally
+from adframe.metrics.histogram import Tally
+from adframe.metrics.image_bins import WHOLE
 
 
 def pixel_auroc(tally: Tally) -> float:
@@ -61,14 +62,18 @@ def aupro_bound(tally: Tally, *, limit: float) -> float:
 
 
 def segmentation(tally: Tally) -> dict[str, float]:
-    """SegF1 and IoU, pooled over images, at the threshold that was set; nothing where none was.
+    """SegF1 and IoU, pooled over images, at the thresholds that were set; nothing where none was.
 
-    Counts are exact, whatever the bins. NaN where there are no anomalous pixels.
+    Counts are exact, whatever the bins. NaN where there are no anomalous pixels. Where every zone of
+    the frame has a threshold of its own, their names start with `zones/`.
     """
-    if tally.decided is None:
-        return {}
-    hits, alarms = tally.decided
     truth = int(tally.anomalous.sum())
+    table = {} if tally.decided is None else _pooled(*tally.decided, truth=truth)
+    zoned = {} if tally.zoned is None else _pooled(*tally.zoned, truth=truth)
+    return table | {f"zones/{key}": value for key, value in zoned.items()}
+
+
+def _pooled(hits: int, alarms: int, *, truth: int) -> dict[str, float]:
     if not truth:
         return {"pixel/segf1": math.nan, "pixel/iou": math.nan}
     return {"pixel/segf1": 2 * hits / (hits + alarms + truth), "pixel/iou": hits / (alarms + truth)}

@@ -14,7 +14,9 @@ import numpy as np
 from scipy import stats
 
 from adframe.contracts import AdframeError
-from adframe.metrics.bootstrap import finite, interval, kinds, multiplicities, weighted_metrics
+from adframe.metrics.bootstrap import interval, kinds, multiplicities
+from adframe.metrics.image import finite
+from adframe.metrics.weighted import weighted_metrics
 
 
 @dataclass(frozen=True, slots=True)

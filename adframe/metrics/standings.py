@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from adframe.metrics.bootstrap import interval, kinds, multiplicities, weighted_metrics
+from adframe.metrics.bootstrap import interval, kinds, multiplicities
 from adframe.metrics.significance import Difference, delong, difference_of
+from adframe.metrics.weighted import weighted_metrics
 
 _METRIC = "image/auroc"
 

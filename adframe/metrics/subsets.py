@@ -1,14 +1,49 @@
-"""Which subsets get numbers of their own beside those over all images."""
+"""Which subsets and conditions get numbers of their own beside those over all images."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeVar
 
 from adframe.contracts import GOOD
 
 _PLAIN = {GOOD, "anomaly"}  # all images together say the same
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A part of the images that is reported by name: all of them, a subset, or a condition.
+
+    A subset is judged against all good images; a condition has its own images only, good ones too.
+    """
+
+    subset: str = ""
+    condition: str = ""
+
+    def holds(self, *, subset: str, condition: str) -> bool:
+        """Whether an image counts here."""
+        if self.condition:
+            return condition == self.condition
+        return not self.subset or subset in (GOOD, self.subset)
+
+    def named(self, table: dict[str, Value]) -> dict[str, Value]:
+        """The table with this line's name in front of every key; all images have none."""
+        name = self.subset or self.condition
+        return {f"{name}/{key}" if name else key: value for key, value in table.items()}
 
 
 def own_line(subsets: Iterable[str]) -> list[str]:
     """The distinct subsets to report by name, sorted (LOCO: logical, structural)."""
     return sorted(set(subsets) - _PLAIN)
+
+
+def subset_lines(subsets: Iterable[str]) -> list[Line]:
+    """A line for each subset that has its own."""
+    return [Line(subset=name) for name in own_line(subsets)]
+
+
+def condition_lines(conditions: Iterable[str]) -> list[Line]:
+    """A line for each condition that has a name (AD 2: the lights a part was photographed in), sorted."""
+    return [Line(condition=name) for name in sorted(set(conditions) - {""})]

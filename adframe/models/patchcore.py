@@ -1,178 +1,209 @@
-"""PatchCore (Roth et al., Towards Total Recall in Industrial Anomaly Detection, CVPR 2022)."""
+"""PatchCore (Roth et al., Towards Total Recall in Industrial Anomaly Detection, CVPR 2022) and its kin."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from adframe.contracts import AdframeError, Prediction
 from adframe.models.backbones import TimmBackbone
-from adframe.ops.coreset import Progress, greedy_k_centre
-from adframe.ops.neighbours import nearest
+from adframe.models.fusion import Concat
+from adframe.models.memory import Greedy, Memory
+from adframe.models.patch_memory import PatchMemory, Settings, check
+from adframe.models.stored import stored
+from adframe.models.variants import Variants
+from adframe.ops.coreset import Progress
 from adframe.ops.patches import as_rows, patch_grid
 from adframe.ops.smoothing import heatmap
-from adframe.ops.spool import Spool
+from adframe.ops.store import Store
 
 
 class PatchCore(nn.Module):
-    """A memory bank of normal patch features; the distance to the nearest one is the score.
+    """A memory of normal patch features; the distance to it is the score.
 
-    `collect` every normal image, `finalise`, `release`, then call it. Features wait on disk: memory
-    grows with the bank, not with the number of training images.
+    `collect` every normal image, `finalise`, `release`, then call it. Features wait on disk: process
+    memory grows with the memory bank, not with the number of training images.
 
     Args:
         backbone: gives the feature maps.
         coreset: share of patches that the bank keeps, in (0, 1].
+        memory: makes an empty memory: a greedy coreset where None (see `models.memory`).
+        fusion: which layers, with what weight (see `models.fusion`); all side by side where None.
+        per_layer: a memory a layer, and their patch distances averaged, instead of one for all.
+        scales: factors on the image's sides; a memory each, patch distances averaged (as in MuRF).
+        brightness, rotations: of the normal images, variants that join the memory (see `Variants`).
+        metric: `euclidean`, or `cosine`: features have unit length, distances are 1 - cos.
         neighbourhood: odd side of the local averaging window in patches (3 in the paper).
+        reduce: `none`, `random` or `pca`: projects the features themselves to `dimensions`.
+        dimensions: see `reduce`.
         projection: width of the random projection in which the coreset is selected; None selects
-            in the full width. The bank itself always keeps the full features.
+            in the full width. The bank itself keeps the full features.
         neighbours: b of the density re-weighting (paper, equation 7); 1 switches it off.
         top_share: image score = mean of this share of the largest patch scores; 0 takes the maximum.
         sigma: Gaussian smoothing of the heatmap, in pixels of the network's view.
         limit_mb: most memory that a distance matrix may take.
-        seed: draws the projection and the first pick of the coreset.
+        bank_bytes: most bytes of features that may wait while the memory is built; what is more is
+            thinned as it comes, so that selection never sees all patches at once. None: no limit.
+        seed: draws projections and the first pick of the coreset.
         spool: folder for the features while they wait; the system's temporary folder where None.
+        store: keeps features and greedy selections for later runs; None: every run computes its own.
     """
-
-    bank: Tensor
-    norms: Tensor
-    centre: Tensor
 
     def __init__(
         self,
         backbone: TimmBackbone,
         *,
         coreset: float,
+        memory: Callable[[], Memory] | None = None,
+        fusion: Concat | None = None,
+        per_layer: bool = False,
+        scales: Sequence[float] = (1.0,),
+        brightness: Sequence[float] = (),
+        rotations: Sequence[int] = (),
+        metric: str = "euclidean",
         neighbourhood: int = 3,
+        reduce: str = "none",
+        dimensions: int = 128,
         projection: int | None = None,
         neighbours: int = 9,
         top_share: float = 0.0,
         sigma: float = 4.0,
         limit_mb: int = 256,
+        bank_bytes: int | None = None,
         seed: int = 42,
         spool: str | Path | None = None,
+        store: Store | None = None,
     ) -> None:
         super().__init__()
-        _check(coreset=coreset, neighbourhood=neighbourhood, neighbours=neighbours, top_share=top_share)
-        if (projection is not None and projection < 1) or sigma < 0 or limit_mb < 1:
-            raise AdframeError(
-                f"model.projection={projection} must be null or above 0, model.sigma={sigma} 0 or more, "
-                f"model.limit_mb={limit_mb} 1 or more"
-            )
-        self.backbone = backbone
-        self.coreset, self.neighbourhood, self.projection = coreset, neighbourhood, projection
-        self.neighbours, self.top_share, self.sigma = neighbours, top_share, sigma
-        self.limit_mb, self.seed, self.spool = limit_mb, seed, spool
-        self.progress: Progress | None = None  # told (picked, to pick) while the coreset is selected
-        self.register_buffer("bank", torch.empty(0, 0))  # (M, D), centred
-        self.register_buffer("norms", torch.empty(0))  # (M,) squared
-        self.register_buffer("centre", torch.empty(0))  # (D,) taken off features against cancellation
-        self.register_load_state_dict_pre_hook(_make_room)  # type: ignore[no-untyped-call]
-        self._features: Spool | None = None  # (N, D), centred
-        self._projected: Spool | None = None  # (N, d); None where the full width is selected in
-        self._matrix: Tensor | None = None  # (D, d)
+        _check(neighbourhood=neighbourhood, neighbours=neighbours, top_share=top_share, sigma=sigma)
+        if not scales or any(scale <= 0 for scale in scales) or len(set(scales)) < len(scales):
+            raise AdframeError(f"model.scales={list(scales)} must be different factors above 0")
+        fusion = Concat() if fusion is None else fusion
+        chosen = fusion.choose(backbone.layers)
+        self.backbone, self.scales, self.variants = (
+            stored(backbone, store),
+            list(scales),
+            Variants(brightness=brightness, rotations=rotations),
+        )
+        self.parts = [[place] for place in chosen] if per_layer else [chosen]  # layers of each memory
+        self.neighbourhood, self.neighbours, self.top_share = neighbourhood, neighbours, top_share
+        self.sigma = sigma
+        self.progress: Progress | None = None  # told (picked, to pick) while a coreset is selected
+        count = len(self.scales) * len(self.parts)
+        settings = Settings(
+            coreset=coreset,
+            metric=metric,
+            reduce=reduce,
+            dimensions=dimensions,
+            projection=projection,
+            limit_mb=limit_mb,
+            bank_bytes=None if bank_bytes is None else bank_bytes // count,
+            seed=seed,
+            spool=None if spool is None else Path(spool),
+            store=store,
+        )
+        check(settings)
+        make = partial(PatchMemory, fusion=Concat() if per_layer else fusion, settings=settings)
+        self.memories = nn.ModuleList(make(Greedy() if memory is None else memory()) for _ in range(count))
 
     def collect(self, image: Tensor) -> None:
-        """Takes the patches of normal images (B, 3, H, W) in."""
-        rows = as_rows(self._grid(image))  # (B * h * w, D)
-        if self._features is None:
-            self._features = self._open(rows)
-        centred = rows - self.centre
-        self._features.append(centred)
-        if self._projected is not None and self._matrix is not None:
-            self._projected.append(centred @ self._matrix)
+        """Takes the patches of normal images (B, 3, H, W) in, and of their variants."""
+        for variant in self.variants.of(image):
+            for memory, (grid, widths) in zip(self._members, self._grids(variant), strict=True):
+                memory.collect(as_rows(grid), widths=widths)
 
     def finalise(self) -> None:
-        """Selects the coreset from all patches collected so far."""
-        if self._features is None:
-            raise RuntimeError("finalise before collect: there are no patches to choose from")
-        total = len(self._features)
-        count = max(1, round(self.coreset * total))
-        if count == total:
-            index = torch.arange(total)
-        else:
-            rows = self._features if self._projected is None else self._projected
-            index = greedy_k_centre(rows, count=count, seed=self.seed, progress=self.progress)
-        self.bank = self._features.gather(index).to(self.centre.device)  # (M, D)
-        self.norms = self.bank.square().sum(1)
+        """Makes the memories of all patches collected so far."""
+        for memory in self._members:
+            memory.finalise(progress=self.progress)
 
     def release(self) -> None:
         """Gives back the disk space of the collected features."""
-        for spool in (self._features, self._projected):
-            if spool is not None:
-                spool.close()
-        self._features = self._projected = self._matrix = None
+        for memory in self._members:
+            memory.release()
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> Prediction:
         """(B, 3, H, W) in [0, 1] to raw scores (B,) and heatmaps (B, 1, H, W)."""
-        if not len(self.bank):
-            raise RuntimeError("the memory bank is empty: collect and finalise, or load a checkpoint, first")
-        grid = self._grid(image)
-        batch, _, height, width = grid.shape
-        rows = as_rows(grid) - self.centre  # (B * h * w, D)
-        distance, index = nearest(rows, self.bank, norms=self.norms, limit_mb=self.limit_mb)
-        distances, indices = distance.view(batch, -1), index.view(batch, -1)  # (B, h * w)
-        score = self._pool(distances) * self._weight(rows.view(batch, height * width, -1), distances, indices)
-        patches = distances.view(batch, 1, height, width)
+        maps, rarities = [], []
+        for memory, (grid, _) in zip(self._members, self._grids(image), strict=True):
+            found, rarity = self._judge(memory, grid)
+            maps.append(found)
+            rarities.append(rarity)
+        patches = _mean_map(maps)  # (B, 1, h, w)
+        score = self._pool(patches.flatten(1)) * torch.stack(rarities).mean(0)
         return Prediction(score, heatmap(patches, size=(image.shape[-2], image.shape[-1]), sigma=self.sigma))
 
     def facts(self) -> dict[str, float]:
-        """Rows, width and bytes of the memory bank."""
-        rows, width = self.bank.shape
-        return {"rows": rows, "width": width, "bytes": self.bank.element_size() * self.bank.numel()}
+        """Rows, width and bytes of the memories; how many patches came, and how often they were thinned."""
+        banks = [memory.memory.bank for memory in self._members]
+        return {
+            "rows": sum(len(bank) for bank in banks),
+            "width": max(bank.shape[1] for bank in banks),
+            "bytes": sum(bank.element_size() * bank.numel() for bank in banks),
+            "seen": sum(memory.seen for memory in self._members),
+            "thinnings": sum(memory.thinnings for memory in self._members),
+        }
 
-    def _grid(self, image: Tensor) -> Tensor:
-        return patch_grid(self.backbone(image), neighbourhood=self.neighbourhood)  # (B, D, h, w)
+    @property
+    def _members(self) -> list[PatchMemory]:
+        return cast(list[PatchMemory], list(self.memories))
 
-    def _open(self, rows: Tensor) -> Spool:
-        folder = None if self.spool is None else Path(self.spool)
-        self.centre = rows.mean(0)
-        width = rows.shape[1]
-        if self.projection is not None and self.projection < width:
-            # Gaussian entries over sqrt(d) keep squared distances in expectation (Johnson-Lindenstrauss).
-            generator = torch.Generator().manual_seed(self.seed)
-            matrix = torch.randn(width, self.projection, generator=generator) / math.sqrt(self.projection)
-            self._matrix = matrix.to(rows.device)
-            self._projected = Spool(folder=folder)
-        return Spool(folder=folder)
+    def _grids(self, image: Tensor) -> list[tuple[Tensor, list[int]]]:
+        """For each memory the features (B, D, h, w) it is about, and the widths of their layers."""
+        found = []
+        for scale in self.scales:
+            maps = self.backbone(self._scaled(image, scale))
+            for part in self.parts:
+                layers = [maps[place] for place in part]
+                grid = patch_grid(layers, neighbourhood=self.neighbourhood)
+                found.append((grid, [layer.shape[1] for layer in layers]))
+        return found
+
+    def _scaled(self, image: Tensor, scale: float) -> Tensor:
+        if scale == 1:
+            return image
+        patch = self.backbone.patch  # sides stay divisible
+        size = [max(1, round(side * scale / patch)) * patch for side in image.shape[-2:]]
+        return F.interpolate(image, size=size, mode="bilinear", align_corners=False, antialias=True)
+
+    def _judge(self, memory: PatchMemory, grid: Tensor) -> tuple[Tensor, Tensor]:
+        """Patch distances (B, 1, h, w), and what each image's largest counts for: (B,)."""
+        if not len(memory.memory.bank):
+            raise RuntimeError("the memory bank is empty: collect and finalise, or load a checkpoint, first")
+        batch, _, height, width = grid.shape
+        rows = memory.embed(as_rows(grid))  # (B * h * w, D)
+        distances = memory.distance(rows).view(batch, -1)  # (B, h * w)
+        worst = rows.view(batch, height * width, -1)[torch.arange(batch), distances.argmax(1)]  # (B, D)
+        rarity = memory.rarity(worst, neighbours=self.neighbours)
+        return distances.view(batch, 1, height, width), rarity
 
     def _pool(self, distances: Tensor) -> Tensor:
         count = max(1, round(self.top_share * distances.shape[1]))
         return distances.topk(count, dim=1).values.mean(1)  # (B,)
 
-    def _weight(self, rows: Tensor, distances: Tensor, indices: Tensor) -> Tensor:
-        """Equation 7: an isolated bank row is a rarer normal, so a distance to it counts for more."""
-        if min(self.neighbours, len(self.bank)) < 2:
-            return torch.ones(len(rows), device=rows.device)
-        worst = distances.argmax(1)  # (B,)
-        images = torch.arange(len(rows), device=rows.device)
-        nearest_row = self.bank[indices[images, worst]]  # (B, D)
-        count = min(self.neighbours, len(self.bank))
-        _, support = nearest(nearest_row, self.bank, count=count, norms=self.norms, limit_mb=self.limit_mb)
-        to_support = (rows[images, worst].unsqueeze(1) - self.bank[support]).norm(dim=2)  # (B, b)
-        return 1 - torch.softmax(to_support, dim=1)[:, 0]
+
+def _mean_map(maps: Sequence[Tensor]) -> Tensor:
+    """The mean of (B, 1, h_i, w_i) on the finest of their grids."""
+    if len(maps) == 1:
+        return maps[0]
+    size = max((m.shape[-2:] for m in maps), key=lambda shape: shape[0] * shape[1])
+    same = [F.interpolate(m, size=size, mode="bilinear", align_corners=False) for m in maps]
+    return torch.stack(same).mean(0)
 
 
-def _check(*, coreset: float, neighbourhood: int, neighbours: int, top_share: float) -> None:
-    if not isinstance(coreset, int | float) or not 0 < coreset <= 1:
-        raise AdframeError(f"coreset={coreset} must lie in (0, 1]: it is the share of patches the bank keeps")
+def _check(*, neighbourhood: int, neighbours: int, top_share: float, sigma: float) -> None:
     if neighbourhood < 1 or neighbourhood % 2 == 0:
         raise AdframeError(f"model.neighbourhood={neighbourhood} must be odd and positive")
     if neighbours < 1:
         raise AdframeError(f"model.neighbours={neighbours} must be 1 (no re-weighting) or more")
     if not 0 <= top_share <= 1:
         raise AdframeError(f"model.top_share={top_share} must lie in [0, 1]; 0 takes the largest patch score")
-
-
-def _make_room(module: nn.Module, state: Mapping[str, Any], prefix: str, *_: Any) -> None:
-    """The bank's size is learned: buffers take the stored shape before a strict load fills them."""
-    for name in ("bank", "norms", "centre"):
-        if f"{prefix}{name}" in state:
-            stored, own = state[f"{prefix}{name}"], getattr(module, name)
-            setattr(module, name, torch.empty_like(stored, device=own.device))
+    if sigma < 0:
+        raise AdframeError(f"model.sigma={sigma} must be 0 or more")

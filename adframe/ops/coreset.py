@@ -7,17 +7,22 @@ with the largest bounds and bring them up to date; among those that are still ab
 row's bound the next picks must lie, and their mutual distances are one small matrix. Rounds work
 on the hot rows, those with the largest bounds, which are held in memory; when a row outside could
 be the farthest, the hot rows are chosen anew.
+
+Nothing but the end depends on how many rows are wanted: rounds are always finished, and a longer
+selection begins with a shorter one. So what is known after a round can be kept and gone on with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from adframe.ops.spool import Spool
+from adframe.ops.store import Store
+from adframe.ops.traversal import INDEX, Traversal
 
 ROUND = 2048  # rows that compete in a round: their Gram matrix is 16 MB
 CLOSE = 1e-4  # of the norms: a squared distance below it has lost too many digits in float32
@@ -27,7 +32,9 @@ HOT_BYTES = 64 << 20  # of rows held in memory: enough that choosing them anew i
 Progress = Callable[[int, int], None]
 
 
-def greedy_k_centre(rows: Spool, *, count: int, seed: int, progress: Progress | None = None) -> Tensor:
+def greedy_k_centre(
+    rows: Spool, *, count: int, seed: int, progress: Progress | None = None, store: Store | None = None
+) -> Tensor:
     """Picks `count` rows, each the farthest from those before it; the first is drawn by `seed`.
 
     Distances are Euclidean in float32. Picks are those of the plain algorithm up to exact ties and
@@ -38,6 +45,8 @@ def greedy_k_centre(rows: Spool, *, count: int, seed: int, progress: Progress | 
         count: how many to pick, at most N.
         seed: draws the first pick.
         progress: told (done, total) after every round.
+        store: keeps the selection: the same rows and seed with a smaller `count` then take its
+            beginning, with a larger one go on where it ended. Picks are the same as without.
 
     Returns:
         (<= count,) int64 indices in the order picked. Fewer than `count` where every other row
@@ -45,12 +54,22 @@ def greedy_k_centre(rows: Spool, *, count: int, seed: int, progress: Progress | 
     """
     if not 0 < count <= len(rows):
         raise ValueError(f"cannot pick {count} of {len(rows)} rows")
+    constants = (seed, ROUND, HOT_BYTES, CLOSE, EQUAL)
+    kept = None if store is None else Traversal(store, rows=rows, constants=constants)
+    state = None if kept is None else kept.read()
+    if state is not None and len(state[INDEX]) >= count:
+        return state[INDEX][:count].clone()  # what was read is a file
     search = _Search(rows, count=count)
-    search.add_first(int(np.random.default_rng(seed).integers(len(rows))))
+    if state is None:
+        search.add_first(int(np.random.default_rng(seed).integers(len(rows))))
+    else:
+        search.restore(state)
     while search.picked < count and search.round():
         if progress is not None:
-            progress(search.picked, count)
-    return search.index[: search.picked]
+            progress(min(search.picked, count), count)
+    if kept is not None:
+        kept.write(search.state())
+    return search.index[: min(search.picked, count)]
 
 
 class _Search:
@@ -58,8 +77,9 @@ class _Search:
 
     def __init__(self, rows: Spool, *, count: int) -> None:
         self.rows = rows
-        self.index = torch.empty(count, dtype=torch.int64)
-        self.centres = torch.empty(count, rows.width)
+        most = min(count + ROUND, len(rows))  # the last round may pick more than are wanted
+        self.index = torch.empty(most, dtype=torch.int64)
+        self.centres = torch.empty(most, rows.width)
         self.picked = 0
         self.all_bounds = torch.empty(len(rows))  # squared; of hot rows out of date until the next `_warm`
         self.all_met = torch.ones(len(rows), dtype=torch.int64)  # centres that a bound has been held against
@@ -75,6 +95,26 @@ class _Search:
             self.all_bounds[start : start + len(block)] = distances[:, 0]
         self.all_bounds[row] = 0.0
         self._warm()
+
+    def state(self) -> dict[str, Tensor]:
+        """All that the next round depends on, but for the rows."""
+        return {
+            INDEX: self.index[: self.picked],
+            "all_bounds": self.all_bounds,
+            "all_met": self.all_met.int(),
+            "hot": self.hot.int(),
+            "bound": self.bound,
+            "met": self.met.int(),
+            "cold": torch.tensor(self.cold, dtype=torch.float64),
+        }
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Takes in what `state` gave; copies, as what is kept on disk must not change."""
+        self._add(state[INDEX], self.rows.gather(state[INDEX]))
+        self.all_bounds, self.all_met = state["all_bounds"].clone(), state["all_met"].long()
+        self.hot, self.cold = state["hot"].long(), float(state["cold"])
+        self.block = self.rows.gather(self.hot)
+        self.bound, self.met = state["bound"].clone(), state["met"].long()
 
     def round(self) -> bool:
         """Picks what can be picked now, or warms; False where all rows coincide with centres."""
@@ -108,7 +148,7 @@ class _Search:
         mutual = squared_distances(block, block).numpy()  # (m, m)
         bound = self.bound[contest].numpy()
         chosen: list[int] = []
-        while self.picked + len(chosen) < len(self.index):
+        while True:
             best = int(bound.argmax())
             if bound[best] < outside or bound[best] <= 0:
                 break

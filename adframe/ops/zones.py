@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 
 def zones_of(
     shape: tuple[int, int], *, grid: tuple[int, int]
@@ -18,6 +20,12 @@ def zones_of(
     for row in range(grid[0]):
         for column in range(grid[1]):
             yield (row, column), (slice(*rows[row : row + 2]), slice(*columns[column : column + 2]))
+
+
+def peaks_of(scores: np.ndarray, *, grid: tuple[int, int]) -> np.ndarray:
+    """The highest of (H, W) scores in each zone, as `grid` says."""
+    shape = (scores.shape[0], scores.shape[1])
+    return np.array([scores[pixels].max() for _, pixels in zones_of(shape, grid=grid)]).reshape(grid)
 
 
 def _edges(size: int, count: int) -> list[int]:

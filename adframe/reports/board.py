@@ -19,8 +19,8 @@ def flat_metrics(run: Path) -> dict[str, float]:
     metrics = json.loads((run / "metrics.json").read_text())
     return {
         f"{split}/{category}/{name}": value
-        for split, categories in metrics.items()
-        for category, row in categories.items()
+        for split in ("test", "val")  # beside them lie intervals and defect types
+        for category, row in metrics.get(split, {}).items()
         for name, value in row.items()
         if value is not None
     }

@@ -33,6 +33,10 @@ SCHEMA = pa.schema(
         pa.field("score", pa.float64(), nullable=False),  # raw, larger is more anomalous
         pa.field("decision", pa.bool_()),  # null without a calibrated threshold
         pa.field("threshold", pa.float64()),
+        pa.field("normalised", pa.float64()),  # the score on the calibration's readable scale
+        pa.field("probability", pa.float64()),  # of being anomalous, where the calibration fitted one
+        pa.field("reported", pa.bool_()),  # whether any pixel of the map exceeds the pixel threshold
+        pa.field("by_zones", pa.bool_()),  # the decision by local thresholds, where there are zones
         pa.field("milliseconds", pa.float64(), nullable=False),
         pa.field("height", pa.int32(), nullable=False),  # original frame, pixels
         pa.field("width", pa.int32(), nullable=False),
@@ -73,6 +77,10 @@ def row_of(
         "score": score,
         "decision": None if decision is None else decision.anomalous,
         "threshold": None if decision is None else decision.threshold,
+        "normalised": None if decision is None else decision.normalised,
+        "probability": None if decision is None else decision.probability,
+        "reported": None if decision is None else decision.reported,
+        "by_zones": None if decision is None else decision.by_zones,
         "milliseconds": milliseconds,
         "height": size[0],
         "width": size[1],
@@ -84,7 +92,7 @@ def write_ledger(path: Path, rows: list[Row]) -> None:
 
     Args:
         path: the parquet file.
-        rows: dicts with exactly the columns of `SCHEMA`; only label, decision and threshold may be None.
+        rows: dicts with exactly the columns of `SCHEMA`; None only where it says nullable.
 
     Raises:
         AdframeError: a column is unknown, missing, empty or of the wrong type, or the disk refuses.

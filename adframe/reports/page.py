@@ -8,22 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adframe.ops.files import write_whole
-from adframe.reports import words
+from adframe.reports import breakdowns, calibrated, probabilities, words
 from adframe.reports.gallery import Picture, data_uris
 from adframe.reports.ledger import Row
 from adframe.reports.plots import Plot, histogram_plot, pr_plot, roc_plot
 from adframe.reports.run_folder import Run, config_text, read_run
 from adframe.reports.summary import (
     Confusion,
-    Group,
     Timing,
-    by_condition,
-    by_defect,
     confusion,
     interval,
     timing,
 )
-from adframe.reports.tables import HEADLINE, MEAN, Table, metrics_table, shown
+from adframe.reports.tables import DASH, HEADLINE, MEAN, TITLES, Table, metrics_table, shown
 from adframe.reports.template import fill
 
 PAGE = "report.html"
@@ -49,8 +46,8 @@ class Section:
     contents: str  # how many images of which kind
     metrics: tuple[tuple[str, str], ...]
     plots: tuple[Plot, ...]
-    defects: tuple[Group, ...]
-    conditions: tuple[Group, ...]
+    defects: Table | None
+    lights: Table | None
     shelves: tuple[Shelf, ...]
 
 
@@ -71,7 +68,7 @@ def write_page(run: Path) -> Path:
 def render(run: Run) -> str:
     """The page's HTML. No external request: pictures are data URIs, style and script are inside."""
     table = metrics_table(run.test)
-    lines = words.calibrated(run)
+    lines = calibrated.calibrated(run)
     context = {
         "run": run,
         "title": words.verdict(run),
@@ -82,11 +79,18 @@ def render(run: Run) -> str:
         "table": table,
         "marks": marks(table),
         "ends": ends(table, run),
-        "calibration": words.calibration_name(run),
+        "calibration": calibrated.calibration_name(run),
         "calibrated": lines,
-        "asked": words.asked_rate(run),
-        "broken": words.broken_promises(run, lines),
+        "pixel_rule": calibrated.pixel_rule(run),
+        "pixels": any(line.pixel_threshold is not None for line in lines),
+        "categories": len(run.categories),
+        "asked": calibrated.asked_rate(run),
+        "broken": calibrated.broken_promises(run, lines),
         "decisions": _decisions(run),
+        "duel": breakdowns.duel(run),
+        "held": probabilities.held(run),
+        "lights": breakdowns.light_table(run),
+        "defects": breakdowns.defect_table(run),
         "sections": [_section(run, name, place=place) for place, name in enumerate(run.categories)],
         "timings": _timings(run),
         "model_facts": {name: words.model_facts(run, name) for name in run.categories},
@@ -100,13 +104,13 @@ def render(run: Run) -> str:
 
 
 def ends(table: Table, run: Run) -> dict[tuple[int, int], str]:
-    """The interval of each cell, by (row, column), that has one: `91.0 to 98.7`, in per cent."""
+    """The interval of each cell, by (row, column), that has one: `91.0–98.7`, in per cent."""  # noqa: RUF002
     cells = ((line, place) for line in range(len(table.rows)) for place in range(1, len(table.columns)))
     found = {
         (line, place): run.intervals.get(str(table.rows[line][0]), {}).get(table.columns[place].key)
         for line, place in cells
     }
-    return {at: " to ".join(shown(end, percent=True) for end in pair) for at, pair in found.items() if pair}
+    return {at: DASH.join(shown(end, percent=True) for end in pair) for at, pair in found.items() if pair}
 
 
 def marks(table: Table) -> dict[tuple[int, int], str]:
@@ -129,13 +133,14 @@ def _section(run: Run, name: str, *, place: int) -> Section:
     rows = [row for row in run.rows if row["category"] == name]
     thresholds = [row["threshold"] for row in rows if row["threshold"] is not None]
     numbers = run.test.get(name, {})
-    titles = {key: title for key, title in HEADLINE.items() if numbers.get(key) is not None}
+    alone = len(run.categories) == 1
+    keys = [key for key in (*HEADLINE, "image/class_f1") if numbers.get(key) is not None]
     return Section(
         anchor=f"category-{place}",  # never the name: it may be anything
         name=name,
         auroc=numbers.get("image/auroc"),
         contents=_contents(rows),
-        metrics=tuple((title, shown(numbers.get(key), percent=True)) for key, title in titles.items()),
+        metrics=tuple((TITLES[key], shown(numbers[key], percent=True)) for key in keys),
         plots=(
             (
                 histogram_plot(rows, threshold=thresholds[0] if thresholds else None),
@@ -145,8 +150,9 @@ def _section(run: Run, name: str, *, place: int) -> Section:
             if rows
             else ()
         ),
-        defects=tuple(by_defect(rows)),
-        conditions=tuple(by_condition(rows)),
+        # The only category's tables would say what the run's own already say.
+        defects=None if alone and breakdowns.defect_table(run) else breakdowns.category_defects(run, name),
+        lights=None if alone and breakdowns.light_table(run) else breakdowns.category_lights(run, name),
         shelves=tuple(_shelf(run, name, kind) for kind in ("worst", "best")),
     )
 

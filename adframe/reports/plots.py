@@ -14,7 +14,7 @@ from adframe.reports.curves import Curve, Floats, bin_edges, pr, roc
 from adframe.reports.ledger import Row
 from adframe.reports.summary import confusion
 
-_SHARES = [(share, f"{share * 100:.0f}") for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
+SHARES = [(share, f"{share * 100:.0f}") for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
 _MAIN = "all"
 _SUBSETS = ("logical", "structural")  # what MVTec LOCO scores apart
 
@@ -121,7 +121,7 @@ def _curve_plot(
     if not drawn:
         return Plot(title, None, absent="No curve: it needs both normal and anomalous images, labelled.")
     frame = svg.Frame()
-    parts = [svg.axes(frame, x_ticks=_SHARES, y_ticks=_SHARES, x_name=axes[0], y_name=axes[1])]
+    parts = [svg.axes(frame, x_ticks=SHARES, y_ticks=SHARES, x_name=axes[0], y_name=axes[1])]
     if area == "AUROC":
         parts.append(svg.segment(frame, (0, 0), (1, 1), name="chance"))
     parts += [svg.line(frame, list(curve.x), list(curve.y), name=name) for name, curve in reversed(drawn)]

@@ -31,6 +31,7 @@ class Run:
     rows: tuple[Row, ...]  # of the test split
     pictures: tuple[Picture, ...]
     intervals: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)  # as `test`
+    defects: Mapping[str, Metrics] = field(default_factory=dict)  # category -> defect type -> metric's name
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -57,6 +58,7 @@ def read_run(run: Path) -> Run:
         rows=tuple(row for row in rows if row["split"] not in ("train", "val")),
         pictures=tuple(read_gallery(run)),
         intervals=_intervals(metrics.get("intervals"), run=run),
+        defects=_defects(metrics.get("defects"), run=run),
     )
 
 
@@ -96,15 +98,30 @@ def _metrics(value: object, *, run: Path) -> Metrics:
 
 
 def _intervals(value: object, *, run: Path) -> Mapping[str, Mapping[str, Sequence[float]]]:
-    """Of the test split: {category: {metric: (low, high)}}."""
+    """Of the test split: {category: {metric: (low, high)}}; without the ends that nobody knows."""
     try:
-        found = (value or {}).get("test", {})  # type: ignore[attr-defined]
         return {
-            name: {key: (float(low), float(high)) for key, (low, high) in ends.items()}
-            for name, ends in found.items()
+            name: {
+                key: (float(pair[0]), float(pair[1]))
+                for key, pair in ends.items()
+                if pair is not None and None not in pair
+            }
+            for name, ends in _of_test(value).items()
         }
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
         raise AdframeError(f"{run / 'metrics.json'}: not intervals [low, high] ({error})") from error
+
+
+def _defects(value: object, *, run: Path) -> Mapping[str, Metrics]:
+    try:
+        return {name: _metrics(types, run=run) for name, types in _of_test(value).items()}
+    except AttributeError as error:
+        raise AdframeError(f"{run / 'metrics.json'}: its defects are not named by category") from error
+
+
+def _of_test(value: Any) -> Any:
+    """What stands under `test`; nothing in a folder that has none."""
+    return {} if value is None else value.get("test", {})
 
 
 def _json(path: Path, *, required: bool) -> dict[str, Any]:

@@ -11,6 +11,8 @@ import numpy as np
 from adframe.reports.curves import roc
 from adframe.reports.ledger import Row
 
+NO_LIGHT = "(none)"  # images whose light nobody noted
+
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
@@ -95,7 +97,7 @@ def by_condition(rows: Sequence[Row]) -> list[Group]:
         return []
     parts = [(name, [row for row in rows if row["condition"] == name]) for name in names]
     return [
-        _group(name or "(none)", [r for r in part if r["label"] == 1], [r for r in part if r["label"] == 0])
+        _group(name or NO_LIGHT, [r for r in part if r["label"] == 1], [r for r in part if r["label"] == 0])
         for name, part in parts
     ]
 

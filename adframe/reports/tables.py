@@ -50,6 +50,20 @@ HEADLINE = {  # in order of importance; where space is short the last ones go fi
     "pixel/aupro_0.05": "AU-PRO 0.05",
     "pixel/segf1": "SegF1",
 }
+TITLES = HEADLINE | {  # of metrics that have a place of their own, and none in the table of categories
+    "image/class_f1": "class F1",
+    "image/f1": "image F1",
+    "image/recall": "recall",
+    "image/fpr": "FPR",
+    "image/ece": "ECE",
+    "image/brier": "Brier score",
+    "pixel/iou": "IoU",
+    "zones/image/f1": "image F1, zones",
+    "zones/image/recall": "recall, zones",
+    "zones/image/fpr": "FPR, zones",
+    "zones/pixel/segf1": "SegF1, zones",
+    "zones/pixel/iou": "IoU, zones",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +90,10 @@ class Table:
     def shown(self) -> tuple[tuple[str, ...], ...]:
         pairs = (zip(row, self.columns, strict=True) for row in self.rows)
         return tuple(tuple(shown(cell, percent=column.percent) for cell, column in row) for row in pairs)
+
+    def part(self, start: int, stop: int | None) -> Table:
+        """The rows from `start` up to `stop`, or to the end."""
+        return Table(self.columns, self.rows[start:stop])
 
     def to_csv(self) -> str:
         """Full names and raw values, for programs; what is missing is empty."""
@@ -160,13 +178,15 @@ def table_of(rows: Sequence[Mapping[str, Cell]], *, keys: Sequence[str] | None =
         keys: the columns, in order; by default every key, in the order of first appearance.
     """
     names = list(keys) if keys is not None else list(dict.fromkeys(key for row in rows for key in row))
-    columns = tuple(Column(name, HEADLINE.get(name, name), is_share(name)) for name in names)
+    columns = tuple(Column(name, TITLES.get(name, name), is_share(name)) for name in names)
     return Table(columns, tuple(tuple(row.get(name) for name in names) for row in rows))
 
 
 def is_share(key: str) -> bool:
-    """Whether a column holds one of the metrics, all of which lie in [0, 1]."""
+    """Whether a column holds one of the metrics that are shares; a Brier score is a squared distance."""
     parts = key.split("/")
+    if parts[-1] == "brier":
+        return False
     return "image" in parts[:-1] or "pixel" in parts[:-1]
 
 

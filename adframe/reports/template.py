@@ -45,12 +45,18 @@ def _environment() -> jinja2.Environment:
     environment.filters["shown"] = shown
     environment.filters["percent"] = _percent
     environment.filters["breakable"] = _breakable
+    environment.filters["grouped"] = _grouped
     environment.filters["size"] = words.size
     return environment
 
 
 def _percent(value: Any) -> str:
     return shown(value, percent=True)
+
+
+def _grouped(value: int | None) -> str:
+    """Thousands apart: 12,500,000."""
+    return shown(None) if value is None else f"{value:,}"
 
 
 def _breakable(text: str) -> Markup:

@@ -1,11 +1,10 @@
-"""What a run comes to, in plain words: its verdict, its facts, its calibration."""
+"""What a run comes to, in plain words: its verdict, its facts."""
 
 from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 from adframe.reports.run_folder import Run, name_of
 from adframe.reports.summary import confusion, timing
@@ -23,17 +22,6 @@ DATASETS = {
 # From which image AUROC on a verdict is worth which words; the number always stands beside them.
 _PRAISE = ((0.95, "finds the defects in"), (0.8, "finds most defects in"), (0.6, "finds some defects in"))
 _BLAME = "hardly tells defective from good in"
-
-
-@dataclass(frozen=True, slots=True)
-class Calibrated:
-    """A category's threshold and what it rests on."""
-
-    category: str
-    threshold: float | None
-    images: int | None  # validation images
-    floor: float | None  # the lowest false-positive rate that so many images can support
-    seen: float | None  # the false-positive rate on the test's normal images
 
 
 def method(run: Run) -> str:
@@ -110,34 +98,6 @@ def tiles(run: Run) -> list[tuple[str, str]]:
     return found + ([(f"{shown(median)} ms", "per image, median")] if median is not None else [])
 
 
-def calibration_name(run: Run) -> str:
-    """The calibration with its settings: `quantile (q 0.995)`."""
-    node = run.config.get("calibration")
-    name = _chosen(run, "calibration")
-    if not isinstance(node, Mapping):
-        return name
-    settings = [f"{key} {value:g}" for key, value in node.items() if isinstance(value, int | float)]
-    return f"{name} ({', '.join(settings)})" if settings else name
-
-
-def calibrated(run: Run) -> list[Calibrated]:
-    """What every category's threshold is and rests on; the ledger's threshold where metrics.json has none."""
-    return [_calibrated(run, name) for name in run.categories]
-
-
-def broken_promises(run: Run, lines: Sequence[Calibrated]) -> list[str]:
-    """Categories whose validation images are too few for the false-positive rate that was asked for."""
-    node = run.config.get("calibration")
-    asked = _asked(node) if isinstance(node, Mapping) else None
-    return [line.category for line in lines if asked and line.floor is not None and line.floor > asked]
-
-
-def asked_rate(run: Run) -> float | None:
-    """The false-positive rate that the configuration asks for."""
-    node = run.config.get("calibration")
-    return _asked(node) if isinstance(node, Mapping) else None
-
-
 def model_facts(run: Run, category: str) -> dict[str, float]:
     """What the model holds, by name: metrics.json's `model/<fact>`, such as `model/rows`."""
     both = {**run.test.get(category, {}), **run.val.get(category, {})}
@@ -192,32 +152,6 @@ def flat(value: object, *, name: str = "") -> list[tuple[str, str]]:
     if name.endswith("bytes") and number is not None:
         return [(name, f"{number:,.0f} ({size(number)})")]
     return [(name, _joined(value) or DASH)]
-
-
-def _calibrated(run: Run, name: str) -> Calibrated:
-    rows = [row for row in run.rows if row["category"] == name]
-    # A model that the categories share is calibrated once, under `global`.
-    known = run.val.get(name) or run.val.get("global") or {}
-    thresholds = [row["threshold"] for row in rows if _known(row["threshold"])]
-    threshold = _number(known.get("calibration/threshold"))
-    images = _number(known.get("calibration/n"))
-    floor = _number(known.get("calibration/fpr_floor"))
-    if floor is None and images is not None:
-        floor = 1 / (images + 1)
-    return Calibrated(
-        category=name,
-        threshold=threshold if threshold is not None else (thresholds[0] if thresholds else None),
-        images=None if images is None else int(images),
-        floor=floor,
-        seen=confusion(rows).fpr,
-    )
-
-
-def _asked(node: Mapping[str, object]) -> float | None:
-    quantile = next((_number(node[key]) for key in ("q", "quantile", "level") if key in node), None)
-    if quantile is not None:
-        return 1 - quantile if quantile <= 1 else 1 - quantile / 100
-    return next((_number(node[key]) for key in ("fpr", "target_fpr", "rate") if key in node), None)
 
 
 def _chosen(run: Run, key: str, *, also: str = "") -> str:

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from adframe.calibration.threshold import Calibrator
-from adframe.contracts import GEOMETRY, IMAGE, RECORD, REGIONS, Batch, Prediction
-from adframe.metrics.image import image_metrics
+from adframe.calibration.calibrator import Calibrator
+from adframe.contracts import GEOMETRY, IMAGE, RECORD, REGIONS, Batch, Decision, Prediction, Record
 from adframe.metrics.pixel import PixelMetrics
 from adframe.ops.geometry import restore
+from adframe.systems.tested import Tested
+from adframe.systems.validation import Validation
 
 
 class DetectionSystem(L.LightningModule):
@@ -30,9 +31,9 @@ class DetectionSystem(L.LightningModule):
     def __init__(self, *, detector: nn.Module, calibrator: Calibrator, pixel: PixelMetrics) -> None:
         super().__init__()
         self.detector, self.calibrator, self.pixel = detector, calibrator, pixel
-        self.seen: dict[str, list[Any]] = {}  # scores, labels, subsets of the running epoch
         self.results: dict[str, float] = {}  # of the last test
-        self._maps: list[np.ndarray] = []
+        self._validation = Validation(zones=calibrator.zones)
+        self.tested = Tested()  # of the running or the last test
 
     def transfer_batch_to_device(
         self, batch: dict[str, Any], device: torch.device, dataloader_idx: int
@@ -41,66 +42,66 @@ class DetectionSystem(L.LightningModule):
         del dataloader_idx
         return {key: value.to(device) if isinstance(value, Tensor) else value for key, value in batch.items()}
 
+    def on_validation_epoch_start(self) -> None:
+        """Forgets earlier scores."""
+        self._validation = Validation(zones=self.calibrator.zones)
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Raw scores of validation images, for the calibrator."""
         del batch_idx
         prediction = self.detector(batch[IMAGE])
-        self._see(batch, prediction)
-        # One pixel in 16 is enough for a colour scale, and for a mean and a deviation.
-        self._maps += [m[::4, ::4].copy() for m in heatmaps(prediction)]
-
-    def on_validation_epoch_start(self) -> None:
-        """Forgets earlier scores."""
-        self.seen, self._maps = {"scores": [], "labels": [], "subsets": []}, []
+        self._validation.add(batch, scores=prediction.score.tolist(), maps=heatmaps(prediction))
 
     def on_validation_epoch_end(self) -> None:
-        """Fits the threshold."""
-        labels = np.array([-1 if label is None else label for label in self.seen["labels"]])
-        normal = [m for m, label in zip(self._maps, labels, strict=True) if label == 0]
-        maps = np.concatenate([m.ravel() for m in normal]) if normal else np.zeros(0)
-        self.calibrator.fit(np.array(self.seen["scores"]), labels, split="val", maps=maps)
+        """Fits the thresholds."""
+        self._validation.fit(self.calibrator)
 
     def on_test_epoch_start(self) -> None:
         """Starts from nothing: results of another category must not leak in."""
-        self.seen = {"scores": [], "labels": [], "subsets": []}
-        self.pixel.threshold = self.calibrator.fitted.pixel_threshold
+        self.tested, fitted = Tested(), self.calibrator.fitted
+        zones = fitted.zone_pixel_thresholds
+        self.pixel.threshold = fitted.pixel_threshold
+        self.pixel.zone_thresholds = np.array(zones) if zones else None
         self.pixel.reset()
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """Predicts, and measures each heatmap where it lies in the original frame."""
         del batch_idx
         prediction, seconds = timed(lambda: self.detector(batch[IMAGE]))
-        self._see(batch, prediction)
         maps = heatmaps(prediction)
-        truths = batch[REGIONS] or [None] * len(maps)
-        for m, geometry, record, regions in zip(maps, batch[GEOMETRY], batch[RECORD], truths, strict=True):
-            if regions is not None:
-                self.pixel.update(
-                    heatmap=restore(m, geometry),
-                    regions=regions,
-                    defect=record.defect,
-                    subset=record.subset,
-                    path=str(record.path),
-                )
-        decisions = [self.calibrator.decide(score) for score in prediction.score.tolist()]
-        return {"decisions": decisions, "maps": maps, "milliseconds": 1000 * seconds / len(maps)}
+        frames = [restore(m, geometry) for m, geometry in zip(maps, batch[GEOMETRY], strict=True)]
+        decisions = [
+            self._judge(record, score=score, frame=frame)
+            for record, score, frame in zip(batch[RECORD], prediction.score.tolist(), frames, strict=True)
+        ]
+        self._measure(batch, frames)
+        spent = 1000 * seconds / len(maps)
+        return {"decisions": decisions, "maps": maps, "frames": frames, "milliseconds": spent}
 
     def on_test_epoch_end(self) -> None:
         """Image metrics, pixel metrics, and decisions at the calibrated threshold."""
-        self.results = (
-            image_metrics(
-                scores=self.seen["scores"],
-                labels=self.seen["labels"],
-                subsets=self.seen["subsets"],
-                threshold=self.calibrator.fitted.threshold,
-            )
-            | self.pixel.compute()
-        )
+        self.results = self.tested.results(threshold=self.calibrator.fitted.threshold) | self.pixel.compute()
 
-    def _see(self, batch: Batch, prediction: Prediction) -> None:
-        self.seen["scores"] += prediction.score.tolist()
-        self.seen["labels"] += [record.label for record in batch[RECORD]]
-        self.seen["subsets"] += [record.subset for record in batch[RECORD]]
+    def _judge(self, record: Record, *, score: float, frame: np.ndarray) -> Decision:
+        """Holds an image against the thresholds, and notes it."""
+        decision = self.calibrator.decide(score, heatmap=frame)
+        self.tested.add(record, decision=decision)
+        return decision
+
+    def _measure(self, batch: Batch, frames: list[np.ndarray]) -> None:
+        """Adds (H0, W0) heatmaps to the pixel metrics, where the truth is known."""
+        truths = batch[REGIONS] or [None] * len(frames)
+        for frame, record, regions in zip(frames, batch[RECORD], truths, strict=True):
+            if regions is not None:
+                self.pixel.update(
+                    heatmap=frame,
+                    regions=regions,
+                    defect=record.defect,
+                    subset=record.subset,
+                    condition=record.condition,
+                    group=record.group,
+                    path=str(record.path),
+                )
 
 
 def heatmaps(prediction: Prediction) -> list[np.ndarray]:

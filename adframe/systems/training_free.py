@@ -7,7 +7,7 @@ from typing import cast
 import torch
 from torch import nn
 
-from adframe.calibration.threshold import Calibrator
+from adframe.calibration.calibrator import Calibrator
 from adframe.contracts import IMAGE, RECORD, Batch, TrainingFree
 from adframe.metrics.pixel import PixelMetrics
 from adframe.systems.detection import DetectionSystem

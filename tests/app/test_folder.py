@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from adframe.app import folder as app_folder
 from adframe.app.folder import RunFolder, mean_row
 from adframe.contracts import AdframeError
+
+DRAWN = {"image/auroc": np.full(8, 0.9)}
 
 
 def opened(path: Path) -> RunFolder:
@@ -51,14 +54,21 @@ def test_a_category_that_could_not_be_written_is_not_done(
     folder = opened(tmp_path / "run")
     monkeypatch.setattr(app_folder, name, refuse)
     with pytest.raises(AdframeError, match="no room"):
-        folder.add("weave", results={"image/auroc": 1.0}, rows=[], pictures=[])
+        folder.add("weave", results={"image/auroc": 1.0}, rows=[], pictures=[], defects={}, drawn=DRAWN)
     assert folder.done == []
 
 
 def test_a_folder_read_back_is_the_folder_that_was_written(tmp_path: Path) -> None:
     folder = opened(tmp_path / "run")
     for name, value in (("a", 0.25), ("b", 0.75)):
-        folder.add(name, results={"image/auroc": value}, rows=[], pictures=[{"category": name}])
+        folder.add(
+            name,
+            results={"image/auroc": value},
+            rows=[],
+            pictures=[{"category": name}],
+            defects={},
+            drawn=DRAWN,
+        )
     again = RunFolder(tmp_path / "run")
     again.reopen()
     assert again.metrics == folder.metrics

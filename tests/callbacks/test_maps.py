@@ -7,15 +7,17 @@ import pytest
 import torch
 
 from adframe.callbacks.maps import MapWriter
-from adframe.contracts import GEOMETRY, RECORD, AdframeError, Geometry, Record
+from adframe.contracts import RECORD, AdframeError, Geometry, Record
 from adframe.data.source import Source
+from adframe.ops.geometry import restore
 from adframe.ops.maps import map_paths, read_map
 from tests.fakes.runs import fit, measure, system_of
 
 
 def batch_of(heatmaps: list[np.ndarray], view: tuple[int, int, int, int]) -> tuple[dict, dict]:
     records = [Record(path=Path(f"{i}.png"), category="c", split="test") for i in range(len(heatmaps))]
-    return {"maps": heatmaps}, {RECORD: records, GEOMETRY: [Geometry((40, 30), view)] * len(heatmaps)}
+    frames = [restore(heatmap, Geometry((40, 30), view)) for heatmap in heatmaps]
+    return {"frames": frames}, {RECORD: records}
 
 
 def test_a_file_for_every_test_image_and_no_other(toy_ad: Source, tmp_path: Path) -> None:

@@ -45,10 +45,14 @@ def test_a_row_for_every_test_image_with_everything_in_it(fitted: TrainingFreeSy
     measure(fitted, toy_ad, recorder)
     assert {Path(row["path"]) for row in recorder.rows} == paths_to_test(toy_ad)
     assert len(recorder.rows) == len(paths_to_test(toy_ad))
-    assert [row["score"] for row in recorder.rows] == fitted.seen["scores"]
+    assert [row["score"] for row in recorder.rows] == [each.score for each in fitted.tested.decisions]
     for row in recorder.rows:
-        assert set(row) == COLUMNS | {"threshold", "milliseconds", "height", "width"}
+        assert set(row) == COLUMNS | {
+            *("threshold", "normalised", "probability", "reported", "by_zones"),
+            *("milliseconds", "height", "width"),
+        }
         assert row["decision"] == (row["score"] > row["threshold"])
+        assert (row["normalised"] is not None, row["probability"], row["by_zones"]) == (True, None, None)
         assert row["label"] == int(f"/test/{row['defect']}/" in row["path"] and row["defect"] != "good")
         assert (row["height"], row["width"], row["split"], row["category"]) == (64, 64, "test", "tray")
         assert row["milliseconds"] > 0
@@ -68,7 +72,7 @@ def test_watching_changes_no_number(toy_ad: Source) -> None:
     alone, watched = fit(system_of(), toy_ad), fit(system_of(), toy_ad, progress, profiler)
     results = measure(alone, toy_ad)
     assert measure(watched, toy_ad, progress, profiler, recorder, Gallery()) == results
-    assert alone.seen["scores"] == [row["score"] for row in recorder.rows]
+    assert [each.score for each in alone.tested.decisions] == [row["score"] for row in recorder.rows]
     assert alone.calibrator.fitted == watched.calibrator.fitted
     assert all(seconds > 0 for seconds in profiler.seconds.values())
     assert {"seconds/fit", "seconds/test"} <= set(profiler.seconds)

@@ -43,8 +43,12 @@ def test_what_cannot_be_compared_says_why_in_one_line(
 
 def test_a_run_carries_intervals_around_its_numbers(finished: Path) -> None:
     metrics = metrics_of(finished)
-    assert list(metrics["intervals"]["test"]) == ["weave", "tray"]
+    assert list(metrics["intervals"]["test"]) == ["weave", "tray", "mean"]
     for category, found in metrics["intervals"]["test"].items():
-        assert {"image/auroc", "image/ap", "image/recall"} <= set(found) <= set(metrics["test"][category])
+        assert (
+            {"image/auroc", "image/recall", "image/class_f1", "pixel/auroc", "pixel/segf1"}
+            <= set(found)
+            <= set(metrics["test"][category])
+        )
         low, high = found["image/auroc"]
         assert low <= metrics["test"][category]["image/auroc"] <= high

@@ -126,7 +126,7 @@ def test_a_normal_run_says_nothing_on_standard_error(base: list[str], tmp_path: 
 def test_help_is_short_and_shows_what_to_type(tmp_path: Path) -> None:
     outcome = spawn("train", "--help", cwd=tmp_path)
     assert outcome.code == 0
-    for text in ("python sweep.py -m", "category=all", "coreset=", "model: patchcore", "paths.run="):
+    for text in ("python sweep.py -m", "category=all", "coreset=", "patchcore", "paths.run="):
         assert text in outcome.out
     usage, _, rest = outcome.out.partition("Choices")
     typed = usage + rest.partition("typed most")[2].partition("All keys")[0]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from adframe.app.submission import Spread, scaled_size
+from adframe.app.submission import scaled_size
 from adframe.app.submission_files import MAPS, MASKS, Scale, check, pack
 from adframe.contracts import AdframeError
 from adframe.data.decode import read_mask, read_size
@@ -136,18 +136,8 @@ def test_the_check_finds_what_is_wrong(harm: str, written: Path, tmp_path: Path)
 
 def test_float16_keeps_the_order_of_scores_far_from_zero() -> None:
     raw = np.sort(np.random.default_rng(0).normal(1e5, 2, size=(50, 40)), axis=None).astype(np.float32)
-    half = Scale(mean=1e5, std=2.0, threshold=0.0).half(raw, image=Path("x.png"))
+    half = Scale(mean=1e5, std=2.0).half(raw, image=Path("x.png"))
     assert (np.diff(half) >= 0).all()
     assert len(np.unique(half)) > 0.9 * len(np.unique(raw))
     with pytest.raises(AdframeError, match=r"x\.png"):
-        Scale(mean=0, std=1e-6, threshold=0.0).half(raw, image=Path("x.png"))
-
-
-def test_the_streamed_spread_is_that_of_all_pixels_at_once() -> None:
-    parts = [
-        np.random.default_rng(i).normal(100 + i, 1, size=(9, 5 + i)).astype(np.float32) for i in range(4)
-    ]
-    spread, pooled = Spread(), np.concatenate([part.ravel() for part in parts]).astype(np.float64)
-    for part in parts:
-        spread.add(part)
-    assert (spread.n, spread.mean, spread.std) == pytest.approx((len(pooled), pooled.mean(), pooled.std()))
+        Scale(mean=0, std=1e-6).half(raw, image=Path("x.png"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from adframe.contracts import Region
 from adframe.ops.files import write_json, write_whole
 from adframe.reports.heatmaps import panel, write_panel
-from adframe.reports.ledger import write_ledger
+from adframe.reports.ledger import read_ledger, write_ledger
 
 DEFECTS = {"scratch": "anomaly", "hole": "anomaly", "stain": "anomaly"}
 LOCO = {"logical_anomalies": "logical", "structural_anomalies": "structural"}
@@ -27,8 +28,12 @@ backbone:
 dataset:
   name: toy
 calibration:
-  name: quantile
-  q: 0.995
+  _target_: adframe.calibration.calibrator.Calibrator
+  image: {_target_: adframe.calibration.rules.Quantile, q: 0.995}
+  pixel: {_target_: adframe.calibration.rules.MeanStd, deviations: 3.0}
+  zones: 1
+  normalisation: z_score
+  probability: none
 shift:
   name: none
 logger:
@@ -57,6 +62,8 @@ def write_run(
             "calibration/threshold": new[0]["threshold"],
             "calibration/n": 37,
             "calibration/fpr_floor": 1 / 38,
+            "calibration/pixel_threshold": 25.4,
+            "calibration/pixels": 37 * 900 * 900,
             "model/rows": 12_000 + 700 * place,
             "model/bytes": 7.4e7,
         }
@@ -73,10 +80,62 @@ def write_run(
     return root
 
 
+def write_rich_run(root: Path, *, lights: Sequence[str] = (), **known: Any) -> Path:
+    """A run that has all a run can have: intervals, defect types, zones, probabilities, lights."""
+    rng = np.random.default_rng(1)
+    write_run(root, **known)
+    metrics = json.loads((root / "metrics.json").read_text())
+    rows = read_ledger(root / "predictions.parquet")
+    for number, each in enumerate(rows):
+        each["condition"] = lights[number % len(lights)] if lights else ""
+        chance = 1 / (1 + np.exp(-(each["score"] - 23.5)))
+        each |= {"probability": round(float(chance), 2), "by_zones": each["score"] > 24}
+    metrics["intervals"] = {"test": {}}
+    for name, numbers in metrics["test"].items():
+        numbers |= _decided(rng) | numbers  # what the rows say of it stays
+        numbers |= {f"zones/{key}": value for key, value in _decided(rng).items()}
+        numbers |= {f"{light}/{key}": value for light in lights for key, value in _decided(rng).items()}
+        metrics["intervals"]["test"][name] = {
+            key: [max(0.0, value - 0.05), min(1.0, value + 0.03)]
+            for key, value in numbers.items()
+            if "image/a" in key or "pro" in key
+        }
+    categories = [name for name in metrics["test"] if name != "mean"]
+    types = {name: _defects(rng, [each for each in rows if each["category"] == name]) for name in categories}
+    metrics["defects"] = {"test": types}
+    write_json(root / "metrics.json", metrics)
+    write_ledger(root / "predictions.parquet", rows)
+    return root
+
+
+def _decided(rng: np.random.Generator) -> dict[str, float]:
+    names = ("auroc", "class_f1", "f1", "recall")
+    numbers = {f"image/{name}": float(rng.uniform(0.7, 1)) for name in names}
+    pixels = {f"pixel/{name}": float(rng.uniform(0.3, 0.8)) for name in ("segf1", "iou", "aupro_0.05")}
+    return numbers | pixels | {"image/fpr": float(rng.uniform(0, 0.15))}
+
+
+def _defects(rng: np.random.Generator, rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    found = {}
+    for name in sorted({each["defect"] for each in rows if each["label"] == 1}):
+        part = [each for each in rows if each["label"] == 0 or each["defect"] == name]
+        labels, scores = [each["label"] for each in part], [each["score"] for each in part]
+        found[name] = {
+            "images": sum(labels),
+            "image/auroc": float(roc_auc_score(labels, scores)),
+            "image/ap": float(average_precision_score(labels, scores)),
+            "image/recall": float(np.mean([each["decision"] for each in part if each["label"] == 1])),
+            "pixel/auroc": float(rng.uniform(0.9, 1)),
+            "pixel/aupro_0.3": float(rng.uniform(0.7, 0.95)),
+        }
+    return found
+
+
 def row(**changes: Any) -> dict[str, Any]:
     """One ledger row of a normal image that passed."""
     names = {"path": "a/0.png", "category": "bolt", "split": "test", "subset": "good", "defect": "good"}
     said = {"label": 0, "score": 1.0, "decision": False, "threshold": 2.0, "milliseconds": 12.5}
+    said |= {"normalised": -0.5, "probability": None, "reported": None, "by_zones": None}
     rest = dict.fromkeys(("part", "condition", "group", "shift"), "")
     return names | said | rest | {"height": 90, "width": 120} | changes
 

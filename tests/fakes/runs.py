@@ -5,7 +5,8 @@ from pathlib import Path
 import lightning as L
 from torch import nn
 
-from adframe.calibration.threshold import Quantile
+from adframe.calibration.calibrator import Calibrator
+from adframe.calibration.rules import MeanStd, Quantile
 from adframe.data.datamodule import AnomalyData
 from adframe.data.dataset import View
 from adframe.data.source import Source
@@ -33,7 +34,10 @@ def system_of(
 ) -> TrainingFreeSystem:
     detector = PatchCore(backbone or tiny_backbone(), coreset=coreset)
     return TrainingFreeSystem(
-        detector=detector, calibrator=Quantile(q=0.9), pixel=PixelMetrics(limits=(0.3,)), refit=refit
+        detector=detector,
+        calibrator=Calibrator(image=Quantile(q=0.9), pixel=MeanStd()),
+        pixel=PixelMetrics(limits=(0.3,)),
+        refit=refit,
     )
 
 

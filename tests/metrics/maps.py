@@ -43,12 +43,13 @@ def images_of(draw: str, *, seed: int = 0, count: int = 4) -> list[Image]:
     for i in range(count):
         heatmap = DRAWS[draw](rng, (SIZE, SIZE)).astype(np.float32)
         if i % 2 == 0:
-            images.append(Image(heatmap, [], "good", "good"))
+            images.append(Image(heatmap, [], "good", "good", f"{draw}/{i}.png"))
             continue
         mask = np.zeros((SIZE, SIZE), bool)
         mask[0, 0] = mask[7:, 6:] = mask[2:5, 2 : 4 + i % 3] = True
         heatmap[mask] = np.maximum(heatmap[mask], rng.permutation(heatmap.ravel())[: mask.sum()])
-        images.append(Image(heatmap, components(mask), "scratch" if i % 4 == 1 else "dent"))
+        defect = "scratch" if i % 4 == 1 else "dent"
+        images.append(Image(heatmap, components(mask), defect, path=f"{draw}/{i}.png"))
     return images
 
 
@@ -65,19 +66,13 @@ def loco(seed: int = 0) -> list[Image]:
         ("good", []),
     ]
     return [
-        Image(rng.choice(40, (SIZE, SIZE)).astype(np.float32), regions, f"{subset}_anomalies", subset)
-        for subset, regions in kinds
+        Image(rng.choice(40, (SIZE, SIZE)).astype(np.float32), regions, f"{subset}_anomalies", subset, f"{i}")
+        for i, (subset, regions) in enumerate(kinds)
     ]
 
 
 def fed(images: list[Image], **options) -> PixelMetrics:
     metrics = PixelMetrics(**options)
-    for i, image in enumerate(images):
-        metrics.update(
-            heatmap=image.heatmap,
-            regions=image.regions,
-            defect=image.defect,
-            subset=image.subset,
-            path=f"{i}.png",
-        )
+    for image in images:
+        metrics.update(**image._asdict())
     return metrics

@@ -14,6 +14,9 @@ class Image(NamedTuple):
     regions: list[Region]
     defect: str = "scratch"
     subset: str = "anomaly"
+    path: str = "x.png"
+    condition: str = ""
+    group: str = ""
 
 
 class Curves(NamedTuple):

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from adframe.contracts import AdframeError
-from adframe.metrics.bootstrap import image_intervals, interval, kinds, multiplicities, weighted_metrics
+from adframe.metrics.bootstrap import image_intervals, image_resampled, interval, kinds, multiplicities
 from adframe.metrics.image import image_metrics
+from adframe.metrics.weighted import weighted_metrics
 
 
 def draw(seed, *, n=80, parts=None):
@@ -30,6 +31,38 @@ def weights_of(data, *, resamples, seed=0):
     strata = kinds(labels, subsets=np.array(data["subsets"]))
     values = (data["scores"],)
     return multiplicities(strata, groups=data["groups"], values=values, resamples=resamples, seed=(seed,))
+
+
+def more(data, *, seed=0):
+    """Conditions, decisions by map, and paths for images of `draw`."""
+    rng, n = np.random.default_rng(seed), len(data["scores"])
+    told, lights = (rng.random(n) < 0.5).tolist(), rng.choice(["dark", "bright"], n).tolist()
+    return data | {"reported": told, "conditions": lights, "paths": [f"{i:03}.png" for i in range(n)]}
+
+
+def test_conditions_and_class_f1_are_those_of_image_metrics_on_copied_images():
+    data = more(draw(9))
+    truth, subsets, lights = (np.array(data[key]) for key in ("labels", "subsets", "conditions"))
+    strata = kinds(truth, subsets=subsets, conditions=lights)
+    values = (np.array(data["paths"]),)
+    weights = multiplicities(strata, groups=data["groups"], values=values, resamples=30, seed=(7,))
+    drawn = image_resampled(**data, threshold=1e5, resamples=30, seed=7)
+    chosen = ("scores", "labels", "subsets", "conditions", "reported")
+    for place, row in enumerate(weights):
+        copied = {key: [data[key][i] for i in np.repeat(np.arange(80), row)] for key in chosen}
+        slow = image_metrics(**copied, threshold=1e5)
+        assert list(slow) == list(drawn)
+        assert {key: values[place] for key, values in drawn.items()} == pytest.approx(slow)
+
+
+def test_with_paths_another_run_on_the_same_images_draws_the_same():
+    data, order = more(draw(10)), np.random.default_rng(0).permutation(80)
+    mixed = {key: [values[i] for i in order] for key, values in data.items()}
+    mixed["scores"] = np.random.default_rng(1).normal(size=80)
+    first, other = (image_resampled(**each, threshold=None, seed=3) for each in (data, mixed))
+    assert np.array_equal(first["dark/image/class_f1"], other["dark/image/class_f1"])
+    bare = image_resampled(**mixed | {"paths": None}, threshold=None, seed=3)
+    assert not np.array_equal(first["dark/image/class_f1"], bare["dark/image/class_f1"])
 
 
 @pytest.mark.parametrize("parts", [None, 6])
@@ -146,7 +179,7 @@ def test_many_resamples_are_worked_on_in_pieces_with_the_same_result(monkeypatch
     data = draw(6)
     weights, labels = weights_of(data, resamples=30), np.array(data["labels"], bool)
     whole = weighted_metrics(data["scores"], labels=labels, weights=weights, threshold=0.0)
-    monkeypatch.setattr("adframe.metrics.bootstrap._PIECE", 7 * 80)
+    monkeypatch.setattr("adframe.metrics.weighted._PIECE", 7 * 80)
     pieces = weighted_metrics(data["scores"], labels=labels, weights=weights, threshold=0.0)
     assert all(np.array_equal(whole[key], pieces[key]) for key in whole)
 

@@ -57,7 +57,7 @@ def test_merged_parts_equal_the_whole(draw, max_bins):
 def test_a_map_cut_in_tiles_counts_like_the_map(monkeypatch):
     images = images_of("random")
     expected = pack(fed(images)._histograms)
-    monkeypatch.setattr("adframe.metrics.histogram._CHUNK", 7)
+    monkeypatch.setattr("adframe.metrics.image_bins._CHUNK", 7)
     assert np.array_equal(pack(fed(images)._histograms), expected)
 
 
@@ -102,7 +102,7 @@ def test_memory_stays_below_64_mb_with_20_defect_types():
     rng, histograms = np.random.default_rng(0), PixelHistograms()
     for i in range(20):
         heatmap = rng.normal(size=(300, 300)).astype(np.float32)
-        histograms.add(heatmap, regions=[], group=(f"defect_{i}", "anomaly"), path="x.png")
+        histograms.add(heatmap, regions=[], group=(f"defect_{i}", "anomaly", ""), path="x.png")
     assert sum(group.counts.nbytes for group in histograms.groups.values()) < 64e6
     assert 256 < histograms.layout.rows <= 513
 

@@ -70,6 +70,38 @@ def test_loco_headline_is_the_mean_of_the_subsets_not_the_pool():
     assert ours["image/auroc_subset_mean"] == pytest.approx(5 / 6) != ours["image/auroc"]
 
 
+def test_a_condition_is_judged_against_its_own_good_images():
+    scores, labels = draw(3)
+    lights, subsets = ["dark", "bright", ""] * 20, ["good" if not y else "logical" for y in labels]
+    ours = image_metrics(scores=scores, labels=labels, subsets=subsets, threshold=0.0, conditions=lights)
+    for light in ("dark", "bright"):
+        part = [i for i, name in enumerate(lights) if name == light]
+        for name, value in measured(scores[part], [labels[i] for i in part], threshold=0.0).items():
+            assert ours[f"{light}/{name}"] == value
+    assert ours["logical/image/auroc"] == ours["image/auroc"]
+    assert len(ours) == 4 * 10
+
+
+def test_class_f1_is_that_of_the_maps_decisions_in_every_line():
+    scores, labels = draw(4)
+    told = np.random.default_rng(0).random(60) < 0.5
+    lights = ["a", "b"] * 30
+    ours = image_metrics(
+        scores=scores, labels=labels, subsets=["good" if not y else "anomaly" for y in labels],
+        threshold=None, conditions=lights, reported=told.tolist(),
+    )  # fmt: skip
+    assert ours["image/class_f1"] == pytest.approx(sk.f1_score(labels, told))
+    assert ours["b/image/class_f1"] == pytest.approx(sk.f1_score(labels[1::2], told[1::2]))
+    assert "image/f1" not in ours
+
+
+def test_numbers_of_images_must_agree():
+    with pytest.raises(AdframeError, match="2 scores but 1 conditions"):
+        image_metrics(
+            scores=[1, 2], labels=[0, 1], subsets=["good", "x"], threshold=None, conditions=["dark"]
+        )
+
+
 def test_unlabelled_images_change_nothing():
     scores, labels = draw(7)
     more = measured(

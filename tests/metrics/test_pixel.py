@@ -93,7 +93,7 @@ def test_scores_that_no_metric_can_rank_are_refused_by_path(bad):
 
 def test_a_region_outside_the_frame_is_refused_by_path():
     region = Region(8, 0, np.ones((3, 3), bool), saturation=9.0)
-    with pytest.raises(AdframeError, match=r"0\.png.*original frame"):
+    with pytest.raises(AdframeError, match=r"x\.png.*original frame"):
         fed([Image(np.zeros((10, 10), np.float32), [region])])
 
 
@@ -148,6 +148,51 @@ def test_segf1_is_exact_and_strict_at_a_score_whatever_the_bins(step):
     assert ours["pixel/iou"] == np.sum(truth & above) / np.sum(truth | above)
 
 
+def test_a_condition_has_its_own_good_images_and_all_its_subsets():
+    images = [image._replace(condition="dark") for image in loco()]
+    images += [image._replace(condition="bright", path="b") for image in loco(1)] + loco(2)
+    ours = fed(images).compute()
+    for condition in ("dark", "bright"):
+        part = [image for image in images if image.condition == condition]
+        for name, value in reference.all_metrics(part).items():
+            assert ours[f"{condition}/{name}"] == pytest.approx(value, abs=1e-10)
+    assert {name.split("/")[0] for name in ours} == {"pixel", "logical", "structural", "dark", "bright"}
+    assert fed(images).bound().keys() <= ours.keys()
+    assert not [name for name in fed(images, subsets=False).compute() if "dark" in name]
+
+
+def test_conditions_change_nothing_for_all_images_the_subsets_and_the_defects():
+    lit = [image._replace(condition="ab"[i % 2]) for i, image in enumerate(loco())]
+    plain, ours = fed(loco(), saturated=True), fed(lit, saturated=True)
+    assert plain.compute().items() <= ours.compute().items()
+    assert plain.per_defect() == ours.per_defect()
+
+
+def test_every_zone_is_held_against_its_own_threshold():
+    images = images_of("unit", count=8)
+    zones = np.array([[0.2, 0.5, 0.7], [float(images[1].heatmap[7, 1]), 0.9, -1.0]])
+    metrics = PixelMetrics(threshold=0.5)
+    metrics.zone_thresholds = zones
+    metrics.reset()
+    for image in images:
+        metrics.update(**image._asdict())
+    grown = zones[[0] * 5 + [1] * 5][:, [0] * 3 + [1] * 3 + [2] * 4]  # 10 rows in 2, 10 columns in 3
+    truth = np.stack([np.any([*reference.masks_of(i), i.heatmap > 9], axis=0) for i in images])
+    above = np.stack([image.heatmap.astype(float) > grown for image in images])
+    ours = metrics.compute()
+    assert ours["zones/pixel/segf1"] == 2 * np.sum(truth & above) / (truth.sum() + above.sum())
+    assert ours["zones/pixel/iou"] == np.sum(truth & above) / np.sum(truth | above)
+    assert ours["pixel/iou"] == fed(images, threshold=0.5).compute()["pixel/iou"] != ours["zones/pixel/iou"]
+
+
+@pytest.mark.parametrize("wrong", [np.zeros(3), np.array([[0.0, np.nan]])])
+def test_zone_thresholds_that_are_no_grid_of_numbers_are_refused(wrong):
+    metrics = PixelMetrics()
+    metrics.zone_thresholds = wrong
+    with pytest.raises(AdframeError, match="rows, columns"):
+        metrics.reset()
+
+
 def test_the_threshold_of_the_best_f1_reaches_it():
     images = images_of("tied", seed=5)
     metrics = fed(images)
@@ -159,7 +204,7 @@ def test_reset_forgets_everything():
     metrics = fed(images_of("random"))
     metrics.reset()
     for image in images_of("tied"):
-        metrics.update(**image._asdict(), path="x.png")
+        metrics.update(**image._asdict())
     assert metrics.compute() == fed(images_of("tied")).compute()
 
 
@@ -167,14 +212,14 @@ def test_a_threshold_set_before_reset_counts():
     metrics = PixelMetrics()
     metrics.threshold = 0.25
     metrics.reset()
-    metrics.update(**images_of("tied")[1]._asdict(), path="x.png")
+    metrics.update(**images_of("tied")[1]._asdict())
     assert metrics.compute() == fed(images_of("tied")[1:2], threshold=0.25).compute()
 
 
 def test_a_copy_goes_its_own_way():
     metrics = fed(images_of("random"))
     copy, before = metrics.clone(), metrics.compute()
-    copy.update(**images_of("tied")[1]._asdict(), path="x.png")
+    copy.update(**images_of("tied")[1]._asdict())
     assert copy.compute() != before
     assert pickle.loads(pickle.dumps(metrics)).compute() == before == metrics.compute()
 

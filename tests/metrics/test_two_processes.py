@@ -13,11 +13,19 @@ BINS = 2048  # few enough that the two states differ in shift
 
 
 def _images():
-    return [*images_of("twelve_orders", count=5), *images_of("tied", count=4), *loco()]
+    images = [*images_of("twelve_orders", count=5), *images_of("tied", count=4), *loco()]
+    lit = zip(images, "ab" * len(images), "112233" * len(images), strict=False)
+    return [image._replace(condition=light, group=group) for image, light, group in lit]
 
 
 def _report(metrics):
-    return [metrics.compute(), metrics.bound(), metrics.per_defect()]
+    drawn = metrics.resampled(resamples=7, seed=1)
+    return [
+        metrics.compute(),
+        metrics.bound(),
+        metrics.per_defect(),
+        {key: values.tolist() for key, values in drawn.items()},
+    ]
 
 
 def _worker(rank: int, folder: str) -> None:

@@ -38,8 +38,8 @@ def test_an_unknown_source_is_refused() -> None:
 def test_features_are_those_of_the_whole_model_on_the_normalised_image() -> None:
     torch.manual_seed(1)
     backbone = random("test_resnet", ["layer1", "layer3"])
+    torch.manual_seed(1)
     whole = timm.create_model("test_resnet", pretrained=False).eval()
-    whole.load_state_dict(backbone.trunk.state_dict(), strict=False)
     mean, std = (torch.tensor(whole.pretrained_cfg[key]).view(3, 1, 1) for key in ("mean", "std"))
     seen: dict[str, Tensor] = {}
     for name in backbone.layers:
@@ -91,10 +91,78 @@ def test_a_vit_takes_other_sizes_but_none_that_cuts_a_patch() -> None:
     backbone = random("test_vit", ["blocks.1"])
     assert [m.shape for m in backbone(IMAGE)] == [(2, 64, 4, 6)]
     assert [m.shape for m in backbone(torch.rand(1, 3, 160, 160))] == [(1, 64, 10, 10)]
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        ((100, 64), r"image_size 100x64 .* nearest that do: image_size=\[96,64\] or image_size=\[112,64\]"),
+        ((100, 100), "patches of 16 pixels; nearest that do: image_size=96 or image_size=112"),
+        ((10, 40), r"nearest that do: image_size=\[16,48\]"),
+    ],
+)
+def test_a_size_that_cuts_a_patch_is_refused_with_those_that_do_not(size: tuple[int, int], text: str) -> None:
+    with pytest.raises(AdframeError, match=text) as error:
+        random("test_vit", ["blocks.1"])(torch.rand(1, 3, *size))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("model", ["mixer_s32_224", "test_maxvit"])
+def test_a_network_of_one_size_says_which(model: str) -> None:
+    backbone = random(model, ["blocks.1" if "mixer" in model else "stages.1"])
     with pytest.raises(
-        AdframeError, match="image_size 100x64 does not divide into test_vit's patches of 16 pixels"
-    ):
-        backbone(torch.rand(1, 3, 100, 64))
+        AdframeError, match=f"{model} cannot take images of 96x96 .*; set image_size="
+    ) as error:
+        backbone(torch.rand(1, 3, 96, 96))
+    assert "\n" not in str(error.value)
+
+
+def test_map_and_image_keep_their_sides_and_places() -> None:
+    """A vision transformer's class and register tokens are no patches: a mark moves with its patch."""
+    backbone = random("test_vit", ["blocks.0"])
+    image = torch.full((1, 3, 64, 96), 0.5)
+    marked = image.clone()
+    marked[..., 16:32, 64:80] = 1.0
+    change = (backbone(marked)[0] - backbone(image)[0]).norm(dim=1)[0]
+    assert divmod(int(change.argmax()), 6) == (1, 4)
+
+
+@pytest.mark.parametrize(
+    ("model", "layers"),
+    [
+        ("resnet18", ["layer1", "layer2", "layer3"]),
+        ("tf_efficientnet_lite0", ["blocks.1", "blocks.2", "blocks.4"]),
+        ("test_convnext", ["stages.0", "stages.1", "stages.2"]),
+        ("test_vit", ["blocks.0", "blocks.2", "blocks.3"]),  # of six
+        ("vit_tiny_patch16_224", ["blocks.2", "blocks.5", "blocks.8"]),
+    ],
+)
+def test_the_pyramid_is_strides_4_8_16_or_three_depths(model: str, layers: list[str]) -> None:
+    assert TimmBackbone(model, layers="pyramid", source="random").layers == layers
+
+
+def test_norm_is_the_final_layernorm_over_channels() -> None:
+    torch.manual_seed(3)
+    plain = random("test_vit", ["blocks.1"])
+    torch.manual_seed(3)
+    normed = TimmBackbone("test_vit", layers=["blocks.1"], source="random", norm=True)
+    expected = plain.trunk.norm(plain(IMAGE)[0].permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+    torch.testing.assert_close(normed(IMAGE)[0], expected, rtol=1e-4, atol=1e-5)
+    assert plain.digest == normed.digest
+    with pytest.raises(AdframeError, match=r"backbone\.norm=true: test_resnet has no final LayerNorm"):
+        TimmBackbone("test_resnet", layers=["layer1"], source="random", norm=True)
+
+
+@pytest.mark.parametrize(("model", "layer"), [("test_resnet", "layer3"), ("test_vit", "blocks.3")])
+def test_bfloat16_is_near_and_leaves_as_float32(model: str, layer: str) -> None:
+    torch.manual_seed(3)
+    exact = random(model, [layer])
+    torch.manual_seed(3)
+    fast = TimmBackbone(model, layers=[layer], source="random", precision="bfloat16")
+    one, other = exact(IMAGE)[0], fast(IMAGE)[0]
+    assert other.dtype == torch.float32
+    assert 1e-5 * one.norm() < (one - other).norm() < 0.02 * one.norm()
+    assert exact.digest == fast.digest
 
 
 def test_the_digest_follows_the_weights_and_the_layers() -> None:

@@ -38,7 +38,13 @@ def square(side: int, brightness: float) -> Tensor:
 
 
 def rows_of(model: PatchCore, images: Tensor) -> Tensor:
-    return as_rows(patch_grid(model.backbone(images), neighbourhood=model.neighbourhood)) - model.centre
+    return model.memories[0].embed(
+        as_rows(patch_grid(model.backbone(images), neighbourhood=model.neighbourhood))
+    )
+
+
+def bank_of(model: PatchCore) -> Tensor:
+    return model.memories[0].memory.bank
 
 
 def test_keeps_the_protocol_and_the_shapes() -> None:
@@ -95,7 +101,7 @@ def test_collecting_in_other_batches_makes_the_same_bank() -> None:
     for image in NORMAL[2:]:
         model.collect(image[None])
     model.finalise()
-    torch.testing.assert_close(model.bank, fitted(coreset=1.0).bank, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(bank_of(model), bank_of(fitted(coreset=1.0)), rtol=1e-5, atol=1e-6)
 
 
 def test_state_moves_to_a_fresh_module_with_equal_scores() -> None:
@@ -111,7 +117,7 @@ def test_state_moves_to_a_fresh_module_with_equal_scores() -> None:
 @pytest.mark.parametrize("neighbours", [2, 9, 10_000])
 def test_reweighting_is_equation_7(neighbours: int) -> None:
     model = fitted(neighbours=neighbours, coreset=0.1)
-    bank, found = model.bank.double(), model(QUERY).score
+    bank, found = bank_of(model).double(), model(QUERY).score
     for image, score in zip(QUERY, found, strict=True):
         rows = rows_of(model, image[None]).double()
         nearest = torch.cdist(rows, bank).min(dim=1)
@@ -129,13 +135,13 @@ def test_reweighting_is_equation_7(neighbours: int) -> None:
 def test_the_image_score_is_the_mean_of_the_largest_patch_scores(share: float, count: int) -> None:
     model = fitted(top_share=share, neighbours=1)
     for image, score in zip(QUERY, model(QUERY).score, strict=True):
-        patches = torch.cdist(rows_of(model, image[None]), model.bank).amin(1)
+        patches = torch.cdist(rows_of(model, image[None]), bank_of(model)).amin(1)
         torch.testing.assert_close(score, patches.topk(count).values.mean(), rtol=1e-4, atol=0)
 
 
 def test_the_heatmap_is_the_patch_scores_smoothed() -> None:
     model = fitted(sigma=3.0)
-    patches = torch.cdist(rows_of(model, QUERY), model.bank).amin(1).view(5, 1, 8, 8)
+    patches = torch.cdist(rows_of(model, QUERY), bank_of(model)).amin(1).view(5, 1, 8, 8)
     expected = heatmap(patches, size=(64, 64), sigma=3.0)
     torch.testing.assert_close(model(QUERY).heatmap, expected, rtol=1e-4, atol=1e-5)
 
@@ -145,10 +151,10 @@ def test_the_heatmap_is_the_patch_scores_smoothed() -> None:
 def test_the_bank_holds_the_share_asked_for(coreset: float, projection: int | None) -> None:
     model = fitted(coreset=coreset, projection=projection)
     total = 6 * 8 * 8
-    assert model.facts()["rows"] == len(model.bank) == max(1, round(coreset * total))
-    assert model.bank.shape[1] == 48 + 192
+    assert model.facts()["rows"] == len(bank_of(model)) == max(1, round(coreset * total))
+    assert bank_of(model).shape[1] == 48 + 192
     everything = rows_of(model, NORMAL)
-    assert torch.cdist(model.bank, everything).amin(1).max() < 1e-2
+    assert torch.cdist(bank_of(model), everything).amin(1).max() < 1e-2
 
 
 def test_a_larger_bank_never_raises_a_patch_score() -> None:
@@ -161,7 +167,7 @@ def test_finalising_again_takes_in_what_came_later() -> None:
     before = model(NORMAL[4:]).score
     model.collect(NORMAL[4:])
     model.finalise()
-    assert len(model.bank) == 6 * 64
+    assert len(bank_of(model)) == 6 * 64
     assert before.min() > 0
     assert not model(NORMAL[4:]).score.any()
     model.release()
@@ -169,8 +175,8 @@ def test_finalising_again_takes_in_what_came_later() -> None:
 
 
 def test_the_seed_decides_the_bank() -> None:
-    assert torch.equal(fitted(seed=3, projection=8).bank, fitted(seed=3, projection=8).bank)
-    assert not torch.equal(fitted(seed=3).bank, fitted(seed=0).bank)
+    assert torch.equal(bank_of(fitted(seed=3, projection=8)), bank_of(fitted(seed=3, projection=8)))
+    assert not torch.equal(bank_of(fitted(seed=3)), bank_of(fitted(seed=0)))
 
 
 def test_a_non_square_image_keeps_height_first() -> None:

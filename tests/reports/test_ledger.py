@@ -54,4 +54,5 @@ def test_what_is_not_a_ledger_is_refused(tmp_path):
 
 def test_the_columns_are_those_that_were_agreed():
     agreed = "path category split subset defect part condition group shift label score decision threshold"
-    assert SCHEMA.names == [*agreed.split(), "milliseconds", "height", "width"]
+    later = "normalised probability reported by_zones"
+    assert SCHEMA.names == [*agreed.split(), *later.split(), "milliseconds", "height", "width"]

@@ -139,6 +139,9 @@ def test_too_many_pictures_are_shrunk_alike(tmp_path):
     [
         ("metrics.json", "{"),
         ("metrics.json", '{"test": [1]}'),
+        ("metrics.json", '{"test": {}, "defects": {"test": [1]}}'),
+        ("metrics.json", '{"test": {}, "defects": {"test": {"bolt": {"hole": 1}}}}'),
+        ("metrics.json", '{"test": {}, "intervals": {"test": {"bolt": {"image/auroc": 1}}}}'),
         ("heatmaps/index.json", '[{"file": 1}]'),
         ("config.yaml", "a: ["),
     ],

@@ -84,3 +84,11 @@ def test_a_leaderboard_takes_its_columns_from_all_rows():
 )
 def test_shown(value, text):
     assert shown(value) == text
+
+
+def test_metrics_beside_the_headline_have_names_but_no_column_among_the_categories():
+    known = {"image/class_f1": 0.9, "image/ece": 0.05, "image/brier": 0.08}
+    table = table_of([known])
+    assert table.header == ("class F1", "ECE", "Brier score")
+    assert table.shown == (("90.0", "5.0", "0.08"),)
+    assert metrics_table({"bolt": known}).header == ("category",)

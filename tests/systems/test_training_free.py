@@ -90,7 +90,7 @@ def test_the_bank_is_ready_when_validation_starts(toy_ad: Source, monkeypatch: p
     system, rows = system_of(coreset=1.0), []
     finalise = system.detector.finalise
     monkeypatch.setattr(
-        system.detector, "finalise", lambda: (finalise(), rows.append(len(system.detector.bank)))
+        system.detector, "finalise", lambda: (finalise(), rows.append(system.detector.facts()["rows"]))
     )
     fit(system, toy_ad)
     assert rows == [4 * PATCHES, 6 * PATCHES]

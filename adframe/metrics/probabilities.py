@@ -1,0 +1,24 @@
+"""Calibration error and Brier score on images drawn anew."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def probability_resampled(
+    probabilities: np.ndarray, *, labels: np.ndarray, weights: np.ndarray, bins: int = 10
+) -> dict[str, np.ndarray]:
+    """`ops.reliability`'s numbers of every resample: (resamples,) by metric name.
+
+    Args:
+        probabilities: (n,) in [0, 1].
+        labels: (n,) bool, True for anomalous.
+        weights: (resamples, n) how often each image counts (`bootstrap.multiplicities`).
+        bins: of equal width.
+    """
+    total = weights.sum(1, dtype=np.int64)
+    excess = probabilities - labels
+    place = np.minimum((probabilities * bins).astype(int), bins - 1)
+    # Within a bin the distance of the means is the sum of the differences over the count.
+    error = sum(np.abs(weights @ np.where(place == number, excess, 0.0)) for number in range(bins))
+    return {"image/ece": error / total, "image/brier": weights @ excess**2 / total}

@@ -1,0 +1,48 @@
+"""Which layers of a timm network are meant, by their names or by one word."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from adframe.contracts import AdframeError
+from adframe.ops.names import unknown
+
+PYRAMID = "pyramid"
+STRIDES = (4, 8, 16)  # of PaDiM's three layers: layer1 to layer3 of a ResNet
+
+
+def choose_layers(trunk: Any, layers: Sequence[str] | str, *, model: str) -> tuple[list[str], list[int]]:
+    """Names of the layers and their places in timm's `feature_info`, in the order asked for.
+
+    Args:
+        trunk: a timm network.
+        layers: module names as `feature_info` lists them, or `pyramid`: the last module of each of
+            the strides 4, 8 and 16; of a network with one stride, as vision transformers are, the
+            blocks at a quarter, a half and three quarters of its depth.
+        model: the network's name, for errors.
+
+    Raises:
+        AdframeError: a name that is not there, none at all, one twice, or a network without layers.
+    """
+    if not hasattr(trunk, "forward_intermediates"):
+        raise AdframeError(f"timm model {model} gives no intermediate layers; choose another backbone.model")
+    info = trunk.feature_info
+    entries = info if isinstance(info, list) else info.info
+    names = [entry["module"] for entry in entries]
+    chosen = _pyramid(entries) if layers == PYRAMID else [layers] if isinstance(layers, str) else list(layers)
+    for layer in chosen:
+        if layer not in names:
+            raise AdframeError(unknown("backbone layer", layer, names, where=f"of {model}"))
+    if not chosen or len(set(chosen)) < len(chosen):
+        raise AdframeError(f"backbone.layers={chosen} must name one or more different layers")
+    return chosen, [names.index(layer) for layer in chosen]
+
+
+def _pyramid(entries: Sequence[dict[str, Any]]) -> list[str]:
+    last = {entry["reduction"]: entry["module"] for entry in entries}  # later ones replace earlier ones
+    if len(last) > 1:
+        return [last[stride] for stride in STRIDES if stride in last]
+    depth = len(entries)
+    places = sorted({max(0, depth * quarters // 4 - 1) for quarters in (1, 2, 3)})
+    return [entries[place]["module"] for place in places]

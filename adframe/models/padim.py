@@ -1,0 +1,174 @@
+"""PaDiM (Defard et al., PaDiM: a Patch Distribution Modeling Framework, ICPR 2021)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from adframe.contracts import AdframeError, Prediction
+from adframe.models.backbones import TimmBackbone
+from adframe.models.stored import stored
+from adframe.ops.gaussians import Moments, mahalanobis
+from adframe.ops.smoothing import heatmap
+from adframe.ops.store import Store
+
+NARROW = 448  # channels of ResNet18's three layers
+FEW, MANY = 100, 550  # channels the paper draws: of ResNet18, and of Wide-ResNet50's 1792
+
+
+class PaDiM(nn.Module):
+    """A Gaussian of normal features at every position; the Mahalanobis distance from it is the score.
+
+    All layers are brought to the finest one's grid, each patch taking the activation that covers it,
+    and a random part of the channels is kept. As positions have their own Gaussians, images must
+    show the object in one pose, and all have one size. Nothing of a training image is kept.
+
+    Memory is positions x channels^2 float32, twice while fitting: 164 MB for ResNet18 at 256 pixels,
+    5 GB for Wide-ResNet50. The image score is the maximum of the smoothed heatmap (paper, 3.3).
+
+    Args:
+        backbone: gives the feature maps (`backbone.layers=pyramid` are the paper's three).
+        channels: how many are drawn; all where there are fewer. None: 100 of up to 448 channels,
+            550 of more, which are the paper's choices for ResNet18 and Wide-ResNet50.
+        regularisation: added to the diagonal of every covariance (0.01 in the paper).
+        sigma: Gaussian smoothing of the heatmap, in pixels of the network's view.
+        seed: draws the channels.
+        store: keeps features for later runs; None: every run computes its own.
+    """
+
+    index: Tensor
+    grid: Tensor
+    mean: Tensor
+    whitening: Tensor
+
+    def __init__(
+        self,
+        backbone: TimmBackbone,
+        *,
+        channels: int | None = None,
+        regularisation: float = 0.01,
+        sigma: float = 4.0,
+        seed: int = 42,
+        store: Store | None = None,
+    ) -> None:
+        super().__init__()
+        if (channels is not None and channels < 1) or not regularisation > 0 or sigma < 0:
+            raise AdframeError(
+                f"model.channels={channels} must be null or above 0, "
+                f"model.regularisation={regularisation} above 0, model.sigma={sigma} 0 or more"
+            )
+        self.backbone = stored(backbone, store)
+        self.channels, self.regularisation, self.sigma, self.seed = channels, regularisation, sigma, seed
+        self.register_buffer("index", torch.empty(0, dtype=torch.int64))  # (D,) ascending, of all channels
+        self.register_buffer("grid", torch.zeros(2, dtype=torch.int64))  # (h, w)
+        self.register_buffer("mean", torch.empty(0, 0))  # (h * w, D)
+        self.register_buffer("whitening", torch.empty(0, 0, 0))  # (h * w, D, D) lower triangular
+        self.register_state_dict_post_hook(_pack)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(_unpack)  # type: ignore[no-untyped-call]
+        self._moments: Moments | None = None
+
+    def collect(self, image: Tensor) -> None:
+        """Takes the features of normal images (B, 3, H, W) in."""
+        if self._moments is None:
+            self._moments = Moments()
+            self.grid.zero_()
+        self._moments.add(self._features(image))
+
+    def finalise(self) -> None:
+        """Makes the Gaussians of all images collected so far."""
+        if self._moments is None:
+            raise RuntimeError("finalise before collect: there are no features to describe")
+        self.whitening = torch.empty(0, 0, 0)  # the old ones go before the new ones come
+        self.mean, self.whitening = self._moments.gaussians(regularisation=self.regularisation)
+
+    def release(self) -> None:
+        """Gives back the memory that only more images would need."""
+        self._moments = None
+
+    @torch.no_grad()
+    def forward(self, image: Tensor) -> Prediction:
+        """(B, 3, H, W) in [0, 1] to raw scores (B,) and heatmaps (B, 1, H, W)."""
+        if not len(self.mean):
+            raise RuntimeError("there are no Gaussians: collect and finalise, or load a checkpoint, first")
+        distances = mahalanobis(self._features(image), mean=self.mean, whitening=self.whitening)
+        patches = distances.view(len(image), 1, *self.grid.tolist())
+        smooth = heatmap(patches, size=(image.shape[-2], image.shape[-1]), sigma=self.sigma)
+        return Prediction(smooth.amax(dim=(1, 2, 3)), smooth)
+
+    def facts(self) -> dict[str, float]:
+        """Positions, channels, and bytes of the Gaussians."""
+        positions, width = self.mean.shape
+        return {
+            "positions": positions,
+            "width": width,
+            "bytes": sum(t.element_size() * t.numel() for t in (self.mean, self.whitening)),
+        }
+
+    def _features(self, image: Tensor) -> Tensor:
+        maps = self.backbone(image)
+        if not len(self.index):
+            self.index = self._draw(sum(m.shape[1] for m in maps)).to(image.device)
+        features = stacked(maps, index=self.index)  # (B, h, w, D)
+        own, found = tuple(self.grid.tolist()), tuple(features.shape[1:3])
+        if not any(own):
+            self.grid = torch.tensor(found, device=image.device)
+        elif own != found:
+            raise AdframeError(
+                f"an image of {image.shape[-2]}x{image.shape[-1]} gives a grid of {found[0]}x{found[1]}, "
+                f"the Gaussians are of {own[0]}x{own[1]}; PaDiM needs one image_size for all images"
+            )
+        return features.flatten(1, 2)
+
+    def _draw(self, total: int) -> Tensor:
+        count = self.channels or (FEW if total <= NARROW else MANY)
+        generator = torch.Generator().manual_seed(self.seed)
+        return torch.randperm(total, generator=generator)[:count].sort().values
+
+
+def stacked(maps: Sequence[Tensor], *, index: Tensor) -> Tensor:
+    """Chosen channels of all layers on the grid of the finest: (B, h, w, D).
+
+    Args:
+        maps: (B, C_i, h_i, w_i) of several layers; a patch takes the activation that covers its centre.
+        index: (D,) ascending, among the sum C_i channels in the order of the maps.
+    """
+    finest = max(maps, key=lambda m: m.shape[-1] * m.shape[-2]).shape[-2:]
+    parts, start = [], 0
+    for layer in maps:
+        own = index[(index >= start) & (index < start + layer.shape[1])] - start
+        start += layer.shape[1]
+        if len(own):
+            chosen = layer.permute(0, 2, 3, 1)[..., own].permute(0, 3, 1, 2)  # channels last in memory
+            same = layer.shape[-2:] == finest
+            parts.append(chosen if same else F.interpolate(chosen, size=finest, mode="nearest-exact"))
+    return torch.cat(parts, dim=1).permute(0, 2, 3, 1).contiguous()
+
+
+def _triangle(width: int, device: torch.device) -> Tensor:
+    return torch.ones(width, width, dtype=torch.bool, device=device).tril()
+
+
+def _pack(_: nn.Module, state: dict[str, Any], prefix: str, *__: Any) -> None:
+    """Checkpoints hold the lower triangles only: half the size."""
+    whitening = state[f"{prefix}whitening"]
+    if whitening.numel():
+        state[f"{prefix}whitening"] = whitening[:, _triangle(whitening.shape[1], whitening.device)]
+
+
+def _unpack(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Buffers take the stored shapes before a strict load fills them."""
+    packed = state.get(f"{prefix}whitening")
+    if packed is not None and packed.dim() == 2:
+        width = (math.isqrt(8 * packed.shape[1] + 1) - 1) // 2  # of a triangle with so many entries
+        whole = packed.new_zeros(len(packed), width, width)
+        whole[:, _triangle(width, packed.device)] = packed
+        state[f"{prefix}whitening"] = whole
+    for name in ("index", "mean", "whitening"):
+        if f"{prefix}{name}" in state:
+            stored, own = state[f"{prefix}{name}"], getattr(module, name)
+            setattr(module, name, torch.empty_like(stored, device=own.device))

@@ -1,0 +1,129 @@
+"""One Gaussian a position: fitted to a stream of images, and the distance of a new image from each."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from adframe.contracts import AdframeError
+
+BLOCK = 32  # images summed at once: one pass over all matrices in memory serves that many
+PART = 16 << 20  # bytes of float64 matrices that are factorised at once
+SMALL = 32  # a matrix of this width is left to LAPACK
+
+
+class Moments:
+    """Sums over images from which mean and covariance at every position follow.
+
+    Products are of differences from a fixed image, the mean of the first block, so that squares do
+    not cancel where features are large and vary little. Images wait until `BLOCK` are there: how
+    they were batched does not change a bit. Memory is positions x channels^2 float32, and the block.
+    """
+
+    def __init__(self) -> None:
+        self.images = 0
+        self._waiting = 0
+        self._block = torch.empty(0)  # (BLOCK, P, D)
+        self._shift = torch.empty(0)  # (P, D)
+        self._sum = torch.empty(0)  # (P, D) float64
+        self._products = torch.empty(0)  # (P, D, D)
+
+    def add(self, rows: Tensor) -> None:
+        """Takes (B, P, D) features in."""
+        if not self._block.numel():
+            self._block = rows.new_empty(BLOCK, *rows.shape[1:])
+        while len(rows):
+            part = rows[: BLOCK - self._waiting]
+            rows = rows[len(part) :]
+            self._block[self._waiting : self._waiting + len(part)] = part
+            self._waiting += len(part)
+            if self._waiting == BLOCK:
+                self._flush()
+
+    def gaussians(self, *, regularisation: float) -> tuple[Tensor, Tensor]:
+        """Means, and the matrices that make features white, of all images so far.
+
+        Args:
+            regularisation: added to the covariance's diagonal (0.01 in PaDiM).
+
+        Returns:
+            mean (P, D), and whitening (P, D, D): the inverse of the covariance's Cholesky factor,
+            lower triangular. The covariance is unbiased, divided by images - 1.
+
+        Raises:
+            AdframeError: fewer than two images, or a covariance that cannot be factorised.
+        """
+        self._flush()
+        if self.images < 2:
+            raise AdframeError(f"a covariance needs 2 training images or more, there is {self.images}")
+        offset = self._sum / self.images  # (P, D) float64
+        whitening = torch.empty_like(self._products)
+        positions, width = offset.shape
+        unit = torch.eye(width, dtype=torch.float64, device=offset.device)
+        for part in torch.split(
+            torch.arange(positions, device=offset.device), max(1, PART // (8 * width**2))
+        ):
+            low, high = int(part[0]), int(part[-1]) + 1
+            products, mean = self._products[low:high].double(), offset[low:high]
+            covariance = products.baddbmm_(mean.unsqueeze(2), mean.unsqueeze(1), alpha=-self.images)
+            covariance = covariance.div_(self.images - 1).add_(unit, alpha=regularisation)
+            inverse, failed = inverse_factors(covariance)
+            if failed.any():
+                raise AdframeError(
+                    f"the covariance of {width} channels has no Cholesky factor at {int(failed.sum())} "
+                    f"positions; raise model.regularisation={regularisation}"
+                )
+            whitening[low:high] = inverse  # float32
+        return (self._shift + offset).to(self._shift.dtype), whitening
+
+    def _flush(self) -> None:
+        if not self._waiting:
+            return
+        block = self._block[: self._waiting]  # (n, P, D)
+        if not self.images:
+            self._shift = block.mean(0)
+            positions, width = self._shift.shape
+            self._sum = torch.zeros_like(self._shift, dtype=torch.float64)
+            self._products = block.new_zeros(positions, width, width)
+        block -= self._shift
+        self._sum += block.sum(0)  # float32 over one block, float64 over blocks
+        by_position = block.transpose(0, 1)  # (P, n, D)
+        self._products.baddbmm_(by_position.mT, by_position)
+        self.images, self._waiting = self.images + len(block), 0
+
+
+def inverse_factors(matrices: Tensor) -> tuple[Tensor, Tensor]:
+    """Inverses (P, D, D) of the lower Cholesky factors of (P, D, D), and (P,) where there is none.
+
+    By halves, so that nearly all work is batched matrix products: LAPACK's own calls, one a matrix,
+    leave threads waiting for each other. Lower triangles are read only.
+    """
+    width = matrices.shape[-1]
+    if width <= SMALL:
+        factor, failed = torch.linalg.cholesky_ex(matrices)
+        unit = torch.eye(width, dtype=matrices.dtype, device=matrices.device)
+        return torch.linalg.solve_triangular(factor, unit.expand_as(factor), upper=False), failed > 0
+    half = width // 2
+    inverse = torch.zeros_like(matrices)
+    first, failed = inverse_factors(matrices[:, :half, :half])
+    below = matrices[:, half:, :half] @ first.mT  # the factor's lower left block
+    second, failed_below = inverse_factors(matrices[:, half:, half:] - below @ below.mT)
+    inverse[:, :half, :half], inverse[:, half:, half:] = first, second
+    inverse[:, half:, :half] = -(second @ below) @ first
+    return inverse, failed | failed_below
+
+
+def mahalanobis(rows: Tensor, *, mean: Tensor, whitening: Tensor) -> Tensor:
+    """Distances (B, P) of features (B, P, D) from the Gaussian of their own position.
+
+    The length of the whitened difference: never negative, and one matrix product a position.
+
+    Args:
+        rows: (B, P, D).
+        mean: (P, D).
+        whitening: (P, D, D) as `Moments.gaussians` gives it.
+    """
+    by_position = (rows - mean).transpose(0, 1)  # (P, B, D)
+    white = torch.bmm(by_position, whitening.mT)  # (P, B, D)
+    distances: Tensor = torch.linalg.vector_norm(white, dim=2).T
+    return distances

@@ -1,0 +1,76 @@
+"""Collects what calibration needs from validation images, one image at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from adframe.calibration.calibrator import Calibrator, Zone
+from adframe.calibration.rules import Sample
+from adframe.contracts import GEOMETRY, GOOD, RECORD, REGIONS, Batch, Region
+from adframe.metrics.histogram import PixelHistograms
+from adframe.ops.geometry import restore
+from adframe.ops.regions import union
+from adframe.ops.zones import peaks_of, zones_of
+
+
+class Validation:
+    """Image scores, and histograms of heatmap pixels in the original frame, a zone each.
+
+    No map is kept: memory does not grow with the number of images.
+
+    Args:
+        zones: side of the grid.
+    """
+
+    def __init__(self, *, zones: int) -> None:
+        self.grid = (zones, zones)
+        self._scores: list[float] = []
+        self._labels: list[int] = []  # -1 unknown
+        self._peaks: list[np.ndarray] = []
+        self._pixels = PixelHistograms()
+
+    def add(self, batch: Batch, *, scores: list[float], maps: list[np.ndarray]) -> None:
+        """Takes in a batch, its B raw scores and its B heatmaps (h, w)."""
+        truths = batch[REGIONS] or [None] * len(maps)
+        for i, record in enumerate(batch[RECORD]):
+            whole = restore(maps[i], batch[GEOMETRY][i])
+            regions = [] if record.label == 0 else truths[i]
+            self._scores.append(scores[i])
+            self._labels.append(-1 if record.label is None else record.label)
+            self._peaks.append(peaks_of(whole, grid=self.grid))
+            if regions is not None:
+                self._count(whole, union(regions, whole.shape), path=str(record.path))
+
+    def fit(self, calibrator: Calibrator) -> None:
+        """Fits a calibrator on all that was added."""
+        histograms = self._pixels
+        calibrator.fit(
+            np.array(self._scores),
+            np.array(self._labels),
+            split="val",
+            pixels={_zone(key): _sample(histograms, [key]) for key in histograms.groups},
+            whole=_sample(histograms, list(histograms.groups)),
+            peaks=np.array(self._peaks),
+        )
+
+    def _count(self, scores: np.ndarray, inside: np.ndarray, *, path: str) -> None:
+        for place, pixels in zones_of((scores.shape[0], scores.shape[1]), grid=self.grid):
+            found = inside[pixels]
+            region = [Region(0, 0, found, float(found.sum()))] if found.any() else []
+            self._pixels.add(scores[pixels], regions=region, group=_key(place), path=path)
+
+
+def _key(place: Zone) -> tuple[str, str, str]:
+    return f"{place[0]},{place[1]}", GOOD, ""
+
+
+def _zone(key: tuple[str, str, str]) -> Zone:
+    row, column = key[0].split(",")
+    return int(row), int(column)
+
+
+def _sample(histograms: PixelHistograms, keys: list[tuple[str, str, str]]) -> Sample:
+    tally = histograms.tally(keys)
+    return Sample(
+        tally.lowest[::-1].astype(np.float64), tally.normal[::-1].copy(), tally.anomalous[::-1].copy()
+    )

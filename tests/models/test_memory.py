@@ -1,0 +1,90 @@
+import pytest
+import torch
+from torch import Tensor
+
+from adframe.contracts import AdframeError
+from adframe.models.memory import Centres, Choice, Everything, Greedy, Memory, Random, Subspace
+from adframe.ops.spool import Spool
+
+ROWS = torch.randn(400, 12, generator=torch.Generator().manual_seed(0))
+QUERIES = torch.randn(30, 12, generator=torch.Generator().manual_seed(1))
+
+
+def spool_of(rows: Tensor) -> Spool:
+    spool = Spool()
+    for part in torch.split(rows, 64):
+        spool.append(part)
+    return spool
+
+
+def fitted(memory: Memory, rows: Tensor = ROWS, *, count: int = 40, seed: int = 0) -> Memory:
+    memory.fit(spool_of(rows), Choice(count, seed))
+    return memory
+
+
+@pytest.mark.parametrize("memory", [Greedy, Random, Centres, Everything])
+def test_the_distance_is_to_the_nearest_row(memory: type[Memory]) -> None:
+    made = fitted(memory())
+    assert len(made.bank) == (400 if memory is Everything else 40)
+    expected = torch.cdist(QUERIES, made.bank).amin(1)
+    torch.testing.assert_close(made.distance(QUERIES, limit_mb=1), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("memory", [Greedy, Random])
+def test_what_is_kept_are_rows_and_none_twice(memory: type[Memory]) -> None:
+    bank = fitted(memory()).bank
+    assert torch.cdist(bank, ROWS).amin(1).max() < 1e-2
+    assert len(bank.unique(dim=0)) == 40
+
+
+def test_the_greedy_one_covers_better_than_a_draw() -> None:
+    radius = [torch.cdist(ROWS, fitted(memory()).bank).amin(1).max() for memory in (Greedy, Random)]
+    assert radius[0] < 0.95 * radius[1]
+
+
+def test_centres_lie_where_rows_are_dense() -> None:
+    middles = torch.randn(5, 12, generator=torch.Generator().manual_seed(2)) * 10
+    rows = (middles.repeat(80, 1) + ROWS * 0.1)[torch.randperm(400)]
+    centres = fitted(Centres(), rows, count=5).bank
+    assert torch.cdist(middles, centres).amin(1).max() < 0.1
+
+
+@pytest.mark.parametrize("memory", [Greedy, Random, Centres])
+def test_the_seed_decides(memory: type[Memory]) -> None:
+    assert torch.equal(fitted(memory(), seed=3).bank, fitted(memory(), seed=3).bank)
+    assert not torch.equal(fitted(memory(), seed=3).bank, fitted(memory(), seed=4).bank)
+
+
+def test_the_subspace_keeps_what_varies_and_reports_what_sticks_out() -> None:
+    flat = ROWS.clone()
+    flat[:, 3:] = 7.0  # three dimensions vary
+    made = fitted(Subspace(variance=0.999), flat)
+    assert made.bank.shape == (3, 12)
+    assert made.distance(flat, limit_mb=1).max() < 1e-4
+    out = flat[:5].clone()
+    out[:, 5] += 2
+    torch.testing.assert_close(made.distance(out, limit_mb=1), torch.full((5,), 2.0), rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("variance", [0.3, 0.7, 0.95])
+def test_the_subspace_is_as_small_as_its_share_allows(variance: float) -> None:
+    rows = ROWS * torch.arange(1, 13)
+    made = fitted(Subspace(variance=variance), rows)
+    centred = rows - rows.mean(0)
+    explained = [
+        float((centred @ made.bank[:d].T).square().sum() / centred.square().sum()) for d in range(13)
+    ]
+    d = len(made.bank)
+    assert explained[d] >= variance > explained[d - 1]
+
+
+def test_an_impossible_share_is_refused() -> None:
+    with pytest.raises(AdframeError, match=r"memory\.variance=1 must lie between 0 and 1"):
+        Subspace(variance=1)
+
+
+@pytest.mark.parametrize("memory", [Greedy, Subspace])
+def test_sizes_come_from_the_file(memory: type[Memory]) -> None:
+    made, fresh = fitted(memory()), memory()
+    fresh.load_state_dict(made.state_dict(), strict=True)
+    assert torch.equal(fresh.distance(QUERIES, limit_mb=1), made.distance(QUERIES, limit_mb=1))
