@@ -137,6 +137,17 @@ class TrainingFree(Detector, Protocol):
 
 
 @runtime_checkable
+class HeldOut(Detector, Protocol):
+    """A method that also learns from normal images which its model does not know: the scale of its parts."""
+
+    observes: bool  # as it is set up
+
+    def observe(self, image: Tensor) -> None: ...
+
+    def settle(self) -> None: ...
+
+
+@runtime_checkable
 class Gradient(Detector, Protocol):
     """A method that learns by gradient; `loss` names every term, `total` is their sum."""
 

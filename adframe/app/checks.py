@@ -51,6 +51,7 @@ RULES: dict[str, Rule] = {
     "holdout": (lambda v: _is_number(v) and 0 < v < 1, "a share between 0 and 1"),
     "refit": (lambda v: isinstance(v, bool), "true or false"),
     "coreset": (lambda v: _is_number(v) and 0 < v <= 1, "a share in (0, 1]"),
+    "composition": (lambda v: isinstance(v, bool) or v == "only", "false, true or only"),
     "save_maps": (lambda v: isinstance(v, bool), "true or false"),
     "resume": (lambda v: v is None or isinstance(v, str), "the folder of a stopped run"),
 }

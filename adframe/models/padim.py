@@ -143,7 +143,7 @@ def stacked(maps: Sequence[Tensor], *, index: Tensor) -> Tensor:
         own = index[(index >= start) & (index < start + layer.shape[1])] - start
         start += layer.shape[1]
         if len(own):
-            chosen = layer.permute(0, 2, 3, 1)[..., own].permute(0, 3, 1, 2)  # channels last in memory
+            chosen = layer.permute(0, 2, 3, 1).index_select(3, own).permute(0, 3, 1, 2)  # channels last
             same = layer.shape[-2:] == finest
             parts.append(chosen if same else F.interpolate(chosen, size=finest, mode="nearest-exact"))
     return torch.cat(parts, dim=1).permute(0, 2, 3, 1).contiguous()

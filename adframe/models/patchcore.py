@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from adframe.contracts import AdframeError, Prediction
 from adframe.models.backbones import TimmBackbone
+from adframe.models.composition import USES, Composition
 from adframe.models.fusion import Concat
 from adframe.models.memory import Greedy, Memory
 from adframe.models.patch_memory import PatchMemory, Settings, check
@@ -52,6 +53,10 @@ class PatchCore(nn.Module):
             thinned as it comes, so that selection never sees all patches at once. None: no limit.
         seed: draws projections and the first pick of the coreset.
         spool: folder for the features while they wait; the system's temporary folder where None.
+        composition: True adds how far an image's composition lies from the normal ones' to its score
+            (see `Composition`); `only` scores by that alone. Heatmaps stay the memory's.
+        words: how many visual words a composition knows.
+        instances: counts the connected areas of each word as well.
         store: keeps features and greedy selections for later runs; None: every run computes its own.
     """
 
@@ -77,6 +82,9 @@ class PatchCore(nn.Module):
         limit_mb: int = 256,
         bank_bytes: int | None = None,
         seed: int = 42,
+        composition: bool | str = False,
+        words: int = 128,
+        instances: bool = False,
         spool: str | Path | None = None,
         store: Store | None = None,
     ) -> None:
@@ -109,35 +117,65 @@ class PatchCore(nn.Module):
             store=store,
         )
         check(settings)
+        self.head = None
+        if composition not in USES:
+            raise AdframeError(f"composition={composition} is not possible; it is false, true or only")
+        if composition:
+            self.head = Composition(
+                words=words, instances=instances, limit_mb=limit_mb, seed=seed, spool=settings.spool
+            )
+        self.composition = composition
         make = partial(PatchMemory, fusion=Concat() if per_layer else fusion, settings=settings)
         self.memories = nn.ModuleList(make(Greedy() if memory is None else memory()) for _ in range(count))
 
     def collect(self, image: Tensor) -> None:
         """Takes the patches of normal images (B, 3, H, W) in, and of their variants."""
-        for variant in self.variants.of(image):
-            for memory, (grid, widths) in zip(self._members, self._grids(variant), strict=True):
+        for number, variant in enumerate(self.variants.of(image)):
+            grids = self._grids(variant)
+            for memory, (grid, widths) in zip(self._members, grids, strict=True):
                 memory.collect(as_rows(grid), widths=widths)
+            if self.head is not None and number == 0:  # a brighter image is made of the same things
+                self.head.collect(grids[0][0])
 
     def finalise(self) -> None:
         """Makes the memories of all patches collected so far."""
         for memory in self._members:
             memory.finalise(progress=self.progress)
+        if self.head is not None:
+            self.head.finalise()
 
     def release(self) -> None:
         """Gives back the disk space of the collected features."""
         for memory in self._members:
             memory.release()
+        if self.head is not None:
+            self.head.release()
+
+    @property
+    def observes(self) -> bool:
+        """Whether it wants to see held-out normal images: to add up what has different units."""
+        return self.head is not None
+
+    @torch.no_grad()
+    def observe(self, image: Tensor) -> None:
+        """Takes scores of held-out normal images (B, 3, H, W) in."""
+        if self.head is not None:
+            grids = self._grids(image)
+            self.head.observe(self._remembered(grids)[0], self.head.rate(grids[0][0]))
+
+    def settle(self) -> None:
+        """Brings the scores of memory and composition to one scale, from all that was observed."""
+        if self.head is not None:
+            self.head.settle()
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> Prediction:
         """(B, 3, H, W) in [0, 1] to raw scores (B,) and heatmaps (B, 1, H, W)."""
-        maps, rarities = [], []
-        for memory, (grid, _) in zip(self._members, self._grids(image), strict=True):
-            found, rarity = self._judge(memory, grid)
-            maps.append(found)
-            rarities.append(rarity)
-        patches = _mean_map(maps)  # (B, 1, h, w)
-        score = self._pool(patches.flatten(1)) * torch.stack(rarities).mean(0)
+        grids = self._grids(image)
+        score, patches = self._remembered(grids)
+        if self.head is not None:
+            own = self.head.rate(grids[0][0])
+            score = own.float() if self.composition == "only" else self.head.fused(score, own)
         return Prediction(score, heatmap(patches, size=(image.shape[-2], image.shape[-1]), sigma=self.sigma))
 
     def facts(self) -> dict[str, float]:
@@ -165,6 +203,16 @@ class PatchCore(nn.Module):
                 grid = patch_grid(layers, neighbourhood=self.neighbourhood)
                 found.append((grid, [layer.shape[1] for layer in layers]))
         return found
+
+    def _remembered(self, grids: Sequence[tuple[Tensor, list[int]]]) -> tuple[Tensor, Tensor]:
+        """Scores (B,) and patch distances (B, 1, h, w) from the memories alone."""
+        maps, rarities = [], []
+        for memory, (grid, _) in zip(self._members, grids, strict=True):
+            found, rarity = self._judge(memory, grid)
+            maps.append(found)
+            rarities.append(rarity)
+        patches = _mean_map(maps)
+        return self._pool(patches.flatten(1)) * torch.stack(rarities).mean(0), patches
 
     def _scaled(self, image: Tensor, scale: float) -> Tensor:
         if scale == 1:

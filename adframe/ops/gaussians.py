@@ -59,14 +59,16 @@ class Moments:
         offset = self._sum / self.images  # (P, D) float64
         whitening = torch.empty_like(self._products)
         positions, width = offset.shape
-        unit = torch.eye(width, dtype=torch.float64, device=offset.device)
         for part in torch.split(
             torch.arange(positions, device=offset.device), max(1, PART // (8 * width**2))
         ):
             low, high = int(part[0]), int(part[-1]) + 1
             products, mean = self._products[low:high].double(), offset[low:high]
-            covariance = products.baddbmm_(mean.unsqueeze(2), mean.unsqueeze(1), alpha=-self.images)
-            covariance = covariance.div_(self.images - 1).add_(unit, alpha=regularisation)
+            share = 1 / (self.images - 1)
+            covariance = products.baddbmm_(
+                mean.unsqueeze(2), mean.unsqueeze(1), beta=share, alpha=-self.images * share
+            )
+            covariance.diagonal(dim1=1, dim2=2).add_(regularisation)
             inverse, failed = inverse_factors(covariance)
             if failed.any():
                 raise AdframeError(
