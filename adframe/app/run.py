@@ -33,6 +33,7 @@ from adframe.reports.page import write_page
 from adframe.systems.checkpoint import load, save
 from adframe.systems.detection import DetectionSystem
 
+PLACES = ("dataset.root", "dataset.origin.root", "backbone.checkpoint")  # files and folders given by users
 CHOICES = ("model", "backbone", "dataset", "split", "shift", "calibration", "trainer", "logger")
 
 
@@ -213,11 +214,10 @@ def _units(cfg: DictConfig) -> tuple[Source, dict[str, AnomalyData]]:
 
 def _config_of(cfg: DictConfig) -> dict[str, Any]:
     """The resolved configuration, with paths that hold from any folder."""
-    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
-    for dataset in (config["dataset"], config["dataset"].get("origin")):
-        if dataset is not None:
-            dataset["root"] = str(Path(dataset["root"]).resolve())
-    config["paths"] |= {key: str(Path(config["paths"][key]).resolve()) for key in ("data", "splits")}
-    if config["backbone"].get("checkpoint"):
-        config["backbone"]["checkpoint"] = str(Path(config["backbone"]["checkpoint"]).resolve())
+    fixed = cfg.copy()  # before it is resolved: other keys are made of these
+    for key in ("paths.data", "paths.splits", "paths.store", *PLACES):
+        value = OmegaConf.select(fixed, key)
+        if value is not None:
+            OmegaConf.update(fixed, key, str(Path(str(value)).resolve()))
+    config: dict[str, Any] = OmegaConf.to_container(fixed, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     return config

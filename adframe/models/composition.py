@@ -104,7 +104,8 @@ class Composition(nn.Module):
         images = torch.from_numpy(np.stack([self._composition(image, shape) for image in rows]))
         off = images.to(self.mean.device) - self.mean  # (B, F)
         squared: Tensor = torch.einsum("bf,fg,bg->b", off, self.precision, off)
-        return squared.clamp(min=0).sqrt()
+        distance: Tensor = squared.clamp(min=0).sqrt()
+        return distance
 
     def observe(self, bank: Tensor, own: Tensor) -> None:
         """Notes (B,) scores of the memory and (B,) of this head for held-out normal images."""
@@ -128,8 +129,8 @@ class Composition(nn.Module):
         has something to say, and the order of ordinary images stays the memory's.
         """
         bank_mean, bank_std, mean, std, highest = self.scales.tolist()
-        alarm = ((own - mean) / std - highest).clamp(min=0)
-        return ((bank - bank_mean) / bank_std + alarm).float()
+        alarm: Tensor = ((own - mean) / std - highest).clamp(min=0)  # (B,) float64
+        return alarm.add((bank - bank_mean) / bank_std).float()
 
     def _rows(self, grid: Tensor) -> Tensor:
         """(B, D, h, w) to (B, h * w, d)."""
