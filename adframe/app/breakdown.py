@@ -1,4 +1,4 @@
-"""How well each defect type is found, against all good images of its category."""
+"""What a category's numbers are made of: its defect types, and how exact its pixel metrics are."""
 
 from __future__ import annotations
 
@@ -30,3 +30,12 @@ def defect_metrics(rows: Sequence[dict[str, Any]], *, pixel: PixelMetrics) -> di
         count = sum(row["defect"] == defect for row in rows)
         found[defect] = {"images": count} | images | pixels.get(defect, {})
     return found
+
+
+def coarse(bounds: dict[str, float]) -> list[str]:
+    """Which pixel metrics binning may have moved by more than 1e-4, and by how much at most."""
+    worth = {name: value for name, value in bounds.items() if value > 1e-4}
+    return [
+        f"{name} comes from binned scores and may be off by up to {value:.1g}; raise metrics.max_bins"
+        for name, value in worth.items()
+    ]

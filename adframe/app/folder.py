@@ -121,6 +121,12 @@ class RunFolder:
         self.environment |= facts
         write_json(self.path / "environment.json", self.environment)
 
+    def warn(self, category: str, lines: list[str]) -> None:
+        """What a reader should know of a category goes into `environment.json`, and so into the report."""
+        before = self.environment.get("warnings", [])
+        added = (f"{category}: {line}" for line in lines)
+        self.note({"warnings": list(dict.fromkeys([*before, *added]))})
+
     def discard(self) -> None:
         """Removes what `open` made, for a run in which nothing was finished; else does nothing."""
         for folder in self._made[:1]:

@@ -13,7 +13,7 @@ import numpy as np
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from adframe.app.breakdown import defect_metrics
+from adframe.app.breakdown import coarse, defect_metrics
 from adframe.app.build import build, build_source, wanted
 from adframe.app.checks import RULES, Rule, check_values
 from adframe.app.closing import close
@@ -81,6 +81,7 @@ def evaluate_maps(cfg: DictConfig) -> Path:
         with shown_progress() as told:
             for name, members in tested.items():
                 results, rows = _measure(members, pixel=pixel, scores=scores, told=told)
+                folder.warn(name, coarse(pixel.bound()))
                 folder.add(
                     name,
                     results=results,

@@ -18,7 +18,10 @@ from adframe.contracts import AdframeError
 from adframe.ops.files import write_whole
 from adframe.reports.tables import table_of
 
-HEADLINE = ("image/auroc", "image/ap", "image/f1_max", "pixel/auroc", "pixel/aupro_0.3", "pixel/auspro_0.05")
+HEADLINE = (
+    "image/auroc", "logical/image/auroc", "structural/image/auroc", "image/ap", "image/f1_max",
+    "pixel/auspro_0.05", "pixel/auroc", "pixel/aupro_0.3"
+)  # fmt: skip
 Row = dict[str, Any]
 
 

@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
-from adframe.app.breakdown import defect_metrics
+from adframe.app.breakdown import coarse, defect_metrics
 from adframe.app.build import build, build_data, build_source, build_system, build_trainer, wanted
 from adframe.app.checks import check_values, resolved
 from adframe.app.console import announce, print_table, quieten, warn
@@ -157,8 +157,8 @@ def measure(
     )
     for writer in writers:
         folder.note({"maps": folder.environment.get("maps", {}) | {category: writer.facts()}})
-        _note_warnings(folder, category, writer.warnings())
-    _note_warnings(folder, category, coarse(system.pixel.bound()))
+        folder.warn(category, writer.warnings())
+    folder.warn(category, coarse(system.pixel.bound()))
     folder.add(
         category,
         results=system.results,
@@ -173,21 +173,6 @@ def map_writer(cfg: DictConfig, run: Path) -> MapWriter:
     """The observer behind `save_maps=true`."""
     writer: MapWriter = build(cfg, "callbacks.maps", {"folder": run / "maps"})
     return writer
-
-
-def coarse(bounds: dict[str, float]) -> list[str]:
-    """Which pixel metrics binning may have moved by more than 1e-4, and by how much at most."""
-    worth = {name: value for name, value in bounds.items() if value > 1e-4}
-    return [
-        f"{name} comes from binned scores and may be off by up to {value:.1g}; raise metrics.max_bins"
-        for name, value in worth.items()
-    ]
-
-
-def _note_warnings(folder: RunFolder, category: str, lines: list[str]) -> None:
-    """What a reader should know of a category goes into `environment.json`, and so into the report."""
-    before = folder.environment.get("warnings", [])
-    folder.note({"warnings": list(dict.fromkeys([*before, *(f"{category}: {line}" for line in lines)]))})
 
 
 def load_system(cfg: DictConfig, source: Source, path: Path) -> DetectionSystem:

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from adframe.contracts import AdframeError, Region
-from adframe.metrics.codes import scores_of
+from adframe.metrics.codes import codes_of, scores_of
 from adframe.metrics.deciding import thresholds
 from adframe.metrics.image_bins import ImageBins
 from adframe.metrics.layout import BLOCK, BlockLayout
 from adframe.metrics.sketch import GroupKey, Sketch, sketch_of
 from adframe.ops.regions import union
+
+_LARGEST = codes_of(np.array([np.finfo(np.float32).max]))[0]  # beyond it are infinity and NaN
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class Tally:
     """Some groups' sums: n bins by falling score, without the empty ones."""
 
     lowest: np.ndarray  # (n,) float32, the smallest score that a bin can hold
+    highest: np.ndarray  # (n,) float32, the largest
     normal: np.ndarray  # (n,) int64 pixels outside every region
     anomalous: np.ndarray  # (n,) int64 pixels in a region
     found: np.ndarray  # (n,) int64, what the bin adds to the regions found, in 1 / WHOLE
@@ -127,9 +130,11 @@ class PixelHistograms:
         normal, anomalous, found = (kind[:, ::-1].reshape(-1) for kind in counts)  # falling in a block, too
         filled = (normal > 0) | (anomalous > 0)
         facts = sum((group.facts for group in groups), start=np.zeros(6, np.int64))
+        lowest = edges.reshape(-1)[filled]
         regions, images, hits, alarms, zone_hits, zone_alarms = facts.tolist()
         return Tally(
-            lowest=scores_of(edges.reshape(-1)[filled]),
+            lowest=scores_of(lowest),
+            highest=scores_of(np.minimum(lowest | ((1 << self.layout.shift) - 1), _LARGEST)),
             normal=normal[filled],
             anomalous=anomalous[filled],
             found=found[filled],

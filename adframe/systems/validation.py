@@ -70,7 +70,10 @@ def _zone(key: tuple[str, str, str]) -> Zone:
 
 
 def _sample(histograms: PixelHistograms, keys: list[tuple[str, str, str]]) -> Sample:
+    """The pixels of some zones; where bins are wide each counts as its bin's largest, so that no
+    threshold lets more normal pixels through than it says.
+    """
     tally = histograms.tally(keys)
     return Sample(
-        tally.lowest[::-1].astype(np.float64), tally.normal[::-1].copy(), tally.anomalous[::-1].copy()
+        tally.highest[::-1].astype(np.float64), tally.normal[::-1].copy(), tally.anomalous[::-1].copy()
     )

@@ -126,3 +126,16 @@ def test_counts_are_whole_and_complete():
 def test_too_few_bins_are_refused():
     with pytest.raises(AdframeError, match="at least 512"):
         PixelHistograms(max_bins=256)
+
+
+def test_a_bin_says_between_which_scores_it_lies() -> None:
+    rng = np.random.default_rng(0)
+    scores = np.concatenate([rng.normal(size=4000), [-3e38, 3.4e38, 0.0]]).astype(np.float32).reshape(1, -1)
+    histograms = PixelHistograms(max_bins=512)
+    histograms.add(scores, regions=[], group=("good", "good", ""), path="x.png")
+    tally = histograms.tally(histograms.groups)
+    assert np.isfinite(tally.highest).all()
+    assert (tally.lowest <= tally.highest).all()
+    assert (tally.lowest[:-1] > tally.highest[1:]).all()
+    inside = (scores[0, :, None] >= tally.lowest) & (scores[0, :, None] <= tally.highest)
+    assert inside.sum(0).tolist() == tally.normal.tolist()
