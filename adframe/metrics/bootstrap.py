@@ -25,52 +25,6 @@ from adframe.metrics.image import HALVES, Labelled, labelled
 from adframe.metrics.weighted import weighted_metrics
 
 
-def image_intervals(
-    *,
-    scores: Sequence[float] | np.ndarray,
-    labels: Sequence[int | None],
-    subsets: Sequence[str],
-    groups: Sequence[str],
-    threshold: float | None,
-    conditions: Sequence[str] | None = None,
-    reported: Sequence[bool] | None = None,
-    paths: Sequence[str] | None = None,
-    resamples: int = 1000,
-    level: float = 0.95,
-    seed: int,
-) -> dict[str, tuple[float, float]]:
-    """Percentile bootstrap intervals, (low, high), of all that `image_metrics` gives; NaN where it is.
-
-    Args and errors are those of `image_resampled`, and:
-
-    Args:
-        scores: (n,) raw, larger is more anomalous.
-        labels: (n,) 0 normal, 1 anomalous, None.
-        subsets: (n,) str.
-        groups: (n,) str.
-        threshold: of the score.
-        conditions: (n,) str.
-        reported: (n,) decisions by map.
-        paths: (n,) str.
-        resamples: how many to draw.
-        level: how much of the resamples' values lies inside, in (0, 1).
-        seed: of the draws.
-    """
-    drawn = image_resampled(
-        scores=scores,
-        labels=labels,
-        subsets=subsets,
-        groups=groups,
-        threshold=threshold,
-        conditions=conditions,
-        reported=reported,
-        paths=paths,
-        resamples=resamples,
-        seed=seed,
-    )
-    return {key: interval(row, level=level) for key, row in drawn.items()}
-
-
 def image_resampled(
     *,
     scores: Sequence[float] | np.ndarray,
