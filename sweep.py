@@ -1,4 +1,4 @@
-"""Runs every combination of overrides: `python sweep.py -m coreset=0.01,0.05,0.1`; ends in one table."""
+"""Runs a study by its name or every combination of overrides, a run each, and ends in one table."""
 
 import hydra
 from omegaconf import DictConfig

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import numpy as np
@@ -27,6 +27,7 @@ from adframe.ops.gaussians import Moments, mahalanobis
 
 POSITIONS, CHANNELS, IMAGES, BATCH = 4096, 100, 200, 8
 Pair = tuple[str, Callable[[], object], Callable[[], object]]
+Time = tuple[float, float]  # of the wall, of the processor
 
 
 def streamed(rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -65,7 +66,7 @@ def solved(rows: Tensor, *, mean: Tensor, factor: Tensor) -> Tensor:
     return torch.linalg.solve_triangular(factor, by_position, upper=False).norm(dim=1).T
 
 
-def fit(images: Tensor, *, repeats: int) -> tuple[float, float, float]:
+def fit(images: Tensor, *, repeats: int) -> list[Time]:
     """Seconds of the backbone alone, of `collect` of the same batches, and of `finalise`."""
     backbone = TimmBackbone("resnet18", layers="pyramid", source="random")
     model = PaDiM(backbone)
@@ -75,18 +76,23 @@ def fit(images: Tensor, *, repeats: int) -> tuple[float, float, float]:
             (seconds(partial(backbone, batch)), seconds(partial(model.collect, batch)))
             for batch in images.split(BATCH)
         ]
-        alone.append(sum(turn[0] for turn in turns))
-        collecting.append(sum(turn[1] for turn in turns))
+        alone.append(np.sum([turn[0] for turn in turns], axis=0))
+        collecting.append(np.sum([turn[1] for turn in turns], axis=0))
         finalising.append(seconds(model.finalise))
         model.release()
-    return statistics.median(alone), statistics.median(collecting), statistics.median(finalising)
+    return [median(times) for times in (alone, collecting, finalising)]
 
 
-def seconds(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
+def median(times: Iterable[Time]) -> Time:
+    wall, used = (statistics.median(column) for column in zip(*times, strict=True))
+    return wall, used
+
+
+def seconds(run: Callable[[], object]) -> Time:
+    start, used = time.perf_counter(), time.process_time()
     with torch.no_grad():
         run()
-    return time.perf_counter() - start
+    return time.perf_counter() - start, time.process_time() - used
 
 
 def main() -> None:
@@ -108,21 +114,28 @@ def main() -> None:
         (f"distances of {BATCH} images, inverse", ours, lambda: quadratic(few, mean=mean, inverse=inverse)),
         (f"distances of {BATCH} images, solving", ours, lambda: solved(few, mean=mean, factor=factor)),
     ]
-    table = Table(title=f"medians of {options.repeats}, {torch.get_num_threads()} threads")
-    for heading in ("stage", "adframe, s", "plain, s", "ratio"):
+    table = Table(
+        title=f"medians of {options.repeats}, {torch.get_num_threads()} threads; wall / processor, s"
+    )
+    for heading in ("stage", "adframe", "plain", "ratio"):
         table.add_column(heading, justify="left" if heading == "stage" else "right")
     for name, fast, slow in pairs:
         turns = [(seconds(fast), seconds(slow)) for _ in range(options.repeats)]
-        left, right = (statistics.median(column) for column in zip(*turns, strict=True))
-        table.add_row(name, f"{left:.3f}", f"{right:.3f}", f"{right / left:.1f}x")
-    console = Console()
+        left, right = (median(column) for column in zip(*turns, strict=True))
+        cells = [f"{wall:.3f} / {used:.3f}" for wall, used in (left, right)]
+        table.add_row(name, *cells, f"{right[0] / left[0]:.1f}x / {right[1] / left[1]:.1f}x")
+    console = Console(width=120)
     console.print(table)
     coarse = torch.rand(IMAGES, 3, 16, 16, generator=generator)
     images = F.interpolate(coarse, size=(256, 256), mode="bicubic").clamp(0, 1)
     alone, collecting, finalising = fit(images, repeats=options.repeats)
-    share = 100 * ((collecting + finalising) / alone - 1)
-    console.print(f"fit, {IMAGES} images of 256x256, resnet18: {share:.0f} % on top of the backbone")
-    console.print(f"  backbone alone {alone:.2f} s, collect {collecting:.2f} s, finalise {finalising:.2f} s")
+    share = [100 * ((collecting[i] + finalising[i]) / alone[i] - 1) for i in (0, 1)]
+    console.print(
+        f"fit, {IMAGES} images of 256x256, resnet18: {share[0]:.0f} % on top of the backbone, "
+        f"{share[1]:.0f} % of processor time"
+    )
+    for name, times in (("backbone alone", alone), ("collect", collecting), ("finalise", finalising)):
+        console.print(f"  {name}: {times[0]:.2f} / {times[1]:.2f} s")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """The stages of PatchCore, each beside the plain way of doing it, in turn in one process.
 
-    python benchmarks/patchcore.py            # about two minutes on two cores
-    python benchmarks/patchcore.py --rows 20000 --repeats 1
+    python benchmarks/patchcore.py                                # several minutes on two cores
+    python benchmarks/patchcore.py --rows 20000 --repeats 1 --images 16
 
-Weights are random (`backbone.source=random`): time does not depend on them. Features are
-correlated random rows, as wide as ResNet18's layers 2 and 3 together.
+Weights are random (`backbone.source=random`): time does not depend on them. Features are correlated
+random rows. A plain coreset is timed on `--picks` picks, all of which cost the same, and extrapolated; ours
+is run to the end, and the picks that both made are compared. The last lines are a whole fit of a
+Wide-ResNet50 beside its backbone alone, batch by batch in turn.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import timm
 import torch
@@ -24,20 +27,21 @@ from torch.nn import functional as F
 from adframe.models.backbones import TimmBackbone
 from adframe.models.patchcore import PatchCore
 from adframe.ops.coreset import greedy_k_centre
-from adframe.ops.neighbours import nearest
+from adframe.ops.neighbours import nearest, rounded
 from adframe.ops.smoothing import heatmap
 from adframe.ops.spool import Spool
 
-WIDTH = 384
+BATCH = 8
 Pair = tuple[str, Callable[[], object], Callable[[], object]]
+Time = tuple[float, float]  # of the wall, of the processor
 
 
-def features(rows: int, *, seed: int) -> Tensor:
-    """(rows, WIDTH) with a falling spectrum: a few strong directions, as network features have."""
+def features(rows: int, *, width: int, seed: int) -> Tensor:
+    """(rows, width) with a falling spectrum: a few strong directions, as network features have."""
     generator = torch.Generator().manual_seed(seed)
-    basis = torch.linalg.qr(torch.randn(WIDTH, WIDTH, generator=generator)).Q
-    scale = torch.arange(1, WIDTH + 1).float().rsqrt()
-    return torch.randn(rows, WIDTH, generator=generator) * scale @ basis
+    basis = torch.linalg.qr(torch.randn(width, width, generator=torch.Generator().manual_seed(99))).Q
+    scale = torch.arange(1, width + 1).float().rsqrt()
+    return torch.randn(rows, width, generator=generator) * scale @ basis
 
 
 def extraction(images: Tensor) -> Pair:
@@ -47,20 +51,23 @@ def extraction(images: Tensor) -> Pair:
         return "extraction, 8 images of 256x256", lambda: ours(images), lambda: plain(images)
 
 
-def coreset(rows: Tensor, *, share: float) -> Pair:
+def coreset(rows: Tensor, *, share: float, picks: int) -> tuple[str, list[Time], str]:
+    """Title, both sides' seconds, and how many picks are the same."""
     spool, count = Spool(), max(1, round(share * len(rows)))
     spool.append(rows)
-    title = f"coreset, {count} of {len(rows)} rows"
-    return (
-        title,
-        lambda: greedy_k_centre(spool, count=count, seed=0),
-        lambda: one_pass_a_pick(rows, count=count),
-    )
+    found: list[Tensor] = []
+    ours = seconds(lambda: found.append(greedy_k_centre(spool, count=count, seed=0)))
+    made: list[int] = []
+    some = min(picks, count)
+    plain = seconds(lambda: made.extend(one_pass_a_pick(rows, first=int(found[0][0]), count=some)))
+    same = sum(a == b for a, b in zip(found[0][:some].tolist(), made, strict=True))
+    times = [ours, (plain[0] * count / some, plain[1] * count / some)]
+    return f"coreset, {count} of {len(rows)} x {rows.shape[1]}", times, f"{same} of {some}"
 
 
-def one_pass_a_pick(rows: Tensor, *, count: int) -> list[int]:
+def one_pass_a_pick(rows: Tensor, *, first: int, count: int) -> list[int]:
     """The definition, as the reference implementations have it: all rows against each new centre."""
-    picks, distance = [0], (rows - rows[0]).norm(dim=1)
+    picks, distance = [first], (rows - rows[first]).norm(dim=1)
     for _ in range(count - 1):
         picks.append(int(distance.argmax()))
         distance = torch.minimum(distance, (rows - rows[picks[-1]]).norm(dim=1))
@@ -68,10 +75,10 @@ def one_pass_a_pick(rows: Tensor, *, count: int) -> list[int]:
 
 
 def scoring(queries: Tensor, bank: Tensor) -> Pair:
-    norms = bank.square().sum(1)
+    norms, prepared = bank.square().sum(1), rounded(bank)
     return (
         f"scoring, {len(queries)} patches, {len(bank)} in the bank",
-        lambda: nearest(queries, bank, norms=norms),
+        lambda: nearest(queries, bank, norms=norms, prepared=prepared),
         lambda: torch.cdist(queries, bank).topk(1, largest=False),
     )
 
@@ -92,56 +99,79 @@ def blurred(grid: Tensor) -> Tensor:
     return F.conv2d(F.pad(large, (16, 16, 16, 16), mode="reflect"), kernel)
 
 
-def stages(*, batches: int) -> dict[str, float]:
-    """Where the time of a whole fit goes, seconds; smooth random pictures, 8 a batch."""
+def fit(count: int) -> dict[str, Time]:
+    """Seconds of the backbone alone, of `collect` of the same batches, and of `finalise`."""
     generator = torch.Generator().manual_seed(0)
-    coarse = torch.rand(8 * batches, 3, 16, 16, generator=generator)
-    images = F.interpolate(coarse, size=(256, 256), mode="bicubic").clamp(0, 1)
-    backbone = TimmBackbone("resnet18", layers=["layer2", "layer3"], source="random")
+    backbone = TimmBackbone("wide_resnet50_2", layers=["layer2", "layer3"], source="random")
     model = PatchCore(backbone, coreset=0.01)
-    collect = seconds(lambda: [model.collect(batch) for batch in images.split(8)])
-    finalise = seconds(model.finalise)
+    spent = {"backbone alone": (0.0, 0.0), "collect": (0.0, 0.0)}
+    for number in range(1 + count // BATCH):
+        coarse = torch.rand(BATCH, 3, 16, 16, generator=generator)
+        images = F.interpolate(coarse, size=(256, 256), mode="bicubic").clamp(0, 1)
+        if not number:
+            backbone(images)  # warms up
+            continue
+        turns = {"backbone alone": partial(backbone, images), "collect": partial(model.collect, images)}
+        for name, run in turns.items():
+            wall, used = seconds(run)
+            spent[name] = spent[name][0] + wall, spent[name][1] + used
+    spent["finalise"] = seconds(model.finalise)
     model.release()
-    score = seconds(lambda: model(images[:8]))
-    return {"extraction and spooling": collect, "coreset": finalise, "scoring 8 images": score}
+    return spent
 
 
-def seconds(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
+def seconds(run: Callable[[], object]) -> Time:
+    start, used = time.perf_counter(), time.process_time()
     with torch.no_grad():
         run()
-    return time.perf_counter() - start
+    return time.perf_counter() - start, time.process_time() - used
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rows", type=int, default=50_000, help="training patches for the coreset")
-    parser.add_argument("--share", type=float, default=0.01, help="of them that the bank keeps")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--rows", type=int, default=157_000, help="training patches for the coreset")
+    parser.add_argument("--shares", type=float, nargs="+", default=[0.01, 0.1], help="that the bank keeps")
+    parser.add_argument("--picks", type=int, default=60, help="that the plain coreset is timed on")
+    parser.add_argument("--repeats", type=int, default=3, help="of the other stages")
+    parser.add_argument("--images", type=int, default=200, help="of the fit")
     options = parser.parse_args()
-    rows = features(options.rows, seed=0)
-    images = torch.rand(8, 3, 256, 256, generator=torch.Generator().manual_seed(0))
-    pairs = [
-        extraction(images),
-        coreset(rows, share=options.share),
-        scoring(rows[:8192], rows[-2048:]),
-        smoothing(torch.rand(32, 1, 32, 32)),
-    ]
-    table = Table(title=f"medians of {options.repeats}, {torch.get_num_threads()} threads")
-    for heading in ("stage", "adframe, s", "plain, s", "ratio"):
+    console = Console(width=120)
+    table = Table(
+        title=f"medians of {options.repeats}, {torch.get_num_threads()} threads; wall / processor, s"
+    )
+    for heading in ("stage", "adframe", "plain", "ratio", "same picks"):
         table.add_column(heading, justify="left" if heading == "stage" else "right")
+    rows = features(8192, width=384, seed=0)
+    images = torch.rand(BATCH, 3, 256, 256, generator=torch.Generator().manual_seed(0))
+    pairs = [extraction(images), scoring(rows, rows[-4096:] + 0.1), smoothing(torch.rand(32, 1, 32, 32))]
     for title, ours, plain in pairs:
-        turns = [(seconds(ours), seconds(plain)) for _ in range(options.repeats)]
-        fast, slow = (statistics.median(column) for column in zip(*turns, strict=True))
-        table.add_row(title, f"{fast:.3f}", f"{slow:.3f}", f"{slow / fast:.1f}x")
-    Console().print(table)
-    spent = stages(batches=25)
-    whole = sum(spent.values())
-    Console().print(f"whole fit, 200 images of 256x256, 1 %: {whole:.1f} s")
-    for name, value in spent.items():
-        Console().print(f"  {name}: {value:.2f} s, {100 * value / whole:.0f} %")
+        seconds(ours), seconds(plain)
+        turns = [(*seconds(ours), *seconds(plain)) for _ in range(options.repeats)]
+        fast, fast_used, slow, slow_used = (statistics.median(column) for column in zip(*turns, strict=True))
+        table.add_row(title, *compared([(fast, fast_used), (slow, slow_used)]), "")
+    large = features(options.rows, width=295, seed=0)
+    for share in options.shares:
+        title, times, same = coreset(large, share=share, picks=options.picks)
+        table.add_row(title, *compared(times), same)
+    console.print(table)
+    spent = fit(options.images)
+    alone, *method = spent.values()
+    share = [sum(time_[i] for time_ in method) / alone[i] for i in (0, 1)]
+    console.print(
+        f"fit, {options.images} images of 256x256, wide_resnet50_2, 1 %: {share[0]:.2f} times the backbone's "
+        f"own time, {share[1]:.2f} times its processor time"
+    )
+    for name, (wall, used) in spent.items():
+        console.print(f"  {name}: {wall:.1f} / {used:.1f} s")
+
+
+def compared(times: list[Time]) -> list[str]:
+    """Cells of both sides and of their ratio."""
+    (fast, fast_used), (slow, slow_used) = times
+    cells = [f"{wall:.3f} / {used:.3f}" for wall, used in times]
+    return [*cells, f"{slow / fast:.1f}x / {slow_used / fast_used:.1f}x"]
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,10 @@ import yaml
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
-from tests.e2e.scripts import ROOT, composed
+from adframe.app.build import build
+from adframe.app.checks import check_values
+from tests.e2e.scripts import BACKBONE, ROOT, composed
+from tests.experiments import EXPERIMENTS, jobs_of, one_of_each_value
 
 CONF = ROOT / "conf"
 FILES = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml"))
@@ -20,7 +24,10 @@ PIECES = {
     Path("shift/transform/base.yaml"),
     Path("calibration/rule/base.yaml"),
 }  # what the options of a group share
-OPTIONS = [path for path in FILES if len(path.parts) > 1 and path.parts[0] != "hydra" and path not in PIECES]
+WHOLE = ("hydra", "experiment")  # groups that are tested in another way
+OPTIONS = [
+    path for path in FILES if len(path.parts) > 1 and path.parts[0] not in WHOLE and path not in PIECES
+]
 GIVEN = {  # arguments that the code adds
     "adframe.metrics.pixel.PixelMetrics": {"saturated"},
     "adframe.callbacks.maps.MapWriter": {"folder"},
@@ -70,6 +77,42 @@ def test_the_sweep_and_the_evaluation_compose() -> None:
     assert composed("evaluate", "run=x").run == "x"
 
 
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_value_that_an_experiment_sweeps_is_possible(name: str) -> None:
+    few = one_of_each_value(jobs_of(name))
+    weights = any(text.startswith("backbone=") for text in few[0])  # which may not be here
+    layers = "backbone.layers=[layer1,layer2,layer3]"
+    assert len(few) > 1
+    for job in few:
+        cfg = composed("sweep", f"experiment={name}", *job, *(() if weights else (*BACKBONE, layers)))
+        check_values(cfg)
+        for node in targets(OmegaConf.to_container(cfg)):
+            check_target(node)
+        if not weights:
+            build(cfg, "model")
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_says_its_command_what_to_expect_and_how_long(name: str) -> None:
+    text = (CONF / f"experiment/{name}.yaml").read_text()
+    header = " ".join(line for line in text.splitlines() if line.startswith("#"))
+    assert f"python sweep.py experiment={name}" in header
+    assert all(word in header for word in ("Expect: ", "Takes: ", "chosen on test data"))
+    assert re.search(r"Takes: [^#]*\d+ (seconds|minutes)", header)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_runs_from_nothing_and_the_command_line_wins(name: str) -> None:
+    assert composed("sweep", f"experiment={name}").dataset.name == "toy"
+    cfg = composed(
+        "sweep", f"experiment={name}", "image_size=96", "coreset=0.3", "backbone=resnet18", "model=patchcore"
+    )
+    assert (cfg.image_size, cfg.coreset, cfg.backbone.name) == (96, 0.3, "resnet18")
+    assert cfg.model._target_ == "adframe.models.patchcore.PatchCore"
+    elsewhere = composed("sweep", f"experiment={name}", "dataset=mvtec_loco")
+    check_target(OmegaConf.to_container(elsewhere)["dataset"])  # type: ignore[index,call-overload]
+
+
 def test_every_yaml_has_fewer_than_50_lines() -> None:
     assert [str(path) for path in FILES if len((CONF / path).read_text().splitlines()) >= 50] == []
 
@@ -80,7 +123,7 @@ def test_no_yaml_says_a_shared_value_twice() -> None:
     again = [
         f"{path}: {key}"
         for path in OPTIONS
-        if path.parts[0] not in ("dataset", "experiment", "debug")
+        if path.parts[0] not in ("dataset", "debug")
         for key in own[path].keys() & shared.keys()
         if "${" not in str(own[path][key])
     ]

@@ -57,7 +57,7 @@ class Weighted(Concat):
     def __init__(self, *, layers: Sequence[float]) -> None:
         if any(weight < 0 or not math.isfinite(weight) for weight in layers) or not any(layers):
             raise AdframeError(f"fusion.layers={list(layers)} must be 0 or more each, and not all 0")
-        self.layers = list(layers)
+        self.layers = [float(weight) for weight in layers]
 
     def choose(self, layers: Sequence[str]) -> list[int]:
         """The layers whose weight is not 0."""

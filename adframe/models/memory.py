@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from adframe.contracts import AdframeError
 from adframe.ops.coreset import Progress, greedy_k_centre
 from adframe.ops.kmeans import k_means
-from adframe.ops.neighbours import nearest
+from adframe.ops.neighbours import Rounded, nearest, rounded
 from adframe.ops.reduction import moments, principal_axes
 from adframe.ops.spool import Spool
 from adframe.ops.store import Store
@@ -63,6 +63,7 @@ class Bank(Memory):
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("norms", torch.empty(0))  # (M,) squared
+        self._prepared: tuple[Tensor, Rounded | None] | None = None  # of which bank, and what of it
 
     def fit(self, rows: Spool, choice: Choice) -> None:
         """Keeps `choice.count` rows."""
@@ -75,7 +76,7 @@ class Bank(Memory):
 
     def distance(self, rows: Tensor, *, limit_mb: int) -> Tensor:
         """Euclidean, to the nearest row."""
-        return nearest(rows, self.bank, norms=self.norms, limit_mb=limit_mb)[0][:, 0]
+        return self._nearest(rows, limit_mb=limit_mb)[0][:, 0]
 
     def rarity(self, rows: Tensor, *, neighbours: int, limit_mb: int) -> Tensor:
         """Equation 7 of Roth et al.: an isolated row is a rarer normal, so a distance to it counts for more.
@@ -88,11 +89,18 @@ class Bank(Memory):
         count = min(neighbours, len(self.bank))
         if count < 2:
             return super().rarity(rows, neighbours=neighbours, limit_mb=limit_mb)
-        near = nearest(rows, self.bank, norms=self.norms, limit_mb=limit_mb)[1][:, 0]
-        _, support = nearest(self.bank[near], self.bank, count=count, norms=self.norms, limit_mb=limit_mb)
+        near = self._nearest(rows, limit_mb=limit_mb)[1][:, 0]
+        _, support = self._nearest(self.bank[near], count=count, limit_mb=limit_mb)
         to_support = (rows.unsqueeze(1) - self.bank[support]).norm(dim=2)  # (Q, b)
         weight: Tensor = 1 - torch.softmax(to_support, dim=1)[:, 0]
         return weight
+
+    def _nearest(self, rows: Tensor, *, count: int = 1, limit_mb: int) -> tuple[Tensor, Tensor]:
+        # Made when first needed, not stored: whoever fits, loads or moves a bank makes a new tensor.
+        if self._prepared is None or self._prepared[0] is not self.bank:
+            self._prepared = self.bank, rounded(self.bank)
+        prepared = self._prepared[1]
+        return nearest(rows, self.bank, count=count, norms=self.norms, prepared=prepared, limit_mb=limit_mb)
 
 
 class Everything(Bank):

@@ -8,7 +8,7 @@ from torch import Tensor
 from adframe.contracts import AdframeError
 
 BLOCK = 32  # images summed at once: one pass over all matrices in memory serves that many
-PART = 16 << 20  # bytes of float64 matrices that are factorised at once
+PART = 4 << 20  # bytes of float64 matrices that are factorised at once: cache holds them
 SMALL = 32  # a matrix of this width is left to LAPACK
 
 
@@ -106,11 +106,12 @@ def inverse_factors(matrices: Tensor) -> tuple[Tensor, Tensor]:
         unit = torch.eye(width, dtype=matrices.dtype, device=matrices.device)
         return torch.linalg.solve_triangular(factor, unit.expand_as(factor), upper=False), failed > 0
     half = width // 2
-    inverse = torch.zeros_like(matrices)
+    inverse = torch.empty_like(matrices)
     first, failed = inverse_factors(matrices[:, :half, :half])
     below = matrices[:, half:, :half] @ first.mT  # the factor's lower left block
     second, failed_below = inverse_factors(matrices[:, half:, half:] - below @ below.mT)
     inverse[:, :half, :half], inverse[:, half:, half:] = first, second
+    inverse[:, :half, half:] = 0
     inverse[:, half:, :half] = -(second @ below) @ first
     return inverse, failed | failed_below
 

@@ -4,6 +4,7 @@ from torch import Tensor
 
 from adframe.contracts import AdframeError
 from adframe.models.memory import Centres, Choice, Everything, Greedy, Memory, Random, Subspace
+from adframe.ops import neighbours
 from adframe.ops.spool import Spool
 
 ROWS = torch.randn(400, 12, generator=torch.Generator().manual_seed(0))
@@ -88,3 +89,15 @@ def test_sizes_come_from_the_file(memory: type[Memory]) -> None:
     made, fresh = fitted(memory()), memory()
     fresh.load_state_dict(made.state_dict(), strict=True)
     assert torch.equal(fresh.distance(QUERIES, limit_mb=1), made.distance(QUERIES, limit_mb=1))
+
+
+def test_a_new_bank_is_searched_not_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbours, "_multiplies_bfloat16", lambda: True)
+    first, second = (torch.randn(5000, 256, generator=torch.Generator().manual_seed(i)) for i in (1, 2))
+    memory, other = fitted(Everything(), first), fitted(Everything(), second)
+    assert memory.distance(second[:9], limit_mb=64).min() > 1
+    memory.load_state_dict(other.state_dict())
+    assert not memory.distance(second[:9], limit_mb=64).any()
+    memory.fit(spool_of(first), Choice(5000, 0))
+    assert memory.distance(second[:9], limit_mb=64).min() > 1
+    assert sorted(memory.state_dict()) == ["bank", "norms"]

@@ -47,10 +47,10 @@ def test_cosine_is_one_minus_the_cosine() -> None:
 
 
 def test_weights_scale_a_layers_share_of_the_distance() -> None:
-    factors = torch.tensor([2.0] * 4 + [0.5] * 8)
+    factors = torch.tensor([4.0] * 4 + [1.0] * 8)
     expected = torch.cdist(QUERIES * factors, ROWS * factors).amin(1)
     torch.testing.assert_close(
-        distances(made(fusion=Weighted(layers=[2, 0.5])), QUERIES), expected, rtol=1e-4, atol=1e-3
+        distances(made(fusion=Weighted(layers=[4, 1])), QUERIES), expected, rtol=1e-4, atol=1e-3
     )
 
 
