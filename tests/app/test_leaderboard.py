@@ -23,9 +23,8 @@ def nothing_kept() -> Any:
 
 
 def leave_run(sweep: Path, number: int, auroc: float | None, *typed: str) -> None:
-    write_json(
-        sweep / str(number) / "metrics.json", {"test": {"mean": {"image/auroc": auroc, "image/ap": 0.5}}}
-    )
+    books = {"test": {"mean": {"image/auroc": auroc, "image/ap": 0.5}}, "val": {"tray": {"model/bytes": 2e6}}}
+    write_json(sweep / str(number) / "metrics.json", books)
     command = ["python", "sweep.py", "batch_size=8", *typed]
     write_json(sweep / str(number) / "environment.json", {"command": command, "wall_seconds": 3.2})
 
@@ -39,8 +38,12 @@ def test_only_what_varies_is_shown_and_it_comes_first(tmp_path: Path) -> None:
     leave_run(tmp_path, 0, 0.7, "model=patchcore", "coreset=0.1")
     leave_run(tmp_path, 1, 0.9, "model=padim", "coreset=0.1")
     lines = board(tmp_path)
-    assert lines[0].startswith("model,run,image/auroc")
-    assert [line.split(",")[:3] for line in lines[1:]] == [["padim", "1", "0.9"], ["patchcore", "0", "0.7"]]
+    assert lines[0].startswith("model,run,seconds,model/bytes,image/auroc")
+    found = [line.split(",") for line in lines[1:]]
+    assert [[line[0], line[1], line[4]] for line in found] == [
+        ["padim", "1", "0.9"],
+        ["patchcore", "0", "0.7"],
+    ]
 
 
 def test_a_metric_that_is_not_known_ranks_last_before_failures(tmp_path: Path) -> None:
@@ -73,6 +76,6 @@ def test_the_terminal_keeps_what_varies_at_any_width(
     leave_run(tmp_path, 0, 0.7, "coreset=0.1", "model.neighbours=1", "backbone=wide_resnet50_2")
     leave_run(tmp_path, 1, 0.9, "coreset=0.2", "model.neighbours=9", "backbone=efficientnet_lite0")
     board(tmp_path)
-    lines = re.sub(r"\x1b\[\d*m", "", capsys.readouterr().out).partition("runs:")[0].splitlines()
+    lines = re.sub(r"\x1b\[\d*m", "", capsys.readouterr().out).partition("order:")[0].splitlines()
     assert max(map(len, lines)) <= width
     assert any(line.split()[:3] == ["0.2", "9", "efficientnet_lite0"] for line in lines)
