@@ -160,16 +160,7 @@ def _measure(
         told(each.record.category, place, len(tested))
         record, scored = each.record, _checked(each)  # (H, W)
         regions = regions_of(record, [read_mask(path) for path in record.masks])
-        if regions is not None:
-            pixel.update(
-                heatmap=scored,
-                regions=regions,
-                defect=record.defect,
-                subset=record.subset,
-                condition=record.condition,
-                group=record.group,
-                path=str(record.path),
-            )
+        pixel.measure(record, heatmap=scored, regions=regions)
         score = float(scored.max()) if scores is None else scores[record.path]
         # Nobody knows how long the other tool took.
         rows.append(row_of(record, score=score, size=each.size, milliseconds=math.nan))

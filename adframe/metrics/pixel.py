@@ -13,7 +13,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from adframe.contracts import GOOD, AdframeError, Region
+from adframe.contracts import GOOD, AdframeError, Record, Region
 from adframe.metrics.histogram import PixelHistograms, Tally
 from adframe.metrics.packing import absorb, pack
 from adframe.metrics.pixel_bootstrap import Resamples
@@ -108,6 +108,22 @@ class PixelMetrics(Metric):
         self._histograms.add(
             scores, regions=regions, group=(defect, subset, condition), path=path, part=group
         )
+
+    def measure(self, record: Record, *, heatmap: np.ndarray, regions: list[Region] | None) -> None:
+        """Adds one image by its record; nothing where `regions` is None, because nobody knows the truth.
+
+        Args and errors are those of `update`.
+        """
+        if regions is not None:
+            self.update(
+                heatmap=heatmap,
+                regions=regions,
+                defect=record.defect,
+                subset=record.subset,
+                condition=record.condition,
+                group=record.group,
+                path=str(record.path),
+            )
 
     def compute(self) -> dict[str, float]:
         """The metrics over all images, and those of each subset and condition with its name in front.

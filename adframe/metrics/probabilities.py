@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from adframe.ops.reliability import bins_of
+
 
 def probability_resampled(
     probabilities: np.ndarray, *, labels: np.ndarray, weights: np.ndarray, bins: int = 10
@@ -18,7 +20,7 @@ def probability_resampled(
     """
     total = weights.sum(1, dtype=np.int64)
     excess = probabilities - labels
-    place = np.minimum((probabilities * bins).astype(int), bins - 1)
+    place = bins_of(probabilities, bins=bins)
     # Within a bin the distance of the means is the sum of the differences over the count.
     error = sum(np.abs(weights @ np.where(place == number, excess, 0.0)) for number in range(bins))
     return {"image/ece": error / total, "image/brier": weights @ excess**2 / total}

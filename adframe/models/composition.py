@@ -18,7 +18,7 @@ from sklearn.covariance import LedoitWolf
 from torch import Tensor, nn
 
 from adframe.contracts import AdframeError
-from adframe.models.memory import make_room
+from adframe.models.buffers import make_room
 from adframe.ops.kmeans import k_means
 from adframe.ops.neighbours import nearest
 from adframe.ops.reduction import random_axes

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from adframe.contracts import AdframeError
+from adframe.models.buffers import make_room
 from adframe.ops.coreset import Progress, greedy_k_centre
 from adframe.ops.kmeans import k_means
 from adframe.ops.neighbours import Rounded, nearest, rounded
@@ -178,10 +177,3 @@ class Subspace(Memory):
         centred = rows - self.mean
         outside: Tensor = centred - (centred @ self.bank.T) @ self.bank
         return outside.norm(dim=1)  # type: ignore[no-any-return]
-
-
-def make_room(module: nn.Module, state: Mapping[str, Any], prefix: str, *_: Any) -> None:
-    """Sizes are learned: a module's own buffers take the stored shape before a strict load fills them."""
-    for name, own in module.named_buffers(recurse=False):
-        if f"{prefix}{name}" in state:
-            setattr(module, name, torch.empty_like(state[f"{prefix}{name}"], device=own.device))

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from adframe.contracts import AdframeError, Prediction
 from adframe.models.backbones import TimmBackbone
+from adframe.models.buffers import make_room
 from adframe.models.stored import stored
 from adframe.ops.gaussians import Moments, mahalanobis
 from adframe.ops.smoothing import heatmap
@@ -168,7 +169,4 @@ def _unpack(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> N
         whole = packed.new_zeros(len(packed), width, width)
         whole[:, _triangle(width, packed.device)] = packed
         state[f"{prefix}whitening"] = whole
-    for name in ("index", "mean", "whitening"):
-        if f"{prefix}{name}" in state:
-            stored, own = state[f"{prefix}{name}"], getattr(module, name)
-            setattr(module, name, torch.empty_like(stored, device=own.device))
+    make_room(module, state, prefix)

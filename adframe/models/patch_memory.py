@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adframe.contracts import AdframeError
+from adframe.models.buffers import make_room
 from adframe.models.fusion import Concat
-from adframe.models.memory import Choice, Memory, make_room
+from adframe.models.memory import Choice, Memory
 from adframe.ops.coreset import Progress, greedy_k_centre
 from adframe.ops.reduction import mapped, moments, principal_axes, random_axes
 from adframe.ops.spool import Spool
@@ -87,15 +89,15 @@ class PatchMemory(nn.Module):
         weights = self._learned_weights(self._waiting)
         self.weights = torch.empty(0) if weights is None else weights.to(self.centre.device)
         if weights is not None:
-            made.append(mapped(made[-1], torch.diag(weights), folder=settings.spool))
+            made.append(mapped(made[-1], weights.mul, folder=settings.spool))
         matrix = self._learned_matrix(made[-1])
         self.matrix = torch.empty(0) if matrix is None else matrix.to(self.centre.device)
         if matrix is not None:
-            made.append(mapped(made[-1], matrix, folder=settings.spool))
+            made.append(mapped(made[-1], partial(torch.matmul, other=matrix), folder=settings.spool))
         rows, guide = made[-1], None
         if settings.projection is not None and settings.projection < rows.width:
             axes = random_axes(rows.width, count=settings.projection, seed=settings.seed)
-            guide = mapped(rows, axes, folder=settings.spool)
+            guide = mapped(rows, partial(torch.matmul, other=axes), folder=settings.spool)
             made.append(guide)
         count = min(max(1, round(settings.coreset * self.seen)), len(rows))
         self.memory.fit(rows, Choice(count, settings.seed, guide, progress, settings.store))

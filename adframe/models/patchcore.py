@@ -94,11 +94,8 @@ class PatchCore(nn.Module):
             raise AdframeError(f"model.scales={list(scales)} must be different factors above 0")
         fusion = Concat() if fusion is None else fusion
         chosen = fusion.choose(backbone.layers)
-        self.backbone, self.scales, self.variants = (
-            stored(backbone, store),
-            list(scales),
-            Variants(brightness=brightness, rotations=rotations),
-        )
+        self.backbone, self.scales = stored(backbone, store), list(scales)
+        self.variants = Variants(brightness=brightness, rotations=rotations)
         self.parts = [[place] for place in chosen] if per_layer else [chosen]  # layers of each memory
         self.neighbourhood, self.neighbours, self.top_share = neighbourhood, neighbours, top_share
         self.sigma = sigma

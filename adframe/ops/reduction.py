@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -52,9 +53,9 @@ def random_axes(width: int, *, count: int, seed: int) -> Tensor:
     return torch.randn(width, count, generator=generator) / math.sqrt(count)
 
 
-def mapped(rows: Spool, matrix: Tensor, *, folder: Path | None) -> Spool:
-    """(N, D) rows times (D, d), as a new spool (N, d)."""
+def mapped(rows: Spool, change: Callable[[Tensor], Tensor], *, folder: Path | None) -> Spool:
+    """(N, D) rows changed block by block, as a new spool (N, d)."""
     made = Spool(folder=folder)
     for _, block in rows.blocks():
-        made.append(block @ matrix)
+        made.append(change(block))
     return made

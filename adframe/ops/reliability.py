@@ -16,6 +16,12 @@ class Bin:
     observed: float  # the share of them that is anomalous
 
 
+def bins_of(probabilities: np.ndarray, *, bins: int) -> np.ndarray:
+    """(n,) in [0, 1] to the bin of each, (n,) int from 0; of equal width, the last one includes 1."""
+    places: np.ndarray = np.minimum((probabilities * bins).astype(int), bins - 1)
+    return places
+
+
 def reliability(probabilities: np.ndarray, labels: np.ndarray, *, bins: int = 10) -> list[Bin]:
     """The bins that are not empty, by rising probability: what a reliability diagram shows.
 
@@ -24,7 +30,7 @@ def reliability(probabilities: np.ndarray, labels: np.ndarray, *, bins: int = 10
         labels: (n,) bool, True for anomalous.
         bins: of equal width; the last one includes 1.
     """
-    place = np.minimum((probabilities * bins).astype(int), bins - 1)
+    place = bins_of(probabilities, bins=bins)
     parts = [place == number for number in np.unique(place)]
     return [
         Bin(int(part.sum()), float(probabilities[part].mean()), float(labels[part].mean())) for part in parts

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from adframe.ops.reliability import Bin, brier, calibration_error, reliability
+from adframe.ops.reliability import Bin, bins_of, brier, calibration_error, reliability
 from adframe.reports import svg
 from adframe.reports.ledger import Row
 from adframe.reports.plots import SHARES, Plot
@@ -51,7 +51,7 @@ def reliability_plot(probabilities: np.ndarray, labels: np.ndarray, *, title: st
     """
     bins = reliability(probabilities, labels, bins=_BINS)
     # The numbers of those bins, so that each count stands under its bin.
-    places = np.unique(np.minimum((probabilities * _BINS).astype(int), _BINS - 1)).tolist()
+    places = np.unique(bins_of(probabilities, bins=_BINS)).tolist()
     words = ", ".join(f"predicted {_percent(b.predicted)} seen {_percent(b.observed)}" for b in bins)
     drawing = svg.drawing([*_dots(bins), *_counts(places, bins)], title=f"{title}: {words}", height=_HEIGHT)
     legend = (("seen", "seen, with its 95 % interval"), ("chance", "as predicted"), ("images", "images"))

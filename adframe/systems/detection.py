@@ -92,16 +92,7 @@ class DetectionSystem(L.LightningModule):
         """Adds (H0, W0) heatmaps to the pixel metrics, where the truth is known."""
         truths = batch[REGIONS] or [None] * len(frames)
         for frame, record, regions in zip(frames, batch[RECORD], truths, strict=True):
-            if regions is not None:
-                self.pixel.update(
-                    heatmap=frame,
-                    regions=regions,
-                    defect=record.defect,
-                    subset=record.subset,
-                    condition=record.condition,
-                    group=record.group,
-                    path=str(record.path),
-                )
+            self.pixel.measure(record, heatmap=frame, regions=regions)
 
 
 def heatmaps(prediction: Prediction) -> list[np.ndarray]:
