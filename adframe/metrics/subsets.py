@@ -34,14 +34,9 @@ class Line:
         return {f"{name}/{key}" if name else key: value for key, value in table.items()}
 
 
-def own_line(subsets: Iterable[str]) -> list[str]:
-    """The distinct subsets to report by name, sorted (LOCO: logical, structural)."""
-    return sorted(set(subsets) - _PLAIN)
-
-
 def subset_lines(subsets: Iterable[str]) -> list[Line]:
-    """A line for each subset that has its own."""
-    return [Line(subset=name) for name in own_line(subsets)]
+    """A line for each subset that is reported by name (LOCO: logical, structural), sorted."""
+    return [Line(subset=name) for name in sorted(set(subsets) - _PLAIN)]
 
 
 def condition_lines(conditions: Iterable[str]) -> list[Line]:

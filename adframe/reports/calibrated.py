@@ -69,10 +69,8 @@ def asked_rate(run: Run) -> float | None:
     rule = node.get("image", node)
     if not isinstance(rule, Mapping):
         return None
-    quantile = next((_number(rule[key]) for key in ("q", "quantile", "level") if key in rule), None)
-    if quantile is not None:
-        return 1 - quantile if quantile <= 1 else 1 - quantile / 100
-    return next((_number(rule[key]) for key in ("fpr", "target_fpr", "rate") if key in rule), None)
+    quantile = _number(rule.get("q"))
+    return _number(rule.get("fpr")) if quantile is None else 1 - quantile
 
 
 def _calibrated(run: Run, name: str) -> Calibrated:
