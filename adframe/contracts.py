@@ -148,7 +148,40 @@ class HeldOut(Detector, Protocol):
 
 
 @runtime_checkable
+class Judge(HeldOut, Protocol):
+    """One that can leave an image which it observed out of what it holds that image against."""
+
+    fewest: int  # held-out normal images that it needs
+
+    def judge(self, image: Tensor) -> Prediction: ...
+
+
+@runtime_checkable
 class Gradient(Detector, Protocol):
     """A method that learns by gradient; `loss` names every term, `total` is their sum."""
 
     def loss(self, batch: Batch) -> dict[str, Tensor]: ...
+
+    def check(self, batch: Batch) -> dict[str, Tensor]: ...  # on held-out images, the same draws every time
+
+    def groups(self, *, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]: ...
+
+    def facts(self) -> dict[str, float]: ...
+
+
+@runtime_checkable
+class Surveyor(Gradient, Protocol):
+    """One that sees all training images once before it learns."""
+
+    surveys: bool  # as it is set up
+
+    def survey(self, image: Tensor) -> None: ...
+
+    def surveyed(self) -> None: ...
+
+
+@runtime_checkable
+class Pictured(Detector, Protocol):
+    """One whose work can be looked at: named pictures (B, 3, H, W) in [0, 1] of images."""
+
+    def picture(self, image: Tensor) -> dict[str, Tensor]: ...

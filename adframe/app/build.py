@@ -9,17 +9,20 @@ from typing import Any
 import lightning as L
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from adframe.app.signatures import check_arguments
 from adframe.app.waiting import shown_progress
-from adframe.contracts import AdframeError, TrainingFree
+from adframe.contracts import AdframeError, Gradient, TrainingFree
 from adframe.data.datamodule import AnomalyData
 from adframe.data.dataset import View
 from adframe.data.source import Source
 from adframe.data.split_book import SplitBook
 from adframe.systems.detection import DetectionSystem
+from adframe.systems.gradient import GradientSystem
+from adframe.systems.learning import Learning
 from adframe.systems.training_free import TrainingFreeSystem
 
 
@@ -63,6 +66,7 @@ def wanted(cfg: DictConfig) -> str | list[str]:
 
 def build_data(cfg: DictConfig, source: Source, categories: list[str]) -> AnomalyData:
     """The datamodule of one model."""
+    learning = build_learning(cfg)
     size: Any = OmegaConf.to_container(cfg)["image_size"]  # type: ignore[index,call-overload]
     view = View(
         size=(size, size) if isinstance(size, int) else None if size is None else (size[0], size[1]),
@@ -81,6 +85,8 @@ def build_data(cfg: DictConfig, source: Source, categories: list[str]) -> Anomal
             Path(str(cfg.paths.splits)), dataset=source.book_name, root=Path(source.root), seed=cfg.seed
         ),
         shift=build(cfg, "shift"),
+        shuffle=learning is not None,
+        cache_mb=0 if learning is None else learning.cache_mb,
     )
 
 
@@ -93,27 +99,46 @@ def build_system(cfg: DictConfig, source: Source, *, held_out: bool) -> Detectio
         held_out: validation images were taken from train, so a refit may give them back.
     """
     detector = build(cfg, "model")
-    if not isinstance(detector, TrainingFree):
+    calibrator = build(cfg, "calibration")
+    pixel = build(cfg, "metrics", {"saturated": source.saturated})
+    if isinstance(detector, TrainingFree):
+        refit = cfg.refit and held_out
+        return TrainingFreeSystem(detector=detector, calibrator=calibrator, pixel=pixel, refit=refit)  # type: ignore[arg-type]
+    if not isinstance(detector, Gradient):
         raise AdframeError(f"model={type(detector).__name__} is of no family that can be run")
-    return TrainingFreeSystem(
-        detector=detector,  # type: ignore[arg-type]
-        calibrator=build(cfg, "calibration"),
-        pixel=build(cfg, "metrics", {"saturated": source.saturated}),
-        refit=cfg.refit and held_out,
-    )
+    if (learning := build_learning(cfg)) is None:
+        name = type(detector).__name__
+        raise AdframeError(f"model={name} learns by gradient; learning=none is not possible")
+    return GradientSystem(detector=detector, calibrator=calibrator, pixel=pixel, learning=learning)  # type: ignore[arg-type]
 
 
-def build_trainer(cfg: DictConfig, callbacks: list[L.Callback], logger: Any) -> L.Trainer:
-    """Lightning's trainer with what a detector needs: one epoch, no sanity steps, our own progress."""
+def build_learning(cfg: DictConfig) -> Learning | None:
+    """How to learn; None for methods that do not learn by gradient."""
+    return build(cfg, "learning") if "_target_" in cfg.learning else None
+
+
+def build_trainer(
+    cfg: DictConfig, callbacks: list[L.Callback], logger: Any, *, learning: Learning | None = None
+) -> L.Trainer:
+    """Lightning's trainer with what a detector needs: no sanity steps, our own progress.
+
+    Args:
+        cfg: the run's configuration.
+        callbacks: observers; one of them may keep checkpoints.
+        logger: where losses go, if anywhere.
+        learning: says how many epochs; without it one pass is all.
+    """
+    options = {key: value for key, value in cfg.trainer.items() if key != "gradient_checkpointing"}
     try:
         return L.Trainer(
-            **cfg.trainer,
-            max_epochs=1,
+            **options,
+            max_epochs=1 if learning is None else learning.epochs,
+            gradient_clip_val=None if learning is None else learning.clip,
             num_sanity_val_steps=0,
             log_every_n_steps=1,
             callbacks=callbacks,
             logger=logger or False,
-            enable_checkpointing=False,
+            enable_checkpointing=any(isinstance(each, ModelCheckpoint) for each in callbacks),
             enable_progress_bar=False,
             enable_model_summary=False,
         )

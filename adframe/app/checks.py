@@ -50,6 +50,7 @@ RULES: dict[str, Rule] = {
     "num_workers": (lambda v: _is_whole(v) and v >= 0, "a whole number, 0 or more"),
     "holdout": (lambda v: _is_number(v) and 0 < v < 1, "a share between 0 and 1"),
     "refit": (lambda v: isinstance(v, bool), "true or false"),
+    "mask_ratio": (lambda v: _is_number(v) and 0 < v < 1, "a share between 0 and 1"),
     "coreset": (lambda v: _is_number(v) and 0 < v <= 1, "a share in (0, 1]"),
     "composition": (lambda v: isinstance(v, bool) or v == "only", "false, true or only"),
     "save_maps": (lambda v: isinstance(v, bool), "true or false"),
@@ -68,8 +69,8 @@ EVALUATION_RULES: dict[str, Rule] = {
 }
 
 GROUPS = (
-    "paths", "dataset", "split", "shift", "backbone", "store", "memory", "fusion", "model", "calibration",
-    "metrics", "callbacks", "trainer", "logger"
+    "paths", "dataset", "split", "shift", "backbone", "store", "memory", "fusion", "learning", "model",
+    "calibration", "metrics", "callbacks", "trainer", "logger"
 )  # fmt: skip
 
 

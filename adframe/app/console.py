@@ -19,6 +19,7 @@ NOISE = (
     r".*`LightningModule.configure_optimizers` returned `None`.*",
     r".*module\(s\) in eval mode at the start of training.*",
     r".*Experiment logs directory .* exists and is not empty.*",  # it is the run's folder
+    r".*Checkpoint directory .* exists and is not empty.*",  # of a run that goes on
     r".*isinstance\(treespec, LeafSpec\).*",
 )
 

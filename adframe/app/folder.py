@@ -45,6 +45,15 @@ class RunFolder:
         """Where the model of a category, or the `global` one, lies."""
         return self.path / "checkpoints" / f"{unit}.ckpt"
 
+    def learning(self, unit: str) -> Path:
+        """Where a model that is still learning leaves what a stopped run goes on from."""
+        return self.path / "checkpoints" / f"{unit}.learning"
+
+    @property
+    def half_learned(self) -> bool:
+        """Whether a model has begun to learn and left something to go on from."""
+        return any(self.path.glob("checkpoints/*.learning/last.ckpt"))
+
     def open(self, *, config: dict[str, Any], environment: dict[str, Any]) -> None:
         """Starts the books; refuses a folder that holds anything, because a failure would remove it."""
         if (self.path / "config.yaml").exists():

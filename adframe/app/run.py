@@ -15,13 +15,14 @@ from adframe.app.breakdown import coarse, defect_metrics
 from adframe.app.build import build, build_data, build_source, build_system, build_trainer, wanted
 from adframe.app.checks import check_values, resolved
 from adframe.app.console import announce, print_table, quieten, warn
+from adframe.app.fitting import fit
 from adframe.app.folder import RunFolder, read_config
 from adframe.app.intervals import drawn_metrics
 from adframe.app.provenance import command_line, environment
 from adframe.app.tracking import tracking
 from adframe.callbacks.gallery import Gallery
 from adframe.callbacks.maps import MapWriter
-from adframe.callbacks.profile import Profiler, peak_memory
+from adframe.callbacks.profile import peak_memory
 from adframe.callbacks.progress import ProgressLine
 from adframe.callbacks.record import Recorder
 from adframe.contracts import AdframeError
@@ -30,7 +31,7 @@ from adframe.data.preflight import fingerprint
 from adframe.data.source import Source
 from adframe.ops.maps import map_paths
 from adframe.reports.page import write_page
-from adframe.systems.checkpoint import load, save
+from adframe.systems.checkpoint import load
 from adframe.systems.detection import DetectionSystem
 
 PLACES = ("dataset.root", "dataset.origin.root", "backbone.checkpoint")  # files and folders given by users
@@ -92,9 +93,10 @@ def _rehearse(cfg: DictConfig, source: Source) -> None:
 
 
 def _give_up(folder: RunFolder, error: BaseException) -> None:
-    """Keeps what is finished and says how to go on; removes a run in which nothing is."""
-    if folder.done:
-        error.add_note(f"{', '.join(folder.done)} done; go on with: python train.py resume={folder.path}")
+    """Keeps what is finished or half learned and says how to go on; removes a run in which nothing is."""
+    if folder.done or folder.half_learned:
+        done = ", ".join(folder.done) or "nothing"
+        error.add_note(f"{done} done; go on with: python train.py resume={folder.path}")
     else:
         folder.discard()
 
@@ -124,12 +126,8 @@ def _fit_and_test(
     tracker: Logger | None,
 ) -> None:
     L.seed_everything(cfg.seed, workers=True, verbose=False)
-    system, profiler = build_system(cfg, source, held_out=data.held_out), Profiler()
-    trainer = build_trainer(cfg, [profiler, ProgressLine(title=unit)], tracker)
-    trainer.fit(system, datamodule=data)
-    save(system, folder.checkpoint(unit))
-    model = {f"model/{name}": float(value) for name, value in system.detector.facts().items()}  # type: ignore[operator]
-    folder.metrics["val"][unit] = system.calibrator.facts() | model | profiler.seconds
+    system = build_system(cfg, source, held_out=data.held_out)
+    folder.metrics["val"][unit] = fit(cfg, folder, system, data, unit=unit, tracker=tracker)
     for category in data.categories:
         if category not in folder.done:
             measure(cfg, folder, system, data, category=category, tracker=tracker)

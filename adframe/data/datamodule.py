@@ -13,12 +13,14 @@ from adframe.contracts import Record
 from adframe.data.counts import mismatches
 from adframe.data.dataset import ImageDataset, View, collate, several_sizes
 from adframe.data.preflight import check_files, check_splits
+from adframe.data.sampling import Cached, Shuffled
 from adframe.data.source import Source
 from adframe.data.split_book import SplitBook
 from adframe.data.splits import Protocol, borrowed, has_validation
 from adframe.ops.shift.shift import Shift
 
 Loader = DataLoader[dict[str, Any]]
+Images = ImageDataset | Cached
 
 
 class AnomalyData(L.LightningDataModule):
@@ -35,6 +37,9 @@ class AnomalyData(L.LightningDataModule):
         seed: draws the split.
         book: where drawn splits are written down; None draws anew each time, to the same end.
         shift: a domain shift on the images; None for none.
+        shuffle: training images come in another order every epoch.
+        cache_mb: memory in which decoded training images, and as much for validation images, stay
+            for the next epoch; 0 keeps none.
     """
 
     def __init__(
@@ -49,11 +54,14 @@ class AnomalyData(L.LightningDataModule):
         seed: int,
         book: SplitBook | None = None,
         shift: Shift | None = None,
+        shuffle: bool = False,
+        cache_mb: int = 0,
     ) -> None:
         super().__init__()
         self.source, self.categories, self.view = source, list(categories), view
         self.batch_size, self.num_workers = batch_size, num_workers
         self.protocol, self.seed, self.book, self.shift = protocol, seed, book, shift
+        self.shuffle, self.cache_mb = shuffle, cache_mb
         self.records: list[Record] = []
         self.sizes: set[tuple[int, int]] = set()  # (H, W) that images have on disk
         self.held_out = False  # whether validation normals may join the model after calibration
@@ -102,22 +110,30 @@ class AnomalyData(L.LightningDataModule):
             )
 
     def train_dataloader(self) -> Loader:
-        """Normal images, in a fixed order: the methods that need shuffling say so themselves."""
-        return self._loader([r for r in self.records if r.split == "train"], truth=False)
+        """Normal images: in a fixed order, or shuffled for methods that pass over them many times."""
+        images = self._images("train", truth=False)
+        return self._loader(images, sampler=Shuffled(len(images), seed=self.seed) if self.shuffle else None)
 
     def val_dataloader(self) -> Loader:
         """What thresholds are fitted on; never test."""
-        return self._loader([r for r in self.records if r.split == "val"], truth=True)
+        return self._loader(self._images("val", truth=True))
 
     def test_on(self, category: str) -> Loader:
         """The test images of one category."""
         chosen = [r for r in self.records if (r.split, r.category) == ("test", category)]
-        return self._loader(chosen, truth=True)
+        return self._loader(ImageDataset(chosen, view=self.view, truth=True, shift=self.shift))
 
-    def _loader(self, records: list[Record], *, truth: bool) -> Loader:
+    def _images(self, split: str, *, truth: bool) -> Images:
+        """Images of a split that is passed over many times where something learns."""
+        records = [record for record in self.records if record.split == split]
+        images = ImageDataset(records, view=self.view, truth=truth, shift=self.shift)
+        return Cached(images, limit_mb=self.cache_mb) if self.cache_mb else images
+
+    def _loader(self, images: Images, *, sampler: Shuffled | None = None) -> Loader:
         return DataLoader(
-            ImageDataset(records, view=self.view, truth=truth, shift=self.shift),
+            images,
             batch_size=self.batch_size,
-            num_workers=self.num_workers,
+            num_workers=0 if isinstance(images, Cached) else self.num_workers,
+            sampler=sampler,
             collate_fn=collate,
         )

@@ -13,7 +13,15 @@ from torch import Tensor, nn
 from adframe.contracts import AdframeError
 from adframe.models.folding import fold
 from adframe.models.layers import choose_layers
-from adframe.models.weights import WAYS_OUT, digest, from_package, load_strict, read_checkpoint, require_hub
+from adframe.models.weights import (
+    WAYS_OUT,
+    Network,
+    digest,
+    from_package,
+    load_strict,
+    read_checkpoint,
+    require_hub,
+)
 from adframe.ops.names import unknown
 
 SOURCES = ("hub", "package", "random")
@@ -33,6 +41,7 @@ class TimmBackbone(nn.Module):
         source: `hub` (timm's default download, cached), `package` (an installed package that
             carries the weights) or `random`, for tests of the plumbing.
         checkpoint: a local file instead; loaded strictly.
+        network: which network of a checkpoint that holds a teacher and a student (DINO, SiT).
         name: what people call it, in tables and checkpoints; the timm name where None.
         norm: passes every layer through a vision transformer's final LayerNorm, as DINOv2's own
             `get_intermediate_layers` does.
@@ -53,13 +62,14 @@ class TimmBackbone(nn.Module):
         layers: Sequence[str] | Literal["pyramid"],
         source: str = "hub",
         checkpoint: str | Path | None = None,
+        network: Network = "teacher",
         name: str | None = None,
         norm: bool = False,
         precision: Literal["float32", "bfloat16"] = "float32",
     ) -> None:
         super().__init__()
         self.name = name or model
-        trunk: Any = _build(model, source=source, checkpoint=checkpoint)
+        trunk: Any = build_trunk(model, source=source, checkpoint=checkpoint)
         self.layers, self._indices = choose_layers(trunk, layers, model=model)
         if norm and not isinstance(getattr(trunk, "norm", None), nn.LayerNorm):
             raise AdframeError(
@@ -69,7 +79,7 @@ class TimmBackbone(nn.Module):
         trunk.prune_intermediate_layers(self._indices)
         if checkpoint is not None:
             whole = set(timm.create_model(model, pretrained=False).state_dict())
-            state = read_checkpoint(Path(checkpoint))
+            state, _ = read_checkpoint(Path(checkpoint), network=network)
             load_strict(trunk, state, ignorable=whole, origin=f"backbone.checkpoint={checkpoint}")
         trunk = trunk.eval().requires_grad_(False)
         self.digest = digest(trunk)  # of the weights as they came, before anything is folded
@@ -99,7 +109,7 @@ class TimmBackbone(nn.Module):
             AdframeError: an image size that the network cannot take.
         """
         size = (image.shape[-2], image.shape[-1])
-        self._check_size(size)
+        check_size(size, patch=self.patch, name=self.name)
         normal = ((image - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         with torch.autocast(image.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             maps = self._maps(normal, size=size)
@@ -121,17 +131,18 @@ class TimmBackbone(nn.Module):
             ) from error
         return maps
 
-    def _check_size(self, size: tuple[int, int]) -> None:
-        patch = self.patch
-        if not (size[0] % patch or size[1] % patch):
-            return
-        below = (size[0] // patch * patch, size[1] // patch * patch)
-        above = (-(-size[0] // patch) * patch, -(-size[1] // patch) * patch)
-        fitting = " or ".join(_setting(sides) for sides in (below, above) if min(sides))
-        raise AdframeError(
-            f"image_size {_pixels(size)} does not divide into {self.name}'s patches of {patch} pixels; "
-            f"nearest that do: {fitting}"
-        )
+
+def check_size(size: tuple[int, int], *, patch: int, name: str) -> None:
+    """Refuses an image (H, W) that does not divide into patches, with the nearest sizes that do."""
+    if not (size[0] % patch or size[1] % patch):
+        return
+    below = (size[0] // patch * patch, size[1] // patch * patch)
+    above = (-(-size[0] // patch) * patch, -(-size[1] // patch) * patch)
+    fitting = " or ".join(_setting(sides) for sides in (below, above) if min(sides))
+    raise AdframeError(
+        f"image_size {_pixels(size)} does not divide into {name}'s patches of {patch} pixels; "
+        f"nearest that do: {fitting}"
+    )
 
 
 def _pixels(size: Sequence[int]) -> str:
@@ -149,7 +160,8 @@ def _halve(trunk: nn.Module) -> None:
             module.to(torch.bfloat16)
 
 
-def _build(model: str, *, source: str, checkpoint: str | Path | None) -> nn.Module:
+def build_trunk(model: str, *, source: str, checkpoint: str | Path | None) -> nn.Module:
+    """A timm model with its weights; fresh ones where a checkpoint is to come, or for `random`."""
     if source not in SOURCES:
         raise AdframeError(unknown("backbone.source", source, SOURCES))
     architecture = model.split(".")[0]

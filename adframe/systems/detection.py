@@ -49,7 +49,7 @@ class DetectionSystem(L.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Raw scores of validation images, for the calibrator."""
         del batch_idx
-        prediction = self.detector(batch[IMAGE])
+        prediction = self._score(batch)
         self._validation.add(batch, scores=prediction.score.tolist(), maps=heatmaps(prediction))
 
     def on_validation_epoch_end(self) -> None:
@@ -81,6 +81,11 @@ class DetectionSystem(L.LightningModule):
     def on_test_epoch_end(self) -> None:
         """Image metrics, pixel metrics, and decisions at the calibrated threshold."""
         self.results = self.tested.results(threshold=self.calibrator.fitted.threshold) | self.pixel.compute()
+
+    def _score(self, batch: Batch) -> Prediction:
+        """Raw scores of validation images."""
+        prediction: Prediction = self.detector(batch[IMAGE])
+        return prediction
 
     def _judge(self, record: Record, *, score: float, frame: np.ndarray) -> Decision:
         """Holds an image against the thresholds, and notes it."""

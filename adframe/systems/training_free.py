@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import cast
 
-import torch
 from torch import nn
 
 from adframe.calibration.calibrator import Calibrator
-from adframe.contracts import IMAGE, RECORD, Batch, HeldOut, TrainingFree
+from adframe.contracts import IMAGE, Batch, TrainingFree
 from adframe.metrics.pixel import PixelMetrics
 from adframe.systems.detection import DetectionSystem
+from adframe.systems.held_out import normals, observe_held_out
 
 
 class TrainingFreeSystem(DetectionSystem):
@@ -46,13 +45,12 @@ class TrainingFreeSystem(DetectionSystem):
     def on_validation_start(self) -> None:
         """Lightning validates before `on_train_epoch_end`: a bank closed there would be empty here."""
         self.method.finalise()
-        if isinstance(self.detector, HeldOut) and self.detector.observes:
-            self._observe(self.detector)
+        observe_held_out(self.detector, self.trainer.val_dataloaders, system=self)  # type: ignore[arg-type]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Calibration scores; the images themselves are kept for the refit."""
         super().validation_step(batch, batch_idx)
-        normal = torch.tensor([record.label == 0 for record in batch[RECORD]])
+        normal = normals(batch)
         if self.refit and normal.any():
             self.method.collect(batch[IMAGE][normal])
 
@@ -61,14 +59,6 @@ class TrainingFreeSystem(DetectionSystem):
         super().on_validation_epoch_end()
         if self.refit:
             self.method.finalise()
-
-    def _observe(self, detector: HeldOut) -> None:
-        """Shows the normal validation images, which the model does not know yet, before any is scored."""
-        for batch in cast(Iterable[Batch], self.trainer.val_dataloaders):
-            normal = torch.tensor([record.label == 0 for record in batch[RECORD]])
-            if normal.any():
-                detector.observe(batch[IMAGE][normal].to(self.device))
-        detector.settle()
 
     def on_fit_end(self) -> None:
         """Nothing more will be collected."""

@@ -107,7 +107,7 @@ def test_what_does_not_fit_is_told_in_one_line(whole: State, tmp_path: Path) -> 
         rf"1 missing \({name}\)": {n: t for n, t in whole.items() if n != name},
         r"1 unexpected \(extra\.weight\)": whole | {"extra.weight": torch.zeros(1)},
         rf"1 of another shape \({name}\)": whole | {name: torch.zeros(3)},
-        r"\d+ missing \(.*, \.\.\.\); \d+ unexpected": {f"module.{n}": t for n, t in whole.items()},
+        r"\d+ missing \(.*, \.\.\.\); \d+ unexpected": {f"wrapped.{n}": t for n, t in whole.items()},
     }
     for expected, state in changes.items():
         save_file({n: t.contiguous() for n, t in state.items()}, tmp_path / "x.safetensors")

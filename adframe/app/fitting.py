@@ -1,0 +1,85 @@
+"""Fits one model: one pass for methods without gradients, many with checkpoints for the others."""
+
+from __future__ import annotations
+
+import shutil
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import Logger
+from omegaconf import DictConfig
+
+from adframe.app.build import build_trainer
+from adframe.app.folder import RunFolder
+from adframe.callbacks.profile import Profiler
+from adframe.callbacks.progress import ProgressLine
+from adframe.callbacks.reconstructions import Reconstructions
+from adframe.contracts import Judge
+from adframe.data.datamodule import AnomalyData
+from adframe.models.held_out import too_few
+from adframe.systems.checkpoint import save
+from adframe.systems.detection import DetectionSystem
+from adframe.systems.gradient import MONITORED, GradientSystem
+
+
+def fit(
+    cfg: DictConfig,
+    folder: RunFolder,
+    system: DetectionSystem,
+    data: AnomalyData,
+    *,
+    unit: str,
+    tracker: Logger | None,
+) -> dict[str, float]:
+    """Fits and calibrates, writes the checkpoint, and returns what the run's books say of it."""
+    profiler = Profiler()
+    watching: list[L.Callback] = [profiler, ProgressLine(title=unit)]
+    learned: dict[str, float] = {}
+    if isinstance(system, GradientSystem):
+        learned = _learn(cfg, folder, system, data, unit=unit, tracker=tracker, watching=watching)
+    else:
+        build_trainer(cfg, watching, tracker).fit(system, datamodule=data)
+    save(system, folder.checkpoint(unit))
+    shutil.rmtree(folder.learning(unit), ignore_errors=True)
+    model = {f"model/{name}": float(value) for name, value in system.detector.facts().items()}  # type: ignore[operator]
+    return system.calibrator.facts() | model | learned | profiler.seconds
+
+
+def _learn(
+    cfg: DictConfig,
+    folder: RunFolder,
+    system: GradientSystem,
+    data: AnomalyData,
+    *,
+    unit: str,
+    tracker: Logger | None,
+    watching: list[L.Callback],
+) -> dict[str, float]:
+    """Learns, going on where a stopped run was, takes the epoch of the lowest held-out loss, calibrates."""
+    _check_held_out(system, data)
+    learning, place = system.learning, folder.learning(unit)
+    learned: dict[str, float] = {}
+    if learning.epochs:
+        keeper = ModelCheckpoint(
+            dirpath=place, filename="best", monitor=MONITORED, save_last=True, enable_version_counter=False
+        )
+        grids = Reconstructions(folder.path, unit=unit, times=learning.pictures)
+        trainer = build_trainer(cfg, [*watching, keeper, grids], tracker, learning=learning)
+        last = place / "last.ckpt"
+        trainer.fit(system, datamodule=data, ckpt_path=last if last.is_file() else None, weights_only=True)
+        stored = torch.load(place / "best.ckpt", map_location=system.device, weights_only=True)
+        system.load_state_dict(stored["state_dict"])
+        learned = {
+            f"learning/{MONITORED}": float(keeper.best_model_score or float("nan")),
+            "learning/best_epoch": float(stored["epoch"] + 1),
+        }
+    build_trainer(cfg, watching, tracker, learning=None).validate(system, datamodule=data, verbose=False)
+    return learned
+
+
+def _check_held_out(system: GradientSystem, data: AnomalyData) -> None:
+    """Better now than after hours of learning."""
+    normal = sum((record.split, record.label) == ("val", 0) for record in data.records)
+    if isinstance(system.detector, Judge) and normal < system.detector.fewest:
+        raise too_few(normal, needed=system.detector.fewest)

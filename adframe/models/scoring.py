@@ -1,0 +1,90 @@
+"""How what was rebuilt becomes a heatmap and a score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from adframe.contracts import AdframeError
+from adframe.models.held_out import Normalisation
+from adframe.ops.block_masks import cover
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scoring:
+    """Every choice between masked images and an anomaly score.
+
+    Args:
+        blocks: sides of the hidden blocks in patches; the image is rebuilt once for each, and
+            errors are averaged.
+        masks: complementary masks a block size; each hides 1 / masks of the image.
+        shifted: rebuilds once more with blocks moved by half their side, for blocks above 1.
+        l1: weight of the mean absolute error.
+        gradient: weight of the multi-scale gradient dissimilarity.
+        nll: weight of the negative log-likelihood, for colour tokens.
+        tokens: weight of the cosine distance between tokens of the image and of what was rebuilt.
+        token_blocks: after which transformer blocks they are compared, counted from 0.
+        token_network: `adapted`, or `starting`: as it was before it learned.
+        normalisation: of each error on held-out normals, before they are added up.
+        sigma: Gaussian on the errors, in pixels of the network's view.
+        top_share: image score: 0 the largest pixel, 1 the mean of all, else of this share of the largest.
+        chunk: masked images that go through the network together.
+    """
+
+    blocks: Sequence[int] = (1, 2, 4)
+    masks: int = 2
+    shifted: bool = False
+    l1: float = 1.0
+    gradient: float = 1.0
+    nll: float = 1.0
+    tokens: float = 0.0
+    token_blocks: Sequence[int] = ()
+    token_network: Literal["adapted", "starting"] = "adapted"
+    normalisation: Normalisation = "per_pixel"
+    sigma: float = 4.0
+    top_share: float = 0.01
+    chunk: int = 32
+
+    def __post_init__(self) -> None:
+        wrong = [
+            text
+            for text, bad in (
+                ("blocks must be whole numbers above 0", not self.blocks or min(self.blocks) < 1),
+                ("masks must be 2 or more", self.masks < 2),
+                ("weights must be 0 or more", min(self.l1, self.gradient, self.nll, self.tokens) < 0),
+                (
+                    "token_blocks must name some where tokens > 0",
+                    self.tokens > 0 and not self.token_blocks,
+                ),
+                ("sigma must be 0 or more", self.sigma < 0),
+                ("top_share must be from 0 to 1", not 0 <= self.top_share <= 1),
+                ("chunk must be above 0", self.chunk < 1),
+            )
+            if bad
+        ]
+        if wrong:
+            raise AdframeError("; ".join(f"model.scoring.{text}" for text in wrong))
+
+    def covers(self, grid: tuple[int, int]) -> list[Tensor]:
+        """Masks (K, h, w) of every pass over the image; each hides every patch exactly once."""
+        places = [(block, 0) for block in self.blocks]
+        if self.shifted:
+            places += [(block, block // 2) for block in self.blocks if block > 1]
+        covers = [cover(grid, block=b, masks=self.masks, offset=offset) for b, offset in places]
+        fitting = [each for each in covers if len(each) > 1]  # one mask would hide everything
+        if not fitting:
+            raise AdframeError(
+                f"model.scoring.blocks={list(self.blocks)} leave nothing to see on a grid of "
+                f"{grid[0]}x{grid[1]} patches; choose smaller ones or a larger image_size"
+            )
+        return fitting
+
+
+def image_score(maps: Tensor, *, top_share: float) -> Tensor:
+    """(B, 1, H, W) to (B,): the largest, or the mean of the largest."""
+    count = max(1, round(top_share * maps[0].numel()))
+    return torch.topk(maps.flatten(1), count, sorted=False).values.mean(dim=1)

@@ -1,0 +1,52 @@
+"""Gradients of two images compared."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy.ndimage import correlate1d
+
+from adframe.ops.gradient_similarity import STABILITY, gradient_dissimilarity
+
+
+def pair(size: int = 32) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    a, b = torch.rand(2, 2, 3, size, size, generator=generator)
+    return a, b
+
+
+def test_an_image_is_like_itself_and_symmetric_to_others() -> None:
+    a, b = pair()
+    assert gradient_dissimilarity(a, a).abs().max() < 1e-6
+    torch.testing.assert_close(gradient_dissimilarity(a, b), gradient_dissimilarity(b, a))
+
+
+def test_a_constant_shift_of_brightness_has_no_gradient() -> None:
+    a, _ = pair()
+    assert gradient_dissimilarity(a, a + 0.3).max() < 1e-5
+
+
+def test_one_scale_is_the_formula_of_the_paper() -> None:
+    def length(image: torch.Tensor) -> np.ndarray:
+        grey = image[0].mean(0).double().numpy()
+        smooth = [correlate1d(grey, [1 / 3] * 3, axis=axis, mode="nearest") for axis in (0, 1)]
+        across = correlate1d(smooth[0], [1, 0, -1], axis=1, mode="nearest")
+        down = correlate1d(smooth[1], [1, 0, -1], axis=0, mode="nearest")
+        return np.hypot(across, down)
+
+    a, b = pair()
+    u, v = length(a), length(b)
+    expected = 1 - (2 * u * v + STABILITY) / (u**2 + v**2 + STABILITY)
+    np.testing.assert_allclose(gradient_dissimilarity(a, b, scales=1)[0, 0], expected, atol=1e-4)
+
+
+def test_more_scales_than_an_image_has_are_left_out() -> None:
+    a, b = pair(8)
+    torch.testing.assert_close(gradient_dissimilarity(a, b, scales=9), gradient_dissimilarity(a, b, scales=2))
+
+
+def test_it_can_be_learned_from_even_where_nothing_changes() -> None:
+    flat = torch.full((1, 3, 16, 16), 0.5, requires_grad=True)
+    gradient_dissimilarity(flat, pair(16)[0][:1]).mean().backward()  # type: ignore[no-untyped-call]
+    assert flat.grad is not None
+    assert torch.isfinite(flat.grad).all()

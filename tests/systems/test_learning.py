@@ -1,0 +1,55 @@
+"""Rates, groups, and settings that cannot work."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+
+from adframe.contracts import AdframeError
+from adframe.systems.learning import Learning
+from tests.fakes.masked import tiny_sit
+
+
+def learning(**settings: Any) -> Learning:
+    return Learning(**({"optimizer": partial(torch.optim.AdamW, lr=1e-2), "epochs": 1} | settings))
+
+
+def test_the_rate_rises_then_falls_to_the_floor() -> None:
+    plan = learning(warmup=0.1, floor=0.05)
+    rates = [plan.rate(step, steps=100) for step in range(101)]
+    assert rates[:10] == sorted(rates[:10])
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert max(rates) == rates[10] == 1
+    assert rates[-1] == pytest.approx(0.05)
+
+
+def test_every_group_learns_at_its_share_of_the_rate() -> None:
+    optimizer, schedule = learning(layer_decay=0.5, warmup=0.0).optimizers(tiny_sit(), steps=10)
+    at_first = [group["lr"] for group in optimizer.param_groups]
+    assert max(at_first) == pytest.approx(1e-2)
+    assert min(at_first) < 0.1 * max(at_first)
+    optimizer.step()
+    for _ in range(10):
+        schedule.step()
+    for before, group in zip(at_first, optimizer.param_groups, strict=True):
+        assert group["lr"] == pytest.approx(0.01 * before)
+
+
+def test_biases_do_not_decay() -> None:
+    model = tiny_sit()
+    optimizer, _ = learning(weight_decay=0.3).optimizers(model, steps=1)
+    decays = {id(p): g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
+    block = model.vit.trunk.blocks[0]
+    assert decays[id(block.attn.qkv.weight)] == 0.3
+    assert decays[id(block.attn.qkv.bias)] == decays[id(model.vit.trunk.pos_embed)] == 0
+
+
+@pytest.mark.parametrize(
+    "settings", [{"epochs": -1}, {"layer_decay": 0.0}, {"warmup": 2.0}, {"clip": 0.0}, {"cache_mb": -1}]
+)
+def test_impossible_settings_are_one_line(settings: dict[str, Any]) -> None:
+    with pytest.raises(AdframeError, match=f"learning.*{next(iter(settings))}"):
+        learning(**settings)
