@@ -25,24 +25,27 @@ def gradient_dissimilarity(image: Tensor, other: Tensor, *, scales: int = 4) -> 
     Returns:
         (B, 1, H, W) in [0, 1], 0 where the gradients are equally strong.
     """
-    size = image.shape[-2:]
-    pair = torch.cat([image, other]).mean(dim=1, keepdim=True)  # (2B, 1, H, W)
-    total, count = torch.zeros_like(pair[: len(image)]), 0
+    grey, truth = (each.mean(dim=1, keepdim=True) for each in (image, other))  # (B, 1, H, W)
+    total, count = torch.zeros_like(grey), 0
     for scale in range(scales):
         if scale:
-            if min(pair.shape[-2:]) < 8:
+            if min(grey.shape[-2:]) < 8:
                 break
-            pair = F.avg_pool2d(pair, 2)
-        a, b = _magnitude(pair).chunk(2)
-        apart = 1 - (2 * a * b + STABILITY) / (a**2 + b**2 + STABILITY)
-        total = total + (F.interpolate(apart, size=size, mode="bilinear") if scale else apart)
+            grey, truth = F.avg_pool2d(grey, 2), F.avg_pool2d(truth, 2)
+        a, b = _energy(grey), _energy(truth)
+        apart = 1 - (2 * (a * b).sqrt() + STABILITY) / (a + b + STABILITY)
+        total = total + (F.interpolate(apart, size=image.shape[-2:], mode="bilinear") if scale else apart)
         count += 1
     return total / count
 
 
-def _magnitude(grey: Tensor) -> Tensor:
-    """(B, 1, H, W) to the length of the Prewitt gradient, the edge repeated."""
-    across = torch.tensor([[1.0, 0.0, -1.0]], device=grey.device, dtype=grey.dtype).expand(3, 3) / 3
-    kernels = torch.stack([across, across.T])[:, None]  # (2, 1, 3, 3)
-    slopes = F.conv2d(F.pad(grey, (1, 1, 1, 1), mode="replicate"), kernels)
-    return (slopes.square().sum(dim=1, keepdim=True) + TINY).sqrt()
+def _energy(grey: Tensor) -> Tensor:
+    """(B, 1, H, W) to the squared length of the Prewitt gradient, the edge repeated.
+
+    Sums and differences of shifted images: a convolution with one channel is slower on every CPU.
+    """
+    wide = F.pad(grey, (1, 1, 1, 1), mode="replicate")
+    down = wide[..., :-2, :] + wide[..., 1:-1, :] + wide[..., 2:, :]
+    across = wide[..., :-2] + wide[..., 1:-1] + wide[..., 2:]
+    horizontal, vertical = down[..., :-2] - down[..., 2:], across[..., :-2, :] - across[..., 2:, :]
+    return (horizontal.square() + vertical.square()) / 9 + TINY
