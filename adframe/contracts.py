@@ -166,6 +166,10 @@ class Gradient(Detector, Protocol):
 
     def groups(self, *, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]: ...
 
+    def learned(self) -> dict[str, Tensor]: ...  # without what hangs on how it scores
+
+    def load_learned(self, state: Mapping[str, Tensor]) -> None: ...
+
     def facts(self) -> dict[str, float]: ...
 
 

@@ -23,7 +23,14 @@ FILES = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml"))
 PIECES = {
     Path("shift/transform/base.yaml"),
     Path("calibration/rule/base.yaml"),
+    Path("synthesis/family/base.yaml"),
 }  # what the options of a group share
+VIT = (
+    "backbone=timm",
+    "backbone.model=vit_tiny_patch16_224",
+    "backbone.layers=[blocks.5]",
+    "backbone.source=random",
+)
 WHOLE = ("hydra", "experiment")  # groups that are tested in another way
 OPTIONS = [
     path for path in FILES if len(path.parts) > 1 and path.parts[0] not in WHOLE and path not in PIECES
@@ -41,6 +48,8 @@ def choosing(path: Path) -> str:
     group = path.parent.as_posix()
     if group == "shift/transform":  # a piece of a shift, added under its own name
         return f"+{group}@shift.transforms.{path.stem}={path.stem}"
+    if group == "synthesis/family":  # a piece of a synthesis
+        return f"+{group}@synthesis.families.{path.stem}={path.stem}"
     if group == "calibration/rule":
         return f"{group}@calibration.image={path.stem}"
     return f"{'' if group in GROUPS else '+'}{group}={path.stem}"
@@ -84,7 +93,10 @@ def test_every_value_that_an_experiment_sweeps_is_possible(name: str) -> None:
     layers = "backbone.layers=[layer1,layer2,layer3]"
     assert len(few) > 1
     for job in few:
-        cfg = composed("sweep", f"experiment={name}", *job, *(() if weights else (*BACKBONE, layers)))
+        chosen = [f"experiment={name}", *job]
+        vit = composed("sweep", *chosen).learning  # what learns by gradient here is a vision transformer
+        small = VIT if vit else (*BACKBONE, layers)
+        cfg = composed("sweep", *chosen, *(() if weights else small))
         check_values(cfg)
         for node in targets(OmegaConf.to_container(cfg)):
             check_target(node)

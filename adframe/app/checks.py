@@ -62,6 +62,7 @@ EVALUATION_RULES: dict[str, Rule] = {
         lambda v: v is None or (isinstance(v, list) and len(v) > 1 and _is_names(v)),
         "null, or a list of two or more different runs' folders",
     ),
+    "fuse": (lambda v: isinstance(v, bool), "true or false"),
     "category": (lambda v: v is None or _is_names(v), "null, all, a name, or a list of different names"),
     "num_workers": (lambda v: v is None or (_is_whole(v) and v >= 0), "null or a whole number, 0 or more"),
     "submission": (lambda v: v is None or (isinstance(v, str) and v != ""), "null or a new folder"),
@@ -101,9 +102,10 @@ def check_values(
 def check_evaluation(cfg: DictConfig) -> None:
     """The same for `evaluate.py`, which has few keys of its own; beside `compare` none of them is read."""
     if cfg.get("compare") is not None:
-        _check_rules(cfg, {"compare": EVALUATION_RULES["compare"]})
+        read = ("compare", "fuse")
+        _check_rules(cfg, {key: EVALUATION_RULES[key] for key in read})
         typed = HydraConfig.get().overrides.task
-        if other := [text for text in typed if text.lstrip("+").partition("=")[0] != "compare"]:
+        if other := [text for text in typed if text.lstrip("+").partition("=")[0] not in read]:
             raise AdframeError(f"compare reads what the runs left behind; remove {' '.join(other)}")
         return
     _check_missing(cfg)

@@ -19,7 +19,7 @@ import yaml
 from rich.console import Console
 
 from adframe.app.console import print_wide
-from adframe.app.entrants import Entrant, check_same, read_entrant
+from adframe.app.entrants import Entrant, check_same, fused, read_entrant
 from adframe.contracts import AdframeError
 from adframe.metrics.significance import holm, wilcoxon
 from adframe.metrics.standings import Standing, mean_standings, standings
@@ -30,6 +30,7 @@ from adframe.reports.tables import DASH, MEAN, Cell, Column, Table, shown, table
 from adframe.reports.template import fill
 
 RESAMPLES, LEVEL = 1000, 0.95
+_FUSED = "The line with + is the mean of the runs' scores, each in units of its own validation normals."
 _FEWEST = 5  # categories from which on Wilcoxon's test is made
 _SHOWN = (
     Column("category", "category"),
@@ -57,13 +58,14 @@ class Line:
     holm: float
 
 
-def compare(runs: list[Path], *, output: Path | None, seed: int) -> Path:
+def compare(runs: list[Path], *, output: Path | None, seed: int, fuse: bool = False) -> Path:
     """Prints how the runs differ in image AUROC; writes a page, a CSV, a Markdown and a LaTeX table.
 
     Args:
         runs: two or more runs' folders; each is compared with the first.
         output: the folder to write; by default `<first run>/comparisons/<time>`.
         seed: of the bootstrap.
+        fuse: adds the mean of all runs' normalised scores as one more line.
 
     Returns:
         The folder.
@@ -78,10 +80,12 @@ def compare(runs: list[Path], *, output: Path | None, seed: int) -> Path:
     entrants = [read_entrant(name, path) for name, path in zip(string.ascii_uppercase, runs, strict=False)]
     for other in entrants[1:]:
         check_same(entrants[0], other)
-    lines = _lines(entrants, seed=seed)
+    lines = _lines([*entrants, fused(entrants)] if fuse else entrants, seed=seed)
     folder = output or _unused(runs[0] / "comparisons" / time.strftime("%Y-%m-%d_%H-%M-%S"))
-    notes = [*_across(lines), *_remarks(entrants[0])]
-    _write(folder, entrants, lines, notes=notes, seed=seed)
+    notes = [*_across(lines), *_remarks(entrants[0]), *([_FUSED] if fuse else [])]
+    command = f"compare=[{','.join(str(entrant.run.path) for entrant in entrants)}]"
+    given = [shlex.quote(command), *(["fuse=true"] if fuse else [])]
+    _write(folder, entrants, lines, notes=notes, seed=seed, command=f"python evaluate.py {' '.join(given)}")
     print_wide(_for_people(lines), rest="comparison.csv")
     console = Console(soft_wrap=True, highlight=False, markup=False)
     for entrant in entrants:
@@ -150,13 +154,18 @@ def _remarks(first: Entrant) -> list[str]:
 
 
 def _write(
-    folder: Path, entrants: Sequence[Entrant], lines: Sequence[Line], *, notes: Sequence[str], seed: int
+    folder: Path,
+    entrants: Sequence[Entrant],
+    lines: Sequence[Line],
+    *,
+    notes: Sequence[str],
+    seed: int,
+    command: str,
 ) -> None:
     table, runs = _for_people(lines), table_of([_about(entrant) for entrant in entrants])
     stored = Table(tuple(Column(key, key) for key in _STORED), tuple(_raw(line) for line in lines))
     title = _verdict(lines)
     text = "\n".join([f"# {title}\n", runs.to_markdown(), table.to_markdown(), *notes, ""])
-    paths = ",".join(str(entrant.run.path) for entrant in entrants)
     context = {
         "title": title,
         "table": table,
@@ -166,7 +175,7 @@ def _write(
         "images": len(entrants[0].images),
         "resamples": RESAMPLES,
         "seed": seed,
-        "command": f"python evaluate.py {shlex.quote(f'compare=[{paths}]')}",
+        "command": command,
     }
     write_whole(folder / "comparison.csv", stored.to_csv())
     write_whole(folder / "comparison.md", text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,3 +60,26 @@ def check_same(first: Entrant, other: Entrant) -> None:
             f"{first.run.path} and {other.run.path} know {len(changed)} images by another label, subset or "
             f"group (such as {' '.join(changed[0])}); test them again with the same dataset"
         )
+
+
+def fused(entrants: Sequence[Entrant]) -> Entrant:
+    """The mean of several runs' normalised scores, image by image, as one more entrant.
+
+    Normalised scores are in units of each run's own validation normals, so no test image and no
+    label decides how much a run counts.
+
+    Raises:
+        AdframeError: a run without such scores.
+    """
+    for entrant in entrants:
+        if any(row["normalised"] is None for row in entrant.images.values()):
+            raise AdframeError(
+                f"{entrant.run.path} has no normalised scores to fuse; run it with "
+                "calibration.normalisation=z_score"
+            )
+    first = entrants[0]
+    images = {
+        key: row | {"score": sum(each.images[key]["normalised"] for each in entrants) / len(entrants)}
+        for key, row in first.images.items()
+    }
+    return Entrant("+".join(entrant.name for entrant in entrants), first.run, images)

@@ -35,7 +35,7 @@ def evaluate(cfg: DictConfig) -> Path:
     check_evaluation(cfg)
     if cfg.compare is not None:
         runs = [Path(str(path)) for path in cfg.compare]
-        return compare(runs, output=None, seed=read_config(runs[0])["seed"])
+        return compare(runs, output=None, seed=read_config(runs[0])["seed"], fuse=cfg.fuse)
     run = RunFolder(Path(str(cfg.run)))
     config = stored_configuration(cfg, run)
     run.reopen()

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from adframe.app.build import build_trainer
 from adframe.app.folder import RunFolder
+from adframe.app.learned import learned_store
 from adframe.callbacks.profile import Profiler
 from adframe.callbacks.progress import ProgressLine
 from adframe.callbacks.reconstructions import Reconstructions
@@ -56,26 +57,45 @@ def _learn(
     tracker: Logger | None,
     watching: list[L.Callback],
 ) -> dict[str, float]:
-    """Learns, going on where a stopped run was, takes the epoch of the lowest held-out loss, calibrates."""
+    """Learns, or takes what an equal training has learned; then fits scales and thresholds."""
     _check_held_out(system, data)
-    learning, place = system.learning, folder.learning(unit)
-    learned: dict[str, float] = {}
-    if learning.epochs:
-        keeper = ModelCheckpoint(
-            dirpath=place, filename="best", monitor=MONITORED, save_last=True, enable_version_counter=False
-        )
-        grids = Reconstructions(folder.path, unit=unit, times=learning.pictures)
-        trainer = build_trainer(cfg, [*watching, keeper, grids], tracker, learning=learning)
-        last = place / "last.ckpt"
-        trainer.fit(system, datamodule=data, ckpt_path=last if last.is_file() else None, weights_only=True)
-        stored = torch.load(place / "best.ckpt", map_location=system.device, weights_only=True)
-        system.load_state_dict(stored["state_dict"])
-        learned = {
-            f"learning/{MONITORED}": float(keeper.best_model_score or float("nan")),
-            "learning/best_epoch": float(stored["epoch"] + 1),
-        }
-    build_trainer(cfg, watching, tracker, learning=None).validate(system, datamodule=data, verbose=False)
+    method, kept = system.method, learned_store(cfg, system.detector, data)
+    learned = kept.fill(method) if kept else None
+    if learned is None:
+        learned = _train(cfg, folder, system, data, unit=unit, tracker=tracker, watching=watching)
+        if kept and learned:
+            kept.keep(method, learned)
+    build_trainer(cfg, watching, tracker).validate(system, datamodule=data, verbose=False)
     return learned
+
+
+def _train(
+    cfg: DictConfig,
+    folder: RunFolder,
+    system: GradientSystem,
+    data: AnomalyData,
+    *,
+    unit: str,
+    tracker: Logger | None,
+    watching: list[L.Callback],
+) -> dict[str, float]:
+    """Goes on where a stopped run was; ends with the epoch of the lowest held-out loss."""
+    learning, place = system.learning, folder.learning(unit)
+    if not learning.epochs:
+        return {}
+    keeper = ModelCheckpoint(
+        dirpath=place, filename="best", monitor=MONITORED, save_last=True, enable_version_counter=False
+    )
+    grids = Reconstructions(folder.path, unit=unit, times=learning.pictures)
+    trainer = build_trainer(cfg, [*watching, keeper, grids], tracker, learning=learning)
+    last = place / "last.ckpt"
+    trainer.fit(system, datamodule=data, ckpt_path=last if last.is_file() else None, weights_only=True)
+    stored = torch.load(place / "best.ckpt", map_location=system.device, weights_only=True)
+    system.load_state_dict(stored["state_dict"])
+    return {
+        f"learning/{MONITORED}": float(keeper.best_model_score or float("nan")),
+        "learning/best_epoch": float(stored["epoch"] + 1),
+    }
 
 
 def _check_held_out(system: GradientSystem, data: AnomalyData) -> None:

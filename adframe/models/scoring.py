@@ -69,6 +69,13 @@ class Scoring:
         if wrong:
             raise AdframeError("; ".join(f"model.scoring.{text}" for text in wrong))
 
+    def weights(self, terms: Sequence[str]) -> dict[str, float]:
+        """The errors that count, by name: of a target's terms, and of tokens."""
+        weights = {name: float(getattr(self, name)) for name in (*terms, "tokens")}
+        if not any(weights.values()):
+            raise AdframeError(f"model.scoring: one of {', '.join(weights)} must be above 0")
+        return {name: weight for name, weight in weights.items() if weight}
+
     def covers(self, grid: tuple[int, int]) -> list[Tensor]:
         """Masks (K, h, w) of every pass over the image; each hides every patch exactly once."""
         places = [(block, 0) for block in self.blocks]

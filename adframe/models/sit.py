@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from adframe.contracts import IMAGE, INDEX, AdframeError, Batch, Prediction
 from adframe.models.contrast import Contrast
@@ -17,8 +17,10 @@ from adframe.models.masking import FIXED, Masking
 from adframe.models.scoring import Scoring, image_score
 from adframe.models.stitching import stitched_tokens
 from adframe.models.targets import Colours, Pixels
-from adframe.models.vit import Vit
+from adframe.models.vit import Vit, token_distance
 from adframe.ops.smoothing import heatmap
+
+SCORING = ("normaliser", "starting")  # parts that no training changes
 
 
 class SiT(nn.Module):
@@ -84,7 +86,7 @@ class SiT(nn.Module):
             else Colours(patch=vit.patch, colours=colours, cell=cell, seed=seed)
         )
         self.decoder = TokenDecoder(vit.width, side=self.target.side, channels=self.target.channels)
-        self.weights = _weights(scoring, self.target.terms)
+        self.weights = scoring.weights(self.target.terms)
         self.normaliser = Normaliser(scoring.normalisation, sigma=scoring.sigma)
         self.contrastive = contrastive
         self.contrast = Contrast(vit) if contrastive else None
@@ -123,6 +125,15 @@ class SiT(nn.Module):
         groups = self.vit.groups(weight_decay=weight_decay, layer_decay=layer_decay)
         groups.append({"params": heads, "weight_decay": weight_decay, "lr_scale": 1.0})
         return [g | {"params": kept} for g in groups if (kept := [p for p in g["params"] if p.requires_grad])]
+
+    def learned(self) -> dict[str, Tensor]:
+        """All that training has changed."""
+        return {name: t for name, t in self.state_dict().items() if name.split(".")[0] not in SCORING}
+
+    def load_learned(self, state: Mapping[str, Tensor]) -> None:
+        """Takes it back, also where scores are made in another way."""
+        own = {name: t for name, t in self.state_dict().items() if name.split(".")[0] in SCORING}
+        self.load_state_dict(own | dict(state), strict=True)
 
     @property
     def surveys(self) -> bool:
@@ -227,17 +238,11 @@ class SiT(nn.Module):
             errors = self.target.errors(rebuilt, normal, vit=self.vit)
         maps = dict(zip(self.target.terms, errors, strict=True))
         if "tokens" in self.weights:
-            maps["tokens"] = self._token_distance(self.target.picture(rebuilt), normal)
+            pair = (self.target.picture(rebuilt), normal)
+            grid = token_distance(self.starting or self.vit, *pair, blocks=self.scoring.token_blocks)
+            with _exact(normal):
+                maps["tokens"] = heatmap(grid, size=(normal.shape[-2], normal.shape[-1]), sigma=0.0)
         return torch.cat([maps[name].float() for name in self.weights], dim=1)
-
-    def _token_distance(self, rebuilt: Tensor, normal: Tensor) -> Tensor:
-        """(B, 1, H, W): 1 - cosine of patch tokens, averaged over the chosen blocks."""
-        vit, blocks = self.starting or self.vit, self.scoring.token_blocks
-        pairs = zip(vit.at(normal, blocks=blocks), vit.at(rebuilt, blocks=blocks), strict=True)
-        apart = [1 - F.cosine_similarity(a.float(), b.float(), dim=2) for a, b in pairs]  # (B, N) each
-        grid = torch.stack(apart).mean(0).view(len(normal), 1, *self.masking.grid(normal))
-        with _exact(normal):
-            return heatmap(grid, size=(normal.shape[-2], normal.shape[-1]), sigma=0.0)
 
     def _prediction(self, errors: Tensor) -> Prediction:
         """Weighted mean of (B, T, H, W) errors."""
@@ -249,11 +254,3 @@ class SiT(nn.Module):
 def _exact(like: Tensor) -> torch.autocast:
     """Errors are sums over many pixels: only the network may compute in half precision."""
     return torch.autocast(like.device.type, enabled=False)
-
-
-def _weights(scoring: Scoring, terms: tuple[str, ...]) -> dict[str, float]:
-    """The errors that count, by name."""
-    weights = {name: float(getattr(scoring, name)) for name in (*terms, "tokens")}
-    if not any(weights.values()):
-        raise AdframeError(f"model.scoring: one of {', '.join(weights)} must be above 0")
-    return {name: weight for name, weight in weights.items() if weight}

@@ -10,6 +10,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from timm.optim._param_groups import param_groups_layer_decay
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from adframe.contracts import AdframeError
 from adframe.models.backbones import build_trunk, check_size
@@ -123,3 +124,18 @@ class Vit(nn.Module):
                 self.trunk, weight_decay, no_weight_decay_list=unscaled, layer_decay=layer_decay
             )
         )
+
+
+def token_distance(vit: Vit, image: Tensor, other: Tensor, *, blocks: Sequence[int]) -> Tensor:
+    """1 - cosine of two images' patch tokens, averaged over chosen blocks: (B, 1, h, w).
+
+    Args:
+        vit: whose tokens.
+        image: (B, 3, H, W) normalised.
+        other: what it is compared with, of the same shape.
+        blocks: counted from 0.
+    """
+    pairs = zip(vit.at(image, blocks=blocks), vit.at(other, blocks=blocks), strict=True)
+    apart = [1 - F.cosine_similarity(a.float(), b.float(), dim=2) for a, b in pairs]  # (B, N) each
+    grid = (image.shape[-2] // vit.patch, image.shape[-1] // vit.patch)
+    return torch.stack(apart).mean(0).view(len(image), 1, *grid)

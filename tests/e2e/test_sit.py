@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from adframe.contracts import AdframeError
+from adframe.reports.ledger import read_ledger
 from adframe.systems.gradient import GradientSystem
 from tests.e2e.scripts import COUNTS, call, composed, metrics_of, numbers_of, train_here
 
@@ -131,3 +134,35 @@ def test_what_cannot_work_is_one_line(toy: Path, tmp_path: Path, override: str, 
     assert (outcome.code, len(outcome.err.splitlines())) == (2, 1)
     assert text in outcome.err
     assert not (tmp_path / "run").exists()
+
+
+def test_one_training_serves_every_scoring(learned: Path, toy: Path, tmp_path: Path) -> None:
+    shared = ("store=disk", f"paths.store={tmp_path / 'store'}", "logger=none")
+    first = train_here(*SIT, *places(toy, tmp_path / "a"), *shared)
+    second = train_here(
+        *SIT, *places(toy, tmp_path / "b"), *shared,
+        "model.scoring.tokens=1", "model.scoring.token_blocks=[2]", "model.scoring.token_network=starting",
+    )  # fmt: skip
+    third = train_here(*SIT, *places(toy, tmp_path / "c"), *shared)
+    other = train_here(*SIT, *places(toy, tmp_path / "d"), *shared, "mask_ratio=0.4")
+    taken = ["learning/shared" in metrics_of(run)["val"]["tray"] for run in (first, second, third, other)]
+    assert taken == [False, True, True, False]
+    assert metrics_of(first)["test"] == metrics_of(learned)["test"] == metrics_of(third)["test"]
+    assert metrics_of(second)["test"] != metrics_of(first)["test"]
+
+
+def test_a_fused_score_is_the_mean_of_both_runs(learned: Path, toy: Path, tmp_path: Path) -> None:
+    plain = [text for text in SIT if not text.startswith(("model", "learning"))]
+    other = train_here(*plain, *places(toy, tmp_path / "run"), "model=pixel_mean", "logger=none")
+    outcome = call("evaluate", f"compare=[{learned},{other}]", "fuse=true")
+    assert (outcome.code, outcome.err) == (0, "")
+    (folder,) = (learned / "comparisons").iterdir()
+    rows = list(csv.DictReader((folder / "comparison.csv").open()))
+    assert [row["run"] for row in rows] == ["A", "B", "A+B"]
+    one, two = (
+        {row["path"]: row for row in read_ledger(run / "predictions.parquet")} for run in (learned, other)
+    )
+    sums = [one[path]["normalised"] + two[path]["normalised"] for path in one]
+    expected = roc_auc_score([row["label"] for row in one.values()], sums)
+    assert float(rows[2]["image/auroc"]) == pytest.approx(expected)
+    assert "fuse=true" in (folder / "comparison.html").read_text()

@@ -1,0 +1,69 @@
+"""What one training has learned serves every run that differs only in how it scores."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from adframe.contracts import Gradient
+from adframe.data.datamodule import AnomalyData
+from adframe.data.preflight import fingerprint
+from adframe.ops.files import write_whole
+
+# What has no part in learning: it is of the trainer's hardware, or of what follows.
+ASIDE = ("scoring",)
+KEYS = ("model", "learning", "shift", "split", "holdout", "image_size", "keep_aspect", "batch_size", "seed")
+LATER = ("pictures", "cache_mb")
+
+
+class Learned:
+    """A file a training in the store, named by everything that the training hangs on.
+
+    Args:
+        folder: of the store.
+        key: of the training.
+    """
+
+    def __init__(self, folder: Path, *, key: str) -> None:
+        self.path = folder / "learned" / f"{key}.ckpt"
+
+    def fill(self, detector: Gradient) -> dict[str, float] | None:
+        """Gives a detector what was learned, and returns what was noted then; None where nothing is kept."""
+        try:
+            stored = torch.load(self.path, map_location="cpu", weights_only=True)
+        except Exception:  # not there, or damaged: it is learned again, and written anew
+            return None
+        detector.load_learned(stored["state"])
+        facts: dict[str, float] = stored["facts"]
+        return facts | {"learning/shared": 1.0}
+
+    def keep(self, detector: Gradient, facts: Mapping[str, float]) -> None:
+        """Writes what was learned, whole or not at all."""
+        buffer = io.BytesIO()
+        torch.save({"state": detector.learned(), "facts": dict(facts)}, buffer)
+        write_whole(self.path, buffer.getvalue())
+
+
+def learned_store(cfg: DictConfig, detector: Any, data: AnomalyData) -> Learned | None:
+    """Where this training is kept; None with `store=none`."""
+    if cfg.store is None:
+        return None
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    told = {key: plain[key] for key in KEYS}
+    told["model"] = {key: value for key, value in plain["model"].items() if key not in ASIDE}
+    told["learning"] = {key: value for key, value in plain["learning"].items() if key not in LATER}
+    told["precision"] = plain["trainer"].get("precision")
+    told["weights"] = detector.backbone.digest
+    used = [record for record in data.records if record.split != "test"]
+    told["data"] = fingerprint(used, root=Path(data.source.root))
+    told["splits"] = [(record.path.name, record.split) for record in used]
+    text = json.dumps(told, sort_keys=True, default=str)
+    key = hashlib.sha256(text.encode()).hexdigest()[:32]
+    return Learned(Path(str(cfg.store.folder)), key=key)
