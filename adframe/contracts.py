@@ -30,6 +30,7 @@ from torch import Tensor
 
 IMAGE, INDEX, RECORD, GEOMETRY = "image", "index", "record", "geometry"
 REGIONS, SHIFT = "regions", "shift"
+MASK, LABEL, FAMILY = "mask", "label", "family"  # of synthetic anomalies (`data.synthetic`)
 Batch = Mapping[str, Any]
 
 GOOD = "good"  # the name of the subset, and of the defect type, that has no defect
@@ -144,7 +145,7 @@ class HeldOut(Detector, Protocol):
 
     def observe(self, image: Tensor) -> None: ...
 
-    def settle(self) -> None: ...
+    def settle(self) -> bool | None: ...  # true: it wants to see the images once more
 
 
 @runtime_checkable
@@ -159,6 +160,8 @@ class Judge(HeldOut, Protocol):
 @runtime_checkable
 class Gradient(Detector, Protocol):
     """A method that learns by gradient; `loss` names every term, `total` is their sum."""
+
+    synthetic: bool  # whether it learns from synthetic anomalies, or from normal images as they are
 
     def loss(self, batch: Batch) -> dict[str, Tensor]: ...
 
@@ -182,6 +185,17 @@ class Surveyor(Gradient, Protocol):
     def survey(self, image: Tensor) -> None: ...
 
     def surveyed(self) -> None: ...
+
+
+@runtime_checkable
+class Collector(Gradient, Protocol):
+    """One that sees all training images, as they are, once after it has learned."""
+
+    collects: bool  # as it is set up
+
+    def collect(self, image: Tensor) -> None: ...
+
+    def finalise(self) -> None: ...
 
 
 @runtime_checkable

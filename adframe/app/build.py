@@ -20,6 +20,7 @@ from adframe.data.datamodule import AnomalyData
 from adframe.data.dataset import View
 from adframe.data.source import Source
 from adframe.data.split_book import SplitBook
+from adframe.ops.synthesis.synthesis import Synthesis
 from adframe.systems.detection import DetectionSystem
 from adframe.systems.gradient import GradientSystem
 from adframe.systems.learning import Learning
@@ -85,9 +86,15 @@ def build_data(cfg: DictConfig, source: Source, categories: list[str]) -> Anomal
             Path(str(cfg.paths.splits)), dataset=source.book_name, root=Path(source.root), seed=cfg.seed
         ),
         shift=build(cfg, "shift"),
+        synthesis=_build_synthesis(cfg),
         shuffle=learning is not None,
         cache_mb=0 if learning is None else learning.cache_mb,
     )
+
+
+def _build_synthesis(cfg: DictConfig) -> Synthesis | None:
+    """Anomalies to learn from; None with `synthesis=none`."""
+    return build(cfg, "synthesis") if cfg.synthesis.families else None
 
 
 def build_system(cfg: DictConfig, source: Source, *, held_out: bool) -> DetectionSystem:
@@ -101,14 +108,17 @@ def build_system(cfg: DictConfig, source: Source, *, held_out: bool) -> Detectio
     detector = build(cfg, "model")
     calibrator = build(cfg, "calibration")
     pixel = build(cfg, "metrics", {"saturated": source.saturated})
-    if isinstance(detector, TrainingFree):
+    if not isinstance(detector, Gradient):
+        if not isinstance(detector, TrainingFree):
+            raise AdframeError(f"model={type(detector).__name__} is of no family that can be run")
         refit = cfg.refit and held_out
         return TrainingFreeSystem(detector=detector, calibrator=calibrator, pixel=pixel, refit=refit)  # type: ignore[arg-type]
-    if not isinstance(detector, Gradient):
-        raise AdframeError(f"model={type(detector).__name__} is of no family that can be run")
+    name, synthesis = type(detector).__name__, cfg.synthesis.name
     if (learning := build_learning(cfg)) is None:
-        name = type(detector).__name__
         raise AdframeError(f"model={name} learns by gradient; learning=none is not possible")
+    if detector.synthetic != bool(cfg.synthesis.families):
+        kind = "synthetic anomalies" if detector.synthetic else "normal images as they are"
+        raise AdframeError(f"model={name} learns from {kind}; synthesis={synthesis} is not possible")
     return GradientSystem(detector=detector, calibrator=calibrator, pixel=pixel, learning=learning)  # type: ignore[arg-type]
 
 

@@ -70,7 +70,8 @@ EVALUATION_RULES: dict[str, Rule] = {
 }
 
 GROUPS = (
-    "paths", "dataset", "split", "shift", "backbone", "store", "memory", "fusion", "learning", "model",
+    "paths", "dataset", "split", "shift", "backbone", "store", "memory", "fusion", "synthesis", "learning",
+    "model",
     "calibration", "metrics", "callbacks", "trainer", "logger"
 )  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -23,20 +23,23 @@ from adframe.app.signatures import shown
 from adframe.app.waiting import shown_progress
 from adframe.contracts import AdframeError, Record
 from adframe.data.counts import mismatches
-from adframe.data.dataset import regions_of
+from adframe.data.dataset import View, regions_of
 from adframe.data.decode import read_image, read_mask, read_size
 from adframe.data.preflight import check_files
 from adframe.data.source import Source
+from adframe.data.synthetic import SyntheticDataset
 from adframe.ops.names import unknown
 from adframe.ops.shift.shift import Shift
+from adframe.ops.synthesis.synthesis import Synthesis
 from adframe.reports.examples import Album
 from adframe.reports.exploration import About, Chapter, chapter, write_exploration
-from adframe.reports.survey import Reader, survey
+from adframe.reports.specimens import Specimen
+from adframe.reports.survey import Reader, draw, survey
 from adframe.reports.survey_tables import overview
 
 READER = Reader(image=read_image, size=read_size, mask=read_mask, regions=regions_of)
-STAGES = ("sizes", "masks", "light", "examples", "shifts")  # of a category, as they are reported
-GROUPS = ("paths", "dataset", "shift", "presets")
+STAGES = ("sizes", "masks", "light", "examples", "shifts", "synthesis")  # of a category, as they are reported
+GROUPS = ("paths", "dataset", "shift", "synthesis", "presets")
 
 
 def _is_count(value: Any) -> bool:
@@ -48,6 +51,7 @@ OWN_RULES: dict[str, Rule] = {
     "seed": RULES["seed"],
     "examples": (_is_count, "a whole number from 1 to 1000"),
     "sample": (_is_count, "a whole number from 1 to 1000"),
+    "image_size": RULES["image_size"],
     "output": (lambda v: isinstance(v, str) and v.endswith(".html"), "the path of a page, ending in .html"),
 }
 
@@ -55,13 +59,17 @@ OWN_RULES: dict[str, Rule] = {
 def explore(cfg: DictConfig) -> Path:
     """Surveys the chosen categories, writes the page, prints a table of counts; returns the page's path."""
     _check(cfg)
-    shifts = _shifts(cfg)
+    shifts, synthesis = _shifts(cfg), build(cfg, "synthesis")
     source, records = _records(cfg)
+    view = View(size=_size(cfg), preprocess=source.preprocess)
     album, chapters = Album(), []
     with shown_progress() as told:
-        for name, members in groupby(records, key=lambda record: record.category):
-            progress = _staged(told, name)
-            chapters.append(_chapter(cfg, list(members), album=album, shifts=shifts, progress=progress))
+        for name, group in groupby(records, key=lambda record: record.category):
+            members, progress = list(group), _staged(told, name)
+            made = _specimens(cfg, members, synthesis=synthesis, view=view, progress=progress)
+            chapters.append(
+                _chapter(cfg, members, album=album, shifts=shifts, specimens=made, progress=progress)
+            )
     page = Path(str(cfg.output))
     write_exploration(page, chapters, album=album, about=_about(cfg, source, records))
     print_wide(overview([each.survey for each in chapters]), rest=page.name)
@@ -88,6 +96,7 @@ def _chapter(
     *,
     album: Album,
     shifts: list[Shift],
+    specimens: Iterator[Specimen],
     progress: Callable[[str, int, int], None],
 ) -> Chapter:
     found = survey(records, read=READER, sample=cfg.sample, seed=cfg.seed, progress=progress)
@@ -99,7 +108,40 @@ def _chapter(
         examples=cfg.examples,
         seed=cfg.seed,
         progress=progress,
+        specimens=specimens,
     )
+
+
+def _specimens(
+    cfg: DictConfig,
+    records: list[Record],
+    *,
+    synthesis: Synthesis,
+    view: View,
+    progress: Callable[[str, int, int], None],
+) -> Iterator[Specimen]:
+    """For each family a few normal training images, as a training would see them spoilt."""
+    normal = [record for record in records if record.split == "train" and record.label == 0]
+    for place, family in enumerate(synthesis.families):
+        progress("synthesis", place, len(synthesis.families))
+        chosen = draw(normal, cfg.examples, seed=cfg.seed, key=f"synthesis/{family}")
+        images = SyntheticDataset(chosen, view=view, synthesis=synthesis, donors=normal, purpose="train")
+        for position, record in enumerate(chosen):
+            before, drawn = images.example(position, family=family)
+            yield Specimen(
+                family=family,
+                held_out=family == synthesis.held_out,
+                record=record,
+                frame=read_size(record.path),
+                before=before,
+                after=drawn.image,
+                mask=drawn.mask,
+            )
+
+
+def _size(cfg: DictConfig) -> tuple[int, int] | None:
+    size: Any = resolved(cfg, "image_size")
+    return (size, size) if isinstance(size, int) else None if size is None else (size[0], size[1])
 
 
 def _shifts(cfg: DictConfig) -> list[Shift]:
@@ -119,6 +161,7 @@ def _about(cfg: DictConfig, source: Source, records: list[Record]) -> About:
             ("folder", str(Path(source.root).resolve())),
             ("licence", source.licence),
             ("shift", str(cfg.shift.name)),
+            *((("synthesis", str(cfg.synthesis.name)),) if cfg.synthesis.families else ()),
             ("seed", str(cfg.seed)),
         ),
         command=f"python -m adframe.app.explore {overrides}".strip(),
@@ -127,7 +170,7 @@ def _about(cfg: DictConfig, source: Source, records: list[Record]) -> About:
 
 
 def _staged(told: Callable[[str, int, int], None], name: str) -> Callable[[str, int, int], None]:
-    """One line a category: its stages one after another, each a fifth."""
+    """One line a category: its stages one after another, each as long."""
 
     def progress(stage: str, done: int, total: int) -> None:
         told(name, 100 * STAGES.index(stage) + 100 * done // total, 100 * len(STAGES))

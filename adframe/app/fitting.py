@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from adframe.app.build import build_trainer
 from adframe.app.folder import RunFolder
 from adframe.app.learned import learned_store
+from adframe.app.synthetic_metrics import synthetic_metrics
 from adframe.callbacks.profile import Profiler
 from adframe.callbacks.progress import ProgressLine
 from adframe.callbacks.reconstructions import Reconstructions
@@ -66,7 +67,7 @@ def _learn(
         if kept and learned:
             kept.keep(method, learned)
     build_trainer(cfg, watching, tracker).validate(system, datamodule=data, verbose=False)
-    return learned
+    return learned | synthetic_metrics(system, data)
 
 
 def _train(

@@ -86,7 +86,7 @@ def _resume(path: Path) -> Path:
 
 def _rehearse(cfg: DictConfig, source: Source) -> None:
     """Builds everything once: what cannot be built must stop the run before its folder is made."""
-    build_system(cfg, source, held_out=True)
+    build_system(of_unit(cfg, "default"), source, held_out=True)
     build(cfg, "callbacks.gallery")
     map_writer(cfg, Path())
     build_trainer(cfg, [], None)
@@ -126,7 +126,7 @@ def _fit_and_test(
     tracker: Logger | None,
 ) -> None:
     L.seed_everything(cfg.seed, workers=True, verbose=False)
-    system = build_system(cfg, source, held_out=data.held_out)
+    system = build_system(of_unit(cfg, unit), source, held_out=data.held_out)
     folder.metrics["val"][unit] = fit(cfg, folder, system, data, unit=unit, tracker=tracker)
     for category in data.categories:
         if category not in folder.done:
@@ -173,9 +173,16 @@ def map_writer(cfg: DictConfig, run: Path) -> MapWriter:
     return writer
 
 
+def of_unit(cfg: DictConfig, unit: str) -> DictConfig:
+    """The configuration of one model: `category` is its own, for settings that hang on it."""
+    own = cfg.copy()
+    OmegaConf.update(own, "category", unit)
+    return own
+
+
 def load_system(cfg: DictConfig, source: Source, path: Path) -> DetectionSystem:
     """A system as a checkpoint left it, ready to predict."""
-    system = build_system(cfg, source, held_out=False)
+    system = build_system(of_unit(cfg, path.stem), source, held_out=False)
     load(system, path)
     return system
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
 from torch.utils.data import DataLoader
@@ -17,7 +17,9 @@ from adframe.data.sampling import Cached, Shuffled
 from adframe.data.source import Source
 from adframe.data.split_book import SplitBook
 from adframe.data.splits import Protocol, borrowed, has_validation
+from adframe.data.synthetic import EpochSampler, SyntheticDataset, collate_synthetic
 from adframe.ops.shift.shift import Shift
+from adframe.ops.synthesis.synthesis import Synthesis
 
 Loader = DataLoader[dict[str, Any]]
 Images = ImageDataset | Cached
@@ -37,6 +39,7 @@ class AnomalyData(L.LightningDataModule):
         seed: draws the split.
         book: where drawn splits are written down; None draws anew each time, to the same end.
         shift: a domain shift on the images; None for none.
+        synthesis: anomalies to learn from; None: training shows images as they are.
         shuffle: training images come in another order every epoch.
         cache_mb: memory in which decoded training images, and as much for validation images, stay
             for the next epoch; 0 keeps none.
@@ -54,6 +57,7 @@ class AnomalyData(L.LightningDataModule):
         seed: int,
         book: SplitBook | None = None,
         shift: Shift | None = None,
+        synthesis: Synthesis | None = None,
         shuffle: bool = False,
         cache_mb: int = 0,
     ) -> None:
@@ -61,6 +65,7 @@ class AnomalyData(L.LightningDataModule):
         self.source, self.categories, self.view = source, list(categories), view
         self.batch_size, self.num_workers = batch_size, num_workers
         self.protocol, self.seed, self.book, self.shift = protocol, seed, book, shift
+        self.synthesis = synthesis
         self.shuffle, self.cache_mb = shuffle, cache_mb
         self.records: list[Record] = []
         self.sizes: set[tuple[int, int]] = set()  # (H, W) that images have on disk
@@ -110,13 +115,48 @@ class AnomalyData(L.LightningDataModule):
             )
 
     def train_dataloader(self) -> Loader:
-        """Normal images: in a fixed order, or shuffled for methods that pass over them many times."""
+        """Normal images: in a fixed order, or shuffled for methods that pass over them many times.
+
+        With `synthesis` some of them have an anomaly, another one in every epoch.
+        """
+        if self.synthesis is not None:
+            return self.synthetic_dataloader("train")
         images = self._images("train", truth=False)
         return self._loader(images, sampler=Shuffled(len(images), seed=self.seed) if self.shuffle else None)
 
     def val_dataloader(self) -> Loader:
-        """What thresholds are fitted on; never test."""
+        """What thresholds are fitted on; never test. While a method learns from synthetic anomalies: such."""
+        if self.synthesis is not None and self.trainer is not None and self.trainer.state.fn == "fit":
+            return self.synthetic_dataloader("val")
         return self._loader(self._images("val", truth=True))
+
+    def plain_dataloader(self) -> Loader:
+        """The training images as they are, in a fixed order."""
+        return self._loader(self._images("train", truth=False))
+
+    def synthetic_dataloader(self, purpose: Literal["train", "val"]) -> Loader:
+        """Normal images with synthetic anomalies: made by workers that live on, or by the main process."""
+        assert self.synthesis is not None
+        normal = {
+            split: [r for r in self.records if (r.split, r.label) == (split, 0)] for split in ("train", "val")
+        }
+        images = SyntheticDataset(
+            normal[purpose],
+            view=self.view,
+            synthesis=self.synthesis,
+            donors=normal["train"],
+            purpose=purpose,
+            shift=self.shift,
+            cache_mb=self.cache_mb // max(1, self.num_workers),
+        )
+        return DataLoader(
+            images,
+            batch_size=self.batch_size,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            sampler=EpochSampler(len(images), seed=self.seed) if purpose == "train" else None,
+            collate_fn=collate_synthetic,
+        )
 
     def test_on(self, category: str) -> Loader:
         """The test images of one category."""

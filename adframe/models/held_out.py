@@ -35,11 +35,13 @@ class Normaliser(nn.Module):
         self.register_buffer("mean", torch.empty(0))  # (T, H, W) or (T, 1, 1)
         self.register_buffer("spread", torch.empty(0))
         self.register_load_state_dict_pre_hook(make_room)  # type: ignore[no-untyped-call]
-        self._count = 0
+        self._count, self._settled = 0, False
         self._sums: tuple[Tensor, Tensor] | None = None  # of errors and of their squares, float64
 
     def observe(self, errors: Tensor) -> None:
         """Takes (B, T, H, W) errors of held-out normal images in."""
+        if self._settled:  # a new calibration starts
+            self._sums, self._count, self._settled = None, 0, False
         first, second = (each.sum(0) for each in self._moments(errors))
         known = self._sums or (torch.zeros_like(first), torch.zeros_like(second))
         self._sums = (known[0] + first, known[1] + second)
@@ -49,6 +51,7 @@ class Normaliser(nn.Module):
         """Fixes mean and spread; the sums stay, so that an observed image can be left out again."""
         if self._sums is None or self._count < FEWEST:
             raise too_few(self._count, needed=FEWEST)
+        self._settled = True
         mean, spread = self._scale(*self._sums, count=self._count)
         self.mean, self.spread = mean.float(), spread.float()
 

@@ -48,6 +48,7 @@ class SiT(nn.Module):
         AdframeError: a setting that is not possible.
     """
 
+    synthetic = False
     step: Tensor
 
     def __init__(

@@ -113,6 +113,20 @@ class Vit(nn.Module):
         )
         return found
 
+    def both(self, normal: Tensor, *, blocks: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
+        """`forward` and `at` in one pass."""
+        final, found = self.trunk.forward_intermediates(
+            normal, indices=list(blocks), output_fmt="NLC", intermediates_only=False
+        )
+        order = sorted(range(len(blocks)), key=lambda i: blocks[i])  # timm returns them by depth
+        by_block = dict(zip(order, found, strict=True))
+        return final, [by_block[i] for i in range(len(blocks))]
+
+    def projections(self, letters: Sequence[str], *, blocks: Sequence[int]) -> list[str]:
+        """Names of the attention's linear layers: timm makes queries, keys and values in one, `qkv`."""
+        parts = sorted({"attn.proj" if letter == "o" else "attn.qkv" for letter in letters})
+        return [f"blocks.{block}.{part}" for block in blocks for part in parts]
+
     def groups(self, *, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
         """Parameter groups whose `lr_scale` falls by `layer_decay` a block towards the input.
 

@@ -48,12 +48,12 @@ def rounded(bank: Tensor) -> Rounded | None:
 
     On CUDA libraries may add up in bfloat16 as well, which the bound does not allow for.
     """
-    fast = bank.device.type == "cpu" and bank.dtype == torch.float32 and _multiplies_bfloat16()
+    fast = bank.device.type == "cpu" and bank.dtype == torch.float32 and multiplies_bfloat16()
     if not fast or min(bank.shape) < SMALL or bank.numel() < ENTRIES:
         return None
     parts = [_round(part) for part in torch.split(bank, BLOCK)]
     short, residual, half = (torch.cat(column) for column in zip(*parts, strict=True))
-    matrix = torch.cat([short, _in_three(-half), short.new_ones(len(bank), 3)], dim=1)
+    matrix = torch.cat([short, in_three(-half), short.new_ones(len(bank), 3)], dim=1)
     return Rounded(matrix, residual=float(residual.max()), norm=float((2 * half.max()).sqrt()))
 
 
@@ -120,7 +120,7 @@ def _search(queries: Tensor, bank: Tensor, norms: Tensor, count: int) -> Tensor:
 def _by_bfloat16(queries: Tensor, bank: Tensor, prepared: Rounded, count: int) -> tuple[Tensor, Tensor]:
     """Distances and indices (Q, count) as `nearest` gives them; an index of -1 where it cannot tell."""
     short, residual, half = _round(queries)
-    matrix = torch.cat([short, short.new_ones(len(short), 3), _in_three(-half)], dim=1)
+    matrix = torch.cat([short, short.new_ones(len(short), 3), in_three(-half)], dim=1)
     product = matrix @ prepared.matrix.T  # (Q, M) bfloat16: -|q' - b'|^2 / 2
     best = product.topk(min(count + MORE, len(bank)), dim=1)  # (Q, K)
     terms, every = matrix.shape[1], torch.arange(len(queries))
@@ -150,7 +150,7 @@ def _round(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return short, torch.linalg.vector_norm(rows - kept, dim=1), norms.square() / 2
 
 
-def _in_three(values: Tensor) -> Tensor:
+def in_three(values: Tensor) -> Tensor:
     """(n,) float64 to (n, 3) bfloat16 whose sum is off by 2^-27 of it, less than a float32 is."""
     parts, rest = [], values
     for _ in range(3):
@@ -167,7 +167,7 @@ def _distances(queries: Tensor, query: Tensor, bank: Tensor, row: Tensor) -> Ten
 
 
 @cache
-def _multiplies_bfloat16() -> bool:
+def multiplies_bfloat16() -> bool:
     """Whether the processor has instructions for it; without them it is emulated, at half the speed."""
     known = torch.cpu.get_capabilities()
     return bool(known.get("avx512_bf16") or known.get("amx_bf16"))

@@ -11,7 +11,7 @@ from torch import Tensor
 from adframe.ops.spool import Spool
 from adframe.ops.store import Store
 
-FORMAT = 1  # of what is kept, and of the algorithm: another number finds none of the older files
+FORMAT = 2  # of what is kept, and of the algorithm: another number finds none of the older files
 INDEX = "index"  # name of the picks in what is kept
 
 

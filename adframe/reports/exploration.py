@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from adframe.reports.gallery import fitted_uris
 from adframe.reports.heatmaps import overlaid
 from adframe.reports.outlines import Heatmap, Pixels, resized
 from adframe.reports.plots import Plot
+from adframe.reports.specimens import Exhibit, Specimen, exhibits
 from adframe.reports.survey import Progress, Reader, Survey
 from adframe.reports.tables import Table
 from adframe.reports.template import fill
@@ -52,6 +53,7 @@ class Chapter:
     places: tuple[Tile, ...]
     rows: tuple[Row, ...]
     strips: tuple[Strip, ...]
+    exhibits: tuple[Exhibit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ def chapter(
     examples: int,
     seed: int,
     progress: Progress,
+    specimens: Iterable[Specimen] = (),
 ) -> Chapter:
     """Draws the pictures of a category.
 
@@ -86,12 +89,13 @@ def chapter(
         examples: how many images of each kind at most.
         seed: draws them.
         progress: told of what is being read.
+        specimens: synthetic anomalies to show, family by family.
     """
     rows = example_rows(survey, album, read=read, count=examples, seed=seed, progress=progress)
     strips = (
         shift_strips(survey, album, read=read, shifts=shifts, seed=seed, progress=progress) if shifts else []
     )
-    return Chapter(survey, _places(survey, album), tuple(rows), tuple(strips))
+    return Chapter(survey, _places(survey, album), tuple(rows), tuple(strips), exhibits(specimens, album))
 
 
 def write_exploration(path: Path, chapters: Sequence[Chapter], *, album: Album, about: About) -> None:

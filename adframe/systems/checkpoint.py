@@ -22,7 +22,8 @@ FROZEN = "detector.backbone."
 
 def save(system: DetectionSystem, path: Path) -> None:
     """Writes the checkpoint, whole or not at all."""
-    state = {k: v for k, v in system.state_dict().items() if not k.startswith(FROZEN)}
+    frozen = _frozen(system)
+    state = {name: value for name, value in system.state_dict().items() if name not in frozen}
     named = {"format": FORMAT, "method": _method(system), "backbone": _backbone(system)}
     buffer = io.BytesIO()
     torch.save(named | {"state": state}, buffer)
@@ -35,9 +36,9 @@ def load(system: DetectionSystem, path: Path) -> None:
     for what, own in (("method", _method(system)), ("backbone", _backbone(system))):
         if stored[what] != own:
             raise AdframeError(f"checkpoint {path} is of {what} {stored[what]}, this run has {own}")
-    frozen = {k: v for k, v in system.state_dict().items() if k.startswith(FROZEN)}
+    known = system.state_dict()
     try:
-        system.load_state_dict(frozen | stored["state"], strict=True)
+        system.load_state_dict({name: known[name] for name in _frozen(system)} | stored["state"], strict=True)
     except (RuntimeError, TypeError) as error:
         raise AdframeError(f"checkpoint {path} does not fit: {' '.join(str(error).split())}") from error
 
@@ -54,6 +55,12 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(stored, dict) or not keys <= stored.keys() or stored["format"] != FORMAT:
         raise AdframeError(f"{path} is no adframe checkpoint of format {FORMAT}")
     return stored
+
+
+def _frozen(system: DetectionSystem) -> set[str]:
+    """Names of what comes from the backbone's own weights."""
+    named = {f"detector.{name}" for name in getattr(system.detector, "frozen", ())}
+    return named | {name for name in system.state_dict() if name.startswith(FROZEN)}
 
 
 def _method(system: DetectionSystem) -> str:

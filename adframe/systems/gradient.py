@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from adframe.calibration.calibrator import Calibrator
-from adframe.contracts import IMAGE, INDEX, Batch, Gradient, Judge, Prediction, Surveyor
+from adframe.contracts import IMAGE, Batch, Collector, Gradient, Judge, Prediction, Surveyor
 from adframe.metrics.pixel import PixelMetrics
 from adframe.systems.detection import DetectionSystem
 from adframe.systems.held_out import normals, observe_held_out
@@ -63,6 +63,7 @@ class GradientSystem(DetectionSystem):
     def on_validation_start(self) -> None:
         """Before thresholds are fitted, the detector learns how held-out normal images look to it."""
         if not self._fitting:
+            self._collect()
             observe_held_out(self.detector, self.trainer.val_dataloaders, system=self)  # type: ignore[arg-type]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -70,7 +71,7 @@ class GradientSystem(DetectionSystem):
         if not self._fitting:
             super().validation_step(batch, batch_idx)
         elif (known := normals(batch)).any():
-            chosen = {IMAGE: batch[IMAGE][known], INDEX: batch[INDEX][known]}
+            chosen = {key: value[known] for key, value in batch.items() if isinstance(value, Tensor)}
             self._note("val", self.method.check(chosen), chosen)
 
     def on_validation_epoch_end(self) -> None:
@@ -83,6 +84,15 @@ class GradientSystem(DetectionSystem):
         steps = max(1, int(self.trainer.estimated_stepping_batches))
         optimizer, schedule = self.learning.optimizers(self.detector, steps=steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _collect(self) -> None:
+        """Shows the training images, as they are, to a detector that wants them after learning."""
+        detector, data = self.detector, self.trainer.datamodule  # type: ignore[attr-defined]
+        if isinstance(detector, Collector) and detector.collects:
+            with self.trainer.precision_plugin.forward_context():
+                for batch in data.plain_dataloader():
+                    detector.collect(batch[IMAGE].to(self.device))
+            detector.finalise()
 
     def _note(self, stage: str, losses: dict[str, Tensor], batch: Batch) -> None:
         named = {f"{stage}/{name}": value.detach() for name, value in losses.items()}

@@ -26,9 +26,11 @@ def observe_held_out(detector: nn.Module, batches: Iterable[Batch], *, system: L
     """
     if not (isinstance(detector, HeldOut) and detector.observes):
         return
-    with system.trainer.precision_plugin.forward_context():
-        for batch in batches:
-            known = normals(batch)
-            if known.any():
-                detector.observe(batch[IMAGE][known].to(system.device))
-    detector.settle()
+    again: bool | None = True
+    while again:
+        with system.trainer.precision_plugin.forward_context():
+            for batch in batches:
+                known = normals(batch)
+                if known.any():
+                    detector.observe(batch[IMAGE][known].to(system.device))
+        again = detector.settle()

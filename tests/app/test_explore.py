@@ -45,6 +45,18 @@ def test_the_chosen_shift_stands_alone_and_no_shift_shows_the_presets(toy_ad, tm
     assert '<th scope="col">mild</th>' not in chosen
 
 
+def test_synthetic_anomalies_are_shown_where_they_are_asked_for(toy_ad, tmp_path):
+    plain = explore(configured(toy_ad, tmp_path, "category=tray")).read_text()
+    assert "Synthetic anomalies" not in plain
+    assert "<dt>synthesis</dt>" not in plain
+    chosen = ("synthesis=default", "~synthesis.families.nsa", "examples=2", "image_size=48")
+    text = explore(configured(toy_ad, tmp_path, "category=tray", *chosen)).read_text()
+    assert text.count("as it is, spoilt (") == 2 * 6
+    assert "spoilt (nsa)" not in text
+    assert text.count("held out: validation only") == 1
+    assert "<dt>synthesis</dt><dd>default</dd>" in text
+
+
 def test_images_without_labels_are_explored(toy_ad, tmp_path):
     images = toy_ad.root / "tray"
     given = ("dataset=folder", f"dataset.root={images}", "dataset.normal=train/good")
@@ -54,7 +66,13 @@ def test_images_without_labels_are_explored(toy_ad, tmp_path):
 
 @pytest.mark.parametrize(
     ("override", "said"),
-    [("examples=0", "examples=0"), ("output=page.pdf", ".html"), ("+foo=1", "'foo'"), ("~seed", "seed")],
+    [
+        ("examples=0", "examples=0"),
+        ("output=page.pdf", ".html"),
+        ("image_size=8", "image_size=8"),
+        ("+foo=1", "'foo'"),
+        ("~seed", "seed"),
+    ],
 )
 def test_impossible_values_are_refused(override, said, toy_ad, tmp_path):
     with pytest.raises(AdframeError, match=said):

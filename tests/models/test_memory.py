@@ -92,7 +92,7 @@ def test_sizes_come_from_the_file(memory: type[Memory]) -> None:
 
 
 def test_a_new_bank_is_searched_not_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neighbours, "_multiplies_bfloat16", lambda: True)
+    monkeypatch.setattr(neighbours, "multiplies_bfloat16", lambda: True)
     first, second = (torch.randn(5000, 256, generator=torch.Generator().manual_seed(i)) for i in (1, 2))
     memory, other = fitted(Everything(), first), fitted(Everything(), second)
     assert memory.distance(second[:9], limit_mb=64).min() > 1

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from adframe.ops import coreset
+from adframe.ops import coreset, nearer
 from adframe.ops.coreset import greedy_k_centre
 from adframe.ops.spool import Spool
 
@@ -29,13 +29,24 @@ def grid() -> Tensor:
 
 
 ROWS = [gaussian, low_rank, clusters, duplicates, grid]
-SIZES = {"one round": (2048, 64 << 20), "many rounds": (40, 64 << 20), "few hot rows": (40, 0)}
+SIZES = {  # rows of a round, bytes of hot rows, whether rows are rounded
+    f"{name}, {'rounded' if short else 'float32'}": (rows, hot, short)
+    for name, rows, hot in (("one round", 2048, 64 << 20), ("rounds", 40, 64 << 20), ("few hot rows", 40, 0))
+    for short in (False, True)
+}
+
+
+def choose(monkeypatch: pytest.MonkeyPatch, size: tuple[int, int, bool]) -> None:
+    monkeypatch.setattr(coreset, "ROUND", size[0])
+    monkeypatch.setattr(coreset, "HOT_BYTES", size[1])
+    monkeypatch.setattr(coreset, "READ", 1 << 14)  # several reads
+    monkeypatch.setattr(nearer, "NARROW", 0)
+    monkeypatch.setattr(nearer, "multiplies_bfloat16", lambda: size[2])
 
 
 @pytest.fixture(params=SIZES.values(), ids=SIZES.keys())
 def sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(coreset, "ROUND", request.param[0])
-    monkeypatch.setattr(coreset, "HOT_BYTES", request.param[1])
+    choose(monkeypatch, request.param)
 
 
 def pick(rows: Tensor, count: int, seed: int = 0) -> list[int]:
@@ -136,12 +147,18 @@ def test_an_impossible_count_is_refused(count: int) -> None:
         pick(torch.randn(4, 2), count=count)
 
 
-def test_squared_distances_are_never_negative_and_exact_for_near_rows() -> None:
+@pytest.mark.usefixtures("sizes")
+@pytest.mark.parametrize("wrong", [torch.nan, torch.inf, 1e30])
+def test_rows_beyond_float32_are_never_picked_and_change_nothing(wrong: float) -> None:
     torch.manual_seed(8)
-    left = 100 + torch.randn(50, 64) * 1e-3
-    right = torch.cat([left[:20], 100 + torch.randn(30, 64) * 1e-3])
-    found = coreset.squared_distances(left, right)
-    expected = torch.cdist(left.double(), right.double()).square()
-    assert found.min() >= 0
-    torch.testing.assert_close(found.double(), expected, rtol=1e-3, atol=1e-9)
-    assert not found[:20, :20].diagonal().any()
+    rows = gaussian(200)
+    picks = pick(rows, count=150)
+    rows = torch.cat([rows, torch.full((3, 12), wrong)])
+    spool = Spool()
+    spool.append(rows)
+    search = coreset._Search(spool, count=203)
+    search.add_first(picks[0])
+    while search.picked < 203 and search.round():
+        pass
+    assert search.index[:150].tolist() == picks
+    assert sorted(search.index[: search.picked].tolist()) == list(range(200))

@@ -68,7 +68,7 @@ def bank_like_features(rows: int, *, seed: int) -> Tensor:
 
 @pytest.fixture
 def fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neighbours, "_multiplies_bfloat16", lambda: True)
+    monkeypatch.setattr(neighbours, "multiplies_bfloat16", lambda: True)
 
 
 @pytest.fixture
@@ -145,5 +145,5 @@ def test_what_gains_nothing_is_not_prepared(fast: None, monkeypatch: pytest.Monk
     assert rounded(torch.zeros(8000, 64)) is None
     assert rounded(torch.zeros(1000, 256)) is None
     assert rounded(torch.zeros(8000, 256).double()) is None
-    monkeypatch.setattr(neighbours, "_multiplies_bfloat16", lambda: False)
+    monkeypatch.setattr(neighbours, "multiplies_bfloat16", lambda: False)
     assert rounded(torch.zeros(8000, 256)) is None

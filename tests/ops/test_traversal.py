@@ -11,7 +11,7 @@ from adframe.ops.coreset import greedy_k_centre
 from adframe.ops.spool import Spool
 from adframe.ops.store import Store
 from adframe.ops.traversal import Traversal
-from tests.ops.test_coreset import ROWS, SIZES, gaussian, grid
+from tests.ops.test_coreset import ROWS, SIZES, choose, gaussian, grid
 
 ORDERS = {
     "ascending": [1, 2, 30, 31, 90, 300],
@@ -22,8 +22,7 @@ ORDERS = {
 
 @pytest.fixture(params=SIZES.values(), ids=SIZES.keys())
 def sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(coreset, "ROUND", request.param[0])
-    monkeypatch.setattr(coreset, "HOT_BYTES", request.param[1])
+    choose(monkeypatch, request.param)
 
 
 def spool_of(rows: Tensor) -> Spool:

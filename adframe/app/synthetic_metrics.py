@@ -1,0 +1,48 @@
+"""How well a method finds the synthetic anomalies it has not learned from: no real defect is looked at."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from adframe.contracts import FAMILY, GOOD, IMAGE, LABEL, MASK, RECORD, Batch
+from adframe.data.datamodule import AnomalyData
+from adframe.metrics.image import image_metrics
+from adframe.metrics.pixel import PixelMetrics
+from adframe.ops.regions import components
+from adframe.systems.detection import DetectionSystem, heatmaps
+
+KEPT = ("image/auroc", "pixel/auroc", "pixel/ap", "pixel/aupro_0.3", "pixel/aupro_0.05")
+
+
+def synthetic_metrics(system: DetectionSystem, data: AnomalyData) -> dict[str, float]:
+    """Metrics on held-out normal images, each as it is and with an anomaly of the held-out family.
+
+    Measured at the network's view, which is where the anomalies were made.
+
+    Returns:
+        `synthetic/<metric>`; nothing where no anomalies are made.
+    """
+    if data.synthesis is None:
+        return {}
+    pixel, scores, labels = PixelMetrics(saturated=False), [], []
+    system.detector.eval()
+    with torch.no_grad():
+        for batch in data.synthetic_dataloader("val"):
+            prediction = system.detector(batch[IMAGE].to(system.device))
+            scores += prediction.score.tolist()
+            labels += [int(label) for label in batch[LABEL]]
+            for place, heatmap in enumerate(heatmaps(prediction)):
+                _measure(pixel, batch, place, heatmap)
+    subsets = ["anomaly" if label else GOOD for label in labels]
+    found = pixel.compute() | image_metrics(scores=scores, labels=labels, subsets=subsets, threshold=None)
+    return {f"synthetic/{name}": found[name] for name in KEPT if name in found}
+
+
+def _measure(pixel: PixelMetrics, batch: Batch, place: int, heatmap: object) -> None:
+    label, family = int(batch[LABEL][place]), batch[FAMILY][place]
+    subset = "anomaly" if label else GOOD
+    record = replace(batch[RECORD][place], label=label, subset=subset, defect=family, condition="")
+    regions = components(batch[MASK][place, 0].numpy() > 0)
+    pixel.measure(record, heatmap=heatmap, regions=regions)  # type: ignore[arg-type]

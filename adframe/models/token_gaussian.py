@@ -1,0 +1,86 @@
+"""One Gaussian of tokens, from sums alone, so that an image can be left out of it again."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from adframe.models.buffers import make_room
+
+Sums = tuple[int, Tensor, Tensor]  # tokens, their sum (D,), the sum of their outer products (D, D)
+
+
+class TokenGaussian(nn.Module):
+    """Mean and covariance of tokens, shrunk towards a multiple of the identity so that it is never singular.
+
+    The share of shrinkage is that of OAS (Chen et al., Shrinkage Algorithms for MMSE Covariance
+    Estimation, IEEE TSP 2010, eq. 23), which needs no more than the covariance itself.
+    """
+
+    mean: Tensor
+    whitening: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.empty(0))  # (D,)
+        self.register_buffer("whitening", torch.empty(0))  # (D, D) inverse Cholesky factor
+        self.register_load_state_dict_pre_hook(make_room)  # type: ignore[no-untyped-call]
+        self._sums: Sums | None = None
+        self._settled = False
+
+    def observe(self, tokens: Tensor) -> None:
+        """Takes (B, N, D) in."""
+        if self._settled:  # a new calibration starts
+            self._sums, self._settled = None, False
+        new = _sums(tokens)
+        self._sums = new if self._sums is None else _added(self._sums, new, sign=1)
+
+    def settle(self) -> None:
+        """Fixes the Gaussian; the sums stay."""
+        if self._sums is None:
+            raise RuntimeError("settle before observe: there are no tokens to describe")
+        self._settled = True
+        self.mean, self.whitening = _gaussian(self._sums)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, N, D) to Mahalanobis distances (B, N)."""
+        return _distances(tokens, mean=self.mean, whitening=self.whitening)
+
+    def leaving_out(self, tokens: Tensor) -> Tensor:
+        """The same for observed images (B, N, D), each held against all the others."""
+        assert self._sums is not None
+        said = []
+        for image in tokens:
+            mean, whitening = _gaussian(_added(self._sums, _sums(image[None]), sign=-1))
+            said.append(_distances(image, mean=mean, whitening=whitening))
+        return torch.stack(said)
+
+
+def _sums(tokens: Tensor) -> Sums:
+    rows = tokens.flatten(0, 1).double()
+    return len(rows), rows.sum(0), rows.T @ rows
+
+
+def _added(sums: Sums, other: Sums, *, sign: int) -> Sums:
+    return sums[0] + sign * other[0], sums[1] + sign * other[1], sums[2] + sign * other[2]
+
+
+def _gaussian(sums: Sums) -> tuple[Tensor, Tensor]:
+    count, first, second = sums
+    mean = first / count
+    covariance = second / count - torch.outer(mean, mean)
+    width = len(mean)
+    scale = covariance.trace() / width
+    squares = covariance.square().mean()
+    share = (squares + scale**2) / ((count + 1) * (squares - scale**2 / width)).clamp(min=1e-300)
+    share = share.clamp(max=1.0)
+    eye = torch.eye(width, dtype=covariance.dtype, device=covariance.device)
+    shrunk = (1 - share) * covariance + (share * scale + 1e-9 * scale + 1e-12) * eye
+    factor = torch.linalg.cholesky(shrunk)
+    return mean.float(), torch.linalg.solve_triangular(factor, eye, upper=False).float()
+
+
+def _distances(tokens: Tensor, *, mean: Tensor, whitening: Tensor) -> Tensor:
+    with torch.autocast(tokens.device.type, enabled=False):  # differences of large numbers
+        apart: Tensor = (tokens.float() - mean) @ whitening.T
+        return apart.square().sum(-1).sqrt()
