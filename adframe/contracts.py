@@ -199,7 +199,23 @@ class Collector(Gradient, Protocol):
 
 
 @runtime_checkable
+class Exporter(Detector, Protocol):
+    """One whose adapted network can be used without it."""
+
+    exports: bool  # as it is set up
+
+    def exported(self) -> dict[str, Tensor]: ...  # under the plain network's names
+
+
+@runtime_checkable
 class Pictured(Detector, Protocol):
     """One whose work can be looked at: named pictures (B, 3, H, W) in [0, 1] of images."""
 
     def picture(self, image: Tensor) -> dict[str, Tensor]: ...
+
+
+@runtime_checkable
+class Embedded(Detector, Protocol):
+    """One that has vectors for whole images: (B, 3, H, W) in [0, 1] in, named (B, D) float32 out."""
+
+    def embeddings(self, image: Tensor) -> dict[str, Tensor]: ...

@@ -87,6 +87,7 @@ def build_data(cfg: DictConfig, source: Source, categories: list[str]) -> Anomal
         ),
         shift=build(cfg, "shift"),
         synthesis=_build_synthesis(cfg),
+        spoilt=learning is not None and learning.synthetic,
         shuffle=learning is not None,
         cache_mb=0 if learning is None else learning.cache_mb,
     )
@@ -113,12 +114,16 @@ def build_system(cfg: DictConfig, source: Source, *, held_out: bool) -> Detectio
             raise AdframeError(f"model={type(detector).__name__} is of no family that can be run")
         refit = cfg.refit and held_out
         return TrainingFreeSystem(detector=detector, calibrator=calibrator, pixel=pixel, refit=refit)  # type: ignore[arg-type]
-    name, synthesis = type(detector).__name__, cfg.synthesis.name
+    name = type(detector).__name__
     if (learning := build_learning(cfg)) is None:
         raise AdframeError(f"model={name} learns by gradient; learning=none is not possible")
-    if detector.synthetic != bool(cfg.synthesis.families):
-        kind = "synthetic anomalies" if detector.synthetic else "normal images as they are"
-        raise AdframeError(f"model={name} learns from {kind}; synthesis={synthesis} is not possible")
+    if detector.synthetic != learning.synthetic:
+        raise AdframeError(
+            f"model={name}: learning.synthetic={str(learning.synthetic).lower()} is not possible; "
+            f"choose the method's own learning="
+        )
+    if detector.synthetic and not cfg.synthesis.families:
+        raise AdframeError(f"model={name} learns from synthetic anomalies; synthesis=none is not possible")
     return GradientSystem(detector=detector, calibrator=calibrator, pixel=pixel, learning=learning)  # type: ignore[arg-type]
 
 

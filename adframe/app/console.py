@@ -62,4 +62,6 @@ def announce(folder: Any, page: Path) -> None:
             f"{unit}: threshold {threshold:.4g} from {count:.0f} normal validation images; they cannot "
             f"support a false positive rate below {facts['calibration/fpr_floor']:.1%}"
         )
+    for unit, origin in folder.environment.get("weights", {}).items():
+        console.print(f"{unit}: backbone from {origin}")
     console.print(f"run folder: {folder.path}\nreport:     {page}")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import lightning as L
+import safetensors.torch
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
@@ -17,12 +19,14 @@ from adframe.app.synthetic_metrics import synthetic_metrics
 from adframe.callbacks.profile import Profiler
 from adframe.callbacks.progress import ProgressLine
 from adframe.callbacks.reconstructions import Reconstructions
-from adframe.contracts import Judge
+from adframe.contracts import Exporter, Judge
 from adframe.data.datamodule import AnomalyData
 from adframe.models.held_out import too_few
+from adframe.ops.files import write_whole
 from adframe.systems.checkpoint import save
 from adframe.systems.detection import DetectionSystem
 from adframe.systems.gradient import MONITORED, GradientSystem
+from adframe.systems.training_free import TrainingFreeSystem
 
 
 def fit(
@@ -43,8 +47,11 @@ def fit(
     else:
         build_trainer(cfg, watching, tracker).fit(system, datamodule=data)
     save(system, folder.checkpoint(unit))
+    _export(system, folder.path / "checkpoints" / f"{unit}.merged.safetensors")
+    folder.note({"weights": {**folder.environment.get("weights", {}), unit: _origin(system)}})
     shutil.rmtree(folder.learning(unit), ignore_errors=True)
     model = {f"model/{name}": float(value) for name, value in system.detector.facts().items()}  # type: ignore[operator]
+    model |= _on_synthetic(system, data)
     return system.calibrator.facts() | model | learned | profiler.seconds
 
 
@@ -67,7 +74,7 @@ def _learn(
         if kept and learned:
             kept.keep(method, learned)
     build_trainer(cfg, watching, tracker).validate(system, datamodule=data, verbose=False)
-    return learned | synthetic_metrics(system, data)
+    return learned
 
 
 def _train(
@@ -97,6 +104,26 @@ def _train(
         f"learning/{MONITORED}": float(keeper.best_model_score or float("nan")),
         "learning/best_epoch": float(stored["epoch"] + 1),
     }
+
+
+def _on_synthetic(system: DetectionSystem, data: AnomalyData) -> dict[str, float]:
+    """Numbers to choose settings by without a real defect; not where the model knows the images by now."""
+    if isinstance(system, TrainingFreeSystem) and system.refit:
+        return {}
+    return synthetic_metrics(system, data)
+
+
+def _origin(system: DetectionSystem) -> str:
+    """Where the backbone's weights come from, and what of a file was left out."""
+    backbone = getattr(system.detector, "backbone", None)
+    return str(getattr(backbone, "origin", None) or getattr(backbone, "name", "none"))
+
+
+def _export(system: DetectionSystem, path: Path) -> None:
+    """The adapted network as a plain one, where a method is set up to give it."""
+    detector = system.detector
+    if isinstance(detector, Exporter) and detector.exports:
+        write_whole(path, safetensors.torch.save({k: t.contiguous() for k, t in detector.exported().items()}))
 
 
 def _check_held_out(system: GradientSystem, data: AnomalyData) -> None:

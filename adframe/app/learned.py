@@ -59,6 +59,7 @@ def learned_store(cfg: DictConfig, detector: Any, data: AnomalyData) -> Learned 
     told = {key: plain[key] for key in KEYS}
     told["model"] = {key: value for key, value in plain["model"].items() if key not in ASIDE}
     told["learning"] = {key: value for key, value in plain["learning"].items() if key not in LATER}
+    told["synthesis"] = plain["synthesis"] if plain["learning"]["synthetic"] else None
     told["precision"] = plain["trainer"].get("precision")
     told["weights"] = detector.backbone.digest
     used = [record for record in data.records if record.split != "test"]

@@ -39,7 +39,8 @@ class AnomalyData(L.LightningDataModule):
         seed: draws the split.
         book: where drawn splits are written down; None draws anew each time, to the same end.
         shift: a domain shift on the images; None for none.
-        synthesis: anomalies to learn from; None: training shows images as they are.
+        synthesis: makes synthetic anomalies; None for none.
+        spoilt: training images have them; else only `synthetic_dataloader` shows them.
         shuffle: training images come in another order every epoch.
         cache_mb: memory in which decoded training images, and as much for validation images, stay
             for the next epoch; 0 keeps none.
@@ -58,6 +59,7 @@ class AnomalyData(L.LightningDataModule):
         book: SplitBook | None = None,
         shift: Shift | None = None,
         synthesis: Synthesis | None = None,
+        spoilt: bool = False,
         shuffle: bool = False,
         cache_mb: int = 0,
     ) -> None:
@@ -65,7 +67,7 @@ class AnomalyData(L.LightningDataModule):
         self.source, self.categories, self.view = source, list(categories), view
         self.batch_size, self.num_workers = batch_size, num_workers
         self.protocol, self.seed, self.book, self.shift = protocol, seed, book, shift
-        self.synthesis = synthesis
+        self.synthesis, self.spoilt = synthesis, spoilt
         self.shuffle, self.cache_mb = shuffle, cache_mb
         self.records: list[Record] = []
         self.sizes: set[tuple[int, int]] = set()  # (H, W) that images have on disk
@@ -117,16 +119,16 @@ class AnomalyData(L.LightningDataModule):
     def train_dataloader(self) -> Loader:
         """Normal images: in a fixed order, or shuffled for methods that pass over them many times.
 
-        With `synthesis` some of them have an anomaly, another one in every epoch.
+        Where they are `spoilt`, some have an anomaly, another one in every epoch.
         """
-        if self.synthesis is not None:
+        if self.spoilt:
             return self.synthetic_dataloader("train")
         images = self._images("train", truth=False)
         return self._loader(images, sampler=Shuffled(len(images), seed=self.seed) if self.shuffle else None)
 
     def val_dataloader(self) -> Loader:
         """What thresholds are fitted on; never test. While a method learns from synthetic anomalies: such."""
-        if self.synthesis is not None and self.trainer is not None and self.trainer.state.fn == "fit":
+        if self.spoilt and self.trainer is not None and self.trainer.state.fn == "fit":
             return self.synthetic_dataloader("val")
         return self._loader(self._images("val", truth=True))
 

@@ -69,6 +69,7 @@ class TimmBackbone(nn.Module):
     ) -> None:
         super().__init__()
         self.name = name or model
+        self.origin = origin_of(model, source=source)
         trunk: Any = build_trunk(model, source=source, checkpoint=checkpoint)
         self.layers, self._indices = choose_layers(trunk, layers, model=model)
         if norm and not isinstance(getattr(trunk, "norm", None), nn.LayerNorm):
@@ -79,7 +80,8 @@ class TimmBackbone(nn.Module):
         trunk.prune_intermediate_layers(self._indices)
         if checkpoint is not None:
             whole = set(timm.create_model(model, pretrained=False).state_dict())
-            state, _ = read_checkpoint(Path(checkpoint), network=network)
+            state, said = read_checkpoint(Path(checkpoint), network=network)
+            self.origin = f"{checkpoint}: {said}"
             load_strict(trunk, state, ignorable=whole, origin=f"backbone.checkpoint={checkpoint}")
         trunk = trunk.eval().requires_grad_(False)
         self.digest = digest(trunk)  # of the weights as they came, before anything is folded
@@ -143,6 +145,12 @@ def check_size(size: tuple[int, int], *, patch: int, name: str) -> None:
         f"image_size {_pixels(size)} does not divide into {name}'s patches of {patch} pixels; "
         f"nearest that do: {fitting}"
     )
+
+
+def origin_of(model: str, *, source: str) -> str:
+    """Where weights come from, in words."""
+    words = {"random": "random weights", "package": "an installed package"}
+    return words.get(source, f"{model} of the hub")
 
 
 def _pixels(size: Sequence[int]) -> str:

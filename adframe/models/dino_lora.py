@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from adframe.contracts import IMAGE, LABEL, MASK, AdframeError, Batch, Prediction
 from adframe.models.anomaly_heads import Bottlenecks, DenseHead, Guide, Loss, TokenHead, anomaly_losses
-from adframe.models.lora import AnyVit, Lora, frozen_names, unadapted
+from adframe.models.lora import AnyVit, Lora, frozen_names, merged, unadapted
 from adframe.models.token_scores import Seen, TokenScores, TokenScoring
 
 SCORING = "scores."  # what no training changes
@@ -35,6 +35,7 @@ class DinoLora(nn.Module):
         temperature: of `confidence`.
         multi_scale: widths of bottlenecks behind each block; none where empty.
         guided: weighs patch tokens by the class token's attention.
+        exports: leaves the adapted network behind as a plain one, adapters added in.
         seed: of the coreset.
     """
 
@@ -52,6 +53,7 @@ class DinoLora(nn.Module):
         temperature: float = 1.0,
         multi_scale: Sequence[int] = (),
         guided: bool = False,
+        exports: bool = False,
         seed: int = 42,
     ) -> None:
         super().__init__()
@@ -62,7 +64,7 @@ class DinoLora(nn.Module):
                 f"model.temperature={temperature} must be above 0"
             )
         lora.adapt(vit)
-        self.vit, self.kind, self.temperature = vit, loss, temperature
+        self.vit, self.kind, self.temperature, self.exports = vit, loss, temperature, exports
         self.head: DenseHead | TokenHead = (
             DenseHead(vit.width, layers=len(self.blocks)) if head == "dense" else TokenHead(vit.width)
         )
@@ -115,6 +117,10 @@ class DinoLora(nn.Module):
         own = {name: t for name, t in self.state_dict().items() if name not in names}
         self.load_state_dict(own | dict(state), strict=True)
 
+    def exported(self) -> dict[str, Tensor]:
+        """The network's tensors under their plain names, adapters added in."""
+        return merged(self.vit)
+
     # Normal images after learning
 
     @property
@@ -164,6 +170,15 @@ class DinoLora(nn.Module):
     def judge(self, image: Tensor) -> Prediction:
         """The same for images that were observed, each left out of what it is held against."""
         return self.scores.judge(image)
+
+    @torch.no_grad()
+    def embeddings(self, image: Tensor) -> dict[str, Tensor]:
+        """Class tokens (B, D) of images (B, 3, H, W): of the network `before` it was adapted, and `after`."""
+        # What has just scored the images has read their tokens already.
+        return {
+            "before": self.tokens(image, adapted=False)[0].float(),
+            "after": self.scores.reader.read(image).whole,
+        }
 
     def facts(self) -> dict[str, float]:
         """Parameters that learn, and what the bank holds."""

@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from adframe.contracts import AdframeError
-from adframe.models.backbones import check_size
+from adframe.models.backbones import check_size, origin_of
 from adframe.models.vit import Vit
 from adframe.models.weights import WAYS_OUT, digest, load_strict, read_checkpoint
 from adframe.ops.names import unknown
@@ -61,7 +61,7 @@ class TransformersVit(nn.Module):
         self.name, self.layers = name or model, ("tokens",)
         fresh = checkpoint is not None or source == "random"
         trunk: Any = _fresh(model) if fresh else _downloaded(model)
-        self.origin = "random weights" if source == "random" else f"{model} of the hub"
+        self.origin = origin_of(model, source=source)
         if checkpoint is not None:
             state, said = read_checkpoint(Path(checkpoint))
             load_strict(trunk, state, ignorable=set(), origin=f"backbone.checkpoint={checkpoint}")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adframe.contracts import AdframeError
-from adframe.models.backbones import build_trunk, check_size
+from adframe.models.backbones import build_trunk, check_size, origin_of
 from adframe.models.weights import Network, digest, load_strict, read_checkpoint
 
 
@@ -58,9 +58,7 @@ class Vit(nn.Module):
             )
         whole = set(trunk.state_dict())
         trunk.reset_classifier(0, "")
-        self.origin = {"random": "random weights", "package": "an installed package"}.get(
-            source, f"{model} of the hub"
-        )
+        self.origin = origin_of(model, source=source)
         if checkpoint is not None:
             state, said = read_checkpoint(Path(checkpoint), network=network)
             load_strict(trunk, state, ignorable=whole, origin=f"backbone.checkpoint={checkpoint}")

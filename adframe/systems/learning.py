@@ -26,6 +26,8 @@ class Learning:
         warmup: share of all steps in which the rate rises from 0.
         floor: the rate at the end, as a share of the highest.
         clip: largest norm of the gradient; null clips nothing.
+        synthetic: training images have the anomalies that `synthesis=` makes, and losses are checked on
+            such; else they are as they are, and `synthesis=` only adds numbers about validation.
         cache_mb: decoded training images are kept in memory if they fit; 0 decodes them every epoch.
         pictures: a grid of pictures is drawn so many times, evenly over the epochs; 0 draws none.
     """
@@ -37,6 +39,7 @@ class Learning:
     warmup: float = 0.05
     floor: float = 0.01
     clip: float | None = None
+    synthetic: bool = False
     cache_mb: int = 4096
     pictures: int = 5
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import timm
+from safetensors.torch import load_file
 
 from tests.e2e.scripts import COUNTS, call, composed, metrics_of, numbers_of, train_here
 
@@ -41,6 +43,22 @@ def test_anomalies_of_a_family_it_has_not_learned_from_are_measured(learned: Pat
     found = metrics_of(learned)["val"]["tray"]
     for name in ("image/auroc", "pixel/ap", "pixel/aupro_0.3"):
         assert 0 <= found[f"synthetic/{name}"] <= 1
+
+
+def test_the_adapted_network_is_left_behind_as_a_plain_one(toy: Path, tmp_path: Path) -> None:
+    place = (f"dataset.root={toy}", f"paths.run={tmp_path / 'run'}")
+    run = train_here(*LORA, *place, "model.exports=true", "model.scoring.score=decoder")
+    plain = timm.create_model("test_vit", num_classes=0)
+    plain.load_state_dict(load_file(run / "checkpoints" / "tray.merged.safetensors"), strict=True)
+
+
+def test_a_training_on_other_anomalies_is_another_training(toy: Path, tmp_path: Path) -> None:
+    shared = (f"dataset.root={toy}", "store=disk", f"paths.store={tmp_path / 'store'}")
+    taken = []
+    for name, more in (("a", ()), ("b", ("synthesis=perlin",)), ("c", ("model.scoring.score=decoder",))):
+        run = train_here(*LORA, *shared, *more, f"paths.run={tmp_path / name}")
+        taken.append("learning/shared" in metrics_of(run)["val"]["tray"])
+    assert taken == [False, False, True]
 
 
 def test_workers_change_nothing(learned: Path, toy: Path, tmp_path: Path) -> None:

@@ -166,3 +166,23 @@ def test_a_fused_score_is_the_mean_of_both_runs(learned: Path, toy: Path, tmp_pa
     expected = roc_auc_score([row["label"] for row in one.values()], sums)
     assert float(rows[2]["image/auroc"]) == pytest.approx(expected)
     assert "fuse=true" in (folder / "comparison.html").read_text()
+
+
+def test_synthetic_anomalies_measure_what_has_not_learned_from_them(
+    learned: Path, toy: Path, tmp_path: Path
+) -> None:
+    run = train_here(*SIT, *places(toy, tmp_path / "run"), "logger=none", "synthesis=default")
+    assert metrics_of(run)["test"] == metrics_of(learned)["test"]
+    assert 0 <= metrics_of(run)["val"]["tray"]["synthetic/pixel/ap"] <= 1
+    assert "synthetic/pixel/ap" not in metrics_of(learned)["val"]["tray"]
+
+
+def test_a_memory_that_knows_the_validation_images_by_then_is_not_measured_on_them(
+    toy: Path, tmp_path: Path
+) -> None:
+    plain = [text for text in SIT if not text.startswith(("model", "learning"))]
+    for refit in (False, True):
+        run = train_here(
+            *plain, *places(toy, tmp_path / str(refit)), "logger=none", "synthesis=default", f"refit={refit}"
+        )
+        assert ("synthetic/pixel/ap" in metrics_of(run)["val"]["tray"]) is not refit
