@@ -39,17 +39,19 @@ class Pixels(nn.Module):
             vit: knows the way back to [0, 1].
         """
         share = hidden.mean()
-        losses = {"l1": ((rebuilt - normal).abs() * hidden).mean() / share}
+        l1 = (rebuilt - normal).abs().mean(dim=1, keepdim=True)  # (B, 1, H, W)
+        losses = {"l1": (l1 * hidden).mean() / share}
         if self.gradient:
-            seen = torch.where(hidden.bool(), rebuilt, normal)  # what was not hidden is as it was
-            apart = gradient_dissimilarity(vit.restore(seen), vit.restore(normal))
+            truth = vit.grey(normal)
+            seen = torch.where(hidden.bool(), vit.grey(rebuilt), truth)  # what was not hidden is as it was
+            apart = gradient_dissimilarity(seen, truth)
             losses["gradient"] = self.gradient * (apart * hidden).mean() / share
         return losses
 
     def errors(self, rebuilt: Tensor, normal: Tensor, *, vit: Vit) -> list[Tensor]:
         """L1 and gradient dissimilarity by pixel, (B, 1, H, W) each."""
         l1 = (rebuilt - normal).abs().mean(dim=1, keepdim=True)
-        return [l1, gradient_dissimilarity(vit.restore(rebuilt), vit.restore(normal))]
+        return [l1, gradient_dissimilarity(vit.grey(rebuilt), vit.grey(normal))]
 
     def picture(self, rebuilt: Tensor) -> Tensor:
         """Normalised pixels: they are the picture."""

@@ -95,6 +95,10 @@ class Vit(nn.Module):
         """Normalised pixels back to [0, 1], what lies beyond cut off."""
         return (normal * self.std + self.mean).clamp(0, 1)
 
+    def grey(self, normal: Tensor) -> Tensor:
+        """Normalised pixels to grey values (B, 1, H, W), black 0, white 1: the mean of the colours."""
+        return (normal * (self.std / 3)).sum(dim=1, keepdim=True) + self.mean.mean()
+
     def forward(self, normal: Tensor) -> Tensor:
         """(B, 3, H, W) normalised to all final tokens (B, prefix + N, D), layer-normed."""
         tokens: Tensor = self.trunk.forward_features(normal)

@@ -18,14 +18,14 @@ def gradient_dissimilarity(image: Tensor, other: Tensor, *, scales: int = 4) -> 
     back bilinearly, as in RIAD (Zavrtanik et al., Pattern Recognition 2021, eq. 3 and 4).
 
     Args:
-        image: (B, 3, H, W) in [0, 1].
+        image: (B, 1, H, W) grey values, black 0, white 1.
         other: what it is compared with, of the same shape.
         scales: of the pyramid, the image itself counted; fewer where a side would fall below 4 pixels.
 
     Returns:
         (B, 1, H, W) in [0, 1], 0 where the gradients are equally strong.
     """
-    grey, truth = (each.mean(dim=1, keepdim=True) for each in (image, other))  # (B, 1, H, W)
+    grey, truth = image, other
     total, count = torch.zeros_like(grey), 0
     for scale in range(scales):
         if scale:

@@ -90,3 +90,8 @@ def test_activations_that_are_computed_again_give_the_same_gradients() -> None:
         vit(vit.normalise(images(2))).square().mean().backward()
     for a, b in zip(kept.parameters(), again.parameters(), strict=True):
         torch.testing.assert_close(a.grad, b.grad)
+
+
+def test_grey_is_the_mean_of_the_colours() -> None:
+    vit, image = tiny_vit(), images(2)
+    torch.testing.assert_close(vit.grey(vit.normalise(image)), image.mean(1, keepdim=True))
