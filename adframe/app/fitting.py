@@ -16,6 +16,7 @@ from adframe.app.build import build_trainer
 from adframe.app.folder import RunFolder
 from adframe.app.learned import learned_store
 from adframe.app.synthetic_metrics import synthetic_metrics
+from adframe.callbacks.learning_curve import LearningCurve
 from adframe.callbacks.profile import Profiler
 from adframe.callbacks.progress import ProgressLine
 from adframe.callbacks.reconstructions import Reconstructions
@@ -95,7 +96,8 @@ def _train(
         dirpath=place, filename="best", monitor=MONITORED, save_last=True, enable_version_counter=False
     )
     grids = Reconstructions(folder.path, unit=unit, times=learning.pictures)
-    trainer = build_trainer(cfg, [*watching, keeper, grids], tracker, learning=learning)
+    curve = LearningCurve(folder.path, unit=unit)
+    trainer = build_trainer(cfg, [*watching, keeper, grids, curve], tracker, learning=learning)
     last = place / "last.ckpt"
     trainer.fit(system, datamodule=data, ckpt_path=last if last.is_file() else None, weights_only=True)
     stored = torch.load(place / "best.ckpt", map_location=system.device, weights_only=True)

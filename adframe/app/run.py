@@ -20,6 +20,7 @@ from adframe.app.folder import RunFolder, read_config
 from adframe.app.intervals import drawn_metrics
 from adframe.app.provenance import command_line, environment
 from adframe.app.tracking import tracking
+from adframe.callbacks.embeddings import Embeddings
 from adframe.callbacks.gallery import Gallery
 from adframe.callbacks.maps import MapWriter
 from adframe.callbacks.profile import peak_memory
@@ -88,6 +89,7 @@ def _rehearse(cfg: DictConfig, source: Source) -> None:
     """Builds everything once: what cannot be built must stop the run before its folder is made."""
     build_system(of_unit(cfg, "default"), source, held_out=True)
     build(cfg, "callbacks.gallery")
+    build(cfg, "callbacks.embeddings")
     map_writer(cfg, Path())
     build_trainer(cfg, [], None)
 
@@ -147,12 +149,16 @@ def measure(
     recorder, gallery = Recorder(), build(cfg, "callbacks.gallery")
     assert isinstance(gallery, Gallery)
     writers = [map_writer(cfg, folder.path)] if cfg.get("save_maps") else []
-    trainer = build_trainer(cfg, [recorder, gallery, *writers, ProgressLine(title=category)], tracker)
+    embeddings = embedders(cfg)
+    watching = [recorder, gallery, *writers, *embeddings, ProgressLine(title=category)]
+    trainer = build_trainer(cfg, watching, tracker)
     trainer.test(system, dataloaders=data.test_on(category), verbose=False)
     fitted = system.calibrator.fitted
     pictures = gallery.write(
         folder.path, category=category, normal_median=fitted.map_median, normal_max=fitted.map_max
     )
+    for each in embeddings:
+        each.write(folder.path, category=category, seed=cfg.seed)
     for writer in writers:
         folder.note({"maps": folder.environment.get("maps", {}) | {category: writer.facts()}})
         folder.warn(category, writer.warnings())
@@ -171,6 +177,11 @@ def map_writer(cfg: DictConfig, run: Path) -> MapWriter:
     """The observer behind `save_maps=true`."""
     writer: MapWriter = build(cfg, "callbacks.maps", {"folder": run / "maps"})
     return writer
+
+
+def embedders(cfg: DictConfig) -> list[Embeddings]:
+    """The observer of what images are to a method that can say; none where a stored run is older than it."""
+    return [build(cfg, "callbacks.embeddings")] if "embeddings" in cfg.callbacks else []
 
 
 def of_unit(cfg: DictConfig, unit: str) -> DictConfig:

@@ -87,6 +87,7 @@ class DinoLora(nn.Module):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Named terms of a step on `image` (B, 3, H, W), `mask` (B, 1, H, W), `label` (B,); and `total`."""
+        self.scores.reader.forget()
         logits = self.logits(self.tokens(batch[IMAGE]), grid=self.grid(batch[IMAGE]))
         with torch.autocast(logits.device.type, enabled=False):
             terms = anomaly_losses(
@@ -113,6 +114,7 @@ class DinoLora(nn.Module):
 
     def load_learned(self, state: Mapping[str, Tensor]) -> None:
         """Takes it back, also where scores are made in another way."""
+        self.scores.reader.forget()
         names = self.learned().keys()
         own = {name: t for name, t in self.state_dict().items() if name not in names}
         self.load_state_dict(own | dict(state), strict=True)
@@ -223,6 +225,10 @@ class Adapted:
             logits = owner.logits(tokens, grid=grid).float()
             self._latest = image, Seen(tokens[0].float(), [t.float() for t in tokens[1]], logits, grid)
         return self._latest[1]
+
+    def forget(self) -> None:
+        """What was read of the last batch: the weights are about to change."""
+        self._latest = None
 
     def __call__(self, image: Tensor) -> list[Tensor]:
         """Patch tokens as one (B, D, h, w) map a block."""

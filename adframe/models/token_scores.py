@@ -60,6 +60,8 @@ class Reader(Protocol):
 
     def read(self, image: Tensor) -> Seen: ...
 
+    def forget(self) -> None: ...
+
     def __call__(self, image: Tensor) -> list[Tensor]: ...  # patch tokens as (B, D, h, w) maps
 
 

@@ -73,7 +73,9 @@ def data_uris(run: Path, pictures: Sequence[Picture], *, budget: int = BUDGET) -
         pictures: entries of the index.
         budget: bytes that all pictures may have together, before base64.
     """
-    return fitted_uris({picture.file: _bytes(run, picture.file) for picture in pictures}, budget=budget)
+    return fitted_uris(
+        {picture.file: picture_bytes(run, picture.file) for picture in pictures}, budget=budget
+    )
 
 
 def fitted_uris(raw: Mapping[str, bytes], *, budget: int = BUDGET) -> dict[str, str]:
@@ -90,7 +92,7 @@ def fitted_uris(raw: Mapping[str, bytes], *, budget: int = BUDGET) -> dict[str, 
         if total <= budget:
             break
         scale *= (0.85 * budget / total) ** 0.5
-        fitting = {file: _shrunk(content, scale=scale) for file, content in held.items()}
+        fitting = {file: shrunk(content, scale=scale) for file, content in held.items()}
     return {file: uri for file, content in fitting.items() if (uri := _uri(content))}
 
 
@@ -109,7 +111,8 @@ def _picture(entry: dict[str, Any]) -> Picture:
     )
 
 
-def _bytes(run: Path, file: str) -> bytes:
+def picture_bytes(run: Path, file: str) -> bytes:
+    """A file of the run's folder; nothing where it is not there or lies elsewhere."""
     path = (run / file).resolve()
     # An index from a stranger must not carry other files of this machine into a page that is passed on.
     if not path.is_relative_to(run.resolve()):
@@ -120,7 +123,8 @@ def _bytes(run: Path, file: str) -> bytes:
         return b""
 
 
-def _shrunk(content: bytes, *, scale: float) -> bytes:
+def shrunk(content: bytes, *, scale: float) -> bytes:
+    """A picture as a JPEG of `scale` times its sides; nothing where it is none."""
     buffer = io.BytesIO()
     try:
         with Image.open(io.BytesIO(content)) as picture:

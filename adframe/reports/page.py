@@ -9,7 +9,9 @@ from pathlib import Path
 
 from adframe.ops.files import write_whole
 from adframe.reports import breakdowns, calibrated, probabilities, words
-from adframe.reports.gallery import Picture, data_uris
+from adframe.reports.feature_plots import clouds
+from adframe.reports.gallery import BUDGET, Picture, data_uris
+from adframe.reports.learning import learned
 from adframe.reports.ledger import Row
 from adframe.reports.plots import Plot, histogram_plot, pr_plot, roc_plot
 from adframe.reports.run_folder import Run, config_text, read_run
@@ -69,6 +71,8 @@ def render(run: Run) -> str:
     """The page's HTML. No external request: pictures are data URIs, style and script are inside."""
     table = metrics_table(run.test)
     lines = calibrated.calibrated(run)
+    lessons = learned(run.path)
+    taken = sum(len(lesson.grid) for lesson in lessons) * 3 // 4  # bytes; base64 makes four of three
     context = {
         "run": run,
         "title": words.verdict(run),
@@ -92,12 +96,14 @@ def render(run: Run) -> str:
         "lights": breakdowns.light_table(run),
         "defects": breakdowns.defect_table(run),
         "sections": [_section(run, name, place=place) for place, name in enumerate(run.categories)],
+        "lessons": lessons,
+        "clouds": clouds(run.path, run.categories),
         "timings": _timings(run),
         "model_facts": {name: words.model_facts(run, name) for name in run.categories},
         "command": words.command(run),
         "config": config_text(run.config) if run.config else "",
         "environment": _environment(run),
-        "uris": data_uris(run.path, run.pictures),
+        "uris": data_uris(run.path, run.pictures, budget=BUDGET - taken),
         "interval": interval,
     }
     return fill("page.html", context)

@@ -42,7 +42,7 @@ class GradientSystem(DetectionSystem):
 
     @property
     def _fitting(self) -> bool:
-        return bool(self.trainer.training or self.trainer.state.fn == "fit")
+        return self.trainer.state.fn == "fit"
 
     def on_fit_start(self) -> None:
         """Lets a detector that must see the training images before it learns, see them."""

@@ -48,6 +48,26 @@ def losses(run: Path) -> dict[str, dict[str, str]]:
     return found
 
 
+def curve(run: Path) -> list[dict[str, str]]:
+    """Rows of the run's own book of losses, without what differs from run to run."""
+    rows = list(csv.DictReader((run / "learning" / "tray.csv").open()))
+    return [{name: text for name, text in row.items() if name != "seconds"} for row in rows]
+
+
+def test_every_epoch_is_written_down_and_shown(learned: Path) -> None:
+    rows, found = curve(learned), losses(learned)
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    for name, values in found.items():
+        assert [float(row[name]) for row in rows] == pytest.approx([float(v) for v in values.values()])
+    rates = [float(row["learning_rate"]) for row in rows]
+    assert 1e-3 >= rates[0] > rates[1] > rates[2] > 0
+    page = (learned / "report.html").read_text()
+    assert "Loss by epoch" in page
+    assert f"epoch {int(metrics_of(learned)['val']['tray']['learning/best_epoch'])}, kept" in page
+    assert "Held-out normal images after epoch 3" in page
+    assert 'id="features"' not in page
+
+
 def test_a_run_leaves_losses_pictures_and_one_checkpoint(learned: Path) -> None:
     found = losses(learned)
     assert set(found) == {"train/total", "val/total"}
@@ -81,10 +101,12 @@ def test_stopped_in_the_midst_of_learning_it_goes_on_with_the_same_losses(
     monkeypatch.undo()
     before = losses(tmp_path / "run")
     assert set(before["train/total"]) == {"0", "1"}
+    assert curve(tmp_path / "run") == curve(learned)[:2]
     (tmp_path / "run" / "metrics.csv").unlink()  # or Lightning starts another file beside it
     assert call("train", f"resume={tmp_path / 'run'}").err == ""
     after, whole = losses(tmp_path / "run"), losses(learned)
     assert {name: before[name] | after[name] for name in before} == whole
+    assert curve(tmp_path / "run") == curve(learned)
     assert numbers_of(tmp_path / "run") == numbers_of(learned)
 
 

@@ -61,6 +61,7 @@ def test_the_report_is_one_file_that_loads_nothing(finished: Path) -> None:
     assert "weave" in page
     assert "tray" in page
     assert re.findall(r'<(?:link|script|img|iframe)[^>]+(?:src|href)="(?!data:)', page) == []
+    assert not re.search('id="(learning|features)"', page)  # a method without them has no such section
 
 
 def test_the_same_seed_gives_the_same_numbers_to_the_last_digit(

@@ -177,6 +177,13 @@ def test_what_was_learned_serves_another_score() -> None:
     )
 
 
+def test_scores_follow_the_weights() -> None:
+    model, image = tiny_lora().eval(), images(2)
+    before = model(image).score
+    model.load_learned(trained().learned())
+    assert not torch.allclose(model(image).score, before)
+
+
 def test_ranks_may_hang_on_the_category() -> None:
     ranks = {"default": 2, "can": 6}
     for category, rank in (("can", 6), ("vial", 2)):

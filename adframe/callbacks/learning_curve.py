@@ -1,0 +1,47 @@
+"""Writes down what every epoch of learning has come to."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import lightning as L
+
+from adframe.reports.learning import Epoch, read_epochs, write_epochs
+
+RATE, SECONDS = "learning_rate", "seconds"
+
+
+class LearningCurve(L.Callback):
+    """Keeps `learning/<unit>.csv` of a run, whole after every epoch; a resumed training goes on with it.
+
+    Args:
+        folder: of the run.
+        unit: what is fitted, a category's name.
+    """
+
+    def __init__(self, folder: Path, *, unit: str) -> None:
+        self.folder, self.unit = folder, unit
+        self._epochs: dict[int, Epoch] = {}  # by number, so that an epoch which is repeated counts once
+        self._start = 0.0
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Takes up what a stopped training has written, where this one goes on with it."""
+        del pl_module
+        self._epochs = read_epochs(self.folder, unit=self.unit) if trainer.ckpt_path else {}
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        del trainer, pl_module
+        self._start = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Held-out losses are known by now: Lightning validates inside the epoch."""
+        del pl_module
+        if not trainer.is_global_zero:
+            return
+        known = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
+        rates = [group["lr"] for optimizer in trainer.optimizers for group in optimizer.param_groups]
+        spent = {RATE: max(rates), SECONDS: time.perf_counter() - self._start}
+        terms = {name: value for name, value in known.items() if name.startswith(("train/", "val/"))}
+        self._epochs[trainer.current_epoch + 1] = terms | spent
+        write_epochs(self.folder, self._epochs, unit=self.unit)
