@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 
 from adframe.app.build import build
 from adframe.app.checks import check_values
+from adframe.app.sweep_job import of_job
 from tests.e2e.scripts import BACKBONE, ROOT, composed
 from tests.experiments import EXPERIMENTS, jobs_of, one_of_each_value
 
@@ -97,7 +98,7 @@ def test_every_value_that_an_experiment_sweeps_is_possible(name: str) -> None:
         vit = composed("sweep", *chosen).learning  # what learns by gradient here is a vision transformer
         small = VIT if vit else (*BACKBONE, layers)
         cfg = composed("sweep", *chosen, *(() if weights else small))
-        check_values(cfg)
+        check_values(of_job(cfg))
         for node in targets(OmegaConf.to_container(cfg)):
             check_target(node)
         if not weights:

@@ -53,7 +53,7 @@ def fit(
     shutil.rmtree(folder.learning(unit), ignore_errors=True)
     model = {f"model/{name}": float(value) for name, value in system.detector.facts().items()}  # type: ignore[operator]
     model |= _on_synthetic(system, data)
-    return system.calibrator.facts() | model | learned | profiler.seconds
+    return system.calibrator.facts() | system.validation_facts() | model | learned | profiler.seconds
 
 
 def _learn(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +36,23 @@ def failed_jobs(sweep: Path) -> list[dict[str, Any]]:
     return sorted(notes, key=lambda note: int(note["job"]))
 
 
+def note(sweep: Path, *, number: int, overrides: Sequence[str], error: str) -> None:
+    """Enters a job that failed; `error` is one line."""
+    entry = {"job": number, "overrides": list(overrides), "error": error}
+    write_json(sweep / FAILED / f"{number}.json", entry)
+
+
+def forget(sweep: Path, numbers: Iterable[int]) -> None:
+    """Takes out the notes of jobs that are tried again."""
+    for number in numbers:
+        (sweep / FAILED / f"{number}.json").unlink(missing_ok=True)
+
+
 def _note(error: Exception) -> None:
     if not is_mendable(error):
         traceback.print_exception(error)
     hydra = HydraConfig.get()
-    note = {"job": hydra.job.num, "overrides": list(hydra.overrides.task), "error": one_line(error)}
-    write_json(Path(hydra.sweep.dir) / FAILED / f"{hydra.job.num}.json", note)
+    given, number = list(hydra.overrides.task), int(hydra.job.num)
+    note(Path(hydra.sweep.dir), number=number, overrides=given, error=one_line(error))
     if (folder := Path(hydra.runtime.output_dir)).is_dir() and not any(folder.iterdir()):
         folder.rmdir()  # Hydra makes it before the job

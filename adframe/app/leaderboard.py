@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,79 +15,107 @@ from rich.console import Console
 from adframe.app import jobs
 from adframe.app.console import print_wide
 from adframe.app.folder import MEAN
+from adframe.app.searching import BOOK as SEARCH
+from adframe.app.searching import PREFIX, validation
+from adframe.app.sweep_book import is_finished, typed_command
 from adframe.contracts import AdframeError
-from adframe.ops.files import write_whole
-from adframe.reports.tables import table_of
+from adframe.reports.sweep import (
+    MEMORY,
+    METRICS,
+    MODEL,
+    SECONDS,
+    Entry,
+    Sweep,
+    for_people,
+    ranked,
+    write_sweep,
+)
 
-HEADLINE = (
-    "image/auroc", "logical/image/auroc", "structural/image/auroc", "image/ap", "image/f1_max",
-    "pixel/auspro_0.05", "pixel/auroc", "pixel/aupro_0.3"
-)  # fmt: skip
-SIZE = "model/bytes"
 WORDS = {
     "True": "true",
     "False": "false",
     "None": "null",
 }  # as Hydra writes swept values: as people type them
 ADVICE = "best image AUROC of test images first; to choose a setting by it is to choose on test data"
-Row = dict[str, Any]
 
 
 class Leaderboard(Callback):
     """Hydra calls it when all jobs of a sweep are done."""
 
     def on_multirun_end(self, config: DictConfig, config_name: str | None = None) -> None:  # type: ignore[override]
-        """Writes `leaderboard.csv` and `leaderboard.md`, best run first, and prints the table."""
+        """Writes `leaderboard.csv`, `.md` and `.html`, best run first, and prints the table."""
         del config_name
         folder = Path(config.hydra.sweep.dir)
         failed = jobs.failed_jobs(folder)
-        runs = [path.parent for path in folder.glob("*/metrics.json")]
-        runs.sort(key=lambda run: (len(run.name), run.name))  # 2 before 10
-        rows = _rows(runs, failed)
-        write_whole(folder / "leaderboard.csv", table_of(rows).to_csv())
-        write_whole(folder / "leaderboard.md", table_of(rows).to_markdown())
-        print_wide(table_of(_short(rows)), rest="leaderboard.csv")
-        order = f"order: {ADVICE}\n" if len(runs) > 1 else ""
+        sweep = read_sweep(folder)
+        page = write_sweep(sweep)
+        print_wide(for_people(sweep, intervals=False), rest="leaderboard.csv")
+        order = f"{sweep.objective}, of validation images" if sweep.objective else ADVICE
         Console(soft_wrap=True, highlight=False).print(
-            f"{order}runs:  {folder}/<run>\ntable: {folder / 'leaderboard.csv'}"
+            (f"order: {order}\n" if len(sweep.entries) - len(failed) > 1 else "")
+            + f"runs:  {folder}/<run>\ntable: {folder / 'leaderboard.csv'}\npage:  {page}"
         )
         for note in failed:
             Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(
                 f"run {note['job']} failed: {note['error']}"
             )
         if failed:
-            jobs.kept.append(AdframeError(f"{len(failed)} of {len(rows)} runs failed; see above"))
+            jobs.kept.append(AdframeError(f"{len(failed)} of {len(sweep.entries)} runs failed; see above"))
+        _show(sweep, config)
 
 
-def _rows(runs: Sequence[Path], failed: Sequence[Row]) -> list[Row]:
-    """What varies, then the numbers; the best first, what failed last."""
-    done = sorted((_done(path) for path in runs), key=_rank)
-    lost = [
-        {"typed": _typed(note["overrides"]), "run": str(note["job"]), "error": note["error"]}
+def read_sweep(folder: Path) -> Sweep:
+    """What a sweep's runs have left, the best first, what failed last."""
+    failed = jobs.failed_jobs(folder)
+    lost = {str(note["job"]) for note in failed}
+    runs = [path.parent for path in folder.glob("*/metrics.json")]
+    runs = [run for run in runs if is_finished(run) and run.name not in lost]
+    runs.sort(key=lambda run: (len(run.name), run.name))  # 2 before 10
+    search = folder / SEARCH
+    asked = json.loads(search.read_text()) if search.is_file() else {"metric": None, "direction": "maximize"}
+    done = [_done(run, objective=asked["metric"]) for run in runs]
+    others = [
+        Entry(str(note["job"]), _typed(note["overrides"]), error=note["error"], folder=_begun(folder, note))
         for note in failed
     ]
-    rows = [*done, *lost]
-    keys = dict.fromkeys(key for row in rows for key in row["typed"])
-    varied = [key for key in keys if len({row["typed"].get(key) for row in rows}) > 1]
-    return [
-        {key: row["typed"].get(key) for key in varied} | {k: v for k, v in row.items() if k != "typed"}
-        for row in rows
-    ]
+    return ranked(
+        Sweep(
+            folder,
+            (*done, *others),
+            command=shlex.join(typed_command(folder)),
+            objective=asked["metric"],
+            minimise=asked["direction"] == "minimize",
+        )
+    )
 
 
-def _done(run: Path) -> Row:
+def _done(run: Path, *, objective: str | None) -> Entry:
     books = json.loads((run / "metrics.json").read_text())
     noted = json.loads((run / "environment.json").read_text())
-    sizes = [facts[SIZE] for facts in books["val"].values() if SIZE in facts]
-    metrics = books["test"][MEAN]
-    return {
-        "typed": _typed(noted["command"]),
-        "run": run.name,
-        "seconds": noted["wall_seconds"],
-        SIZE: sum(sizes) / len(sizes) if sizes else None,  # of one category's model, on average
-        **{name: metrics[name] for name in HEADLINE if name in metrics},
-        "folder": str(run),
-    }
+    sizes = [facts[MODEL] for facts in books["val"].values() if MODEL in facts]
+    means, spans = books["test"][MEAN], books.get("intervals", {}).get("test", {}).get(MEAN, {})
+    return Entry(
+        run=run.name,
+        told=_typed(noted["command"]),
+        folder=str(run),
+        costs={
+            SECONDS: noted["wall_seconds"],
+            MODEL: sum(sizes) / len(sizes) if sizes else None,  # of one category's model, on average
+            MEMORY: noted.get(MEMORY),
+        },
+        objective=validation(run).get(objective.removeprefix(PREFIX)) if objective else None,
+        metrics={name: means[name] for name in METRICS if name in means},
+        intervals={name: (spans[name][0], spans[name][1]) for name in METRICS if _known(spans.get(name))},
+    )
+
+
+def _known(ends: Any) -> bool:
+    return isinstance(ends, list) and len(ends) == 2 and None not in ends
+
+
+def _begun(folder: Path, note: dict[str, Any]) -> str | None:
+    run = folder / str(note["job"])
+    return str(run) if (run / "metrics.json").is_file() else None
 
 
 def _typed(arguments: Sequence[str]) -> dict[str, str]:
@@ -95,29 +124,13 @@ def _typed(arguments: Sequence[str]) -> dict[str, str]:
     return {key: WORDS.get(value, value) for key, value in pairs.items()}
 
 
-def _short(rows: Sequence[Row]) -> list[Row]:
-    """Rows for the terminal, where long names and paths would push the numbers out."""
-    keys = dict.fromkeys(key for row in rows for key in row if key not in ("folder", "error"))
-    titles = {key: _title(key, list(keys)) for key in keys}
-    return [{titles[key]: _cell(row, key) for key in keys} for row in rows]
+def _show(sweep: Sweep, config: DictConfig) -> None:
+    """The table in Weights & Biases, beside the runs."""
+    logger = config.get("logger")
+    if logger is not None and logger.kind == "wandb":
+        from adframe.app.tracking import show_sweep
 
-
-def _title(key: str, keys: Sequence[str]) -> str:
-    """`model.top_share` is `top_share`, unless another key would be called the same."""
-    if key == SIZE:
-        return "model MB"
-    last = key.rpartition(".")[2]
-    alike = [other for other in keys if other.rpartition(".")[2] == last]
-    return key if "/" in key or len(alike) > 1 else last
-
-
-def _cell(row: Row, key: str) -> Any:
-    value = row.get(key)
-    if key == "seconds":
-        return "failed" if "error" in row else str(round(row["seconds"]))
-    return f"{value / 1e6:.3g}" if key == SIZE and value is not None else value
-
-
-def _rank(row: Row) -> float:
-    value = row.get("image/auroc")
-    return float("inf") if value is None else -value
+        try:
+            show_sweep(sweep, logger)
+        except AdframeError as error:  # the runs and the files are there
+            jobs.kept.append(error)

@@ -16,7 +16,8 @@ from omegaconf import DictConfig
 from adframe.contracts import AdframeError
 from adframe.ops.names import unknown
 from adframe.ops.network import answers
-from adframe.reports.board import flat_metrics, show_run
+from adframe.reports.board import flat_metrics, show_run, show_table
+from adframe.reports.sweep import Sweep, for_programs
 
 KINDS = ("wandb", "csv", "none")
 MODES = ("auto", "online", "offline", "disabled", "shared")
@@ -40,6 +41,19 @@ def tracking(cfg: DictConfig, *, run: Path, config: dict[str, Any]) -> Iterator[
         raise
 
 
+def show_sweep(sweep: Sweep, options: DictConfig) -> None:
+    """The sweep's table as a run of its own, in the group of its runs.
+
+    Args:
+        sweep: its runs.
+        options: `logger=wandb` and what was said below it.
+    """
+    name = sweep.folder.name
+    board = _begin(options, name=f"{name} table", folder=sweep.folder, config={}, group=options.group or name)
+    show_table(board, for_programs(sweep))
+    wandb.finish()
+
+
 def _open(cfg: DictConfig, *, run: Path, config: dict[str, Any]) -> Logger | None:
     if cfg.logger.kind == "none":
         return None
@@ -60,25 +74,31 @@ def _hand_over(tracker: Logger | None, *, run: Path) -> None:
 
 
 def _wandb(options: DictConfig, *, run: Path, config: dict[str, Any]) -> WandbLogger:
+    experiment = _begin(options, name=run.name, folder=run, config=config, group=options.group)
+    return WandbLogger(experiment=experiment)
+
+
+def _begin(
+    options: DictConfig, *, name: str, folder: Path, config: dict[str, Any], group: str | None
+) -> wandb.Run:
     if options.mode not in MODES:
         raise AdframeError(unknown("logger.mode", str(options.mode), MODES))
     try:
         mode: Any = _mode(str(options.mode))
-        experiment = wandb.init(
+        return wandb.init(
             project=options.project,
             entity=options.entity,
-            group=options.group,
+            group=group,
             tags=list(options.tags),
-            name=run.name,
-            dir=run,
+            name=name,
+            dir=folder,
             mode=mode,
             config=config,
-            settings=wandb.Settings(silent=True, console="off", root_dir=str(run)),
+            settings=wandb.Settings(silent=True, console="off", root_dir=str(folder)),
         )
     except wandb.Error as error:
         text = " ".join(str(error).split()).rstrip(".")
         raise AdframeError(f"logger=wandb, mode {options.mode}: {text}; {WAY_OUT}") from error
-    return WandbLogger(experiment=experiment)
 
 
 def _mode(wanted: str) -> str:

@@ -9,7 +9,9 @@ from typing import Any
 import wandb
 
 from adframe.reports.curves import pr, roc
+from adframe.reports.features import FOLDER, finding, read_features
 from adframe.reports.ledger import read_ledger
+from adframe.reports.tables import Table
 
 POINTS = 200  # of a curve: dashboards do not draw more
 
@@ -40,7 +42,23 @@ def show_run(board: Any, run: Path) -> None:
     rows = read_ledger(run / "predictions.parquet")
     for category in dict.fromkeys(row["category"] for row in rows):
         board.log(_curves([row for row in rows if row["category"] == category], category))
-    board.log({"metrics": _table(run)} | _pictures(run))
+    board.log({"metrics": _table(run)} | _pictures(run) | _features(run))
+
+
+def show_table(board: Any, table: Table) -> None:
+    """Logs a sweep's table: raw numbers under full names."""
+    rows = [list(row) for row in table.rows]
+    board.log({"leaderboard": wandb.Table(columns=[column.key for column in table.columns], data=rows)})
+
+
+def _features(run: Path) -> dict[str, Any]:
+    """What adaptation did to the features, a picture a category."""
+    shown: dict[str, Any] = {}
+    for path in sorted((run / FOLDER).glob("*.png")):
+        features = read_features(run, category=path.stem)
+        caption = finding(features) if features else path.stem
+        shown[f"features/{path.stem}"] = wandb.Image(str(path), caption=caption)
+    return shown
 
 
 def _curves(rows: list[dict[str, Any]], category: str) -> dict[str, Any]:

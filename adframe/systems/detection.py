@@ -56,6 +56,10 @@ class DetectionSystem(L.LightningModule):
         """Fits the thresholds."""
         self._validation.fit(self.calibrator)
 
+    def validation_facts(self) -> dict[str, float]:
+        """What the last validation says of the method itself, to choose settings by."""
+        return self._validation.facts()
+
     def on_test_epoch_start(self) -> None:
         """Starts from nothing: results of another category must not leak in."""
         self.tested, fitted = Tested(), self.calibrator.fitted

@@ -8,6 +8,7 @@ from adframe.calibration.calibrator import Calibrator, Zone
 from adframe.calibration.rules import Sample
 from adframe.contracts import GEOMETRY, GOOD, RECORD, REGIONS, Batch, Region
 from adframe.metrics.histogram import PixelHistograms
+from adframe.metrics.image import image_metrics
 from adframe.ops.geometry import restore
 from adframe.ops.regions import union
 from adframe.ops.zones import peaks_of, zones_of
@@ -52,6 +53,17 @@ class Validation:
             whole=_sample(histograms, list(histograms.groups)),
             peaks=np.array(self._peaks),
         )
+
+    def facts(self) -> dict[str, float]:
+        """What can be ranked: image AUROC and AP, where the split holds normal and anomalous images."""
+        pairs = zip(self._scores, self._labels, strict=True)
+        known = [(score, label) for score, label in pairs if label >= 0]
+        scores, labels = [score for score, _ in known], [label for _, label in known]
+        if len(set(labels)) < 2:
+            return {}
+        subsets = ["anomaly" if label else GOOD for label in labels]
+        found = image_metrics(scores=scores, labels=labels, subsets=subsets, threshold=None)
+        return {name: found[name] for name in ("image/auroc", "image/ap")}
 
     def _count(self, scores: np.ndarray, inside: np.ndarray, *, path: str) -> None:
         for place, pixels in zones_of((scores.shape[0], scores.shape[1]), grid=self.grid):

@@ -51,3 +51,14 @@ def test_every_zone_has_its_own_pixels() -> None:
         for column in range(2):
             part = pixels[:, 40 * row : 40 * (row + 1), 30 * column : 30 * (column + 1)]
             assert table[row, column] == pytest.approx(np.quantile(part, 0.99, method="higher"), rel=5e-5)
+
+
+def test_where_both_classes_are_there_they_are_ranked() -> None:
+    batch = {GEOMETRY: PLACES, REGIONS: [[]] * 6}
+    both, one = Validation(zones=1), Validation(zones=1)
+    scores = [0.1, 0.2, 0.9, 0.3, 0.25, 9.0]
+    for validation, labels in ((both, (0, 0, 0, 1, 1, None)), (one, (0, 0, 0, 0, 0, None))):
+        records = [Record(Path(f"{i}.png"), "c", "val", label=label) for i, label in enumerate(labels)]
+        validation.add(batch | {RECORD: records}, scores=scores, maps=MAPS)
+    assert both.facts()["image/auroc"] == pytest.approx(4 / 6)
+    assert one.facts() == {}

@@ -1,0 +1,12 @@
+"""Where Hydra looks for launchers and sweepers; ours stand in `adframe.app`."""
+
+from adframe.app.launching import SweepLauncher
+from adframe.app.sweeping import Sweeper
+
+
+class AdframeLauncher(SweepLauncher):
+    """Runs a sweep's jobs as `launcher=` says."""
+
+
+class AdframeSweeper(Sweeper):
+    """Makes a sweep's jobs: every combination, or a search as `search=` says."""

@@ -1,0 +1,41 @@
+"""A job of a sweep that does nothing but note when and where it ran, or dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class FakeJob:
+    """Job `deadly` kills its process as the system does where memory is short."""
+
+    number: int
+    sweep: Path
+    deadly: int | None = None
+
+    @property
+    def folder(self) -> Path:
+        return self.sweep / str(self.number)
+
+    def away(self, threads: int) -> str | None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        start = time.time()
+        time.sleep(0.3)
+        if self.number == self.deadly:
+            os.kill(os.getpid(), signal.SIGKILL)
+        noted = {"process": os.getpid(), "threads": threads, "start": start, "end": time.time()}
+        (self.folder / "noted.json").write_text(json.dumps(noted))
+        return None
+
+    apart = away
+
+
+def noted(sweep: Path) -> dict[str, dict[str, Any]]:
+    """What each job noted, by number."""
+    return {path.parent.name: json.loads(path.read_text()) for path in sorted(sweep.glob("*/noted.json"))}
