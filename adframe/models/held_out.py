@@ -19,10 +19,11 @@ FEWEST = 3  # images that a spread can be told from when one of them is left out
 class Normaliser(nn.Module):
     """Mean and spread of each error, at every pixel or over all of them.
 
-    Edges and fine texture are rebuilt badly in every image; what matters is how much worse than usual.
+    Errors of different kinds have different units; in units of what is usual they can be added up.
 
     Args:
-        kind: `per_pixel` for objects in one pose, `global` for textures, `none` leaves errors as they are.
+        kind: `global`: one scale an error; `per_pixel`: one at every pixel, as edges are rebuilt badly
+            in every image, at the price of what lies on them; `none` leaves errors as they are.
         sigma: spreads by pixel are smoothed by a Gaussian of so many pixels, as errors are.
     """
 

@@ -44,7 +44,7 @@ class Scoring:
     tokens: float = 0.0
     token_blocks: Sequence[int] = ()
     token_network: Literal["adapted", "starting"] = "adapted"
-    normalisation: Normalisation = "per_pixel"
+    normalisation: Normalisation = "global"
     sigma: float = 4.0
     top_share: float = 0.01
     chunk: int = 32

@@ -157,10 +157,10 @@ def test_a_strange_patch_stands_out_once_it_has_learned() -> None:
 
 def test_an_observed_image_is_held_against_the_others() -> None:
     """As if it had never been observed."""
-    four = images(4, seed=9)
-    model = settled(tiny_sit())
+    four, scoring = images(4, seed=9), Scoring(normalisation="per_pixel")
+    model = settled(tiny_sit(scoring=scoring))
     judged = model.judge(four[:1])
-    other = tiny_sit().eval()
+    other = tiny_sit(scoring=scoring).eval()
     other.observe(four[1:])
     other.settle()
     torch.testing.assert_close(judged.heatmap, other(four[:1]).heatmap, rtol=1e-3, atol=1e-3)
