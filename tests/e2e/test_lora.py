@@ -101,3 +101,7 @@ def test_learning_without_anomalies_is_one_line(toy: Path, tmp_path: Path) -> No
     outcome = call("train", *LORA, f"dataset.root={toy}", f"paths.run={tmp_path / 'run'}", "synthesis=none")
     assert (outcome.code, len(outcome.err.splitlines())) == (2, 1)
     assert "learns from synthetic anomalies; synthesis=none is not possible" in outcome.err
+
+
+def test_the_versions_can_be_swept_for_as_long_as_one_likes() -> None:
+    assert composed("sweep", "experiment=lora_versions", "learning.epochs=2").learning.epochs == 2
