@@ -17,10 +17,9 @@ from adframe.data.datamodule import AnomalyData
 from adframe.data.preflight import fingerprint
 from adframe.ops.files import write_whole
 
-# What has no part in learning: it is of the trainer's hardware, or of what follows.
-ASIDE = ("scoring",)
 KEYS = ("model", "learning", "shift", "split", "holdout", "image_size", "keep_aspect", "batch_size", "seed")
-LATER = ("pictures", "cache_mb")
+ASIDE = ("scoring",)  # of the model: no training hangs on it
+LATER = ("pictures", "cache_mb")  # of learning: the same
 
 
 class Learned:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adframe.contracts import AdframeError
+from adframe.models.scoring import image_score
 
 Loss = Literal["focal_dice", "confidence"]
 GAMMA = 2.0  # of the focal loss (Lin et al., ICCV 2017)
@@ -110,8 +111,7 @@ class Guide(nn.Module):
 
 def image_logit(logits: Tensor) -> Tensor:
     """(B, 1, h, w) to (B,): the mean of the largest."""
-    count = max(1, round(SHARE * logits[0].numel()))
-    return torch.topk(logits.flatten(1), count, sorted=False).values.mean(dim=1)
+    return image_score(logits, top_share=SHARE)
 
 
 def anomaly_losses(

@@ -187,9 +187,8 @@ class SiT(nn.Module):
         """(B, 3, H, W) to smoothed errors (B, T, H, W), a map a term of `weights`."""
         normal = self.vit.normalise(image)
         covers = self.scoring.covers(self.masking.grid(image))
-        maps = torch.stack([self._apart(rebuilt, normal) for rebuilt in self._rebuilt(normal, covers)]).mean(
-            0
-        )
+        passes = [self._apart(rebuilt, normal) for rebuilt in self._rebuilt(normal, covers)]
+        maps = torch.stack(passes).mean(0)
         size = (image.shape[-2], image.shape[-1])
         with _exact(image):
             return heatmap(maps.flatten(0, 1)[:, None], size=size, sigma=self.scoring.sigma).view_as(maps)

@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 
 from adframe.contracts import AdframeError
+from adframe.ops.ranges import Range
 from adframe.ops.shift.illumination import smooth_field
 from adframe.ops.shift.pixels import from_unit, to_unit
-from adframe.ops.shift.transform import Params, Pixel, Range, interval, whole_interval
+from adframe.ops.shift.transform import Params, Pixel, interval, whole_interval
 
 GAMMA = 2.2  # of stored pixel values: light is proportional to value ** GAMMA
 

@@ -19,7 +19,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from adframe.ops.shift.transform import Params, Range, Warp, interval
+from adframe.ops.ranges import Range
+from adframe.ops.shift.transform import Params, Warp, interval
 
 
 class Rotation(Warp):

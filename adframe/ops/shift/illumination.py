@@ -15,7 +15,8 @@ from scipy.special import ndtr
 
 from adframe.contracts import AdframeError
 from adframe.ops.names import unknown
-from adframe.ops.shift.transform import KEY, Params, Pixel, Range, impossible, interval, single
+from adframe.ops.ranges import Range
+from adframe.ops.shift.transform import KEY, Params, Pixel, impossible, interval, single
 
 KINDS = ("left", "right", "top", "bottom", "radial")
 COARSE = 128  # points of the grid a side, at most

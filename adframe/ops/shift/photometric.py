@@ -13,8 +13,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from adframe.ops.ranges import Range
 from adframe.ops.shift.pixels import is_grey
-from adframe.ops.shift.transform import Params, Pixel, Range, impossible, interval, whole_interval
+from adframe.ops.shift.transform import Params, Pixel, impossible, interval, whole_interval
 
 
 class Brightness(Pixel):

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from adframe.contracts import AdframeError
+from adframe.ops.ranges import Ranges
 from adframe.ops.shift.pixels import is_grey
 from adframe.ops.synthesis.foreground import foreground_of
 
 KEY = "synthesis.families"  # where a family's numbers stand in the configuration
+_ranges = Ranges(KEY)
+interval, whole_interval, impossible = _ranges.interval, _ranges.whole_interval, _ranges.impossible
 VISIBLE = 0.04  # difference in any channel from which a change counts: 10 of 255 grey levels
 SPECK = 0.0002  # of the image's pixels: a connected change below is put back, 13 pixels of 256 x 256
 
-Range = float | Sequence[float]  # [lowest, highest], or one number: always that
 Donor = Callable[[np.random.Generator], np.ndarray]  # draws another normal image, of the scene's size
 
 
@@ -159,46 +160,8 @@ def by_ratio(generator: np.random.Generator, bounds: tuple[float, float]) -> flo
     return math.exp(generator.uniform(math.log(bounds[0]), math.log(bounds[1])))
 
 
-def interval(key: str, value: Range, *, low: float, high: float) -> tuple[float, float]:
-    """A range from the configuration, checked.
-
-    Args:
-        key: `perlin.beta` and the like, for the error.
-        value: [lowest, highest], or one number that stands for both.
-        low: the least that is possible.
-        high: the most that is possible.
-
-    Raises:
-        AdframeError: not one or two finite numbers in ascending order within [low, high].
-    """
-    pair = tuple(value) if isinstance(value, Sequence) else (value, value)
-    if (
-        len(pair) == 2
-        and all(isinstance(number, int | float) and not isinstance(number, bool) for number in pair)
-        and all(math.isfinite(number) for number in pair)
-        and low <= pair[0] <= pair[1] <= high
-    ):
-        return float(pair[0]), float(pair[1])
-    raise impossible(key, value, f"a number or [lowest, highest] between {low:g} and {high:g}")
-
-
-def whole_interval(key: str, value: int | Sequence[int], *, low: int, high: int) -> tuple[int, int]:
-    """A range of whole numbers; raises like `interval`."""
-    first, last = interval(key, value, low=low, high=high)
-    if first % 1 or last % 1:
-        raise impossible(key, value, f"a whole number or two between {low} and {high}")
-    return int(first), int(last)
-
-
 def weighed(key: str, weight: float) -> float:
     """A family's weight, checked: 0 or more; 0 never comes."""
     if isinstance(weight, bool) or not (math.isfinite(weight) and weight >= 0):
         raise impossible(f"{key}.weight", weight, "a number, 0 or more")
     return float(weight)
-
-
-def impossible(key: str, value: object, right: str) -> AdframeError:
-    """The error for a value that cannot be: key, value, what would be right, in one line."""
-    plain = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
-    text = str(plain).replace(" ", "").replace("'", "")
-    return AdframeError(f"{KEY}.{key}={text} is not possible; {KEY}.{key} must be {right}")

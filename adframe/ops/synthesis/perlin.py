@@ -10,7 +10,8 @@ import numpy as np
 
 from adframe.contracts import AdframeError
 from adframe.ops.names import unknown
-from adframe.ops.synthesis.family import Family, Range, Scene, interval, uniform, weighed, whole_interval
+from adframe.ops.ranges import Range
+from adframe.ops.synthesis.family import Family, Scene, interval, uniform, weighed, whole_interval
 from adframe.ops.synthesis.pasting import blended
 from adframe.ops.synthesis.sources import blurred, recoloured, shuffled
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from adframe.ops.ranges import Range
 from adframe.ops.synthesis.family import (
     Family,
-    Range,
     Scene,
     by_ratio,
     interval,
