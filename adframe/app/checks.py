@@ -54,6 +54,8 @@ RULES: dict[str, Rule] = {
     "coreset": (lambda v: _is_number(v) and 0 < v <= 1, "a share in (0, 1]"),
     "composition": (lambda v: isinstance(v, bool) or v == "only", "false, true or only"),
     "save_maps": (lambda v: isinstance(v, bool), "true or false"),
+    "domains": (lambda v: isinstance(v, dict), "shifts by name, as +shift@domains.severe=severe adds one"),
+    "transfer": (lambda v: isinstance(v, bool), "true or false"),
     "resume": (lambda v: v is None or isinstance(v, str), "the folder of a stopped run"),
 }
 EVALUATION_RULES: dict[str, Rule] = {
@@ -151,6 +153,9 @@ def _check_rules(cfg: DictConfig, rules: Mapping[str, Rule]) -> None:
 def resolved(cfg: DictConfig, key: str) -> Any:
     """One value as plain data, interpolations followed."""
     try:
-        return OmegaConf.to_container(OmegaConf.create({"v": cfg[key]}), resolve=True)["v"]  # type: ignore[call-overload,index]
+        value = cfg[key]
+        if isinstance(value, DictConfig):  # in its place, because it may name other keys
+            return OmegaConf.to_container(value, resolve=True)
+        return OmegaConf.to_container(OmegaConf.create({"v": value}), resolve=True)["v"]  # type: ignore[call-overload,index]
     except OmegaConfBaseException as error:
         raise AdframeError(f"{key}: {str(error).splitlines()[0]}") from error

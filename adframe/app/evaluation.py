@@ -16,13 +16,16 @@ from adframe.app.checks import check_evaluation
 from adframe.app.closing import close
 from adframe.app.comparison import compare
 from adframe.app.console import quieten, warn
+from adframe.app.entrants import fresh_folder
 from adframe.app.folder import MEAN, RunFolder, read_config
 from adframe.app.provenance import command_line, environment
-from adframe.app.run import CHOICES, load_system, measure
+from adframe.app.run import CHOICES
+from adframe.app.testing import load_system, measure
 from adframe.contracts import AdframeError
 from adframe.data.preflight import fingerprint
 from adframe.data.source import Source
 from adframe.ops.names import unknown
+from adframe.reports.validation_scores import copy_scores
 from adframe.systems.detection import DetectionSystem
 
 
@@ -43,7 +46,7 @@ def evaluate(cfg: DictConfig) -> Path:
     start = time.perf_counter()
     stored = OmegaConf.create(config)
     source = build_source(stored)
-    folder = RunFolder(_unused(run.path / "evaluations" / time.strftime("%Y-%m-%d_%H-%M-%S")))
+    folder = RunFolder(fresh_folder(run.path / "evaluations"))
     units = {category: "global" if stored.scope == "global" else category for category in categories}
     pools = {category: build_data(stored, source, [category]) for category in categories}
     prints = {}
@@ -62,6 +65,7 @@ def evaluate(cfg: DictConfig) -> Path:
     noted["warnings"] = [line for data in pools.values() for line in data.warnings]
     try:
         folder.open(config=config, environment=noted | chosen)
+        copy_scores(run.path, to=folder.path)
         for category, data in pools.items():
             system = load_unit(stored, source, run, units[category])
             folder.metrics["val"][units[category]] = run.metrics["val"][units[category]]
@@ -83,12 +87,6 @@ def compared(before: dict[str, Any], after: dict[str, Any]) -> str:
         return f"all {len(pairs)} numbers equal the run's to the last digit"
     largest = max(abs(a - b) if None not in (a, b) else float("nan") for a, b in different)
     return f"{len(different)} of {len(pairs)} numbers differ from the run's, by {largest:.2g} at most"
-
-
-def _unused(path: Path) -> Path:
-    """The path, numbered where another evaluation of the same second has it."""
-    number = len(list(path.parent.glob(f"{path.name}*")))
-    return path.with_name(f"{path.name}_{number}") if number else path
 
 
 def load_unit(config: DictConfig, source: Source, run: RunFolder, unit: str) -> DetectionSystem:

@@ -24,6 +24,7 @@ from adframe.contracts import Exporter, Judge
 from adframe.data.datamodule import AnomalyData
 from adframe.models.held_out import too_few
 from adframe.ops.files import write_whole
+from adframe.reports.validation_scores import write_scores
 from adframe.systems.checkpoint import save
 from adframe.systems.detection import DetectionSystem
 from adframe.systems.gradient import MONITORED, GradientSystem
@@ -48,6 +49,7 @@ def fit(
     else:
         build_trainer(cfg, watching, tracker).fit(system, datamodule=data)
     save(system, folder.checkpoint(unit))
+    write_scores(folder.path, unit=unit, scores=system.validation_scores())
     _export(system, folder.path / "checkpoints" / f"{unit}.merged.safetensors")
     folder.note({"weights": {**folder.environment.get("weights", {}), unit: _origin(system)}})
     shutil.rmtree(folder.learning(unit), ignore_errors=True)

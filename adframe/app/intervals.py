@@ -40,6 +40,13 @@ def drawn_metrics(rows: Sequence[Row], *, pixel: PixelMetrics, seed: int) -> dic
     return drawn | pixel.resampled(resamples=RESAMPLES, seed=own)
 
 
+def drawn_decisions(rows: Sequence[Row], *, threshold: float, seed: int) -> dict[str, np.ndarray]:
+    """`image/f1` and the other numbers of decisions at another threshold, on the draws of `drawn_metrics`."""
+    own = seed + zlib.crc32(rows[0]["category"].encode())
+    drawn = _image(rows, scores=[row["score"] for row in rows], threshold=threshold, seed=own)
+    return {f"image/{name}": drawn[f"image/{name}"] for name in _DECISIONS}
+
+
 def intervals_of(drawn: Mapping[str, np.ndarray]) -> dict[str, list[float]]:
     """95 % intervals [low, high] of the metrics that have a value in every draw."""
     found = {name: interval(values, level=LEVEL) for name, values in drawn.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,28 +12,22 @@ from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
-from adframe.app.breakdown import coarse, defect_metrics
 from adframe.app.build import build, build_data, build_source, build_system, build_trainer, wanted
 from adframe.app.checks import check_values, resolved
 from adframe.app.console import announce, print_table, quieten, warn
 from adframe.app.fitting import fit
 from adframe.app.folder import RunFolder, read_config
-from adframe.app.intervals import drawn_metrics
+from adframe.app.further import FurtherTest, check_further, further_tests, write_further_pages
 from adframe.app.provenance import command_line, environment
+from adframe.app.testing import load_system, map_writer, measure, of_unit
 from adframe.app.tracking import tracking
-from adframe.callbacks.embeddings import Embeddings
-from adframe.callbacks.gallery import Gallery
-from adframe.callbacks.maps import MapWriter
 from adframe.callbacks.profile import peak_memory
-from adframe.callbacks.progress import ProgressLine
-from adframe.callbacks.record import Recorder
 from adframe.contracts import AdframeError
 from adframe.data.datamodule import AnomalyData
 from adframe.data.preflight import fingerprint
 from adframe.data.source import Source
 from adframe.ops.maps import map_paths
 from adframe.reports.page import write_page
-from adframe.systems.checkpoint import load
 from adframe.systems.detection import DetectionSystem
 
 PLACES = ("dataset.root", "dataset.origin.root", "backbone.checkpoint")  # files and folders given by users
@@ -52,6 +47,7 @@ def train(cfg: DictConfig) -> Path:
     folder = RunFolder(Path(str(resolved(cfg.paths, "run"))))
     config = _config_of(cfg)
     source, units = _units(cfg)
+    check_further(cfg, units)
     _rehearse(cfg, source)
     prints = {name: fingerprint(data.records, root=Path(source.root)) for name, data in units.items()}
     chosen = HydraConfig.get().runtime.choices
@@ -106,16 +102,45 @@ def _give_up(folder: RunFolder, error: BaseException) -> None:
 def _work(cfg: DictConfig, folder: RunFolder, source: Source, units: dict[str, AnomalyData]) -> Path:
     start = time.perf_counter()
     spent = float(folder.environment.get("wall_seconds", 0))
+    pools = {category: data for data in units.values() for category in data.categories}
     with tracking(cfg, run=folder.path, config=read_config(folder.path)) as tracker:
-        for unit, data in units.items():
-            if not set(data.categories) <= set(folder.done):
-                _fit_and_test(cfg, folder, source, unit=unit, data=data, tracker=tracker)
-                folder.note({"wall_seconds": spent + time.perf_counter() - start} | peak_memory())
+        further: list[FurtherTest] = []
+        for unit in units:
+            beyond = further_tests(cfg, folder.path, unit=unit, categories=list(pools))
+            further += beyond
+            _one_model(
+                cfg, folder, source, pools, unit=unit, data=units[unit], further=beyond, tracker=tracker
+            )
+            folder.note({"wall_seconds": spent + time.perf_counter() - start} | peak_memory())
+        write_further_pages(further)
         folder.note({"wall_seconds": spent + time.perf_counter() - start} | peak_memory())
         page = write_page(folder.path)
     print_table(folder.metrics)
     announce(folder, page)
     return folder.path
+
+
+def _one_model(
+    cfg: DictConfig,
+    folder: RunFolder,
+    source: Source,
+    pools: Mapping[str, AnomalyData],
+    *,
+    unit: str,
+    data: AnomalyData,
+    further: Sequence[FurtherTest],
+    tracker: Logger | None,
+) -> None:
+    """Fits and tests what is not in the books yet."""
+    if set(data.categories) <= set(folder.done):
+        if all(test.done for test in further):
+            return
+        system = load_system(cfg, source, folder.checkpoint(unit))
+    else:
+        system = _fit_and_test(cfg, folder, source, unit=unit, data=data, tracker=tracker)
+    for test in further:
+        if not test.done:
+            test.run(cfg, folder, system, pools)
 
 
 def _fit_and_test(
@@ -126,7 +151,7 @@ def _fit_and_test(
     unit: str,
     data: AnomalyData,
     tracker: Logger | None,
-) -> None:
+) -> DetectionSystem:
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     system = build_system(of_unit(cfg, unit), source, held_out=data.held_out)
     folder.metrics["val"][unit] = fit(cfg, folder, system, data, unit=unit, tracker=tracker)
@@ -134,67 +159,6 @@ def _fit_and_test(
         if category not in folder.done:
             measure(cfg, folder, system, data, category=category, tracker=tracker)
     data.write_split()
-
-
-def measure(
-    cfg: DictConfig,
-    folder: RunFolder,
-    system: DetectionSystem,
-    data: AnomalyData,
-    *,
-    category: str,
-    tracker: Logger | None,
-) -> None:
-    """Tests a fitted system on one category and enters what came out into the folder."""
-    recorder, gallery = Recorder(), build(cfg, "callbacks.gallery")
-    assert isinstance(gallery, Gallery)
-    writers = [map_writer(cfg, folder.path)] if cfg.get("save_maps") else []
-    embeddings = embedders(cfg)
-    watching = [recorder, gallery, *writers, *embeddings, ProgressLine(title=category)]
-    trainer = build_trainer(cfg, watching, tracker)
-    trainer.test(system, dataloaders=data.test_on(category), verbose=False)
-    fitted = system.calibrator.fitted
-    pictures = gallery.write(
-        folder.path, category=category, normal_median=fitted.map_median, normal_max=fitted.map_max
-    )
-    for each in embeddings:
-        each.write(folder.path, category=category, seed=cfg.seed)
-    for writer in writers:
-        folder.note({"maps": folder.environment.get("maps", {}) | {category: writer.facts()}})
-        folder.warn(category, writer.warnings())
-    folder.warn(category, coarse(system.pixel.bound()))
-    folder.add(
-        category,
-        results=system.results,
-        rows=recorder.rows,
-        pictures=pictures,
-        defects=defect_metrics(recorder.rows, pixel=system.pixel),
-        drawn=drawn_metrics(recorder.rows, pixel=system.pixel, seed=cfg.seed),
-    )
-
-
-def map_writer(cfg: DictConfig, run: Path) -> MapWriter:
-    """The observer behind `save_maps=true`."""
-    writer: MapWriter = build(cfg, "callbacks.maps", {"folder": run / "maps"})
-    return writer
-
-
-def embedders(cfg: DictConfig) -> list[Embeddings]:
-    """The observer of what images are to a method that can say; none where a stored run is older than it."""
-    return [build(cfg, "callbacks.embeddings")] if "embeddings" in cfg.callbacks else []
-
-
-def of_unit(cfg: DictConfig, unit: str) -> DictConfig:
-    """The configuration of one model: `category` is its own, for settings that hang on it."""
-    own = cfg.copy()
-    OmegaConf.update(own, "category", unit)
-    return own
-
-
-def load_system(cfg: DictConfig, source: Source, path: Path) -> DetectionSystem:
-    """A system as a checkpoint left it, ready to predict."""
-    system = build_system(of_unit(cfg, path.stem), source, held_out=False)
-    load(system, path)
     return system
 
 

@@ -60,6 +60,10 @@ class DetectionSystem(L.LightningModule):
         """What the last validation says of the method itself, to choose settings by."""
         return self._validation.facts()
 
+    def validation_scores(self) -> dict[str, list[float]]:
+        """What the thresholds rest on: raw scores under `normal` and `anomalous`."""
+        return self._validation.scores()
+
     def on_test_epoch_start(self) -> None:
         """Starts from nothing: results of another category must not leak in."""
         self.tested, fitted = Tested(), self.calibrator.fitted

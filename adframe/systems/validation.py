@@ -65,6 +65,14 @@ class Validation:
         found = image_metrics(scores=scores, labels=labels, subsets=subsets, threshold=None)
         return {name: found[name] for name in ("image/auroc", "image/ap")}
 
+    def scores(self) -> dict[str, list[float]]:
+        """Raw scores of what has a label, under `normal` and `anomalous`."""
+        pairs = list(zip(self._scores, self._labels, strict=True))
+        return {
+            name: [score for score, own in pairs if own == label]
+            for name, label in (("normal", 0), ("anomalous", 1))
+        }
+
     def _count(self, scores: np.ndarray, inside: np.ndarray, *, path: str) -> None:
         for place, pixels in zones_of((scores.shape[0], scores.shape[1]), grid=self.grid):
             found = inside[pixels]
