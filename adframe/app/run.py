@@ -180,7 +180,8 @@ def _units(cfg: DictConfig) -> tuple[Source, dict[str, AnomalyData]]:
 def _config_of(cfg: DictConfig) -> dict[str, Any]:
     """The resolved configuration, with paths that hold from any folder."""
     fixed = cfg.copy()  # before it is resolved: other keys are made of these
-    for key in ("paths.data", "paths.splits", "paths.store", *PLACES):
+    members = [f"dataset.members.{name}.root" for name in fixed.dataset.get("members") or ()]
+    for key in ("paths.data", "paths.splits", "paths.store", *PLACES, *members):
         value = OmegaConf.select(fixed, key)
         if value is not None:
             OmegaConf.update(fixed, key, str(Path(str(value)).resolve()))
