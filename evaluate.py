@@ -1,4 +1,4 @@
-"""Tests a finished run again (`run=`), compares runs (`compare=`), measures anybody's maps (`maps=`)."""
+"""Tests a run again (`run=`), compares runs (`compare=`, `errors=`), measures anybody's maps (`maps=`)."""
 
 import sys
 

@@ -64,6 +64,10 @@ EVALUATION_RULES: dict[str, Rule] = {
         lambda v: v is None or (isinstance(v, list) and len(v) > 1 and _is_names(v)),
         "null, or a list of two or more different runs' folders",
     ),
+    "errors": (
+        lambda v: v is None or _is_names(v),
+        "null, a run's folder, or a list of different runs' folders",
+    ),
     "fuse": (lambda v: isinstance(v, bool), "true or false"),
     "category": (lambda v: v is None or _is_names(v), "null, all, a name, or a list of different names"),
     "num_workers": (lambda v: v is None or (_is_whole(v) and v >= 0), "null or a whole number, 0 or more"),
@@ -103,14 +107,14 @@ def check_values(
 
 
 def check_evaluation(cfg: DictConfig) -> None:
-    """The same for `evaluate.py`, which has few keys of its own; beside `compare` none of them is read."""
-    if cfg.get("compare") is not None:
-        read = ("compare", "fuse")
-        _check_rules(cfg, {key: EVALUATION_RULES[key] for key in read})
-        typed = HydraConfig.get().overrides.task
-        if other := [text for text in typed if text.lstrip("+").partition("=")[0] not in read]:
-            raise AdframeError(f"compare reads what the runs left behind; remove {' '.join(other)}")
-        return
+    """The same for `evaluate.py`, which has few keys; `compare` and `errors` allow no other."""
+    for key, read in (("compare", ("compare", "fuse")), ("errors", ("errors",))):
+        if cfg.get(key) is not None:
+            _check_rules(cfg, {name: EVALUATION_RULES[name] for name in read})
+            typed = HydraConfig.get().overrides.task
+            if other := [text for text in typed if text.lstrip("+").partition("=")[0] not in read]:
+                raise AdframeError(f"{key} reads what the runs left behind; remove {' '.join(other)}")
+            return
     _check_missing(cfg)
     _check_rules(cfg, EVALUATION_RULES)
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from adframe.contracts import AdframeError
+from adframe.reports import words
 from adframe.reports.ledger import Row
-from adframe.reports.run_folder import Run, read_run
+from adframe.reports.run_folder import Run, config_text, read_run
+from adframe.reports.tables import Cell, Column, Table
 
 Key = tuple[str, str]  # category, and path below the dataset's root
 
@@ -83,3 +88,34 @@ def fused(entrants: Sequence[Entrant]) -> Entrant:
         for key, row in first.images.items()
     }
     return Entrant("+".join(entrant.name for entrant in entrants), first.run, images)
+
+
+def parts_of(entrant: Entrant) -> tuple[int, int]:
+    """Images that belong to a photographed part, and how many parts those are; names repeat in categories."""
+    parts = [(category, row["group"]) for (category, _), row in entrant.images.items() if row["group"]]
+    return len(parts), len(set(parts))
+
+
+def about(entrant: Entrant) -> dict[str, Cell]:
+    """What a run is, in a row of a table."""
+    facts = dict(words.facts(entrant.run))
+    kept = {key: facts.get(key) for key in ("method", "backbone", "dataset", "shift", "seed")}
+    known: dict[str, Cell] = {key: value for key, value in kept.items() if value}
+    return {"run": entrant.name, **known, "folder": str(entrant.run.path)}
+
+
+def settings(entrants: Sequence[Entrant]) -> Table | None:
+    """What the runs' configurations differ in, without where they lie and without secrets."""
+    configs = [dict(words.flat(yaml.safe_load(config_text(entrant.run.config)))) for entrant in entrants]
+    keys = dict.fromkeys(key for config in configs for key in config if not key.startswith("paths."))
+    differ = [key for key in keys if len({config.get(key) for config in configs}) > 1]
+    columns = (Column("setting", "setting"), *(Column(entrant.name, entrant.name) for entrant in entrants))
+    rows = tuple((key, *(config.get(key) for config in configs)) for key in differ)
+    return Table(columns, rows) if rows else None
+
+
+def fresh_folder(parent: Path) -> Path:
+    """A folder below that is called by the time, and numbered where another of the same second is there."""
+    path = parent / time.strftime("%Y-%m-%d_%H-%M-%S")
+    number = len(list(parent.glob(f"{path.name}*")))
+    return path.with_name(f"{path.name}_{number}") if number else path

@@ -32,13 +32,18 @@ from adframe.systems.detection import DetectionSystem
 def evaluate(cfg: DictConfig) -> Path:
     """Loads each checkpoint of `cfg.run`, tests it, and writes `<run>/evaluations/<time>/`.
 
-    Where `cfg.compare` names runs, compares those and does nothing else.
+    Where `cfg.compare` or `cfg.errors` names runs, reads those and does nothing else.
     """
     quieten()
     check_evaluation(cfg)
     if cfg.compare is not None:
         runs = [Path(str(path)) for path in cfg.compare]
         return compare(runs, output=None, seed=read_config(runs[0])["seed"], fuse=cfg.fuse)
+    if cfg.errors is not None:
+        from adframe.app.errors import show_errors  # draws; what draws is slow to import
+
+        runs = [Path(cfg.errors)] if isinstance(cfg.errors, str) else [Path(str(path)) for path in cfg.errors]
+        return show_errors(runs, output=None, seed=read_config(runs[0])["seed"])
     run = RunFolder(Path(str(cfg.run)))
     config = stored_configuration(cfg, run)
     run.reopen()

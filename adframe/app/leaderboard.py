@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,12 @@ from rich.console import Console
 from adframe.app import jobs
 from adframe.app.console import print_wide
 from adframe.app.folder import MEAN
+from adframe.app.launching import made
 from adframe.app.searching import BOOK as SEARCH
 from adframe.app.searching import PREFIX, validation
+from adframe.app.studies.readings import SweepStudy
 from adframe.app.sweep_book import is_finished, typed_command
+from adframe.app.wording import is_mendable, one_line
 from adframe.contracts import AdframeError
 from adframe.reports.sweep import (
     MEMORY,
@@ -62,6 +66,7 @@ class Leaderboard(Callback):
         if failed:
             jobs.kept.append(AdframeError(f"{len(failed)} of {len(sweep.entries)} runs failed; see above"))
         _show(sweep, config)
+        _study(sweep, config)
 
 
 def read_sweep(folder: Path) -> Sweep:
@@ -122,6 +127,21 @@ def _typed(arguments: Sequence[str]) -> dict[str, str]:
     """Overrides as they were typed, by key."""
     pairs = dict(text.lstrip("+").partition("=")[::2] for text in arguments if "=" in text)
     return {key: WORDS.get(value, value) for key, value in pairs.items()}
+
+
+def _study(sweep: Sweep, config: DictConfig) -> None:
+    """The study's page; where it cannot be made, the table and the runs stay, and the command fails."""
+    try:
+        study: SweepStudy | None = made(config, "study")
+        page = study.write(sweep) if study else None
+    except Exception as error:
+        if not is_mendable(error):
+            traceback.print_exception(error)
+        jobs.kept.append(AdframeError(f"no page of the study: {one_line(error)}"))
+        return
+    if page is not None:
+        write_sweep(sweep)  # once more: it links to the study's page where there is one
+        Console(soft_wrap=True, highlight=False).print(f"study: {page}")
 
 
 def _show(sweep: Sweep, config: DictConfig) -> None:

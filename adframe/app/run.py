@@ -18,6 +18,8 @@ from adframe.app.console import announce, print_table, quieten, warn
 from adframe.app.fitting import fit
 from adframe.app.folder import RunFolder, read_config
 from adframe.app.further import FurtherTest, check_further, further_tests, write_further_pages
+from adframe.app.latency import latency_facts
+from adframe.app.patches import patch_survey
 from adframe.app.provenance import command_line, environment
 from adframe.app.testing import load_system, map_writer, measure, of_unit
 from adframe.app.tracking import tracking
@@ -86,6 +88,7 @@ def _rehearse(cfg: DictConfig, source: Source) -> None:
     build_system(of_unit(cfg, "default"), source, held_out=True)
     build(cfg, "callbacks.gallery")
     build(cfg, "callbacks.embeddings")
+    patch_survey(cfg)
     map_writer(cfg, Path())
     build_trainer(cfg, [], None)
 
@@ -155,6 +158,7 @@ def _fit_and_test(
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     system = build_system(of_unit(cfg, unit), source, held_out=data.held_out)
     folder.metrics["val"][unit] = fit(cfg, folder, system, data, unit=unit, tracker=tracker)
+    folder.metrics["val"][unit] |= latency_facts(cfg, system, data)
     for category in data.categories:
         if category not in folder.done:
             measure(cfg, folder, system, data, category=category, tracker=tracker)

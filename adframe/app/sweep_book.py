@@ -13,7 +13,7 @@ from adframe.contracts import AdframeError
 from adframe.ops.files import write_json
 
 BOOK = "sweep.json"
-OWN = ("launcher", "search")  # of the sweep, not of its jobs
+OWN = ("launcher", "search", "study")  # of the sweep, not of its jobs
 DASH_M = ("-m", "--multirun")
 
 

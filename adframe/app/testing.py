@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import lightning as L
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
@@ -11,6 +12,7 @@ from adframe.app.breakdown import coarse, defect_metrics
 from adframe.app.build import build, build_system, build_trainer
 from adframe.app.folder import RunFolder
 from adframe.app.intervals import drawn_metrics
+from adframe.app.patches import survey_patches
 from adframe.callbacks.embeddings import Embeddings
 from adframe.callbacks.gallery import Gallery
 from adframe.callbacks.maps import MapWriter
@@ -45,6 +47,7 @@ def measure(
     )
     for each in embeddings:
         each.write(folder.path, category=category, seed=cfg.seed)
+    survey_patches(cfg, folder, system, data, category=category)
     for writer in writers:
         folder.note({"maps": folder.environment.get("maps", {}) | {category: writer.facts()}})
         folder.warn(category, writer.warnings())
@@ -79,6 +82,7 @@ def of_unit(cfg: DictConfig, unit: str) -> DictConfig:
 
 def load_system(cfg: DictConfig, source: Source, path: Path) -> DetectionSystem:
     """A system as a checkpoint left it, ready to predict."""
+    L.seed_everything(cfg.seed, workers=True, verbose=False)  # as before the fit
     system = build_system(of_unit(cfg, path.stem), source, held_out=False)
     load(system, path)
     return system

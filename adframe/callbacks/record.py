@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from adframe.callbacks.observer import TestObserver
-from adframe.contracts import GEOMETRY, RECORD, SHIFT, Batch, Decision
+from adframe.contracts import GEOMETRY, RECORD, REGIONS, SHIFT, Batch, Decision
+from adframe.ops.extent import extent
 from adframe.reports.ledger import row_of
 
 
@@ -22,8 +23,9 @@ class Recorder(TestObserver):
     def see(self, batch: Batch, outputs: dict[str, Any]) -> None:
         """Takes in one batch."""
         decisions: list[Decision] = outputs["decisions"]
-        images = zip(batch[RECORD], batch[GEOMETRY], batch[SHIFT], decisions, strict=True)
-        for record, geometry, drawn, decision in images:
+        truths = batch[REGIONS] or [None] * len(decisions)  # None where nobody in the batch is annotated
+        images = zip(batch[RECORD], batch[GEOMETRY], batch[SHIFT], decisions, truths, strict=True)
+        for record, geometry, drawn, decision, regions in images:
             row = row_of(
                 record,
                 score=decision.score,
@@ -31,5 +33,6 @@ class Recorder(TestObserver):
                 milliseconds=outputs["milliseconds"],
                 decision=decision,
                 shift=drawn,
+                defects=extent(regions, frame=geometry.original),
             )
             self.rows.append(row)

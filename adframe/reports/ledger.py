@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from adframe.contracts import AdframeError, Decision, Record
+from adframe.ops.extent import Extent
 from adframe.ops.files import write_whole
 
 Row = dict[str, Any]
@@ -40,8 +41,11 @@ SCHEMA = pa.schema(
         pa.field("milliseconds", pa.float64(), nullable=False),
         pa.field("height", pa.int32(), nullable=False),  # original frame, pixels
         pa.field("width", pa.int32(), nullable=False),
+        pa.field("defect_area", pa.float64()),  # share of the image that is annotated; null where nothing is
+        pa.field("defect_border", pa.float64()),  # least distance from the border, of the shorter side
     ]
 )
+LATER = ("defect_area", "defect_border")  # ledgers written before these columns were thought of lack them
 
 
 def row_of(
@@ -52,6 +56,7 @@ def row_of(
     milliseconds: float,
     decision: Decision | None = None,
     shift: Mapping[str, object] | None = None,
+    defects: Extent | None = None,
 ) -> Row:
     """A test image's row.
 
@@ -62,6 +67,7 @@ def row_of(
         milliseconds: that scoring took; NaN where nobody knows.
         decision: the score held against a threshold, where there is one.
         shift: what a domain shift drew for the image.
+        defects: size and place of what is annotated in it, if anything is.
     """
     return {
         "path": str(record.path),
@@ -84,6 +90,8 @@ def row_of(
         "milliseconds": milliseconds,
         "height": size[0],
         "width": size[1],
+        "defect_area": None if defects is None else defects.area,
+        "defect_border": None if defects is None else defects.border,
     }
 
 
@@ -111,7 +119,7 @@ def write_ledger(path: Path, rows: list[Row]) -> None:
 
 
 def read_ledger(path: Path) -> list[Row]:
-    """Read the rows that `write_ledger` wrote.
+    """Read the rows that `write_ledger` wrote; what an older one lacks of `LATER` is None.
 
     Raises:
         AdframeError: the file is missing, is not parquet, or has other columns than `SCHEMA`.
@@ -121,6 +129,9 @@ def read_ledger(path: Path) -> list[Row]:
     except (OSError, pa.ArrowException) as error:
         message = str(error).splitlines()[0]
         raise AdframeError(f"cannot read the ledger {path}: {message}; run the evaluation again") from error
+    for name in LATER:
+        if name not in table.column_names:
+            table = table.append_column(SCHEMA.field(name), pa.nulls(len(table), pa.float64()))
     _check_names(table.column_names, where=str(path))
     rows: list[Row] = table.select(SCHEMA.names).cast(SCHEMA).to_pylist()
     return rows

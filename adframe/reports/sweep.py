@@ -13,6 +13,7 @@ from adframe.reports.tables import DASH, Cell, Column, Table, is_share, shown, t
 from adframe.reports.template import fill
 
 NAME = "leaderboard"  # of the files
+STUDY = "study.html"  # of the page that a study makes of the same runs
 METRICS = (
     "image/auroc", "logical/image/auroc", "structural/image/auroc", "image/ap", "image/f1_max",
     "pixel/auspro_0.05", "pixel/auroc", "pixel/aupro_0.3"
@@ -160,6 +161,7 @@ def write_sweep(sweep: Sweep) -> Path:
         "failed": failed,
         "remarks": remarks(sweep),
         "links": [entry.run if entry.folder else None for entry in sweep.entries],
+        "study": (sweep.folder / STUDY).is_file(),
         "seconds": words.duration(sum(entry.costs.get(SECONDS) or 0 for entry in sweep.entries)),
     }
     page = sweep.folder / f"{NAME}.html"

@@ -109,8 +109,13 @@ class Table:
         lines = [self.header, rule, *self.shown]
         return "".join(f"| {' | '.join(_escaped(cell) for cell in line)} |\n" for line in lines)
 
-    def to_latex(self) -> str:
-        """A `tabular` for the package booktabs, numbers right-aligned, the mean's rows bold below a rule."""
+    def to_latex(self, *, caption: str | None = None, label: str = "") -> str:
+        """A `tabular` for the package booktabs, numbers right-aligned, the mean's rows bold below a rule.
+
+        Args:
+            caption: above it; with one the `tabular` stands in a `table`.
+            label: of that `table`, to refer to.
+        """
         rule = "\\midrule\n"
         lines = [_latex_row(self.header), rule]
         for place, (row, texts) in enumerate(zip(self.rows, self.shown, strict=True)):
@@ -119,7 +124,11 @@ class Table:
             lines.append(_latex_row(texts, bold=row[0] == MEAN))
         sides = "l" + "r" * (len(self.columns) - 1)
         body = "".join(["\\toprule\n", *lines, "\\bottomrule\n"])
-        return f"\\begin{{tabular}}{{{sides}}}\n{body}\\end{{tabular}}\n"
+        plain = f"\\begin{{tabular}}{{{sides}}}\n{body}\\end{{tabular}}\n"
+        if caption is None:
+            return plain
+        head = f"\\centering\n\\caption{{{_latex(caption)}}}\n" + (f"\\label{{{label}}}\n" if label else "")
+        return f"\\begin{{table}}\n{head}{plain}\\end{{table}}\n"
 
     def to_rich(
         self, *, width: int = 100, title: str | None = None, rest: str = "metrics.json"

@@ -133,3 +133,41 @@ def test_the_page_is_whole_and_fetches_nothing(tmp_path: Path) -> None:
     assert "&lt;b&gt;" in page
     assert "<b>" not in page
     assert re.search(r"(src|href)=\"https?:", page) is None
+
+
+class Broken:
+    def write(self, sweep: Any) -> Path:
+        raise ZeroDivisionError("nothing to divide")
+
+
+class Written:
+    def write(self, sweep: Any) -> Path:
+        page: Path = sweep.folder / "study.html"
+        page.touch()
+        return page
+
+
+def with_study(sweep: Path, study: type) -> None:
+    leave_run(sweep, 0, 0.7, "seed=0")
+    leave_run(sweep, 1, 0.9, "seed=1")
+    named = {"_target_": f"{study.__module__}.{study.__name__}"}
+    config = {"hydra": {"sweep": {"dir": str(sweep)}}, "study": named}
+    Leaderboard().on_multirun_end(OmegaConf.create(config))
+
+
+def test_a_study_that_fails_loses_no_table_and_fails_the_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_study(tmp_path, Broken)
+    assert (tmp_path / "leaderboard.csv").is_file()
+    assert [str(error) for error in jobs.kept] == [
+        "no page of the study: ZeroDivisionError: nothing to divide"
+    ]
+    assert "study:" not in capsys.readouterr().out
+
+
+def test_the_leaderboard_links_to_the_studys_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with_study(tmp_path, Written)
+    assert 'href="study.html"' in (tmp_path / "leaderboard.html").read_text()
+    assert f"study: {tmp_path / 'study.html'}" in capsys.readouterr().out
+    assert jobs.kept == []

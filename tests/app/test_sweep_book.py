@@ -72,5 +72,13 @@ def test_without_resume_arguments_stay_as_they_are(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_job_is_not_told_who_runs_it() -> None:
-    given = ["launcher=ray", "+launcher.extra.x=1", "search.trials=3", "search=optuna", "seed=1", "~logger"]
+    given = [
+        "launcher=ray",
+        "+launcher.extra.x=1",
+        "search.trials=3",
+        "search=optuna",
+        "study=none",
+        "study.metrics=[]",
+    ]
+    given += ["seed=1", "~logger"]
     assert own_overrides(given) == ["seed=1", "~logger"]

@@ -4,6 +4,7 @@ import io
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -49,13 +50,22 @@ def test_a_row_for_every_test_image_with_everything_in_it(fitted: TrainingFreeSy
     for row in recorder.rows:
         assert set(row) == COLUMNS | {
             *("threshold", "normalised", "probability", "reported", "by_zones"),
-            *("milliseconds", "height", "width"),
+            *("milliseconds", "height", "width", "defect_area", "defect_border"),
         }
         assert row["decision"] == (row["score"] > row["threshold"])
         assert (row["normalised"] is not None, row["probability"], row["by_zones"]) == (True, None, None)
         assert row["label"] == int(f"/test/{row['defect']}/" in row["path"] and row["defect"] != "good")
         assert (row["height"], row["width"], row["split"], row["category"]) == (64, 64, "test", "tray")
         assert row["milliseconds"] > 0
+        assert (row["defect_area"] is not None) == (row["defect_border"] is not None) == bool(row["label"])
+    covered = np.mean([cv2.imread(str(path), 0) > 0 for path in masks_of(toy_ad)], axis=(1, 2))
+    assert sorted(row["defect_area"] for row in recorder.rows if row["label"]) == pytest.approx(
+        sorted(covered)
+    )
+
+
+def masks_of(source: Source) -> list[Path]:
+    return [path for record in source.scan("tray") if record.split == "test" for path in record.masks]
 
 
 def test_a_second_test_starts_from_nothing(fitted: TrainingFreeSystem, toy_ad: Source) -> None:

@@ -137,7 +137,8 @@ def row(**changes: Any) -> dict[str, Any]:
     said = {"label": 0, "score": 1.0, "decision": False, "threshold": 2.0, "milliseconds": 12.5}
     said |= {"normalised": -0.5, "probability": None, "reported": None, "by_zones": None}
     rest = dict.fromkeys(("part", "condition", "group", "shift"), "")
-    return names | said | rest | {"height": 90, "width": 120} | changes
+    seen = {"height": 90, "width": 120, "defect_area": None, "defect_border": None}
+    return names | said | rest | seen | changes
 
 
 def _rows(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from adframe.contracts import AdframeError
-from adframe.reports.ledger import SCHEMA, read_ledger, write_ledger
+from adframe.reports.ledger import LATER, SCHEMA, read_ledger, write_ledger
 from tests.fakes.run_folder import row
 
 
@@ -55,4 +55,17 @@ def test_what_is_not_a_ledger_is_refused(tmp_path):
 def test_the_columns_are_those_that_were_agreed():
     agreed = "path category split subset defect part condition group shift label score decision threshold"
     later = "normalised probability reported by_zones"
-    assert SCHEMA.names == [*agreed.split(), *later.split(), "milliseconds", "height", "width"]
+    sizes = "milliseconds height width defect_area defect_border"
+    assert SCHEMA.names == [*agreed.split(), *later.split(), *sizes.split()]
+
+
+def test_a_ledger_from_before_the_later_columns_is_read_with_none_in_them(tmp_path):
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "p.parquet"
+    write_ledger(path, [row(score=2.0, defect_area=0.25, defect_border=0.5), row()])
+    assert [(each["defect_area"], each["defect_border"]) for each in read_ledger(path)] == [
+        (0.25, 0.5), (None, None)
+    ]  # fmt: skip
+    pq.write_table(pq.read_table(path).drop_columns(list(LATER)), path)
+    assert read_ledger(path) == [row(score=2.0), row()]

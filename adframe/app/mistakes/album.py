@@ -1,0 +1,106 @@
+"""Pictures of single test images: what the run kept, else the image on disk with its annotation."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from omegaconf import OmegaConf
+from PIL import Image
+
+from adframe.app.build import build
+from adframe.app.entrants import Entrant, Key
+from adframe.contracts import AdframeError, Record, Region
+from adframe.data.dataset import regions_of
+from adframe.data.decode import read_image, read_mask
+from adframe.data.source import Source
+from adframe.reports.gallery import picture_bytes
+from adframe.reports.heatmaps import GAP
+from adframe.reports.outlines import Pixels, encoded, outlined, resized, tile_size
+
+WIDTH = 190
+_BLANK = 236  # grey of a tile of which there is no picture
+
+Tiles = tuple[bytes, bytes, bytes | None]
+
+
+class Album:
+    """Looks images up; a dataset that is not there any more costs pictures, and stops nothing.
+
+    Args:
+        width: of a tile, in pixels.
+    """
+
+    def __init__(self, *, width: int = WIDTH) -> None:
+        self.width = width
+        self.missing: set[Key] = set()  # images that are neither kept nor on disk
+        self._records: dict[tuple[str, str], dict[str, Record]] = {}
+
+    def tiles(self, run: Entrant, key: Key) -> Tiles:
+        """The image, the image with its defects outlined, and the heatmap (None where none is kept)."""
+        path = run.images[key]["path"]
+        for kept in run.run.pictures:
+            if kept.path == path and kept.category == key[0]:
+                tiles = self._split(picture_bytes(run.run.path, kept.file))
+                if tiles is not None:
+                    return tiles
+        return *self._on_disk(run, key), None
+
+    def blank(self, beside: bytes) -> bytes:
+        """An empty tile of another's size."""
+        with Image.open(io.BytesIO(beside)) as picture:
+            return self._jpeg(np.full((picture.height, picture.width, 3), _BLANK, np.uint8))
+
+    def _split(self, panel: bytes) -> Tiles | None:
+        """The three tiles of `heatmaps.panel`; None where the file is missing or broken."""
+        try:
+            with Image.open(io.BytesIO(panel)) as picture:
+                pixels = np.asarray(picture.convert("RGB"))
+        except (OSError, ValueError):
+            return None
+        width = (pixels.shape[1] - 2 * GAP) // 3
+        image, truth, heat = (
+            pixels[:, start : start + width] for start in (0, width + GAP, 2 * (width + GAP))
+        )
+        return self._jpeg(image), self._jpeg(truth), self._jpeg(heat)
+
+    def _on_disk(self, run: Entrant, key: Key) -> tuple[bytes, bytes]:
+        path = Path(run.images[key]["path"])
+        try:
+            image = _as_bytes(read_image(path))
+            regions = self._regions(run, key)
+            size = tile_size(image.shape[:2], width=self.width)
+            plain = resized(image, size)
+            return self._jpeg(plain), self._jpeg(outlined(plain, regions, frame=image.shape[:2]))
+        except (AdframeError, ValueError, OSError):
+            self.missing.add(key)
+            blank = self._jpeg(np.full((self.width, self.width, 3), _BLANK, np.uint8))
+            return blank, blank
+
+    def _regions(self, run: Entrant, key: Key) -> list[Region]:
+        record = self._scanned(run, key[0]).get(run.images[key]["path"])
+        if record is None or not record.label:
+            return []
+        return regions_of(record, [read_mask(path) for path in record.masks]) or []
+
+    def _scanned(self, run: Entrant, category: str) -> dict[str, Record]:
+        """A category's records by path, as the run's own dataset has them; nothing where it is not there."""
+        place = (str(run.run.path), category)
+        if place not in self._records:
+            try:
+                cfg = OmegaConf.create(dict(run.run.config))
+                source: Source = build(cfg, "dataset", {"root": Path(str(cfg.dataset.root))})
+                self._records[place] = {str(each.path): each for each in source.scan(category)}
+            except (AdframeError, AttributeError, OSError, TypeError, KeyError):
+                self._records[place] = {}
+        return self._records[place]
+
+    def _jpeg(self, pixels: Pixels) -> bytes:
+        size = tile_size(pixels.shape[:2], width=self.width)
+        return encoded(resized(pixels, size), kind="JPEG", quality=72)
+
+
+def _as_bytes(pixels: np.ndarray) -> Pixels:
+    """uint8, or uint16 brought down to it."""
+    return (pixels // 257).astype(np.uint8) if pixels.dtype == np.uint16 else pixels.astype(np.uint8)
