@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from adframe.contracts import AdframeError, Record
@@ -34,8 +34,10 @@ class Several(Source):
                     f"dataset.members.{name}.preprocess={member.preprocess}: all members see images alike; "
                     f"set it as dataset.preprocess instead of {self.preprocess}"
                 )
-        roots = [Path(member.root).resolve() for member in self.members.values()]
-        object.__setattr__(self, "root", Path(os.path.commonpath(roots)))
+        # Absolute, or what lies in different places would have no folder in common.
+        found = {name: replace(each, root=Path(each.root).resolve()) for name, each in self.members.items()}
+        object.__setattr__(self, "members", found)
+        object.__setattr__(self, "root", Path(os.path.commonpath([each.root for each in found.values()])))
 
     @property
     def saturated(self) -> bool:

@@ -39,6 +39,14 @@ def test_all_records_lie_below_its_root_and_masks_saturate_if_any_do(lone: Sourc
     assert (both.saturated, pool(ad=lone).saturated) == (True, False)
 
 
+def test_members_may_be_given_from_where_one_stands(
+    lone: Source, toy_loco: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(lone.root.parent)
+    both = pool(ad=replace(lone, root=Path("ad")), loco=toy_loco)
+    assert all(r.path.is_relative_to(both.root) for r in both.scan("nut"))
+
+
 def test_a_category_of_two_members_is_refused(toy_ad: Source, toy_loco: Source) -> None:
     with pytest.raises(AdframeError, match=r"dataset.members.a and in dataset.members.b"):
         pool(a=toy_ad, b=toy_loco).choose("all")
