@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
@@ -96,7 +95,6 @@ def compared(before: dict[str, Any], after: dict[str, Any]) -> str:
 
 def load_unit(config: DictConfig, source: Source, run: RunFolder, unit: str) -> DetectionSystem:
     """The model of a category, or the `global` one, as its checkpoint left it."""
-    L.seed_everything(config.seed, workers=True, verbose=False)  # as before the fit
     return load_system(config, source, run.checkpoint(unit))
 
 

@@ -15,6 +15,14 @@ from adframe.data.datamodule import AnomalyData
 from adframe.systems.detection import DetectionSystem
 
 
+def latency_meter(cfg: DictConfig) -> Latency | None:
+    """What measures; None where it is off, or where a stored run is older than it."""
+    if "latency" not in cfg.callbacks:
+        return None
+    meter: Latency = build(cfg, "callbacks.latency")
+    return meter if meter.images else None
+
+
 def latency_facts(cfg: DictConfig, system: DetectionSystem, data: AnomalyData) -> dict[str, float]:
     """`latency/p50_ms` and more for the run's books; nothing unless `callbacks.latency.images` is set.
 
@@ -23,9 +31,9 @@ def latency_facts(cfg: DictConfig, system: DetectionSystem, data: AnomalyData) -
         system: fitted.
         data: whose test images are scored.
     """
-    if "latency" not in cfg.callbacks or not cfg.callbacks.latency.images:
+    meter = latency_meter(cfg)
+    if meter is None:
         return {}
-    meter: Latency = build(cfg, "callbacks.latency")
     device = build_trainer(cfg, [], None).strategy.root_device
     return meter.measure(system.detector, _batches(data), device=device)
 

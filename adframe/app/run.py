@@ -18,7 +18,7 @@ from adframe.app.console import announce, print_table, quieten, warn
 from adframe.app.fitting import fit
 from adframe.app.folder import RunFolder, read_config
 from adframe.app.further import FurtherTest, check_further, further_tests, write_further_pages
-from adframe.app.latency import latency_facts
+from adframe.app.latency import latency_facts, latency_meter
 from adframe.app.patches import patch_survey
 from adframe.app.provenance import command_line, environment
 from adframe.app.testing import load_system, map_writer, measure, of_unit
@@ -89,6 +89,7 @@ def _rehearse(cfg: DictConfig, source: Source) -> None:
     build(cfg, "callbacks.gallery")
     build(cfg, "callbacks.embeddings")
     patch_survey(cfg)
+    latency_meter(cfg)
     map_writer(cfg, Path())
     build_trainer(cfg, [], None)
 

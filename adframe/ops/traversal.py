@@ -11,7 +11,7 @@ from torch import Tensor
 from adframe.ops.spool import Spool
 from adframe.ops.store import Store
 
-FORMAT = 2  # of what is kept, and of the algorithm: another number finds none of the older files
+FORMAT = 3  # of what is kept, and of the algorithm: another number finds none of the older files
 INDEX = "index"  # name of the picks in what is kept
 
 
@@ -19,7 +19,8 @@ class Traversal:
     """One selection in a store: `<store>/traversals/<hash>.safetensors`, about 12 bytes a row.
 
     It is known by the rows' content, and by what decides the picks besides: the seed, the constants
-    of the algorithm, torch's version and the number of threads, as both change the last bits.
+    of the algorithm, and torch's version, which changes the last bits. So does the number of threads;
+    it is left out, so that workers with few threads share what the first run selected with all.
 
     Args:
         store: where it is kept.
@@ -30,7 +31,7 @@ class Traversal:
     def __init__(self, store: Store, *, rows: Spool, constants: Sequence[float]) -> None:
         self.store = store
         found = blake2b(digest_size=20)
-        facts = [FORMAT, rows.width, *constants, torch.__version__, torch.get_num_threads()]
+        facts = [FORMAT, rows.width, *constants, torch.__version__]
         found.update(repr(facts).encode())
         for _, block in rows.blocks():
             found.update(block.numpy().reshape(-1).data)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -96,7 +97,7 @@ def read_features(run: Path, *, category: str) -> Features | None:
     try:
         with np.load(path, allow_pickle=False) as stored:
             return _unpacked(dict(stored))
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise AdframeError(
             f"cannot read {path}: {error!r}; delete it, or run the evaluation again"
         ) from error

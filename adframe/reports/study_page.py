@@ -10,10 +10,12 @@ from typing import Any
 
 from adframe.ops.files import write_whole
 from adframe.reports.study import Block, Figure, Numbers, Picture, Pictures, Study
+from adframe.reports.tables import DASH, Table
 from adframe.reports.template import fill
 
 FIGURES, TABLES = "figures", "tables"  # folders beside the page
 _NAME = re.compile(r"[A-Za-z0-9_]+")
+_NUMBER = re.compile(r"[-+<\[(]?\s*[\d.]")  # how a cell begins that holds a number
 _LARGER = 1.25  # on the page than on paper, where letters are small
 _BESIDE = {"leaderboard.html": "All runs"}  # pages that are linked where they lie beside the study's
 
@@ -93,6 +95,7 @@ def _shown(block: Block, *, numbers: dict[type, Iterator[int]]) -> tuple[str, An
             "anchor": f"table-{block.name}",
             "caption": block.caption,
             "table": block.table,
+            "words": _columns_of_words(block.table),
             "files": [f"{TABLES}/{block.name}.{kind}" for kind in ("csv", "tex")],
         }
     if isinstance(block, Pictures):
@@ -107,6 +110,16 @@ def _picture(picture: Picture) -> tuple[str, str]:
 
 def _data(content: bytes, *, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _columns_of_words(table: Table) -> set[int]:
+    """Places of columns that are read as text, and so begin at the left."""
+    rows = table.shown
+    return {
+        place
+        for place in range(len(table.columns))
+        if any(row[place] and row[place] != DASH and not _NUMBER.match(row[place]) for row in rows)
+    }
 
 
 def _width(svg: str) -> int:

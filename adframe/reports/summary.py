@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from adframe.ops.shares import wilson
 from adframe.reports.curves import roc
 from adframe.reports.ledger import Row
 
@@ -111,13 +112,8 @@ def timing(rows: Sequence[Row], *, name: str) -> Timing:
 
 
 def interval(part: int, whole: int) -> tuple[float, float] | None:
-    """The 95 % Wilson interval of a share (Wilson 1927): what a rate from so few images may really be."""
-    if whole == 0:
-        return None
-    z, share = 1.96, part / whole
-    middle = (share + z * z / (2 * whole)) / (1 + z * z / whole)
-    half = z / (1 + z * z / whole) * math.sqrt(share * (1 - share) / whole + z * z / (4 * whole * whole))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    """The 95 % Wilson interval of a share: what a rate from so few images may really be; None of none."""
+    return wilson(part, whole) if whole else None
 
 
 def _group(name: str, anomalous: list[Row], normals: list[Row]) -> Group:

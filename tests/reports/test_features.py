@@ -116,6 +116,7 @@ def test_the_page_shows_them_where_they_are(tmp_path: Path) -> None:
 
 def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
     (tmp_path / "features").mkdir()
-    (tmp_path / "features/c.npz").write_bytes(b"PK no archive")
-    with pytest.raises(AdframeError, match=r"features/c\.npz"):
-        read_features(tmp_path, category="c")
+    for content in (b"PK no archive", b"PK\x03\x04 an archive that was cut off"):
+        (tmp_path / "features/c.npz").write_bytes(content)
+        with pytest.raises(AdframeError, match=r"features/c\.npz"):
+            read_features(tmp_path, category="c")

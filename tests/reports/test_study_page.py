@@ -64,3 +64,15 @@ def test_it_links_to_the_leaderboard_where_there_is_one(tmp_path: Path) -> None:
     assert "leaderboard.html" not in write_study(tmp_path, whole()).read_text()
     (tmp_path / "leaderboard.html").touch()
     assert 'href="leaderboard.html"' in write_study(tmp_path, whole()).read_text()
+
+
+def test_columns_of_words_begin_at_the_left_and_numbers_do_not(tmp_path: Path) -> None:
+    columns = tuple(Column(key, key) for key in ("of", "question", "points", "p", "unknown"))
+    rows = (
+        ("a", "lost to the shift", "+12.5 [1.0, 2.0]", "<0.001", None),
+        ("b", None, "-3.1", "0.042", None),
+    )
+    page = write_study(tmp_path, study(Numbers("n", "c", Table(columns, rows)))).read_text()
+    left = re.findall(r'<th scope="col" class="text">(.*?)</th>', page)
+    assert left == ["question"]
+    assert re.findall(r'<td class="text">(.*?)</td>', page) == ["lost to the shift", "–"]  # noqa: RUF001

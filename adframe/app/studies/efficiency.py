@@ -136,7 +136,7 @@ def _waited(board: Board) -> list[str]:
         return []
     return [
         f"The machine was busy: up to {max(loads):.1f} processes wanted each core while latency was "
-        "measured. Do not rely on milliseconds on who is not beaten in them; measure again when it is idle."
+        "measured. Do not rely on milliseconds, nor on who is not beaten; measure again when it is idle."
     ]
 
 
