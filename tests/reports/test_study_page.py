@@ -74,5 +74,5 @@ def test_columns_of_words_begin_at_the_left_and_numbers_do_not(tmp_path: Path) -
     )
     page = write_study(tmp_path, study(Numbers("n", "c", Table(columns, rows)))).read_text()
     left = re.findall(r'<th scope="col" class="text">(.*?)</th>', page)
-    assert left == ["question"]
+    assert left == ["of", "question"]
     assert re.findall(r'<td class="text">(.*?)</td>', page) == ["lost to the shift", "–"]  # noqa: RUF001

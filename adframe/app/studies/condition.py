@@ -127,5 +127,6 @@ def recalibrated(folder: Path, *, name: str) -> Condition | None:
         rows = plain.reading.rows(category)
         draws = drawn_decisions(rows, threshold=numbers["threshold"], seed=plain.reading.seed)
         values[category] = {**plain.values[category], **decided}
-        drawn[category] = {**plain.drawn.get(category, {}), **draws}
+        kept = {key: own.astype(np.float32) for key, own in draws.items()}  # as the others were kept
+        drawn[category] = {**plain.drawn.get(category, {}), **kept}
     return Condition(name, plain.reading, values, drawn)
