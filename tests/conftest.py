@@ -1,5 +1,7 @@
 """What several rooms' tests share. Nothing here, and no test, touches a network."""
 
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,8 @@ from adframe.models.backbones import TimmBackbone
 from tests.fakes.backbones import tiny_backbone
 from tests.fakes.sources import toy_source
 
+# torchmetrics imports matplotlib, which lists the machine's fonts once a home: here once for all tests' homes.
+os.environ.setdefault("MPLCONFIGDIR", str(Path(tempfile.gettempdir()) / "adframe-tests-matplotlib"))
 torch.set_num_threads(1)  # small tensors: threads only wait for each other
 
 

@@ -22,7 +22,7 @@ def test_a_run_leaves_exactly_what_the_plan_says(finished: Path) -> None:
     found = {path.name for path in finished.iterdir()} - {"evaluations"}
     assert found == {
         "config.yaml", "environment.json", "metrics.json", "predictions.parquet", "checkpoints", "heatmaps",
-        "resamples", "report.html",
+        "resamples", "report.html", "validation",
     }  # fmt: skip
     assert {path.name for path in (finished / "checkpoints").iterdir()} == {"weave.ckpt", "tray.ckpt"}
     assert not list(finished.rglob("*.tmp"))
