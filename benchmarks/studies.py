@@ -26,7 +26,6 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from rich.console import Console
-from rich.table import Table
 
 ROOT = Path(__file__).parents[1]
 RATIOS = "coreset=0.01,0.05,0.1"
@@ -77,33 +76,27 @@ def main() -> None:
     if given[:1] == [PASSES]:
         passes(given[1:])
         return
-    table = Table(title="wall seconds")
-    for heading in ("study", "seconds", "beside", "seconds", "ratio"):
-        table.add_column(heading, justify="right" if heading in ("seconds", "ratio") else "left")
+    console, own = Console(), [text for text in given if not text.startswith("coreset=")]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        timed(
-            [sys.executable, str(ROOT / "train.py"), *given, *QUIET, f"paths.run={folder / 'warm'}"]
-        )  # draws toys
-        start_up = timed([sys.executable, str(ROOT / "train.py"), "--info", "config", *given])
-        own = [text for text in given if not text.startswith("coreset=")]
+        train = [sys.executable, str(ROOT / "train.py"), *given]
+        timed([*train, *QUIET, f"paths.run={folder / 'warm'}"])  # draws the toy set
+        start_up = timed([*train, "--info", "config"])
         one = seconds("train", *own, "coreset=0.1", "store=none", place=folder / "one")
         three = seconds("sweep", "-m", *own, RATIOS, place=folder / "three")
-        table.add_row("three coreset ratios", f"{three:.1f}", "one run", f"{one:.1f}", f"{three / one:.2f}")
+        say(console, "three coreset ratios", three, "one run of the largest, no store", one)
         read = timed([sys.executable, "-m", "benchmarks.studies", PASSES, *given])
         study = seconds("sweep", "experiment=domain_shift", *given, place=folder / "shift")
-        table.add_row(
-            "domain shift", f"{study:.1f}", "its feature passes", f"{read:.1f}", f"{study / read:.2f}"
-        )
+        say(console, "the domain-shift study", study, "its distinct feature passes", read)
         jobs = ("-m", *own, RATIOS, "model.neighbours=1,9")
         alone = seconds("sweep", *jobs, place=folder / "local")
         both = seconds("sweep", *jobs, "launcher=joblib", "launcher.workers=2", place=folder / "joblib")
-        table.add_row(
-            "two joblib workers", f"{both:.1f}", "one after the other", f"{alone:.1f}", f"{both / alone:.2f}"
-        )
-    console = Console()
-    console.print(table)
+        say(console, "six runs by two joblib workers", both, "one after the other", alone)
     console.print(f"of each command about {start_up:.1f} s are start-up; {os.cpu_count()} cores")
+
+
+def say(console: Console, study: str, spent: float, beside: str, other: float) -> None:
+    console.print(f"{study}: {spent:.1f} s, {spent / other:.2f} times {other:.1f} s ({beside})")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ installed beside cloudpickle 3; and none of them knows which jobs of a stopped s
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import signal
 import sys
@@ -71,6 +72,8 @@ class Job:
         """`here`, in a worker with so many threads, and what is printed goes into a file."""
         os.chdir(self.place)
         sys.argv[:1] = [self.script]
+        # A pool's processes begin others in the pool's way, in which loading processes do not begin at all.
+        multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
         setup_globals()
         log = self.sweep / LOGS / f"{self.number}.txt"
         log.parent.mkdir(parents=True, exist_ok=True)

@@ -41,7 +41,8 @@ def away(
     place = tmp_path_factory.mktemp(request.param)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
-        given = (*AWAY[request.param], *base, *SWEPT, "store=none", f"paths.runs={place}")
+        loading = "num_workers=1"  # by processes of the worker's own
+        given = (*AWAY[request.param], *base, *SWEPT, loading, "store=none", f"paths.runs={place}")
         return call("sweep", "-m", *given), place
 
 

@@ -23,8 +23,8 @@ def signed(value: float) -> str:
 
 
 def begun(text: str) -> str:
-    """A sentence with a capital letter in front."""
-    return text[:1].upper() + text[1:]
+    """A sentence with a capital letter in front; sPRO keeps its own way."""
+    return text if text[1:2].isupper() else text[:1].upper() + text[1:]
 
 
 def span(low: float, high: float, *, sign: bool = False) -> str:
