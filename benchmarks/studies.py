@@ -81,7 +81,7 @@ def main() -> None:
         folder = Path(name)
         train = [sys.executable, str(ROOT / "train.py"), *given]
         timed([*train, *QUIET, f"paths.run={folder / 'warm'}"])  # draws the toy set
-        start_up = timed([*train, "--info", "config"])
+        start_up = timed([sys.executable, "-c", "import adframe.app.run"])
         one = seconds("train", *own, "coreset=0.1", "store=none", place=folder / "one")
         three = seconds("sweep", "-m", *own, RATIOS, place=folder / "three")
         say(console, "three coreset ratios", three, "one run of the largest, no store", one)
@@ -92,7 +92,7 @@ def main() -> None:
         alone = seconds("sweep", *jobs, place=folder / "local")
         both = seconds("sweep", *jobs, "launcher=joblib", "launcher.workers=2", place=folder / "joblib")
         say(console, "six runs by two joblib workers", both, "one after the other", alone)
-    console.print(f"of each command about {start_up:.1f} s are start-up; {os.cpu_count()} cores")
+    console.print(f"of each command about {start_up:.1f} s are start-up (imports); {os.cpu_count()} cores")
 
 
 def say(console: Console, study: str, spent: float, beside: str, other: float) -> None:

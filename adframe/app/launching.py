@@ -79,6 +79,8 @@ class Job:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
             limit_threads(threads)
+            if not any(text.startswith("num_workers=") for text in self.overrides):
+                self.config.num_workers = min(self.config.num_workers, threads)  # or they fight over cores
             return self.here()
 
     def apart(self, threads: int) -> str | None:
