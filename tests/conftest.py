@@ -4,6 +4,10 @@ import os
 import tempfile
 from pathlib import Path
 
+# torchmetrics imports matplotlib, which lists the machine's fonts once a home: here, for all tests' homes.
+os.environ.setdefault("MPLCONFIGDIR", str(Path(tempfile.gettempdir()) / "adframe-tests-matplotlib"))
+
+import matplotlib.font_manager  # noqa: F401  (lists them)
 import pytest
 import torch
 
@@ -12,8 +16,6 @@ from adframe.models.backbones import TimmBackbone
 from tests.fakes.backbones import tiny_backbone
 from tests.fakes.sources import toy_source
 
-# torchmetrics imports matplotlib, which lists the machine's fonts once a home: here once for all tests' homes.
-os.environ.setdefault("MPLCONFIGDIR", str(Path(tempfile.gettempdir()) / "adframe-tests-matplotlib"))
 torch.set_num_threads(1)  # small tensors: threads only wait for each other
 
 
