@@ -31,9 +31,9 @@ def method(run: Run) -> str:
 
 
 def dataset(run: Run) -> str:
-    """The dataset's name as its paper writes it."""
+    """The dataset's name as its paper writes it; "" where categories come from several."""
     name = _chosen(run, "dataset")
-    return DATASETS.get(name, name)
+    return "" if name == "several" else DATASETS.get(name, name)
 
 
 def verdict(run: Run) -> str:

@@ -69,6 +69,13 @@ def test_the_verdict_names_the_mean_and_the_weakest(tmp_path):
     assert "hunter2" not in text  # the logger's key
 
 
+def test_categories_of_several_datasets_are_counted_without_a_datasets_name(tmp_path):
+    run = write_run(tmp_path, categories=("bolt", "tray"))
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("name: toy", "name: several"))
+    assert re.search(r"<h1>PatchCore finds .* 2 products with image AUROC", write_page(run).read_text())
+
+
 def test_hostile_names_are_harmless(tmp_path):
     run = write_run(tmp_path)
     rename(run, "bolt", EVIL)
