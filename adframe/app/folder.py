@@ -69,12 +69,12 @@ class RunFolder:
 
     def reopen(self) -> None:
         """Reads the books of a stopped or finished run."""
-        self.environment = _read(self.path / "environment.json")
+        self.environment = read_book(self.path / "environment.json")
         if (self.path / "metrics.json").is_file():
-            self.metrics = _read(self.path / "metrics.json")
+            self.metrics = read_book(self.path / "metrics.json")
             self.rows = read_ledger(self.path / "predictions.parquet")
         if (index := self.path / "heatmaps" / "index.json").is_file():
-            self.pictures = _read(index)
+            self.pictures = read_book(index)
         self.rows = [row for row in self.rows if row["category"] in self.done]
         self.pictures = [entry for entry in self.pictures if entry["category"] in self.done]
 
@@ -156,14 +156,15 @@ def read_config(path: Path) -> dict[str, Any]:
     file = path / "config.yaml"
     if not file.is_file():
         raise AdframeError(f"{path} is no run's folder: it has no config.yaml")
-    config: Any = _read(file)
+    config: Any = read_book(file)
     if not isinstance(config, dict) or (missing := [key for key in GROUPS if key not in config]):
         what = ", ".join(missing) if isinstance(config, dict) else "everything"
         raise AdframeError(f"{file} is no run's configuration: it lacks {what}")
     return config
 
 
-def _read(file: Path) -> Any:
+def read_book(file: Path) -> Any:
+    """A yaml or JSON file of a run, or an error that says it is damaged."""
     try:
         text = file.read_text(encoding="utf-8")
         return yaml.safe_load(text) if file.suffix == ".yaml" else json.loads(text)

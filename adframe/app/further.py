@@ -14,7 +14,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from adframe.app.build import build, build_data, build_trainer
-from adframe.app.folder import RunFolder
+from adframe.app.folder import RunFolder, read_book
 from adframe.app.intervals import drawn_decisions, intervals_of
 from adframe.app.testing import measure
 from adframe.callbacks.progress import ProgressLine
@@ -76,11 +76,9 @@ class FurtherTest:
             _enter_recalibrated(own, book, system, images, unit=self.unit)
 
     def _done(self) -> list[str]:
-        if not (self.path / "metrics.json").is_file():
-            return []
-        book = RunFolder(self.path)
-        book.reopen()
-        return book.done if self.domain is None else list(book.metrics.get(RECALIBRATED, {}).get("test", {}))
+        file = self.path / "metrics.json"
+        metrics = read_book(file) if file.is_file() else {}
+        return list((metrics if self.domain is None else metrics.get(RECALIBRATED, {})).get("test", {}))
 
     def _opened(self, cfg: DictConfig, folder: RunFolder) -> RunFolder:
         book = RunFolder(self.path)

@@ -11,12 +11,9 @@ from adframe.app.build import build, build_trainer
 from adframe.app.folder import RunFolder
 from adframe.app.waiting import shown_progress
 from adframe.callbacks.patches import PatchSurvey
-from adframe.callbacks.rollouts import write_rollouts
 from adframe.contracts import Batch
 from adframe.data.datamodule import AnomalyData
 from adframe.data.source import Progress
-from adframe.models.attention import transformer_in
-from adframe.models.feature_reader import reader_of
 from adframe.reports.patch_samples import write_sample
 from adframe.systems.detection import DetectionSystem
 
@@ -36,6 +33,11 @@ def survey_patches(
     survey = patch_survey(cfg)
     if survey is None:
         return
+    # Only now: they load every method's libraries, which would cost each run a second.
+    from adframe.callbacks.rollouts import write_rollouts
+    from adframe.models.attention import transformer_in
+    from adframe.models.feature_reader import reader_of
+
     reader = reader_of(system.detector)
     if reader is None:
         folder.warn(category, ["the method has no layers to look at: no patches were sampled"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,8 +13,10 @@ from torch import Tensor
 from adframe.callbacks.layer_survey import LayerSurvey, Truth, size_of
 from adframe.contracts import GEOMETRY, IMAGE, RECORD, REGIONS, AdframeError, Batch, Record
 from adframe.metrics.bootstrap import kinds, multiplicities
-from adframe.models.feature_reader import FeatureReader
 from adframe.reports.patch_samples import PatchSample
+
+if TYPE_CHECKING:
+    from adframe.models.feature_reader import FeatureReader  # loads every method
 
 RESAMPLES = 1000
 

@@ -63,6 +63,11 @@ def contour(picture: Pixels, mask: Pixels, *, colour: tuple[int, int, int], thic
     cv2.drawContours(picture, lines, -1, colour, thickness, cv2.LINE_AA)
 
 
+def as_bytes(pixels: NDArray[Any]) -> Pixels:
+    """(H, W, 3) uint8 as it is, uint16 brought down to it."""
+    return (pixels // 257).astype(np.uint8) if pixels.dtype == np.uint16 else pixels.astype(np.uint8)
+
+
 def encoded(picture: Pixels, *, kind: Literal["PNG", "JPEG"], quality: int = 80) -> bytes:
     """A picture as a file's bytes.
 

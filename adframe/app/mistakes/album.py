@@ -17,7 +17,7 @@ from adframe.data.decode import read_image, read_mask
 from adframe.data.source import Source
 from adframe.reports.gallery import picture_bytes
 from adframe.reports.heatmaps import GAP
-from adframe.reports.outlines import Pixels, encoded, outlined, resized, tile_size
+from adframe.reports.outlines import Pixels, as_bytes, encoded, outlined, resized, tile_size
 
 WIDTH = 190
 _BLANK = 236  # grey of a tile of which there is no picture
@@ -68,7 +68,7 @@ class Album:
     def _on_disk(self, run: Entrant, key: Key) -> tuple[bytes, bytes]:
         path = Path(run.images[key]["path"])
         try:
-            image = _as_bytes(read_image(path))
+            image = as_bytes(read_image(path))
             regions = self._regions(run, key)
             size = tile_size(image.shape[:2], width=self.width)
             plain = resized(image, size)
@@ -99,8 +99,3 @@ class Album:
     def _jpeg(self, pixels: Pixels) -> bytes:
         size = tile_size(pixels.shape[:2], width=self.width)
         return encoded(resized(pixels, size), kind="JPEG", quality=72)
-
-
-def _as_bytes(pixels: np.ndarray) -> Pixels:
-    """uint8, or uint16 brought down to it."""
-    return (pixels // 257).astype(np.uint8) if pixels.dtype == np.uint16 else pixels.astype(np.uint8)

@@ -52,7 +52,11 @@ class Ablation:
             AdframeError: a file cannot be read or written.
         """
         board = read_board(sweep, self.metrics)
-        return None if board is None else write_study(sweep.folder, study_of(board, question=self.question))
+        return None if board is None else write_study(sweep.folder, self.study(board))
+
+    def study(self, board: Board) -> Study:
+        """What the page holds."""
+        return study_of(board, question=self.question)
 
 
 def study_of(board: Board, *, question: str | None = None) -> Study:

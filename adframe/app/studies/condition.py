@@ -108,17 +108,21 @@ def read_condition(folder: Path, *, name: str) -> Condition:
     return Condition(name, reading, values, reading.drawn)
 
 
-def recalibrated(folder: Path, *, name: str) -> Condition | None:
+def recalibrated(plain: Condition, *, name: str) -> Condition | None:
     """A domain's test with the thresholds fitted to its own validation images; None where there are none.
+
+    Args:
+        plain: the test with the frozen threshold.
+        name: of the condition.
 
     Raises:
         AdframeError: the folder cannot be read.
     """
-    plain = read_condition(folder, name=name)
+    file = plain.reading.run.path / "metrics.json"
     try:
-        fitted = json.loads((folder / "metrics.json").read_text()).get(RECALIBRATED, {}).get("test", {})
+        fitted = json.loads(file.read_text()).get(RECALIBRATED, {}).get("test", {})
     except (OSError, ValueError) as error:
-        raise AdframeError(f"cannot read {folder / 'metrics.json'}: {error}; run it again") from error
+        raise AdframeError(f"cannot read {file}: {error}; run it again") from error
     if not set(plain.values) <= set(fitted):
         return None
     values, drawn = {}, {}

@@ -11,6 +11,7 @@ from adframe.app.studies.condition import Condition, read_condition
 from adframe.app.studies.grid_page import write_grids
 from adframe.app.studies.grids import Grid, Place, Square
 from adframe.app.studies.groups import Done, grouped
+from adframe.app.studies.shift_cases import further_domains
 from adframe.contracts import AdframeError
 from adframe.reports.sweep import Sweep
 from adframe.reports.tables import MEAN
@@ -64,9 +65,8 @@ def _of_method(name: str, runs: Sequence[Done]) -> list[Grid]:
         if own is None:
             continue
         tests[own, own] = read_condition(run.path, name=own)
-        for domain in run.config.get(DOMAINS) or {}:
-            if (folder := run.path / DOMAINS / domain).is_dir():
-                tests[own, domain] = read_condition(folder, name=domain)
+        for domain, folder in further_domains(run).items():
+            tests[own, domain] = read_condition(folder, name=domain)
     fitted = tuple(dict.fromkeys(row for row, _ in tests))
     tested = tuple(dict.fromkeys([*fitted, *(column for _, column in tests)]))
     if len(fitted) < 2:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from adframe.app.studies import shift_blocks as blocks
 from adframe.app.studies.effects import Effect, corrected, effect_table, undecided
+from adframe.app.studies.readings import failures, time_spent
 from adframe.app.studies.shift_cases import Case, shift_cases
-from adframe.reports import words
 from adframe.reports.phrases import percent
-from adframe.reports.study import Numbers, Section, Study
+from adframe.reports.study import Section, Study
 from adframe.reports.study_page import write_study
-from adframe.reports.sweep import SECONDS, Sweep
+from adframe.reports.sweep import Sweep
 
 _LOST, _ALARMS = "image AUROC lost to the shift", "false alarms more at the frozen threshold"
 _CALMED, _DECIDED = "false alarms after recalibrating", "balanced accuracy through recalibrating"
@@ -58,12 +58,11 @@ class DomainShift:
         """
         cases = shift_cases(sweep)
         effects = corrected(effect for case in cases for effect in effects_of(case))
-        spent = sum(entry.costs.get(SECONDS) or 0 for entry in sweep.entries)
         facts = [
             ("Methods", ", ".join(dict.fromkeys(case.variant for case in cases))),
             ("Shifts", ", ".join(dict.fromkeys(case.domain for case in cases))),
             ("Classes", ", ".join(cases[0].categories)),
-            ("Time, all runs", words.duration(spent)),
+            ("Time, all runs", time_spent(sweep)),
         ]
         found = findings(effects)
         study = Study(
@@ -106,8 +105,7 @@ def findings(effects: Sequence[Effect]) -> list[str]:
         if stated:
             parts = [each.sentence(*_WORDS[each.question]) for each in stated]
             found.append(f"{subject}: {'; '.join(parts)}.")
-    rest = undecided(effects)
-    return [*found, rest] if rest else found
+    return [*found, *undecided(effects)]
 
 
 def _title(effects: Sequence[Effect]) -> str:
@@ -120,13 +118,10 @@ def _title(effects: Sequence[Effect]) -> str:
 
 
 def _sections(cases: Sequence[Case], effects: Sequence[Effect]) -> list[Section]:
-    people, raw = effect_table(effects)
-    lost = Numbers(
-        "effects",
-        "Differences in the mean over the classes, in points, on the same images in both; p by the "
+    lost = effect_table(
+        effects,
+        caption="Differences in the mean over the classes, in points, on the same images in both; p by the "
         "bootstrap's standard error, and by Holm's correction for all lines with the same question.",
-        people,
-        raw,
     )
     drawn = [blocks.heat(cases, "image/auroc", name="heat_auroc")]
     drawn.append(blocks.heat(cases, "image/fpr", name="heat_fpr"))
@@ -165,5 +160,4 @@ def _notes(cases: Sequence[Case], sweep: Sweep) -> list[str]:
             f"The smallest validation set has {fewest:.0f} normal images: its threshold cannot promise a "
             f"false-positive rate below {percent(floor)}."
         )
-    lost = [entry for entry in sweep.entries if entry.error is not None]
-    return [*notes, *(f"Run {entry.run} failed and is missing here: {entry.error}" for entry in lost)]
+    return [*notes, *failures(sweep)]

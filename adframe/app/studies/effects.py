@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from adframe.metrics.significance import Difference, holm
 from adframe.reports.phrases import ends, p_value, signed
+from adframe.reports.study import Numbers
 from adframe.reports.tables import Cell, Column, Table
 
 LEVEL = 0.05  # of Holm's adjusted p below which a difference is stated
@@ -57,7 +58,7 @@ def corrected(effects: Iterable[Effect]) -> list[Effect]:
     return [found[place] for place in range(len(known))]
 
 
-def effect_table(effects: Sequence[Effect]) -> tuple[Table, Table]:
+def effect_table(effects: Sequence[Effect], *, caption: str) -> Numbers:
     """For people, in points with intervals; and for programs, raw."""
     shown = tuple(
         Column(key, title)
@@ -75,18 +76,19 @@ def effect_table(effects: Sequence[Effect]) -> tuple[Table, Table]:
         texts = (signed(own.value), ends(own.low, own.high), p_value(own.p), p_value(effect.adjusted))
         people.append((*name, *texts))
         raw.append((*name, own.value, own.low, own.high, own.p, effect.adjusted))
-    return Table(shown, tuple(people)), Table(tuple(Column(key, key) for key in keys), tuple(raw))
+    columns = tuple(Column(key, key) for key in keys)
+    return Numbers("effects", caption, Table(shown, tuple(people)), Table(columns, tuple(raw)))
 
 
-def undecided(effects: Sequence[Effect]) -> str | None:
-    """One sentence on what the images could not show, and how much it could be; None: they show all."""
+def undecided(effects: Sequence[Effect]) -> list[str]:
+    """One sentence on what the images could not show, and how much it could be; [] if they show all."""
     open_ = [effect for effect in effects if not effect.stated and math.isfinite(effect.difference.low)]
     if not open_:
-        return None
+        return []
     parts = [
         f"{effect.question} of {effect.subject} ({signed(effect.difference.value)}, "
         f"{100 * effect.difference.low:.1f} to {100 * effect.difference.high:.1f})"
         for effect in open_[:6]
     ]
     more = f" and {len(open_) - 6} more in the table" if len(open_) > 6 else ""
-    return f"These images cannot tell from no difference: {'; '.join(parts)}{more}."
+    return [f"These images cannot tell from no difference: {'; '.join(parts)}{more}."]

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from adframe.app.studies import ablation
-from adframe.app.studies.board import Board, read_board
+from adframe.app.studies.board import Board
 from adframe.app.studies.contrasts import between
 from adframe.app.studies.findings import begun, p_text, signed, span, title_of
 from adframe.app.studies.frontier import P50, Spent, against, costs_table, front, over, spent
 from adframe.reports.study import Block, Section, Study
-from adframe.reports.study_page import write_study
-from adframe.reports.sweep import MODEL, Sweep
+from adframe.reports.sweep import MODEL
 from adframe.reports.tables import MEAN
 
 IMAGES, BATCH, THREADS = "latency/images", "latency/batch_size", "latency/threads"
@@ -24,7 +22,7 @@ _BUSY = (
 )
 
 
-class Efficiency:
+class Efficiency(ablation.Ablation):
     """Makes the page of a sweep whose runs measured their latency (`callbacks.latency.images`).
 
     Args:
@@ -33,22 +31,11 @@ class Efficiency:
     """
 
     def __init__(self, *, metrics: Sequence[str] = ("image/auroc",), question: str | None = None) -> None:
-        self.metrics, self.question = list(metrics), question
+        super().__init__(metrics=metrics, question=question)
 
-    def write(self, sweep: Sweep) -> Path | None:
-        """Writes `study.html`, figures and tables into the sweep's folder.
-
-        Args:
-            sweep: that has ended.
-
-        Returns:
-            The page; None with fewer than two finished runs on labelled images.
-
-        Raises:
-            AdframeError: a file cannot be read or written.
-        """
-        board = read_board(sweep, self.metrics)
-        return None if board is None else write_study(sweep.folder, study_of(board, question=self.question))
+    def study(self, board: Board) -> Study:
+        """What the page holds."""
+        return study_of(board, question=self.question)
 
 
 def study_of(board: Board, *, question: str | None = None) -> Study:

@@ -12,12 +12,12 @@ from adframe.app.studies.effects import Effect, corrected, effect_table, undecid
 from adframe.app.studies.groups import grouped
 from adframe.app.studies.hidden import hidden_images, look_closer
 from adframe.app.studies.hidden_pictures import hidden_blocks, hidden_sentence
+from adframe.app.studies.readings import failures, time_spent
 from adframe.app.studies.shift_cases import Case
 from adframe.contracts import AdframeError
-from adframe.reports import words
-from adframe.reports.study import Block, Figure, Numbers, Section, Study
+from adframe.reports.study import Block, Figure, Section, Study
 from adframe.reports.study_page import write_study
-from adframe.reports.sweep import SECONDS, Sweep
+from adframe.reports.sweep import Sweep
 
 SINGLE, POOLED = "a model a class", "one model for all"
 _ASKED = (("image/auroc", "image AUROC"), ("pixel/auroc", "pixel AUROC"), ("image/fpr", "false alarms"))
@@ -62,15 +62,11 @@ class GlobalModel:
         pairs = _pairs(sweep)
         effects = corrected(effect for pair in pairs for effect in _effects(pair))
         cases = [pair.case for pair in pairs]
-        people, raw = effect_table(effects)
-        gap = Numbers(
-            "effects",
-            "What the model for all has more than the class's own: differences on the same images, in "
-            "points; p also by Holm's correction for all lines with the same question.",
-            people,
-            raw,
+        gap = effect_table(
+            effects,
+            caption="What the model for all has more than the class's own: differences on the same images, "
+            "in points; p also by Holm's correction for all lines with the same question.",
         )
-        spent = sum(entry.costs.get(SECONDS) or 0 for entry in sweep.entries)
         hidden, said = _looked_at(pairs, most=self.pictures)
         study = Study(
             title=_title(effects),
@@ -79,7 +75,7 @@ class GlobalModel:
             facts=[
                 ("Methods", ", ".join(pair.variant for pair in pairs)),
                 ("Classes", ", ".join(cases[0].categories)),
-                ("Time, all runs", words.duration(spent)),
+                ("Time, all runs", time_spent(sweep)),
             ],
             sections=[
                 Section("The gap", (gap, *_bars(cases))),
@@ -92,7 +88,7 @@ class GlobalModel:
                 "The model for all has one threshold, fitted to validation images of all classes together.",
                 "At one coreset share the model for all keeps as many patches as all single models together.",
                 "Test images report; a setting chosen by this page is chosen on test data.",
-                *(f"Run {e.run} failed and is missing here: {e.error}" for e in sweep.entries if e.error),
+                *failures(sweep),
             ],
         )
         return write_study(sweep.folder, study)
@@ -143,8 +139,7 @@ def _said(effects: Sequence[Effect]) -> list[str]:
             what = each.question.partition(",")[0]
             rises, falls = (f"one model for all {verb} {what} by {{}}." for verb in ("raises", "lowers"))
             found.append(f"{each.subject}: {each.sentence(rises, falls)}")
-    rest = undecided(effects)
-    return [*found, *([rest] if rest else [])]
+    return [*found, *undecided(effects)]
 
 
 def _title(effects: Sequence[Effect]) -> str:

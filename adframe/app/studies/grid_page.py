@@ -7,13 +7,17 @@ from pathlib import Path
 
 from adframe.app.studies.effects import Effect, corrected, effect_table, undecided
 from adframe.app.studies.grids import Grid, grid_bars, grid_heats, grid_roc, grid_scatter, grid_table
-from adframe.reports import words
-from adframe.reports.study import Figure, Numbers, Section, Study
+from adframe.app.studies.readings import failures, time_spent
+from adframe.reports.study import Figure, Section, Study
 from adframe.reports.study_page import write_study
-from adframe.reports.sweep import SECONDS, Sweep
+from adframe.reports.sweep import Sweep
 
 METRIC = "image/auroc"
 _QUESTION = "image AUROC against the model fitted there"
+_CAPTION = (
+    "What a model has more than the one fitted on what is tested: differences on the same images, in "
+    "points; p also by Holm's correction for all lines."
+)
 _PANELS = 4  # grids with ROC curves at most
 
 
@@ -50,16 +54,15 @@ def write_grids(
     """
     effects = grid_effects(means)
     stated = [each for each in effects if each.stated]
-    spent = sum(entry.costs.get(SECONDS) or 0 for entry in sweep.entries)
     rows, columns = f"{kind} fitted on", f"{kind} tested"
     study = Study(
         title=f"Fitted on another {kind}: {len(stated)} of {len(effects)} differ from the model at home",
         question=question,
-        findings=[*_said(stated), *_open(effects), *findings],
+        findings=[*_said(stated), *undecided(effects), *findings],
         facts=[
             ("Methods", ", ".join(dict.fromkeys(grid.method for grid in grids))),
             (f"{kind}, fitted", ", ".join(grids[0].fitted)),
-            ("Time, all runs", words.duration(spent)),
+            ("Time, all runs", time_spent(sweep)),
         ],
         sections=[
             Section(
@@ -71,7 +74,7 @@ def write_grids(
                 ),
             ),
             *sections,
-            Section("Against the model fitted there", (_differences(effects),)),
+            Section("Against the model fitted there", (effect_table(effects, caption=_CAPTION),)),
             Section("Images and pixels", (grid_scatter(means), *_curves(grids))),
             Section("All numbers", (grid_table(grids, rows=rows, columns=columns),)),
         ],
@@ -79,7 +82,7 @@ def write_grids(
         notes=[
             *notes,
             "Test images report; a setting chosen by this page is chosen on test data.",
-            *(f"Run {e.run} failed and is missing here: {e.error}" for e in sweep.entries if e.error),
+            *failures(sweep),
         ],
     )
     return write_study(sweep.folder, study)
@@ -98,22 +101,6 @@ def _said(stated: Sequence[Effect]) -> list[str]:
             least = abs(own[-1].difference.value)
             found.append(f"{len(own) - 3} more are {word}, by {100 * least:.1f} points or more.")
     return found
-
-
-def _open(effects: Sequence[Effect]) -> list[str]:
-    rest = undecided(effects)
-    return [rest] if rest else []
-
-
-def _differences(effects: Sequence[Effect]) -> Numbers:
-    people, raw = effect_table(effects)
-    return Numbers(
-        "effects",
-        "What a model has more than the one fitted on what is tested: differences on the same images, in "
-        "points; p also by Holm's correction for all lines.",
-        people,
-        raw,
-    )
 
 
 def _curves(grids: Sequence[Grid]) -> list[Figure]:

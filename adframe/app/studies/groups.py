@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from adframe.app.folder import read_config
+from adframe.app.studies.readings import finished
 from adframe.reports.sweep import Sweep
 
 
@@ -38,11 +39,9 @@ def grouped(sweep: Sweep, *, aside: Sequence[str] = ()) -> dict[str, list[Done]]
     Raises:
         AdframeError: a run's configuration cannot be read.
     """
-    entries = [entry for entry in sweep.entries if entry.error is None and entry.folder]
-    entries.sort(key=lambda entry: (len(entry.run), entry.run))  # 2 before 10
     keys = [key for key in sweep.varied if key.partition(".")[0] not in aside]
     found: dict[str, list[Done]] = {}
-    for entry in entries:
+    for entry in finished(sweep):
         run = Path(str(entry.folder))
         done = Done(run, read_config(run))
         found.setdefault(_label(entry.told, keys) or _method(done), []).append(done)

@@ -9,7 +9,7 @@ import numpy as np
 from adframe.app.studies.hidden import Hidden, Nearest
 from adframe.data.decode import read_image
 from adframe.reports.heatmaps import overlaid
-from adframe.reports.outlines import Pixels, contour, encoded, outlined, resized, tile_size
+from adframe.reports.outlines import Pixels, as_bytes, contour, encoded, outlined, resized, tile_size
 from adframe.reports.phrases import percent
 from adframe.reports.study import Block, Picture, Pictures
 
@@ -44,7 +44,7 @@ def hidden_blocks(method: str, found: Sequence[Hidden], *, books: Books) -> tupl
 
 def _row(each: Hidden, books: Books) -> tuple[Picture, ...]:
     other, own = _other(each), each.nearest[each.record.category]
-    image = _pixels(read_image(each.record.path))
+    image = as_bytes(read_image(each.record.path))
     frame = image.shape[:2]
     plain = _boxed(outlined(_small(image), each.regions, frame=frame), frame, each.place)
     thresholds = [
@@ -61,7 +61,7 @@ def _row(each: Hidden, books: Books) -> tuple[Picture, ...]:
         f"above {percent(each.ranks[1])}",
         f"{other.category}, distance {other.distance:.2f}; nearest in {own.category} {own.distance:.2f}",
     )
-    near = _pixels(read_image(other.record.path))
+    near = as_bytes(read_image(other.record.path))
     pictures = (plain, *heats, _boxed(_small(near), near.shape[:2], other.box))
     return tuple(
         Picture(encoded(picture, kind="JPEG", quality=78), text)
@@ -97,8 +97,3 @@ def _boxed(tile: Pixels, frame: tuple[int, ...], box: tuple[int, int, int, int])
     picture = tile.copy()
     contour(picture, mask, colour=_BOX, thickness=1)
     return picture
-
-
-def _pixels(image: np.ndarray) -> Pixels:
-    """uint8, or uint16 brought down to it."""
-    return (image // 257).astype(np.uint8) if image.dtype == np.uint16 else image.astype(np.uint8)

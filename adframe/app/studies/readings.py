@@ -10,9 +10,10 @@ from typing import Protocol
 import numpy as np
 
 from adframe.contracts import AdframeError
+from adframe.reports import words
 from adframe.reports.ledger import Row
 from adframe.reports.run_folder import Run, read_run
-from adframe.reports.sweep import Entry, Sweep
+from adframe.reports.sweep import SECONDS, Entry, Sweep
 
 
 class SweepStudy(Protocol):
@@ -60,15 +61,31 @@ class Reading:
         object.__setattr__(self, "_images", {name: tuple(sorted(each)) for name, each in found.items()})
 
 
+def finished(sweep: Sweep) -> list[Entry]:
+    """The runs that did not fail, in the order in which they were asked for."""
+    done = [entry for entry in sweep.entries if entry.error is None and entry.folder]
+    return sorted(done, key=lambda entry: (len(entry.run), entry.run))  # 2 before 10
+
+
+def failures(sweep: Sweep) -> list[str]:
+    """A note for each run that failed."""
+    return [
+        f"Run {e.run} failed and is missing here: {e.error}" for e in sweep.entries if e.error is not None
+    ]
+
+
+def time_spent(sweep: Sweep) -> str:
+    """Of all runs, in words."""
+    return words.duration(sum(entry.costs.get(SECONDS) or 0 for entry in sweep.entries))
+
+
 def read_sweep_runs(sweep: Sweep) -> list[Reading]:
     """The finished runs, in the order in which they were asked for.
 
     Raises:
         AdframeError: a file of a run cannot be read.
     """
-    done = [entry for entry in sweep.entries if entry.error is None and entry.folder]
-    done.sort(key=lambda entry: (len(entry.run), entry.run))  # 2 before 10
-    return [read_reading(entry) for entry in done]
+    return [read_reading(entry) for entry in finished(sweep)]
 
 
 def read_reading(entry: Entry) -> Reading:

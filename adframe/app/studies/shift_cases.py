@@ -60,10 +60,13 @@ def shift_cases(sweep: Sweep) -> list[Case]:
     found = []
     for variant, runs in grouped(sweep, aside=("shift", DOMAINS)).items():
         base = next((run for run in runs if not _is_shifted(run.config)), None)
-        for domain in base.config.get(DOMAINS) or {} if base else {}:
-            if base and (folder := base.path / DOMAINS / domain).is_dir():
-                refitted = next((run for run in runs if _learned_from(run.config, domain)), None)
-                found.append(_case(variant, domain, base, folder, refitted))
+        folders = further_domains(base) if base else {}
+        if base is None or not folders:
+            continue
+        clean = read_condition(base.path, name=CLEAN)
+        for domain, folder in folders.items():
+            refitted = next((run for run in runs if _learned_from(run.config, domain)), None)
+            found.append(_case(variant, domain, clean, folder, refitted))
     if not found:
         raise AdframeError(
             f"{sweep.folder} has no run on images as they are (shift=none) with another domain beside it "
@@ -72,13 +75,20 @@ def shift_cases(sweep: Sweep) -> list[Case]:
     return found
 
 
-def _case(variant: str, domain: str, base: Done, folder: Path, refitted: Done | None) -> Case:
+def further_domains(run: Done) -> dict[str, Path]:
+    """Where a run was tested besides, by domain."""
+    places = {domain: run.path / DOMAINS / domain for domain in run.config.get(DOMAINS) or {}}
+    return {domain: folder for domain, folder in places.items() if folder.is_dir()}
+
+
+def _case(variant: str, domain: str, clean: Condition, folder: Path, refitted: Done | None) -> Case:
+    frozen = read_condition(folder, name=FROZEN)
     return Case(
         variant=variant,
         domain=domain,
-        clean=read_condition(base.path, name=CLEAN),
-        frozen=read_condition(folder, name=FROZEN),
-        threshold=recalibrated(folder, name=THRESHOLD),
+        clean=clean,
+        frozen=frozen,
+        threshold=recalibrated(frozen, name=THRESHOLD),
         refitted=read_condition(refitted.path, name=REFITTED) if refitted else None,
     )
 
