@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -9,6 +10,7 @@ from typing import Any, Literal
 import timm
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from adframe.contracts import AdframeError
 from adframe.models.folding import fold
@@ -31,6 +33,9 @@ class TimmBackbone(nn.Module):
     """Feature maps of chosen layers of a frozen timm model.
 
     BatchNorm is folded into the convolutions, which changes features by about 1e-6 of their norm.
+    A convolutional network sees an image whose sides are no multiples of its coarsest stride at the
+    nearest size that is one: its maps would else cover more than the image, each layer's by another
+    amount, and every feature would lie some pixels off.
     Vision transformers give their patch tokens as a map, without class and register tokens, and
     stretch their position embedding to the image.
 
@@ -72,6 +77,7 @@ class TimmBackbone(nn.Module):
         self.origin = origin_of(model, source=source)
         trunk: Any = build_trunk(model, source=source, checkpoint=checkpoint)
         self.layers, self._indices = choose_layers(trunk, layers, model=model)
+        self.stride = coarsest_stride(trunk, self._indices)
         if norm and not isinstance(getattr(trunk, "norm", None), nn.LayerNorm):
             raise AdframeError(
                 f"backbone.norm=true: {self.name} has no final LayerNorm; set backbone.norm=false"
@@ -110,8 +116,9 @@ class TimmBackbone(nn.Module):
         Raises:
             AdframeError: an image size that the network cannot take.
         """
+        check_size((image.shape[-2], image.shape[-1]), patch=self.patch, name=self.name)
+        image = fitted(image, stride=self.stride)
         size = (image.shape[-2], image.shape[-1])
-        check_size(size, patch=self.patch, name=self.name)
         normal = ((image - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         with torch.autocast(image.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             maps = self._maps(normal, size=size)
@@ -145,6 +152,28 @@ def check_size(size: tuple[int, int], *, patch: int, name: str) -> None:
         f"image_size {_pixels(size)} does not divide into {name}'s patches of {patch} pixels; "
         f"nearest that do: {fitting}"
     )
+
+
+def coarsest_stride(trunk: Any, indices: Sequence[int]) -> int:
+    """Pixels of the image between neighbours on the coarsest of the chosen maps, as timm tells."""
+    info = trunk.feature_info
+    entries = info if isinstance(info, list) else info.info
+    return max(int(entries[index]["reduction"]) for index in indices)
+
+
+def nearest_multiple(size: Sequence[float], *, of: int) -> tuple[int, int]:
+    """(H, W) in whole strides, one at least; what lies between two goes up."""
+    height, width = (max(1, math.floor(side / of + 0.5)) * of for side in size)
+    return height, width
+
+
+def fitted(image: Tensor, *, stride: int) -> Tensor:
+    """(B, 3, H, W) at the nearest size in whole strides; the image itself where it has one."""
+    own = (image.shape[-2], image.shape[-1])
+    size = nearest_multiple(own, of=stride)
+    if size == own:
+        return image
+    return F.interpolate(image, size=size, mode="bilinear", align_corners=False, antialias=True)
 
 
 def origin_of(model: str, *, source: str) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adframe.contracts import AdframeError, Prediction
-from adframe.models.backbones import TimmBackbone
+from adframe.models.backbones import TimmBackbone, nearest_multiple
 from adframe.models.composition import USES, Composition
 from adframe.models.fusion import Concat
 from adframe.models.memory import Greedy, Memory
@@ -20,7 +20,8 @@ from adframe.models.patch_memory import PatchMemory, Settings, check
 from adframe.models.stored import stored
 from adframe.models.variants import Variants
 from adframe.ops.coreset import Progress
-from adframe.ops.patches import as_rows, patch_grid
+from adframe.ops.names import unknown
+from adframe.ops.patches import BORDERS, Border, as_rows, patch_grid
 from adframe.ops.smoothing import heatmap
 from adframe.ops.store import Store
 
@@ -41,6 +42,8 @@ class PatchCore(nn.Module):
         brightness, rotations: of the normal images, variants that join the memory (see `Variants`).
         metric: `euclidean`, or `cosine`: features have unit length, distances are 1 - cos.
         neighbourhood: odd side of the local averaging window in patches (3 in the paper).
+        border: what that window counts beyond the map's border: `zeros` as published, `reflect`,
+            `replicate`, or `ignore` (see `ops.patches.patch_grid`).
         reduce: `none`, `random` or `pca`: projects the features themselves to `dimensions`.
         dimensions: see `reduce`.
         projection: width of the random projection in which the coreset is selected; None selects
@@ -73,6 +76,7 @@ class PatchCore(nn.Module):
         rotations: Sequence[int] = (),
         metric: str = "euclidean",
         neighbourhood: int = 3,
+        border: Border = "zeros",
         reduce: str = "none",
         dimensions: int = 128,
         projection: int | None = None,
@@ -90,6 +94,8 @@ class PatchCore(nn.Module):
     ) -> None:
         super().__init__()
         _check(neighbourhood=neighbourhood, neighbours=neighbours, top_share=top_share, sigma=sigma)
+        if border not in BORDERS:
+            raise AdframeError(unknown("model.border", border, BORDERS))
         if not scales or any(scale <= 0 for scale in scales) or len(set(scales)) < len(scales):
             raise AdframeError(f"model.scales={list(scales)} must be different factors above 0")
         fusion = Concat() if fusion is None else fusion
@@ -98,7 +104,7 @@ class PatchCore(nn.Module):
         self.variants = Variants(brightness=brightness, rotations=rotations)
         self.parts = [[place] for place in chosen] if per_layer else [chosen]  # layers of each memory
         self.neighbourhood, self.neighbours, self.top_share = neighbourhood, neighbours, top_share
-        self.sigma = sigma
+        self.border, self.sigma = border, sigma
         self.progress: Progress | None = None  # told (picked, to pick) while a coreset is selected
         count = len(self.scales) * len(self.parts)
         settings = Settings(
@@ -197,7 +203,7 @@ class PatchCore(nn.Module):
             maps = self.backbone(self._scaled(image, scale))
             for part in self.parts:
                 layers = [maps[place] for place in part]
-                grid = patch_grid(layers, neighbourhood=self.neighbourhood)
+                grid = patch_grid(layers, neighbourhood=self.neighbourhood, border=self.border)
                 found.append((grid, [layer.shape[1] for layer in layers]))
         return found
 
@@ -214,8 +220,7 @@ class PatchCore(nn.Module):
     def _scaled(self, image: Tensor, scale: float) -> Tensor:
         if scale == 1:
             return image
-        patch = self.backbone.patch  # sides stay divisible
-        size = [max(1, round(side * scale / patch)) * patch for side in image.shape[-2:]]
+        size = nearest_multiple([side * scale for side in image.shape[-2:]], of=self.backbone.stride)
         return F.interpolate(image, size=size, mode="bilinear", align_corners=False, antialias=True)
 
     def _judge(self, memory: PatchMemory, grid: Tensor) -> tuple[Tensor, Tensor]:

@@ -48,6 +48,11 @@ class StoredBackbone(nn.Module):
         """What both sides of an image must be multiples of."""
         return self.backbone.patch
 
+    @property
+    def stride(self) -> int:
+        """Pixels between neighbours on the coarsest map."""
+        return self.backbone.stride
+
     @torch.no_grad()
     def forward(self, image: Tensor) -> list[Tensor]:
         """(B, 3, H, W) in [0, 1] to one (B, C, h, w) float32 map a layer, in the order of `layers`.

@@ -31,12 +31,23 @@ def gradient_dissimilarity(image: Tensor, other: Tensor, *, scales: int = 4) -> 
         if scale:
             if min(grey.shape[-2:]) < 8:
                 break
-            grey, truth = F.avg_pool2d(grey, 2), F.avg_pool2d(truth, 2)
+            grey, truth = _halved(grey), _halved(truth)
         a, b = _energy(grey), _energy(truth)
         apart = 1 - (2 * (a * b).sqrt() + STABILITY) / (a + b + STABILITY)
-        total = total + (F.interpolate(apart, size=image.shape[-2:], mode="bilinear") if scale else apart)
+        total = total + (_enlarged(apart, image, factor=2**scale) if scale else apart)
         count += 1
     return total / count
+
+
+def _halved(grey: Tensor) -> Tensor:
+    """(B, 1, H, W) to half the size, rounded up: the last row or column of an odd side counts as well."""
+    return F.avg_pool2d(grey, 2, ceil_mode=True)
+
+
+def _enlarged(coarse: Tensor, like: Tensor, *, factor: int) -> Tensor:
+    """Back by exactly the factor, and cut: fitting it to an odd side would move what it shows."""
+    fine = F.interpolate(coarse, scale_factor=factor, mode="bilinear")
+    return fine[..., : like.shape[-2], : like.shape[-1]]
 
 
 def _energy(grey: Tensor) -> Tensor:

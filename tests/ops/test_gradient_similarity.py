@@ -50,3 +50,13 @@ def test_it_can_be_learned_from_even_where_nothing_changes() -> None:
     gradient_dissimilarity(flat, pair(16)[0][:1]).mean().backward()  # type: ignore[no-untyped-call]
     assert flat.grad is not None
     assert torch.isfinite(flat.grad).all()
+
+
+def test_at_odd_sizes_a_spot_is_found_where_it_is() -> None:
+    for height, width in ((63, 70), (45, 49), (64, 64)):
+        place = torch.zeros(1, 1, height, width)
+        place[..., -21:-14, -25:-18] = 1.0
+        found = gradient_dissimilarity(torch.zeros_like(place), place)[0, 0]
+        rows, columns = (found.sum(axis) / found.sum() for axis in (1, 0))
+        assert abs(float((rows * torch.arange(height)).sum()) - (height - 18)) < 0.5
+        assert abs(float((columns * torch.arange(width)).sum()) - (width - 22)) < 0.5
