@@ -48,7 +48,8 @@ class PatchCore(nn.Module):
         dimensions: see `reduce`.
         projection: width of the random projection in which the coreset is selected; None selects
             in the full width. The bank itself keeps the full features.
-        neighbours: b of the density re-weighting (paper, equation 7); 1 switches it off.
+        neighbours: b of the density re-weighting (paper, equation 7; 9 in anomalib). 1, the default,
+            switches it off, as the authors' released code does: the score is the largest distance.
         top_share: image score = mean of this share of the largest patch scores; 0 takes the maximum.
         sigma: Gaussian smoothing of the heatmap, in pixels of the network's view.
         limit_mb: most memory that a distance matrix may take.
@@ -80,7 +81,7 @@ class PatchCore(nn.Module):
         reduce: str = "none",
         dimensions: int = 128,
         projection: int | None = None,
-        neighbours: int = 9,
+        neighbours: int = 1,
         top_share: float = 0.0,
         sigma: float = 4.0,
         limit_mb: int = 256,

@@ -15,6 +15,7 @@ from adframe.models.anomaly_heads import image_logit
 from adframe.models.held_out import FEWEST, Normaliser
 from adframe.models.memory import Greedy
 from adframe.models.patchcore import PatchCore
+from adframe.models.rings import Rings
 from adframe.models.token_gaussian import TokenGaussian
 from adframe.ops.smoothing import heatmap
 
@@ -26,9 +27,10 @@ class TokenScoring:
     """Every choice between adapted tokens and a score.
 
     Args:
-        score: `decoder`: the head's map; `mahalanobis`: distance of tokens from one Gaussian of held-out
-            normal images'; `memory`: distance from the nearest token of a memory bank of training
-            images'; `fused`: the mean of all three, each in units of held-out normals.
+        score: `decoder`: the head's map, its border on the scale of its inside (see `Rings`);
+            `mahalanobis`: distance of tokens from one Gaussian of held-out normal images'; `memory`:
+            distance from the nearest token of a memory bank of training images'; `fused`: the mean of
+            all three, each in units of held-out normals.
         coreset: share of tokens that the bank keeps.
         sigma: Gaussian on the map, in pixels of the network's view.
     """
@@ -87,12 +89,13 @@ class TokenScores(nn.Module):
         )  # fmt: skip
         self.patches, self.wholes = TokenGaussian(), TokenGaussian()  # of patch tokens, of class tokens
         self.map_scale, self.score_scale = Normaliser("global", sigma=0.0), Normaliser("global", sigma=0.0)
+        self.rings = Rings()  # of the head's map
         self._described = False  # whether the Gaussians are settled, and scales come next
 
     @property
     def observes(self) -> bool:
         """Whether held-out normal images say what is usual."""
-        return self.scoring.score in ("mahalanobis", "fused")
+        return self.scoring.score != "memory"
 
     @property
     def fewest(self) -> int:
@@ -107,14 +110,20 @@ class TokenScores(nn.Module):
             self.score_scale.observe(scores)
         else:
             seen = self.reader.read(image)
-            self.patches.observe(seen.patches[-1])
-            self.wholes.observe(seen.whole[:, None])
+            if "decoder" in self.scoring.ways:
+                self.rings.observe(seen.logits, cells=seen.logits.shape[-1] // seen.grid[1])
+            if "mahalanobis" in self.scoring.ways:
+                self.patches.observe(seen.patches[-1])
+                self.wholes.observe(seen.whole[:, None])
 
     def settle(self) -> bool:
         """Fixes what was observed; true where it wants to see the images again."""
         if not self._described:
-            self.patches.settle()
-            self.wholes.settle()
+            if "decoder" in self.scoring.ways:
+                self.rings.settle()
+            if "mahalanobis" in self.scoring.ways:
+                self.patches.settle()
+                self.wholes.settle()
             self._described = self.scoring.score == "fused"
             return self._described
         self.map_scale.settle()
@@ -149,7 +158,8 @@ class TokenScores(nn.Module):
             return remembered
         seen = self.reader.read(image)
         if way == "decoder":
-            score, grid = image_logit(seen.logits), seen.logits
+            grid = self.rings(seen.logits)
+            score = image_logit(grid)
         else:
             rate = TokenGaussian.leaving_out if known else TokenGaussian.forward
             grid = rate(self.patches, seen.patches[-1]).view(len(image), 1, *seen.grid)

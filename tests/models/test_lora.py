@@ -97,7 +97,7 @@ def test_the_network_before_it_was_adapted_is_still_there() -> None:
 @pytest.mark.parametrize("head", ["dense", "token"])
 @pytest.mark.parametrize("loss", ["focal_dice", "confidence"])
 def test_it_learns_where_the_anomaly_is(head: Any, loss: Any) -> None:
-    said = trained(head=head, loss=loss).eval()(spoilt(2, seed=3)[IMAGE])
+    said = calibrated(trained(head=head, loss=loss))(spoilt(2, seed=3)[IMAGE])
     assert said.score[1] > said.score[0]
     spoilt_map = said.heatmap[1, 0]
     assert spoilt_map[16:32, 32:48].mean() > spoilt_map.mean() + spoilt_map.std()
@@ -105,7 +105,7 @@ def test_it_learns_where_the_anomaly_is(head: Any, loss: Any) -> None:
 
 @pytest.mark.parametrize("extra", [{"multi_scale": [8, 16]}, {"guided": True}])
 def test_the_studys_extras_start_as_nothing_and_learn(extra: dict[str, Any]) -> None:
-    plain, model = tiny_lora().eval(), tiny_lora(**extra).eval()
+    plain, model = calibrated(tiny_lora()), tiny_lora(**extra).eval()
     own = {**model.state_dict(), **plain.state_dict()}
     model.load_state_dict(own)
     torch.testing.assert_close(model(images(1)).heatmap, plain(images(1)).heatmap)
@@ -178,7 +178,7 @@ def test_what_was_learned_serves_another_score() -> None:
 
 
 def test_scores_follow_the_weights() -> None:
-    model, image = tiny_lora().eval(), images(2)
+    model, image = calibrated(tiny_lora()), images(2)
     before = model(image).score
     model.load_learned(trained().learned())
     assert not torch.allclose(model(image).score, before)

@@ -1,0 +1,64 @@
+"""Maps whose border is brought to the scale of their inside, by what held-out normal images show there."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from adframe.models.buffers import make_room
+
+RINGS = 2  # of patches along the border that have a scale of their own
+
+
+class Rings(nn.Module):
+    """Mean and spread of normal values in each ring of cells along the border, and of those inside.
+
+    Next to the border a patch has fewer neighbours, and a learned head is less sure of it: on normal
+    images its map is largest there. Each ring has thousands of normal values and only two numbers to
+    learn, so that nothing is learned of single positions, where defects may lie.
+    """
+
+    mean: Tensor
+    spread: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.empty(0))  # (R + 1,): from the border inwards, the inside last
+        self.register_buffer("spread", torch.empty(0))
+        self.register_load_state_dict_pre_hook(make_room)  # type: ignore[no-untyped-call]
+        self._sums: Tensor | None = None  # (3, R + 1) float64: counts, sums, sums of squares
+
+    def observe(self, grid: Tensor, *, cells: int = 1) -> None:
+        """Takes values (B, 1, h, w) of normal images in; `cells` of them are a patch wide."""
+        ring = ring_of((grid.shape[-2], grid.shape[-1]), count=RINGS * cells).to(grid.device)
+        weights = torch.nn.functional.one_hot(ring, RINGS * cells + 1).double().flatten(0, 1)  # (hw, R + 1)
+        rows = grid.flatten(1).double()
+        sums = torch.stack(
+            [len(rows) * weights.sum(0), rows.sum(0) @ weights, rows.square().sum(0) @ weights]
+        )
+        self._sums = sums if self._sums is None else self._sums + sums
+
+    def settle(self) -> None:
+        """Fixes the scales; a ring that no image has, because all are small, gets the inside's."""
+        assert self._sums is not None
+        count, first, second = self._sums
+        mean = first / count.clamp(min=1)
+        spread = (second / count.clamp(min=1) - mean.square()).clamp(min=0).sqrt()
+        known = (count > 0) & (spread > 0)
+        inner = int(torch.nonzero(known)[-1]) if known.any() else -1
+        self.mean = torch.where(known, mean, mean[inner]).float()
+        self.spread = torch.where(known, spread, spread[inner].clamp(min=1e-12)).float()
+        self._sums = None
+
+    def forward(self, grid: Tensor) -> Tensor:
+        """(B, 1, h, w): each ring with the mean and spread of the inside."""
+        if not len(self.mean):
+            raise RuntimeError("no held-out images were observed: run validation or load a checkpoint first")
+        ring = ring_of((grid.shape[-2], grid.shape[-1]), count=len(self.mean) - 1).to(grid.device)
+        return (grid - self.mean[ring]) / self.spread[ring] * self.spread[-1] + self.mean[-1]
+
+
+def ring_of(size: tuple[int, int], *, count: int) -> Tensor:
+    """(h, w) int64: the ring of each cell, 0 at the border, `count` for all that lies further inside."""
+    down, across = (torch.minimum(torch.arange(n), torch.arange(n).flip(0)) for n in size)
+    return torch.minimum(down[:, None], across[None, :]).clamp(max=count)
