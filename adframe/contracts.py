@@ -62,10 +62,15 @@ class Record:
     label: int | None = 0  # 0 normal, 1 anomalous, None unknown
     masks: tuple[Path, ...] = ()  # one file, or a file a channel
     saturations: tuple[Saturation, ...] = ()  # empty: regions are connected components
-    group: str = ""  # pictures of one part share it, and never part from each other
+    group: str = ""  # pictures of one part share it, and never part from each other; "": the image alone
     part: str = ""  # number of the photographed part, where the dataset has several pictures of one
     condition: str = ""  # light condition, where the dataset has several
     place: int = 0  # among its category's records, all splits together: seeds what is random about it
+
+    @property
+    def unit(self) -> str:
+        """What a split never divides: the group, or where a dataset knows none, the image itself."""
+        return self.group or self.path.as_posix()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from adframe.app.checks import check_whole
 from adframe.app.signatures import check_arguments
 from adframe.app.waiting import shown_progress
 from adframe.contracts import AdframeError, Gradient, TrainingFree
@@ -144,6 +145,7 @@ def build_trainer(
         learning: says how many epochs; without it one pass is all.
     """
     options = {key: value for key, value in cfg.trainer.items() if key != "gradient_checkpointing"}
+    check_whole(options)
     try:
         return L.Trainer(
             **options,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -75,6 +77,29 @@ EVALUATION_RULES: dict[str, Rule] = {
     "submission_scale": (lambda v: _is_number(v) and 0 < v <= 1, "a share in (0, 1]"),
 }
 
+# What lets Lightning leave images or epochs out, and the values with which it leaves out none.
+CUTS: dict[str, tuple[Any, ...]] = {
+    "limit_train_batches": (None,), "limit_val_batches": (None,), "limit_test_batches": (None,),
+    "limit_predict_batches": (None,), "fast_dev_run": (False, None), "overfit_batches": (0, None),
+    "max_steps": (-1, None), "max_time": (None,), "check_val_every_n_epoch": (1,),
+    "val_check_interval": (None,), "barebones": (False,),
+}  # fmt: skip
+
+METHOD_KEYS = (
+    "coreset",
+    "mask_ratio",
+    "composition",
+    "memory",
+    "fusion",
+    "store",
+)  # not all methods have them
+PLACES = {
+    "hydra.run.dir": "name a run's folder with paths.run=<folder>",
+    "hydra.output_subdir": "a run's books lie in its folder, see paths.run=<folder>",
+    "hydra.job.chdir": "a run stays in the folder where it was started; see paths.run=<folder>",
+    "hydra.sweep.subdir": "a sweep's runs are numbered; name its folder with hydra.sweep.dir=<folder>",
+}
+
 GROUPS = (
     "paths", "dataset", "split", "shift", "backbone", "store", "memory", "fusion", "synthesis", "learning",
     "model",
@@ -95,6 +120,7 @@ def check_values(
     Raises:
         AdframeError: the key, the value, and what would be right.
     """
+    check_places()
     for key in map(str, cfg):
         if key not in (*rules, *groups):  # added with `+`: nobody would read it
             raise AdframeError(unknown("override", key, [*rules, *groups]))
@@ -103,11 +129,13 @@ def check_values(
             raise AdframeError(f"{key} is missing; it was taken out with ~{key}")
     _check_additions(cfg)
     _check_missing(cfg)
+    _check_finite(cfg)
     _check_rules(cfg, rules)
 
 
 def check_evaluation(cfg: DictConfig) -> None:
     """The same for `evaluate.py`, which has few keys; `compare` and `errors` allow no other."""
+    check_places()
     for key, read in (("compare", ("compare", "fuse")), ("errors", ("errors",))):
         if cfg.get(key) is not None:
             _check_rules(cfg, {name: EVALUATION_RULES[name] for name in read})
@@ -115,8 +143,80 @@ def check_evaluation(cfg: DictConfig) -> None:
             if other := [text for text in typed if text.lstrip("+").partition("=")[0] not in read]:
                 raise AdframeError(f"{key} reads what the runs left behind; remove {' '.join(other)}")
             return
+    _check_known(cfg)
     _check_missing(cfg)
+    _check_finite(cfg)
     _check_rules(cfg, EVALUATION_RULES)
+
+
+def check_whole(trainer: Mapping[str, Any]) -> None:
+    """Refuses options of Lightning's trainer with which numbers would come from a part of the images.
+
+    Args:
+        trainer: the options by name.
+
+    Raises:
+        AdframeError: an option leaves images, epochs or the fit of thresholds out.
+    """
+    for name, value in trainer.items():
+        whole = name not in CUTS or value in CUTS[name]
+        if not (whole or (isinstance(value, float) and value == 1.0)):  # 1 is one batch, 1.0 all of them
+            raise AdframeError(
+                f"trainer.{name}={shown(value)} leaves out a part of the images or of the training, and the "
+                "numbers would not say so; for a quick trial use a smaller dataset, such as dataset=toy"
+            )
+
+
+def _check_finite(cfg: DictConfig) -> None:
+    """NaN and infinity are no settings: comparisons with NaN are false, so range checks let it through."""
+    for key, value in _leaves(OmegaConf.to_container(cfg), ""):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise AdframeError(f"{key}={value} is not possible; {key} must be a finite number")
+
+
+def _leaves(node: Any, place: str) -> Iterator[tuple[str, Any]]:
+    """Every value with its key."""
+    if isinstance(node, dict):
+        for key, child in node.items():
+            yield from _leaves(child, f"{place}.{key}" if place else str(key))
+    elif isinstance(node, list):
+        for child in node:
+            yield from _leaves(child, place)
+    else:
+        yield place, node
+
+
+def unread(cfg: DictConfig) -> list[str]:
+    """What was typed of a method's own keys that the chosen method does not read, a line each.
+
+    Args:
+        cfg: the whole configuration, its interpolations not yet followed.
+    """
+    model = str(OmegaConf.to_container(cfg.model, resolve=False))
+    typed = dict.fromkeys(text.lstrip("+").partition("=")[0] for text in HydraConfig.get().overrides.task)
+    name = HydraConfig.get().runtime.choices.get("model", "this one")
+    return [
+        f"{key} was given, but model={name} does not read it"
+        for key in METHOD_KEYS
+        if key in typed and not re.search(rf"\$\{{(oc\.select:)?{key}\b", model)
+    ]
+
+
+def check_places() -> None:
+    """Refuses keys of Hydra that would place a run's files, because a run keeps its own books."""
+    for text in HydraConfig.get().overrides.hydra:
+        key = text.lstrip("+").partition("=")[0]
+        if key in PLACES:
+            raise AdframeError(f"{key} is not read; {PLACES[key]}")
+
+
+def _check_known(cfg: DictConfig) -> None:
+    """What `+` adds to `evaluate.py` would be read by nobody: a run's own configuration holds."""
+    known = [*EVALUATION_RULES, "shift", "dataset.root"]
+    keys = [str(key) for key in cfg if key != "dataset"] + [f"dataset.{key!s}" for key in cfg.dataset]
+    for key in keys:
+        if key not in known:
+            raise AdframeError(unknown("override", key, known))
 
 
 def _check_additions(cfg: DictConfig) -> None:
@@ -134,17 +234,10 @@ def _check_additions(cfg: DictConfig) -> None:
 
 
 def _check_missing(cfg: DictConfig) -> None:
-    if missing := list(_missing(OmegaConf.to_container(cfg), "")):
+    if missing := [key for key, value in _leaves(OmegaConf.to_container(cfg), "") if value == "???"]:
         example = " ".join(f"{key}=..." for key in missing)
         verb = "has" if len(missing) == 1 else "have"
         raise AdframeError(f"{', '.join(missing)} {verb} no value; give it on the command line: {example}")
-
-
-def _missing(node: Any, place: str) -> Iterator[str]:
-    if node == "???":
-        yield place
-    for key, child in node.items() if isinstance(node, dict) else ():
-        yield from _missing(child, f"{place}.{key}" if place else str(key))
 
 
 def _check_rules(cfg: DictConfig, rules: Mapping[str, Rule]) -> None:

@@ -55,7 +55,7 @@ def warn(text: str) -> None:
 
 def announce(folder: Any, page: Path) -> None:
     """What the thresholds rest on, and where the report lies."""
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(soft_wrap=True, highlight=False, markup=False)
     for unit, facts in folder.metrics["val"].items():
         threshold, count = facts["calibration/threshold"], facts["calibration/n"]
         console.print(

@@ -73,7 +73,7 @@ def explore(cfg: DictConfig) -> Path:
     page = Path(str(cfg.output))
     write_exploration(page, chapters, album=album, about=_about(cfg, source, records))
     print_wide(overview([each.survey for each in chapters]), rest=page.name)
-    Console(soft_wrap=True, highlight=False).print(f"page: {page}")
+    Console(soft_wrap=True, highlight=False, markup=False).print(f"page: {page}")
     return page
 
 

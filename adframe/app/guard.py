@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from rich.console import Console
 
 from adframe.app import jobs
+from adframe.app.typed import as_text
 from adframe.app.wording import is_mendable, one_line
 from adframe.contracts import AdframeError
 
@@ -25,6 +26,8 @@ def guard(main: Callable[[], Any]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on instead of printing them itself
     try:
         _check_options(sys.argv[1:])
+        named = () if Path(sys.argv[0]).stem == "evaluate" else ("category",)
+        sys.argv[1:] = as_text(sys.argv[1:], named=named)
         main()
         if jobs.kept:
             raise jobs.kept[0]

@@ -55,7 +55,7 @@ class Leaderboard(Callback):
         page = write_sweep(sweep)
         print_wide(for_people(sweep, intervals=False), rest="leaderboard.csv")
         order = f"{sweep.objective}, of validation images" if sweep.objective else ADVICE
-        Console(soft_wrap=True, highlight=False).print(
+        Console(soft_wrap=True, highlight=False, markup=False).print(
             (f"order: {order}\n" if len(sweep.entries) - len(failed) > 1 else "")
             + f"runs:  {folder}/<run>\ntable: {folder / 'leaderboard.csv'}\npage:  {page}"
         )
@@ -141,7 +141,7 @@ def _study(sweep: Sweep, config: DictConfig) -> None:
         return
     if page is not None:
         write_sweep(sweep)  # once more: it links to the study's page where there is one
-        Console(soft_wrap=True, highlight=False).print(f"study: {page}")
+        Console(soft_wrap=True, highlight=False, markup=False).print(f"study: {page}")
 
 
 def _show(sweep: Sweep, config: DictConfig) -> None:

@@ -175,7 +175,7 @@ def _device(stored: DictConfig) -> torch.device:
 
 
 def _announce(facts: dict[str, Any], archive: Path) -> None:
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(soft_wrap=True, highlight=False, markup=False)
     for name, fact in facts.items():
         console.print(
             f"{name}: {fact['images']} images, threshold {fact['threshold']:.4g} from "

@@ -15,7 +15,7 @@ from adframe.data.source import Progress as Told
 def shown_progress() -> Iterator[Told]:
     """Gives a function to be told (what, done, total); draws on standard error, in terminals only."""
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
     tasks: dict[str, TaskID] = {}
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
 

@@ -22,6 +22,7 @@ from hydra.errors import (
 from omegaconf import DictConfig
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from adframe.app.typed import is_special, quoted
 from adframe.contracts import AdframeError
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -44,7 +45,7 @@ def _text(error: BaseException) -> str:
         # Loading processes hand an error on with their traceback in front of its text.
         return str(error).rpartition("AdframeError: ")[2].strip().splitlines()[0]
     if isinstance(error, OverrideParseException):
-        return f"cannot read the override {error.override!r}; write key=value, and a list as key=[a,b]"
+        return _of_typing(str(error.override))
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         return f"unknown {group} {name!r}; {_near(name, error.options or [])}"
@@ -80,10 +81,22 @@ def _of_system(error: OSError) -> str:
     return f"{error.strerror or error} ({where}); check that it is there and may be read and written"
 
 
+def _of_typing(override: str) -> str:
+    """What Hydra's grammar could not read, with the quotes that it needs."""
+    if "=" in override and is_special(override):
+        right = f"a value with special characters is typed as {quoted(override)}, and a list as key=[a,b]"
+    else:
+        right = "write key=value, and a list as key=[a,b]"
+    return f"cannot read the override {override!r}; {right}"
+
+
 def _of_override(text: str) -> str:
     if found := re.search(r"Ambiguous value for argument '([^']+)'", text):
         key, _, values = found[1].partition("=")
-        return f"{found[1]}: a list is {key}=[{values}]; a run for each is python sweep.py -m {found[1]}"
+        return (
+            f"{found[1]}: a list is {key}=[{values}]; a run for each is python sweep.py -m {found[1]}; "
+            f"a name with a comma is {quoted(found[1])}"
+        )
     if found := re.search(r"override '?([\w./@]+)", text):
         script = Path(sys.argv[0]).name
         return f"unknown override {found[1]!r}; {_near(found[1], _keys())} (python {script} --help)"

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from adframe.contracts import AdframeError
+from adframe.ops.ranges import at_least
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +88,8 @@ class MeanStd:
     uses_anomalous = False
 
     def __init__(self, *, deviations: float = 3.0) -> None:
-        if deviations < 0:
-            raise AdframeError(f"calibration: deviations={deviations} must be 0 or more")
+        if not at_least(deviations, 0):
+            raise AdframeError(f"calibration: deviations={deviations} must be a finite number, 0 or more")
         self.deviations = deviations
 
     def statistic(self) -> str:

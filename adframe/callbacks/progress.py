@@ -19,7 +19,8 @@ class ProgressLine(L.Callback):
 
     def __init__(self, *, title: str, console: Console | None = None) -> None:
         self.title = title
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        text = TextColumn("{task.description}", markup=False)  # a category's name may have brackets
+        columns = (text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         console = console or Console(stderr=True)
         self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task: TaskID | None = None

@@ -93,7 +93,7 @@ class MvtecShiftProtocol(Protocol):
         held = _held_out(records, share=1 - self.train, seed=seed)
         anomalous = [r for r in records if r.split == "test" and r.label == 1]
         for defect in sorted({record.defect for record in anomalous}):
-            groups = {record.group for record in anomalous if record.defect == defect}
+            groups = {record.unit for record in anomalous if record.defect == defect}
             count = min(len(groups) - 1, round(self.anomalies * len(groups)))
             held |= _draw(groups, count=count, key=(records[0].category, defect, seed))
         return _moved(records, held)
@@ -119,7 +119,7 @@ def borrowed(before: Sequence[Record], after: Sequence[Record]) -> int:
 
 
 def _held_out(records: Sequence[Record], *, share: float, seed: int) -> set[str]:
-    groups = {record.group for record in records if record.split == "train"}
+    groups = {record.unit for record in records if record.split == "train"}
     category = records[0].category if records else "?"
     if len(groups) < 2:
         raise AdframeError(f"{category} has {len(groups)} training images; two are needed, to hold one out")
@@ -128,7 +128,7 @@ def _held_out(records: Sequence[Record], *, share: float, seed: int) -> set[str]
 
 
 def _moved(records: Sequence[Record], held: set[str]) -> list[Record]:
-    return [replace(record, split="val") if record.group in held else record for record in records]
+    return [replace(record, split="val") if record.unit in held else record for record in records]
 
 
 def _draw(groups: Iterable[str], *, count: int, key: tuple[str | int, ...]) -> set[str]:

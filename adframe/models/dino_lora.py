@@ -13,6 +13,7 @@ from adframe.contracts import IMAGE, LABEL, MASK, AdframeError, Batch, Predictio
 from adframe.models.anomaly_heads import Bottlenecks, DenseHead, Guide, Loss, TokenHead, anomaly_losses
 from adframe.models.lora import AnyVit, Lora, frozen_names, merged, unadapted
 from adframe.models.token_scores import Seen, TokenScores, TokenScoring
+from adframe.ops.ranges import above
 
 SCORING = "scores."  # what no training changes
 
@@ -58,7 +59,11 @@ class DinoLora(nn.Module):
     ) -> None:
         super().__init__()
         self.blocks = [vit.depth * q // 4 - 1 for q in (2, 3, 4)] if blocks is None else list(blocks)
-        if not self.blocks or not all(0 <= block < vit.depth for block in self.blocks) or temperature <= 0:
+        if (
+            not self.blocks
+            or not all(0 <= block < vit.depth for block in self.blocks)
+            or not above(temperature, 0)
+        ):
             raise AdframeError(
                 f"model.blocks={self.blocks} must name blocks from 0 to {vit.depth - 1} of {vit.name}, "
                 f"model.temperature={temperature} must be above 0"

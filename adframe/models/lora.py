@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from adframe.contracts import AdframeError
 from adframe.models.transformers_vit import TransformersVit
 from adframe.models.vit import Vit
+from adframe.ops.ranges import at_least
 
 AnyVit = Vit | TransformersVit
 LETTERS = ("q", "k", "v", "o")
@@ -54,7 +55,7 @@ class Lora:
                 f"model.lora.targets={list(self.targets)} must be some of {', '.join(LETTERS)}"
             )
         for name, value in (("rank", self.own(self.rank)), ("alpha", self.own(self.alpha))):
-            if value < 1:
+            if not at_least(value, 1):
                 raise AdframeError(f"model.lora.{name}={value} must be above 0")
         if (self.blocks is not None and self.blocks < 1) or not 0 <= self.dropout < 1:
             raise AdframeError(

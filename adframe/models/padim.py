@@ -12,9 +12,10 @@ from torch.nn import functional as F
 
 from adframe.contracts import AdframeError, Prediction
 from adframe.models.backbones import TimmBackbone
-from adframe.models.buffers import make_room
+from adframe.models.buffers import make_room, refuse_update
 from adframe.models.stored import stored
 from adframe.ops.gaussians import Moments, mahalanobis
+from adframe.ops.ranges import above, at_least
 from adframe.ops.smoothing import heatmap
 from adframe.ops.store import Store
 
@@ -58,7 +59,7 @@ class PaDiM(nn.Module):
         store: Store | None = None,
     ) -> None:
         super().__init__()
-        if (channels is not None and channels < 1) or not regularisation > 0 or sigma < 0:
+        if (channels is not None and channels < 1) or not (above(regularisation, 0) and at_least(sigma, 0)):
             raise AdframeError(
                 f"model.channels={channels} must be null or above 0, "
                 f"model.regularisation={regularisation} above 0, model.sigma={sigma} 0 or more"
@@ -76,6 +77,7 @@ class PaDiM(nn.Module):
     def collect(self, image: Tensor) -> None:
         """Takes the features of normal images (B, 3, H, W) in."""
         if self._moments is None:
+            refuse_update(fitted=bool(len(self.mean)))
             self._moments = Moments()
             self.grid.zero_()
         self._moments.add(self._features(image))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adframe.contracts import AdframeError
-from adframe.models.buffers import make_room
+from adframe.models.buffers import make_room, refuse_update
 from adframe.models.fusion import Concat
 from adframe.models.memory import Choice, Memory
 from adframe.ops.coreset import Progress, greedy_k_centre
@@ -70,6 +70,7 @@ class PatchMemory(nn.Module):
         """Takes (n, D) rows in; D is the sum of the layers' widths."""
         rows = self._unit(rows)
         if self._waiting is None:
+            refuse_update(fitted=bool(len(self.memory.bank)))
             self.centre, self._widths = rows.mean(0), list(widths)
             self._waiting = Spool(folder=self.settings.spool)
         self.seen += len(rows)

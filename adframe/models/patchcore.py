@@ -22,6 +22,7 @@ from adframe.models.variants import Variants
 from adframe.ops.coreset import Progress
 from adframe.ops.names import unknown
 from adframe.ops.patches import BORDERS, Border, as_rows, patch_grid
+from adframe.ops.ranges import above, at_least
 from adframe.ops.smoothing import heatmap
 from adframe.ops.store import Store
 
@@ -97,7 +98,7 @@ class PatchCore(nn.Module):
         _check(neighbourhood=neighbourhood, neighbours=neighbours, top_share=top_share, sigma=sigma)
         if border not in BORDERS:
             raise AdframeError(unknown("model.border", border, BORDERS))
-        if not scales or any(scale <= 0 for scale in scales) or len(set(scales)) < len(scales):
+        if not scales or not all(above(scale, 0) for scale in scales) or len(set(scales)) < len(scales):
             raise AdframeError(f"model.scales={list(scales)} must be different factors above 0")
         fusion = Concat() if fusion is None else fusion
         chosen = fusion.choose(backbone.layers)
@@ -256,5 +257,5 @@ def _check(*, neighbourhood: int, neighbours: int, top_share: float, sigma: floa
         raise AdframeError(f"model.neighbours={neighbours} must be 1 (no re-weighting) or more")
     if not 0 <= top_share <= 1:
         raise AdframeError(f"model.top_share={top_share} must lie in [0, 1]; 0 takes the largest patch score")
-    if sigma < 0:
-        raise AdframeError(f"model.sigma={sigma} must be 0 or more")
+    if not at_least(sigma, 0):
+        raise AdframeError(f"model.sigma={sigma} must be a finite number, 0 or more")

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from adframe.contracts import AdframeError, Prediction
-from adframe.models.buffers import make_room
+from adframe.models.buffers import make_room, refuse_update
 from adframe.models.scoring import image_score
+from adframe.ops.ranges import above, at_least
 from adframe.ops.smoothing import heatmap
 
 
@@ -32,7 +33,7 @@ class PixelMean(nn.Module):
         self, backbone: Any, *, sigma: float = 4.0, top_share: float = 0.01, floor: float = 0.02
     ) -> None:
         super().__init__()
-        if sigma < 0 or not 0 <= top_share <= 1 or floor <= 0:
+        if not (at_least(sigma, 0) and 0 <= top_share <= 1 and above(floor, 0)):
             raise AdframeError(
                 f"model.sigma={sigma} must be 0 or more, model.top_share={top_share} from 0 to 1, "
                 f"model.floor={floor} above 0"
@@ -46,6 +47,7 @@ class PixelMean(nn.Module):
 
     def collect(self, image: Tensor) -> None:
         """Takes normal images (B, 3, H, W) in."""
+        refuse_update(fitted=not self._sums and self.mean.numel() > 0)
         exact = image.double()
         sums = [exact.sum(0), exact.square().sum(0)]
         if self._sums and self._sums[0].shape != sums[0].shape:

@@ -12,6 +12,7 @@ from torch import Tensor
 from adframe.contracts import AdframeError
 from adframe.models.held_out import Normalisation
 from adframe.ops.block_masks import cover
+from adframe.ops.ranges import at_least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,12 +56,15 @@ class Scoring:
             for text, bad in (
                 ("blocks must be whole numbers above 0", not self.blocks or min(self.blocks) < 1),
                 ("masks must be 2 or more", self.masks < 2),
-                ("weights must be 0 or more", min(self.l1, self.gradient, self.nll, self.tokens) < 0),
+                (
+                    "weights must be finite, 0 or more",
+                    not all(at_least(w, 0) for w in (self.l1, self.gradient, self.nll, self.tokens)),
+                ),
                 (
                     "token_blocks must name some where tokens > 0",
                     self.tokens > 0 and not self.token_blocks,
                 ),
-                ("sigma must be 0 or more", self.sigma < 0),
+                ("sigma must be finite, 0 or more", not at_least(self.sigma, 0)),
                 ("top_share must be from 0 to 1", not 0 <= self.top_share <= 1),
                 ("chunk must be above 0", self.chunk < 1),
             )

@@ -18,6 +18,7 @@ from adframe.models.scoring import Scoring, image_score
 from adframe.models.stitching import stitched_tokens
 from adframe.models.targets import Colours, Pixels
 from adframe.models.vit import Vit, token_distance
+from adframe.ops.ranges import at_least
 from adframe.ops.smoothing import heatmap
 
 SCORING = ("normaliser", "starting")  # parts that no training changes
@@ -67,7 +68,7 @@ class SiT(nn.Module):
         seed: int = 42,
     ) -> None:
         super().__init__()
-        if gradient < 0 or contrastive < 0 or colours < 2:
+        if not (at_least(gradient, 0) and at_least(contrastive, 0)) or colours < 2:
             raise AdframeError(
                 f"model.gradient={gradient} and model.contrastive={contrastive} must be 0 or more, "
                 f"model.colours={colours} 2 or more"

@@ -10,13 +10,14 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from adframe.contracts import Prediction
+from adframe.contracts import AdframeError, Prediction
 from adframe.models.anomaly_heads import image_logit
 from adframe.models.held_out import FEWEST, Normaliser
 from adframe.models.memory import Greedy
 from adframe.models.patchcore import PatchCore
 from adframe.models.rings import Rings
 from adframe.models.token_gaussian import TokenGaussian
+from adframe.ops.ranges import at_least
 from adframe.ops.smoothing import heatmap
 
 WAYS = ("decoder", "mahalanobis", "memory")
@@ -38,6 +39,10 @@ class TokenScoring:
     score: Literal["decoder", "mahalanobis", "memory", "fused"] = "fused"
     coreset: float = 0.1
     sigma: float = 4.0
+
+    def __post_init__(self) -> None:
+        if not at_least(self.sigma, 0):
+            raise AdframeError(f"model.scoring.sigma={self.sigma} must be a finite number, 0 or more")
 
     @property
     def ways(self) -> tuple[str, ...]:

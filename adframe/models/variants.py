@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from adframe.contracts import AdframeError
+from adframe.ops.ranges import above
 
 
 class Variants:
@@ -19,7 +20,7 @@ class Variants:
     """
 
     def __init__(self, *, brightness: Sequence[float] = (), rotations: Sequence[int] = ()) -> None:
-        if any(factor <= 0 for factor in brightness):
+        if not all(above(factor, 0) for factor in brightness):
             raise AdframeError(f"model.brightness={list(brightness)} must hold factors above 0")
         if any(angle % 90 or not angle % 360 for angle in rotations):
             raise AdframeError(f"model.rotations={list(rotations)} must hold 90, 180 or 270")

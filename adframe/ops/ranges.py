@@ -11,6 +11,16 @@ from adframe.contracts import AdframeError
 Range = float | Sequence[float]  # [lowest, highest], or one number: always that
 
 
+def at_least(value: float, low: float) -> bool:
+    """Whether a number is finite and not below `low`. `value < low` would let NaN through."""
+    return math.isfinite(value) and value >= low
+
+
+def above(value: float, low: float) -> bool:
+    """Whether a number is finite and above `low`."""
+    return math.isfinite(value) and value > low
+
+
 @dataclass(frozen=True, slots=True)
 class Ranges:
     """Checks the numbers below one place of the configuration.

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from adframe.contracts import AdframeError
+from adframe.ops.ranges import above, at_least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +49,11 @@ class Learning:
             text
             for text, bad in (
                 ("epochs must be 0 or more", self.epochs < 0),
-                ("weight_decay must be 0 or more", self.weight_decay < 0),
+                ("weight_decay must be finite, 0 or more", not at_least(self.weight_decay, 0)),
                 ("layer_decay must be in (0, 1]", not 0 < self.layer_decay <= 1),
                 ("warmup must be from 0 to 1", not 0 <= self.warmup <= 1),
                 ("floor must be from 0 to 1", not 0 <= self.floor <= 1),
-                ("clip must be null or above 0", self.clip is not None and self.clip <= 0),
+                ("clip must be null or above 0", self.clip is not None and not above(self.clip, 0)),
                 ("cache_mb and pictures must be 0 or more", min(self.cache_mb, self.pictures) < 0),
             )
             if bad

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adframe.contracts import AdframeError, Record
-from adframe.data.splits import Holdout
+from adframe.data.splits import Holdout, MvtecShiftProtocol
 
 
 def records_of(sizes: list[int]) -> list[Record]:
@@ -72,3 +72,15 @@ def test_an_impossible_share_is_refused(share: float) -> None:
 def test_one_group_cannot_be_split(sizes: list[int]) -> None:
     with pytest.raises(AdframeError, match=f"c has {len(sizes)} training images; two are needed"):
         Holdout(0.5).draw(records_of(sizes), seed=0)
+
+
+def test_without_groups_each_image_is_on_its_own() -> None:
+    records = [Record(path=Path(f"/d/{i}.png"), category="c", split="train") for i in range(24)]
+    assert len(held(records, share=0.25)) == 6
+    anomalous = [replace(r, split="test", label=1, defect="hole") for r in records]
+    after = MvtecShiftProtocol(train=0.8, anomalies=0.5).draw([*records, *anomalous_at(anomalous)], seed=0)
+    assert sum(r.split == "val" and r.label == 1 for r in after) == 12
+
+
+def anomalous_at(records: list[Record]) -> list[Record]:
+    return [replace(record, path=Path("/d/hole") / record.path.name) for record in records]

@@ -1,0 +1,61 @@
+"""Names and paths are taken as they are typed; Hydra alone reads `category=1e3` as a number."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
+# Keys whose values are names of categories, folders or files.
+_DATASET = "root|product|normal|normal_test|abnormal|masks|unlabelled"
+_KEYS = re.compile(
+    rf"category|dataset\.({_DATASET})|dataset\.members\.[^.]+\.({_DATASET})|dataset\.origin\.root|paths\.\w+"
+    r"|backbone\.checkpoint|run|resume|compare|errors|maps|scores|submission|output"
+)
+_PARTS = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[\[\],])""")  # quoted text, or what divides
+_SPECIAL = re.compile(r"""[=,:\[\]{}()\\'"]|\s""")
+
+
+def as_text(arguments: Sequence[str], *, named: Sequence[str] = ("category",)) -> list[str]:
+    """A command line with quotes around names that Hydra would read as numbers, truth values or null.
+
+    Args:
+        arguments: as they were typed.
+        named: the keys that need a value, so that `null` is a name there; for all others it is null.
+    """
+    return [_as_text(argument, named=named) for argument in arguments]
+
+
+def quoted(text: str) -> str:
+    """An override `key=value` as one types it in a shell where the value has special characters."""
+    key, _, value = text.partition("=")
+    inside = re.sub(r'(\\*)("|$)', lambda found: 2 * found[1] + found[2].replace('"', '\\"'), value)
+    return shlex.quote(f'{key}="{inside}"')
+
+
+def is_special(text: str) -> bool:
+    """Whether an override's value has characters that Hydra gives a meaning."""
+    return bool(_SPECIAL.search(text.partition("=")[2]))
+
+
+def _as_text(argument: str, *, named: Sequence[str]) -> str:
+    key, equals, value = argument.partition("=")
+    if not equals or not _KEYS.fullmatch(key.lstrip("+")):
+        return argument
+    if key not in named and value.strip().lower() == "null":
+        return argument
+    return f"{key}={''.join(_quoted_part(part) for part in _PARTS.split(value))}"
+
+
+def _quoted_part(part: str) -> str:
+    name = part.strip()
+    if not name or _PARTS.fullmatch(part):
+        return part
+    try:
+        read = OverridesParser.create().parse_override(f"key={name}").value()
+    except HydraException:
+        return part  # Hydra says what is wrong, when it reads the whole
+    return f"'{name}'" if isinstance(read, int | float | None) else part
