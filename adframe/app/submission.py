@@ -23,7 +23,7 @@ from adframe.app.checks import check_evaluation
 from adframe.app.console import quieten, warn
 from adframe.app.evaluation import finished_categories, load_unit, stored_configuration
 from adframe.app.folder import RunFolder
-from adframe.app.submission_files import Scale, check, expected, pack, write_pair
+from adframe.app.submission_files import Scale, check, check_names, expected, pack, write_pair
 from adframe.app.waiting import shown_progress
 from adframe.contracts import GEOMETRY, IMAGE, RECORD, AdframeError, Record
 from adframe.data.counts import PRIVATE
@@ -156,6 +156,7 @@ def _check_free(folder: Path, *files: Path) -> None:
 def _check_sets(private: dict[str, list[Record]]) -> None:
     """Both private sets of every object; an object too few is a note, because the server refuses it."""
     for name, records in private.items():
+        check_names(records)
         for wanted in SETS:
             if not any(record.defect == wanted for record in records):
                 raise AdframeError(

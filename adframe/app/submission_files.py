@@ -55,6 +55,17 @@ def place_of(record: Record, *, kind: str) -> Path:
     return Path(kind, record.category, record.defect, f"{record.path.stem}{suffix}")
 
 
+def check_names(records: Sequence[Record]) -> None:
+    """Refuses private images whose files in the submission would be one; names both."""
+    taken: dict[Path, Path] = {}
+    for record in records:
+        place = place_of(record, kind=MAPS)
+        if (other := taken.setdefault(place, record.path)) != record.path:
+            raise AdframeError(
+                f"{other} and {record.path} would be one file of the submission, {place}; remove one of them"
+            )
+
+
 def write_pair(folder: Path, record: Record, scores: np.ndarray, *, mask: np.ndarray, scale: Scale) -> int:
     """Writes an image's map and mask, and returns how many different scores became equal.
 

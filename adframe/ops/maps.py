@@ -15,6 +15,7 @@ from adframe.ops.files import write_whole
 
 HALF_MAX = float(np.finfo(np.float16).max)  # 65504
 SUFFIXES = (".tiff", ".tif")
+COLLAPSE = 1e-3  # most that rounding may move a score, in standard deviations of its map
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,8 @@ def read_map(path: Path) -> np.ndarray:
     """Reads a map of any real number type as (H, W) float32.
 
     Raises:
-        AdframeError: the file cannot be read, or holds no single plane of numbers.
+        AdframeError: the file cannot be read, holds no single plane of numbers, or scores that differ
+            by less than float32 resolves.
     """
     try:
         found = tifffile.imread(path)
@@ -92,8 +94,15 @@ def read_map(path: Path) -> np.ndarray:
         raise AdframeError(
             f"map {path} holds {plane.dtype} of shape {found.shape}; a map is one plane of numbers"
         )
-    with np.errstate(over="ignore"):  # what overflows becomes infinity, which the caller refuses
-        return plane.astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):  # infinity and NaN are for the caller to refuse
+        scores: np.ndarray = plane.astype(np.float32)
+        lost = np.abs(plane.astype(np.float64) - scores).max(initial=0.0)
+        if lost > COLLAPSE * np.std(plane, dtype=np.float64) > 0:
+            raise AdframeError(
+                f"map {path} holds {plane.dtype} scores that float32 cannot tell apart: rounding moves them by "
+                f"{lost:.2g}; subtract one constant from all maps, such as their mean, and write them again"
+            )
+    return scores
 
 
 def encode(plane: np.ndarray) -> bytes:

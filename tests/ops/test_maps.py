@@ -66,3 +66,23 @@ def test_the_layout_is_the_official_one_and_no_two_images_share_a_map() -> None:
     ]
     with pytest.raises(AdframeError, match=r"x/000\.png and x/000\.jpg would be one file"):
         map_paths([record, replace(record, path=Path("x/000.jpg"))])
+
+
+def test_scores_that_float32_cannot_tell_apart_are_refused(tmp_path: Path) -> None:
+    plane = np.arange(12.0).reshape(3, 4)
+    for name, scores in (("far", 1e9 + plane), ("whole", (2**40 + plane).astype(np.int64))):
+        tifffile.imwrite(tmp_path / f"{name}.tiff", scores, photometric="minisblack")
+        with pytest.raises(
+            AdframeError, match=rf"{name}\.tiff holds \w+ scores that float32 cannot tell apart"
+        ):
+            read_map(tmp_path / f"{name}.tiff")
+    for name, scores in (
+        ("near", 1e-9 * plane + 1 / 3),
+        ("flat", np.full((3, 4), 0.1)),
+        ("small", 1e-20 * plane),
+    ):
+        tifffile.imwrite(tmp_path / f"{name}.tiff", scores, photometric="minisblack")
+    np.testing.assert_allclose(read_map(tmp_path / "small.tiff"), 1e-20 * plane, rtol=1e-6)
+    assert np.unique(read_map(tmp_path / "flat.tiff")).size == 1
+    with pytest.raises(AdframeError, match=r"near\.tiff"):
+        read_map(tmp_path / "near.tiff")
