@@ -97,10 +97,11 @@ def read_map(path: Path) -> np.ndarray:
     with np.errstate(over="ignore", invalid="ignore"):  # infinity and NaN are for the caller to refuse
         scores: np.ndarray = plane.astype(np.float32)
         lost = np.abs(plane.astype(np.float64) - scores).max(initial=0.0)
-        if lost > COLLAPSE * np.std(plane, dtype=np.float64) > 0:
+        varies = plane.size > 0 and plane.min() < plane.max()
+        if varies and lost > COLLAPSE * np.std(plane, dtype=np.float64):
             raise AdframeError(
-                f"map {path} holds {plane.dtype} scores that float32 cannot tell apart: rounding moves them by "
-                f"{lost:.2g}; subtract one constant from all maps, such as their mean, and write them again"
+                f"map {path} holds {plane.dtype} scores that float32 cannot tell apart: rounding moves them "
+                f"by {lost:.2g}; subtract one constant from all maps, such as their mean, and write them again"
             )
     return scores
 
