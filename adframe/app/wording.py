@@ -83,10 +83,9 @@ def _of_system(error: OSError) -> str:
 
 def _of_typing(override: str) -> str:
     """What Hydra's grammar could not read, with the quotes that it needs."""
+    right = "write key=value, and a list as key=[a,b]"
     if "=" in override and is_special(override):
-        right = f"a value with special characters is typed as {quoted(override)}, and a list as key=[a,b]"
-    else:
-        right = "write key=value, and a list as key=[a,b]"
+        right += f"; a value with special characters is typed as {quoted(override)}"
     return f"cannot read the override {override!r}; {right}"
 
 
