@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from adframe.app.signatures import check_arguments
+from adframe.app.trust import checked
 from adframe.app.waiting import shown_progress
 from adframe.contracts import AdframeError, Gradient, TrainingFree
 from adframe.data.datamodule import AnomalyData
@@ -34,12 +35,17 @@ def build(cfg: DictConfig, part: str, given: Mapping[str, Any] | None = None) ->
         cfg: the whole configuration.
         part: the key, such as `model` or `callbacks.gallery`.
         given: arguments that are not in the configuration, or that replace what it says.
+
+    Raises:
+        AdframeError: a `_target_` that is neither adframe's own nor trusted by `cfg.trusted`; arguments
+            that do not fit.
     """
     given = given or {}
     try:
+        node = checked(cfg, part)
         check_arguments(cfg, part, given=given)
         # Plain lists and dicts: OmegaConf would take a list of dataclass objects for configuration.
-        return instantiate(OmegaConf.select(cfg, part), _convert_="all", **given)
+        return instantiate(node, _convert_="all", **given)
     except InstantiationException as error:
         cause = error.__cause__
         while isinstance(cause, InstantiationException):
@@ -52,12 +58,43 @@ def build(cfg: DictConfig, part: str, given: Mapping[str, Any] | None = None) ->
         raise AdframeError(f"{part}: {str(error).splitlines()[0]}") from error
 
 
-def build_source(cfg: DictConfig) -> Source:
-    """The dataset, fetched or written where it can be and is not there yet."""
+def build_source(cfg: DictConfig, *, root_given: bool = False) -> Source:
+    """The dataset, fetched or written where it can be and is not there yet.
+
+    With `fetch=false`, which is how folders of runs are read, nothing is downloaded, and pictures are
+    drawn only below the folder in which the command was typed.
+
+    Args:
+        cfg: the configuration.
+        root_given: whether `dataset.root` was typed, so that pictures may be drawn there as well.
+    """
+    may_draw = True
+    if not cfg.get("fetch", True):
+        cfg = cfg.copy()
+        may_draw = _keep_here(cfg.dataset, root_given=root_given)
     source: Source = build(cfg, "dataset", {"root": Path(str(cfg.dataset.root))})
-    with shown_progress() as progress:
-        source.prepare(wanted(cfg), progress=progress)
+    if may_draw:
+        with shown_progress() as progress:
+            source.prepare(wanted(cfg), progress=progress)
+    elif not source.found():
+        raise AdframeError(
+            f"dataset={source.name}: {source.root} holds no category, and a folder of runs neither downloads "
+            "nor draws data elsewhere than below the working folder; put the data there first"
+        )
     return source
+
+
+def _keep_here(node: Any, *, root_given: bool = False) -> bool:
+    """Switches downloads off, at any depth, and says whether all roots are in the folder of the command."""
+    here = root_given or "root" not in node or _is_below(Path(str(node.root)), Path.cwd())
+    if "download" in node:
+        node.download = False
+    inner = [child for child in map(node._get_node, list(node)) if isinstance(child, DictConfig)]
+    return all([here, *map(_keep_here, inner)])  # a list: each is to be switched off
+
+
+def _is_below(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
 
 
 def wanted(cfg: DictConfig) -> str | list[str]:

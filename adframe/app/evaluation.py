@@ -42,14 +42,15 @@ def evaluate(cfg: DictConfig) -> Path:
         from adframe.app.errors import show_errors  # draws; what draws is slow to import
 
         runs = [Path(cfg.errors)] if isinstance(cfg.errors, str) else [Path(str(path)) for path in cfg.errors]
-        return show_errors(runs, output=None, seed=read_config(runs[0])["seed"])
+        root = None if cfg.dataset.root is None else Path(str(cfg.dataset.root)).resolve()
+        return show_errors(runs, output=None, seed=read_config(runs[0])["seed"], root=root)
     run = RunFolder(Path(str(cfg.run)))
     config = stored_configuration(cfg, run)
     run.reopen()
     categories = finished_categories(cfg, run)
     start = time.perf_counter()
     stored = OmegaConf.create(config)
-    source = build_source(stored)
+    source = build_source(stored, root_given=cfg.dataset.root is not None)
     folder = RunFolder(fresh_folder(run.path / "evaluations"))
     units = {category: "global" if stored.scope == "global" else category for category in categories}
     pools = {category: build_data(stored, source, [category]) for category in categories}
@@ -100,7 +101,7 @@ def load_unit(config: DictConfig, source: Source, run: RunFolder, unit: str) -> 
 
 def stored_configuration(cfg: DictConfig, run: RunFolder) -> dict[str, Any]:
     """A run's configuration with what `evaluate.py` was told in place of what it says."""
-    config = read_config(run.path)
+    config = read_config(run.path, trusted=cfg.trusted)
     if cfg.dataset.root is not None:
         config["dataset"]["root"] = str(Path(str(cfg.dataset.root)).resolve())
     if cfg.get("shift") is not None:

@@ -52,6 +52,7 @@ OWN_RULES: dict[str, Rule] = {
     "examples": (_is_count, "a whole number from 1 to 1000"),
     "sample": (_is_count, "a whole number from 1 to 1000"),
     "image_size": RULES["image_size"],
+    "trusted": RULES["trusted"],
     "output": (lambda v: isinstance(v, str) and v.endswith(".html"), "the path of a page, ending in .html"),
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -151,8 +151,15 @@ def _packed(arrays: Mapping[str, np.ndarray]) -> bytes:
     return buffer.getvalue()
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """A run's configuration, or an error where the folder holds no run."""
+def read_config(path: Path, *, trusted: Sequence[str] = ()) -> dict[str, Any]:
+    """A run's configuration, or an error where the folder holds no run.
+
+    The folder may come from a stranger: its own word on what is trusted and fetched does not count.
+
+    Args:
+        path: the run's folder.
+        trusted: packages that the user named on the command line.
+    """
     file = path / "config.yaml"
     if not file.is_file():
         raise AdframeError(f"{path} is no run's folder: it has no config.yaml")
@@ -160,7 +167,7 @@ def read_config(path: Path) -> dict[str, Any]:
     if not isinstance(config, dict) or (missing := [key for key in GROUPS if key not in config]):
         what = ", ".join(missing) if isinstance(config, dict) else "everything"
         raise AdframeError(f"{file} is no run's configuration: it lacks {what}")
-    return config
+    return config | {"trusted": list(trusted), "fetch": False}
 
 
 def read_book(file: Path) -> Any:

@@ -39,6 +39,7 @@ OWN_RULES: dict[str, Rule] = {
     "scores": (lambda v: v is None or isinstance(v, str), "null, or a CSV with columns path and score"),
     "category": RULES["category"],
     "seed": RULES["seed"],
+    "trusted": RULES["trusted"],
     "output": (lambda v: isinstance(v, str) and v != "", "a new or an empty folder"),
 }
 

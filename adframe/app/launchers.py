@@ -5,6 +5,7 @@ Each is the `_target_` of a file in `conf/launcher/`. A worker that dies takes n
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ from adframe.app.launching import Job, needed
 from adframe.contracts import AdframeError
 
 Ended = tuple[Job, str | None]
+SAFE = "PYTHONSAFEPATH"  # of Python 3.11
 DIED = "its process ended without a word; was the memory full? lower launcher.workers or batch_size"
 
 
@@ -83,6 +85,7 @@ class Joblib:
         calls = (joblib.delayed(_numbered)(job, threads) for job in jobs)
         by_number = {job.number: job for job in jobs}
         with (
+            _own_imports(),
             warnings.catch_warnings(),
             joblib.parallel_config(backend="loky", inner_max_num_threads=threads),
         ):
@@ -98,6 +101,19 @@ class Joblib:
                     yield by_number[number], error
             except BrokenProcessPool:
                 return
+
+
+@contextlib.contextmanager
+def _own_imports() -> Iterator[None]:
+    """Processes that begin now look for no module in the working folder, which a sweep's book may name."""
+    before = os.environ.get(SAFE)
+    os.environ[SAFE] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(SAFE)
+        if before is not None:
+            os.environ[SAFE] = before
 
 
 def _numbered(job: Job, threads: int) -> tuple[int, str | None]:

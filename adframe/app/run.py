@@ -44,7 +44,7 @@ def train(cfg: DictConfig) -> Path:
     """
     quieten()
     if cfg.resume is not None:
-        return _resume(Path(str(cfg.resume)))
+        return _resume(Path(str(cfg.resume)), trusted=cfg.get("trusted") or ())
     check_values(cfg)
     folder = RunFolder(Path(str(resolved(cfg.paths, "run"))))
     config = _config_of(cfg)
@@ -65,11 +65,12 @@ def train(cfg: DictConfig) -> Path:
         raise
 
 
-def _resume(path: Path) -> Path:
-    given = [text for text in HydraConfig.get().overrides.task if not text.startswith("resume=")]
+def _resume(path: Path, *, trusted: Sequence[str]) -> Path:
+    own = ("resume=", "trusted=")
+    given = [text for text in HydraConfig.get().overrides.task if not text.startswith(own)]
     if given:
         raise AdframeError(f"resume goes on with the run's own configuration; remove {' '.join(given)}")
-    cfg = OmegaConf.create(read_config(path))
+    cfg = OmegaConf.create(read_config(path, trusted=trusted))
     folder = RunFolder(path)
     folder.reopen()
     source, units = _units(cfg)

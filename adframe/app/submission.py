@@ -57,7 +57,7 @@ def submit(cfg: DictConfig) -> Path:
     stored = OmegaConf.create(stored_configuration(cfg, run))
     run.reopen()
     _check_free(folder, archive, notes)
-    pools = _pools(stored, finished_categories(cfg, run))
+    pools = _pools(stored, finished_categories(cfg, run), root_given=cfg.dataset.root is not None)
     private = {name: [r for r in data.records if r.defect in SETS] for name, data in pools.items()}
     _check_sets(private)
     facts: dict[str, Any] = {}
@@ -136,8 +136,8 @@ def _shrunk(scores: np.ndarray, *, share: float) -> np.ndarray:
     return np.asarray(cv2.resize(scores, (width, height), interpolation=cv2.INTER_AREA), dtype=np.float32)
 
 
-def _pools(stored: DictConfig, categories: list[str]) -> dict[str, AnomalyData]:
-    source = build_source(stored)
+def _pools(stored: DictConfig, categories: list[str], *, root_given: bool) -> dict[str, AnomalyData]:
+    source = build_source(stored, root_given=root_given)
     if not isinstance(source, MvtecAd2):
         raise AdframeError(f"submission= is for runs of dataset=mvtec_ad2; this one is of {source.name}")
     source = replace(source, private=True)  # the run itself may have left them out

@@ -45,7 +45,7 @@ def test_another_job_under_the_same_number_is_refused(sweep: Path) -> None:
 def test_resume_is_what_was_typed_in_the_same_folder(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(sweep)
     found = taken_up(monkeypatch, "resume=.")
-    assert found == [*TYPED[:-1], f"hydra.sweep.dir='{sweep.parent}/it\\'s'"]
+    assert found == [*TYPED[:-1], "fetch=false", f"hydra.sweep.dir='{sweep.parent}/it\\'s'"]
     assert Path.cwd() == sweep.parent
     assert typed_command(sweep) == ["python", "sweep.py", *TYPED]
 
