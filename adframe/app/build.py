@@ -9,6 +9,7 @@ from typing import Any
 import lightning as L
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -170,7 +171,12 @@ def build_learning(cfg: DictConfig) -> Learning | None:
 
 
 def build_trainer(
-    cfg: DictConfig, callbacks: list[L.Callback], logger: Any, *, learning: Learning | None = None
+    cfg: DictConfig,
+    callbacks: list[L.Callback],
+    logger: Any,
+    *,
+    learning: Learning | None = None,
+    files: CheckpointIO | None = None,
 ) -> L.Trainer:
     """Lightning's trainer with what a detector needs: no sanity steps, our own progress.
 
@@ -179,6 +185,7 @@ def build_trainer(
         callbacks: observers; one of them may keep checkpoints.
         logger: where losses go, if anywhere.
         learning: says how many epochs; without it one pass is all.
+        files: writes and reads the checkpoints of learning.
     """
     options = {key: value for key, value in cfg.trainer.items() if key != "gradient_checkpointing"}
     try:
@@ -191,6 +198,7 @@ def build_trainer(
             callbacks=callbacks,
             logger=logger or False,
             enable_checkpointing=any(isinstance(each, ModelCheckpoint) for each in callbacks),
+            plugins=None if files is None else [files],
             enable_progress_bar=False,
             enable_model_summary=False,
         )

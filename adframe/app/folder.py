@@ -17,6 +17,7 @@ from adframe.app.intervals import intervals_of, mean_of
 from adframe.contracts import AdframeError
 from adframe.ops.files import write_json, write_whole
 from adframe.reports.ledger import read_ledger, write_ledger
+from adframe.systems.learning_files import LAST, PREVIOUS
 
 MEAN = "mean"
 
@@ -52,7 +53,7 @@ class RunFolder:
     @property
     def half_learned(self) -> bool:
         """Whether a model has begun to learn and left something to go on from."""
-        return any(self.path.glob("checkpoints/*.learning/last.ckpt"))
+        return any(any(self.path.glob(f"checkpoints/*.learning/{name}")) for name in (LAST, PREVIOUS))
 
     def open(self, *, config: dict[str, Any], environment: dict[str, Any]) -> None:
         """Starts the books; refuses a folder that holds anything, because a failure would remove it."""

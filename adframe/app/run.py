@@ -26,7 +26,7 @@ from adframe.app.tracking import tracking
 from adframe.callbacks.profile import peak_memory
 from adframe.contracts import AdframeError
 from adframe.data.datamodule import AnomalyData
-from adframe.data.preflight import fingerprint
+from adframe.data.preflight import WHOLE, fingerprint
 from adframe.data.source import Source
 from adframe.ops.maps import map_paths
 from adframe.reports.page import write_page
@@ -75,7 +75,12 @@ def _resume(path: Path, *, trusted: Sequence[str]) -> Path:
     folder.reopen()
     source, units = _units(cfg)
     prints = {name: fingerprint(data.records, root=Path(source.root)) for name, data in units.items()}
-    if prints != folder.environment.get("data_fingerprint"):
+    noted = folder.environment.get("data_fingerprint") or {}
+    if not all(str(each).startswith(WHOLE) for each in noted.values()):
+        raise AdframeError(
+            f"{path} was started by an older adframe, which did not hash whole files; start a new run"
+        )
+    if prints != noted:
         raise AdframeError(f"the images have changed since {path} was started; start a new run")
     try:
         return _work(cfg, folder, source, units)
