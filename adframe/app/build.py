@@ -75,8 +75,13 @@ def build_source(cfg: DictConfig, *, root_given: bool = False) -> Source:
         may_draw = _keep_here(cfg.dataset, root_given=root_given)
     source: Source = build(cfg, "dataset", {"root": Path(str(cfg.dataset.root))})
     if may_draw:
-        with shown_progress() as progress:
-            source.prepare(wanted(cfg), progress=progress)
+        try:
+            with shown_progress() as progress:
+                source.prepare(wanted(cfg), progress=progress)
+        except AdframeError as error:
+            if str(error).startswith("cannot write"):
+                error.add_note("dataset.root= or paths.data= names another place")
+            raise
     elif not source.found():
         raise AdframeError(
             f"dataset={source.name}: {source.root} holds no category, and a folder of runs neither downloads "

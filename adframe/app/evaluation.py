@@ -16,7 +16,7 @@ from adframe.app.closing import close
 from adframe.app.comparison import compare
 from adframe.app.console import quieten, warn
 from adframe.app.entrants import fresh_folder
-from adframe.app.folder import MEAN, RunFolder, read_config
+from adframe.app.folder import MEAN, RunFolder, check_complete, read_config
 from adframe.app.provenance import command_line, environment
 from adframe.app.run import CHOICES
 from adframe.app.testing import load_system, measure
@@ -102,6 +102,7 @@ def load_unit(config: DictConfig, source: Source, run: RunFolder, unit: str) -> 
 def stored_configuration(cfg: DictConfig, run: RunFolder) -> dict[str, Any]:
     """A run's configuration with what `evaluate.py` was told in place of what it says."""
     config = read_config(run.path, trusted=cfg.trusted)
+    check_complete(config, run.path)
     if cfg.dataset.root is not None:
         config["dataset"]["root"] = str(Path(str(cfg.dataset.root)).resolve())
     if cfg.get("shift") is not None:

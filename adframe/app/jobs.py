@@ -13,6 +13,7 @@ from hydra.types import RunMode
 
 from adframe.app.wording import is_mendable, one_line
 from adframe.ops.files import write_json
+from adframe.ops.hiding import hidden_text
 
 FAILED = "failed"  # folder in a sweep's: a file a job that failed
 
@@ -52,7 +53,7 @@ def _note(error: Exception) -> None:
     if not is_mendable(error):
         traceback.print_exception(error)
     hydra = HydraConfig.get()
-    given, number = list(hydra.overrides.task), int(hydra.job.num)
+    given, number = [hidden_text(text) for text in hydra.overrides.task], int(hydra.job.num)
     note(Path(hydra.sweep.dir), number=number, overrides=given, error=one_line(error))
     if (folder := Path(hydra.runtime.output_dir)).is_dir() and not any(folder.iterdir()):
         folder.rmdir()  # Hydra makes it before the job

@@ -16,7 +16,7 @@ from adframe.app.build import build, build_data, build_source, build_system, bui
 from adframe.app.checks import check_values, resolved
 from adframe.app.console import announce, print_table, quieten, warn
 from adframe.app.fitting import fit
-from adframe.app.folder import RunFolder, read_config
+from adframe.app.folder import RunFolder, check_complete, read_config
 from adframe.app.further import FurtherTest, check_further, further_tests, write_further_pages
 from adframe.app.latency import latency_facts, latency_meter
 from adframe.app.patches import patch_survey
@@ -28,6 +28,7 @@ from adframe.contracts import AdframeError
 from adframe.data.datamodule import AnomalyData
 from adframe.data.preflight import WHOLE, fingerprint
 from adframe.data.source import Source
+from adframe.ops.files import check_writable
 from adframe.ops.maps import map_paths
 from adframe.reports.page import write_page
 from adframe.systems.detection import DetectionSystem
@@ -47,6 +48,7 @@ def train(cfg: DictConfig) -> Path:
         return _resume(Path(str(cfg.resume)), trusted=cfg.get("trusted") or ())
     check_values(cfg)
     folder = RunFolder(Path(str(resolved(cfg.paths, "run"))))
+    check_writable(folder.path, key="paths.run")
     config = _config_of(cfg)
     source, units = _units(cfg)
     check_further(cfg, units)
@@ -70,7 +72,9 @@ def _resume(path: Path, *, trusted: Sequence[str]) -> Path:
     given = [text for text in HydraConfig.get().overrides.task if not text.startswith(own)]
     if given:
         raise AdframeError(f"resume goes on with the run's own configuration; remove {' '.join(given)}")
-    cfg = OmegaConf.create(read_config(path, trusted=trusted))
+    config = read_config(path, trusted=trusted)
+    check_complete(config, path)
+    cfg = OmegaConf.create(config)
     folder = RunFolder(path)
     folder.reopen()
     source, units = _units(cfg)
@@ -181,6 +185,8 @@ def _units(cfg: DictConfig) -> tuple[Source, dict[str, AnomalyData]]:
     units = {unit: build_data(cfg, source, pool) for unit, pool in pools.items()}
     for data in units.values():
         data.setup()
+        if data.book is not None:
+            data.book.check()
         for line in data.warnings:
             warn(line)
         if cfg.get("save_maps"):

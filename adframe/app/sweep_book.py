@@ -13,6 +13,7 @@ from typing import Any
 from adframe.app.wording import CONF
 from adframe.contracts import AdframeError
 from adframe.ops.files import write_json
+from adframe.ops.hiding import HIDDEN, hidden_text
 
 BOOK = "sweep.json"
 OWN = ("launcher", "search", "study")  # of the sweep, not of its jobs
@@ -80,8 +81,8 @@ def own_overrides(overrides: Sequence[str]) -> list[str]:
 
 
 def told_overrides(overrides: Sequence[str]) -> list[str]:
-    """A job's overrides without those that are others where a sweep goes on: `trusted` and `fetch`."""
-    return [text for text in overrides if _key(text) not in ASIDE]
+    """What is written of a job's overrides: no secrets, and nothing that differs where a sweep goes on."""
+    return [hidden_text(text) for text in overrides if _key(text) not in ASIDE]
 
 
 def _taken_up(arguments: Sequence[str]) -> list[str]:
@@ -91,13 +92,20 @@ def _taken_up(arguments: Sequence[str]) -> list[str]:
     """
     folder = Path(next(text for text in arguments if _key(text) == "resume").partition("=")[2]).absolute()
     given = [text for text in arguments if _key(text) != "resume" and text not in DASH_M]
-    if other := [text for text in given if _key(text).partition(".")[0] not in GIVEN_ANEW]:
-        raise AdframeError(f"resume goes on with the sweep's own configuration; remove {' '.join(other)}")
     book = _read(folder)
+    secret = {_key(text) for text in book["arguments"] if HIDDEN in text}
+    anew = {_key(text) for text in given}
+    if other := [
+        text for text in given if _key(text).partition(".")[0] not in GIVEN_ANEW and _key(text) not in secret
+    ]:
+        raise AdframeError(f"resume goes on with the sweep's own configuration; remove {' '.join(other)}")
+    if missing := sorted(secret - anew):
+        again = " ".join(f"{key}=..." for key in missing)
+        raise AdframeError(f"{folder / BOOK} does not hold what is secret; type it again: {again}")
     if Path(book["folder"]).is_dir():  # which relative paths are seen from
         os.chdir(book["folder"])
     _check_arguments(folder, book["arguments"])
-    left_out = ["hydra.sweep.dir", *ASIDE]
+    left_out = ["hydra.sweep.dir", *ASIDE, *secret]
     kept = [text for text in book["arguments"] if _key(text) not in left_out]
     if any(_key(text) == "launcher" or _key(text).startswith("launcher.") for text in given):
         kept = [text for text in kept if _key(text).partition(".")[0] != "launcher"]
@@ -120,7 +128,7 @@ def _check_arguments(folder: Path, arguments: Sequence[str]) -> None:
 
 
 def _new() -> dict[str, Any]:
-    arguments = [text for text in sys.argv[1:] if _key(text) != "resume"]
+    arguments = [hidden_text(text) for text in sys.argv[1:] if _key(text) != "resume"]
     return {"arguments": arguments, "folder": str(Path.cwd()), "jobs": []}
 
 

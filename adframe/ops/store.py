@@ -16,7 +16,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from adframe.contracts import AdframeError
-from adframe.ops.files import write_whole
+from adframe.ops.files import clear_left_over, write_whole
 
 RESERVE = 1 << 30  # bytes of disk left free: a store must not keep a run from writing its results
 RECOUNT = 256 << 20  # bytes written after which the folder is measured again: others may write, too
@@ -111,6 +111,7 @@ class Store:
     def _counted(self) -> int:
         """Bytes that the limit and the disk leave."""
         place = next(p for p in (self.folder, *self.folder.absolute().parents) if p.is_dir())
+        clear_left_over(self.folder)
         used = sum(_size(path) for path in self.folder.rglob("*.*"))
         return min(int(self.limit_gb * 1e9) - used, shutil.disk_usage(place).free - RESERVE)
 
