@@ -9,12 +9,14 @@ from typing import Any
 import lightning as L
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from adframe.app.checks import check_whole
 from adframe.app.signatures import check_arguments
+from adframe.app.trust import checked
 from adframe.app.waiting import shown_progress
 from adframe.contracts import AdframeError, Gradient, TrainingFree
 from adframe.data.datamodule import AnomalyData
@@ -35,12 +37,17 @@ def build(cfg: DictConfig, part: str, given: Mapping[str, Any] | None = None) ->
         cfg: the whole configuration.
         part: the key, such as `model` or `callbacks.gallery`.
         given: arguments that are not in the configuration, or that replace what it says.
+
+    Raises:
+        AdframeError: a `_target_` that is neither adframe's own nor trusted by `cfg.trusted`; arguments
+            that do not fit.
     """
     given = given or {}
     try:
+        node = checked(cfg, part)
         check_arguments(cfg, part, given=given)
         # Plain lists and dicts: OmegaConf would take a list of dataclass objects for configuration.
-        return instantiate(OmegaConf.select(cfg, part), _convert_="all", **given)
+        return instantiate(node, _convert_="all", **given)
     except InstantiationException as error:
         cause = error.__cause__
         while isinstance(cause, InstantiationException):
@@ -53,12 +60,48 @@ def build(cfg: DictConfig, part: str, given: Mapping[str, Any] | None = None) ->
         raise AdframeError(f"{part}: {str(error).splitlines()[0]}") from error
 
 
-def build_source(cfg: DictConfig) -> Source:
-    """The dataset, fetched or written where it can be and is not there yet."""
+def build_source(cfg: DictConfig, *, root_given: bool = False) -> Source:
+    """The dataset, fetched or written where it can be and is not there yet.
+
+    With `fetch=false`, which is how folders of runs are read, nothing is downloaded, and pictures are
+    drawn only below the folder in which the command was typed.
+
+    Args:
+        cfg: the configuration.
+        root_given: whether `dataset.root` was typed, so that pictures may be drawn there as well.
+    """
+    may_draw = True
+    if not cfg.get("fetch", True):
+        cfg = cfg.copy()
+        may_draw = _keep_here(cfg.dataset, root_given=root_given)
     source: Source = build(cfg, "dataset", {"root": Path(str(cfg.dataset.root))})
-    with shown_progress() as progress:
-        source.prepare(wanted(cfg), progress=progress)
+    if may_draw:
+        try:
+            with shown_progress() as progress:
+                source.prepare(wanted(cfg), progress=progress)
+        except AdframeError as error:
+            if str(error).startswith("cannot write"):
+                error.add_note("dataset.root= or paths.data= names another place")
+            raise
+    elif not source.found():
+        raise AdframeError(
+            f"dataset={source.name}: {source.root} holds no category, and a folder of runs neither downloads "
+            "nor draws data elsewhere than below the working folder; put the data there first"
+        )
     return source
+
+
+def _keep_here(node: Any, *, root_given: bool = False) -> bool:
+    """Switches downloads off, at any depth, and says whether all roots are in the folder of the command."""
+    here = root_given or "root" not in node or _is_below(Path(str(node.root)), Path.cwd())
+    if "download" in node:
+        node.download = False
+    inner = [child for child in map(node._get_node, list(node)) if isinstance(child, DictConfig)]
+    return all([here, *map(_keep_here, inner)])  # a list: each is to be switched off
+
+
+def _is_below(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
 
 
 def wanted(cfg: DictConfig) -> str | list[str]:
@@ -134,7 +177,12 @@ def build_learning(cfg: DictConfig) -> Learning | None:
 
 
 def build_trainer(
-    cfg: DictConfig, callbacks: list[L.Callback], logger: Any, *, learning: Learning | None = None
+    cfg: DictConfig,
+    callbacks: list[L.Callback],
+    logger: Any,
+    *,
+    learning: Learning | None = None,
+    files: CheckpointIO | None = None,
 ) -> L.Trainer:
     """Lightning's trainer with what a detector needs: no sanity steps, our own progress.
 
@@ -143,6 +191,7 @@ def build_trainer(
         callbacks: observers; one of them may keep checkpoints.
         logger: where losses go, if anywhere.
         learning: says how many epochs; without it one pass is all.
+        files: writes and reads the checkpoints of learning.
     """
     options = {key: value for key, value in cfg.trainer.items() if key != "gradient_checkpointing"}
     check_whole(options)
@@ -156,10 +205,12 @@ def build_trainer(
             callbacks=callbacks,
             logger=logger or False,
             enable_checkpointing=any(isinstance(each, ModelCheckpoint) for each in callbacks),
+            plugins=None if files is None else [files],
             enable_progress_bar=False,
             enable_model_summary=False,
         )
     except (
+        ImportError,
         TypeError,
         ValueError,
         RuntimeError,

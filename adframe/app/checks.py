@@ -41,6 +41,12 @@ def _is_names(value: Any) -> bool:
     )
 
 
+def _is_packages(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(name, str) and all(part.isidentifier() for part in name.split(".")) for name in value
+    )
+
+
 Rule = tuple[Callable[[Any], bool], str]
 RULES: dict[str, Rule] = {
     "category": (_is_names, "all, a name, or a list of different names"),
@@ -59,6 +65,8 @@ RULES: dict[str, Rule] = {
     "domains": (lambda v: isinstance(v, dict), "shifts by name, as +shift@domains.severe=severe adds one"),
     "transfer": (lambda v: isinstance(v, bool), "true or false"),
     "resume": (lambda v: v is None or isinstance(v, str), "the folder of a stopped run"),
+    "fetch": (lambda v: isinstance(v, bool), "true or false"),
+    "trusted": (_is_packages, "a list of packages, such as [mypackage]"),
 }
 EVALUATION_RULES: dict[str, Rule] = {
     "run": (lambda v: v not in (None, ""), "a run's folder"),
@@ -75,6 +83,7 @@ EVALUATION_RULES: dict[str, Rule] = {
     "num_workers": (lambda v: v is None or (_is_whole(v) and v >= 0), "null or a whole number, 0 or more"),
     "submission": (lambda v: v is None or (isinstance(v, str) and v != ""), "null or a new folder"),
     "submission_scale": (lambda v: _is_number(v) and 0 < v <= 1, "a share in (0, 1]"),
+    "trusted": RULES["trusted"],
 }
 
 # What lets Lightning leave images or epochs out, and the values with which it leaves out none.
@@ -85,14 +94,8 @@ CUTS: dict[str, tuple[Any, ...]] = {
     "val_check_interval": (None,), "barebones": (False,),
 }  # fmt: skip
 
-METHOD_KEYS = (
-    "coreset",
-    "mask_ratio",
-    "composition",
-    "memory",
-    "fusion",
-    "store",
-)  # not all methods have them
+# Keys that some methods read and others do not.
+METHOD_KEYS = ("coreset", "mask_ratio", "composition", "memory", "fusion", "store")
 PLACES = {
     "hydra.run.dir": "name a run's folder with paths.run=<folder>",
     "hydra.output_subdir": "a run's books lie in its folder, see paths.run=<folder>",
@@ -136,9 +139,9 @@ def check_values(
 def check_evaluation(cfg: DictConfig) -> None:
     """The same for `evaluate.py`, which has few keys; `compare` and `errors` allow no other."""
     check_places()
-    for key, read in (("compare", ("compare", "fuse")), ("errors", ("errors",))):
+    for key, read in (("compare", ("compare", "fuse")), ("errors", ("errors", "dataset.root"))):
         if cfg.get(key) is not None:
-            _check_rules(cfg, {name: EVALUATION_RULES[name] for name in read})
+            _check_rules(cfg, {name: EVALUATION_RULES[name] for name in read if name in EVALUATION_RULES})
             typed = HydraConfig.get().overrides.task
             if other := [text for text in typed if text.lstrip("+").partition("=")[0] not in read]:
                 raise AdframeError(f"{key} reads what the runs left behind; remove {' '.join(other)}")

@@ -41,13 +41,14 @@ _NOTES = (
 )
 
 
-def show_errors(runs: Sequence[Path], *, output: Path | None, seed: int) -> Path:
+def show_errors(runs: Sequence[Path], *, output: Path | None, seed: int, root: Path | None = None) -> Path:
     """Writes the page with its figures and tables, and prints the findings.
 
     Args:
         runs: one run's folder, or several of runs on the same images.
         output: the folder to write; by default `<first run>/errors/<time>`.
         seed: of the bootstrap.
+        root: of the dataset, for the pictures; None: where each run found it.
 
     Returns:
         The folder.
@@ -61,7 +62,7 @@ def show_errors(runs: Sequence[Path], *, output: Path | None, seed: int) -> Path
     if len({path.resolve() for path in runs}) < len(runs):
         raise AdframeError("errors names a run twice; give different runs' folders")
     entrants = [read_entrant(name, path) for name, path in zip(string.ascii_uppercase, runs, strict=False)]
-    album = Album()
+    album = Album(root=root)
     parts = _parts(entrants, album=album, seed=seed)
     folder = output or fresh_folder(runs[0] / "errors")
     given = f"errors=[{','.join(map(str, runs))}]"

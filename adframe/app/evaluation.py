@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from adframe.app.closing import close
 from adframe.app.comparison import compare
 from adframe.app.console import quieten, warn
 from adframe.app.entrants import fresh_folder
-from adframe.app.folder import MEAN, RunFolder, read_config
+from adframe.app.folder import MEAN, RunFolder, check_complete, read_config
 from adframe.app.provenance import command_line, environment
 from adframe.app.run import CHOICES
 from adframe.app.testing import load_system, measure
@@ -42,14 +43,16 @@ def evaluate(cfg: DictConfig) -> Path:
         from adframe.app.errors import show_errors  # draws; what draws is slow to import
 
         runs = [Path(cfg.errors)] if isinstance(cfg.errors, str) else [Path(str(path)) for path in cfg.errors]
-        return show_errors(runs, output=None, seed=read_config(runs[0])["seed"])
+        root = None if cfg.dataset.root is None else Path(str(cfg.dataset.root)).resolve()
+        return show_errors(runs, output=None, seed=read_config(runs[0])["seed"], root=root)
     run = RunFolder(Path(str(cfg.run)))
     config = stored_configuration(cfg, run)
     run.reopen()
     categories = finished_categories(cfg, run)
+    _check_books(run, categories, scope=config["scope"])
     start = time.perf_counter()
     stored = OmegaConf.create(config)
-    source = build_source(stored)
+    source = build_source(stored, root_given=cfg.dataset.root is not None)
     folder = RunFolder(fresh_folder(run.path / "evaluations"))
     units = {category: "global" if stored.scope == "global" else category for category in categories}
     pools = {category: build_data(stored, source, [category]) for category in categories}
@@ -82,6 +85,17 @@ def evaluate(cfg: DictConfig) -> Path:
     return folder.path
 
 
+def _check_books(run: RunFolder, categories: Sequence[str], *, scope: str) -> None:
+    """Raises AdframeError where a book lacks what an evaluation copies from it."""
+    units = ["global"] if scope == "global" else categories
+    books = (("environment.json", run.environment, CHOICES), ("metrics.json", run.metrics["val"], units))
+    for name, book, needed in books:
+        if lacking := [key for key in needed if key not in book]:
+            raise AdframeError(
+                f"{run.path / name} lacks {', '.join(lacking)}; the run is damaged, start it anew"
+            )
+
+
 def compared(before: dict[str, Any], after: dict[str, Any]) -> str:
     """One line: whether the numbers of an evaluation are the run's own."""
     names = [name for name in after if name in before and name != MEAN]
@@ -100,7 +114,8 @@ def load_unit(config: DictConfig, source: Source, run: RunFolder, unit: str) -> 
 
 def stored_configuration(cfg: DictConfig, run: RunFolder) -> dict[str, Any]:
     """A run's configuration with what `evaluate.py` was told in place of what it says."""
-    config = read_config(run.path)
+    config = read_config(run.path, trusted=cfg.trusted)
+    check_complete(config, run.path)
     if cfg.dataset.root is not None:
         config["dataset"]["root"] = str(Path(str(cfg.dataset.root)).resolve())
     if cfg.get("shift") is not None:

@@ -28,6 +28,7 @@ from adframe.data.decode import read_image, read_mask, read_size
 from adframe.data.preflight import check_files
 from adframe.data.source import Source
 from adframe.data.synthetic import SyntheticDataset
+from adframe.ops.hiding import hidden_text
 from adframe.ops.names import unknown
 from adframe.ops.shift.shift import Shift
 from adframe.ops.synthesis.synthesis import Synthesis
@@ -52,6 +53,7 @@ OWN_RULES: dict[str, Rule] = {
     "examples": (_is_count, "a whole number from 1 to 1000"),
     "sample": (_is_count, "a whole number from 1 to 1000"),
     "image_size": RULES["image_size"],
+    "trusted": RULES["trusted"],
     "output": (lambda v: isinstance(v, str) and v.endswith(".html"), "the path of a page, ending in .html"),
 }
 
@@ -153,7 +155,7 @@ def _shifts(cfg: DictConfig) -> list[Shift]:
 
 
 def _about(cfg: DictConfig, source: Source, records: list[Record]) -> About:
-    overrides = shlex.join(HydraConfig.get().overrides.task)
+    overrides = shlex.join(map(hidden_text, HydraConfig.get().overrides.task))
     return About(
         name=source.name,
         homepage=source.homepage,

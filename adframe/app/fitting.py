@@ -7,15 +7,16 @@ from pathlib import Path
 
 import lightning as L
 import safetensors.torch
-import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
 from adframe.app.build import build_trainer
+from adframe.app.console import warn
 from adframe.app.folder import RunFolder
 from adframe.app.learned import learned_store
 from adframe.app.synthetic_metrics import synthetic_metrics
+from adframe.app.testing import identity_of
 from adframe.callbacks.learning_curve import LearningCurve
 from adframe.callbacks.profile import Profiler
 from adframe.callbacks.progress import ProgressLine
@@ -25,9 +26,10 @@ from adframe.data.datamodule import AnomalyData
 from adframe.models.held_out import too_few
 from adframe.ops.files import write_whole
 from adframe.reports.validation_scores import write_scores
-from adframe.systems.checkpoint import save
+from adframe.systems.checkpoint import identity, save
 from adframe.systems.detection import DetectionSystem
 from adframe.systems.gradient import MONITORED, GradientSystem
+from adframe.systems.learning_files import LearningFiles
 from adframe.systems.training_free import TrainingFreeSystem
 
 
@@ -48,7 +50,7 @@ def fit(
         learned = _learn(cfg, folder, system, data, unit=unit, tracker=tracker, watching=watching)
     else:
         build_trainer(cfg, watching, tracker).fit(system, datamodule=data)
-    save(system, folder.checkpoint(unit))
+    save(system, folder.checkpoint(unit), of=identity_of(cfg, unit))
     write_scores(folder.path, unit=unit, scores=system.validation_scores())
     _export(system, folder.path / "checkpoints" / f"{unit}.merged.safetensors")
     folder.note({"weights": {**folder.environment.get("weights", {}), unit: _origin(system)}})
@@ -94,15 +96,19 @@ def _train(
     learning, place = system.learning, folder.learning(unit)
     if not learning.epochs:
         return {}
+    files = LearningFiles(place, identity=identity(system, of=identity_of(cfg, unit)))
     keeper = ModelCheckpoint(
         dirpath=place, filename="best", monitor=MONITORED, save_last=True, enable_version_counter=False
     )
     grids = Reconstructions(folder.path, unit=unit, times=learning.pictures)
     curve = LearningCurve(folder.path, unit=unit)
-    trainer = build_trainer(cfg, [*watching, keeper, grids, curve], tracker, learning=learning)
-    last = place / "last.ckpt"
-    trainer.fit(system, datamodule=data, ckpt_path=last if last.is_file() else None, weights_only=True)
-    stored = torch.load(place / "best.ckpt", map_location=system.device, weights_only=True)
+    trainer = build_trainer(cfg, [*watching, keeper, grids, curve], tracker, learning=learning, files=files)
+    begun, lost = files.begun()
+    for line in lost:
+        warn(f"{unit}: {line}")
+    folder.warn(unit, lost)
+    trainer.fit(system, datamodule=data, ckpt_path=begun, weights_only=True)
+    stored = files.best(system.device)
     system.load_state_dict(stored["state_dict"])
     return {
         f"learning/{MONITORED}": float(keeper.best_model_score or float("nan")),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,15 @@ import yaml
 
 from adframe.app.checks import GROUPS
 from adframe.app.intervals import intervals_of, mean_of
+from adframe.app.trust import check_resolved
 from adframe.contracts import AdframeError
-from adframe.ops.files import write_json, write_whole
+from adframe.ops.files import clear_left_over, write_json, write_whole
+from adframe.ops.hiding import hidden, hidden_keys
 from adframe.reports.ledger import read_ledger, write_ledger
+from adframe.systems.learning_files import LAST, PREVIOUS
 
 MEAN = "mean"
+STARTED = "started"  # in every environment.json
 
 
 class RunFolder:
@@ -52,10 +56,14 @@ class RunFolder:
     @property
     def half_learned(self) -> bool:
         """Whether a model has begun to learn and left something to go on from."""
-        return any(self.path.glob("checkpoints/*.learning/last.ckpt"))
+        return any(any(self.path.glob(f"checkpoints/*.learning/{name}")) for name in (LAST, PREVIOUS))
 
     def open(self, *, config: dict[str, Any], environment: dict[str, Any]) -> None:
-        """Starts the books; refuses a folder that holds anything, because a failure would remove it."""
+        """Starts the books; refuses a folder that holds anything, because a failure would remove it.
+
+        `config.yaml` comes last: with it the folder can be resumed, and without it there is no run yet.
+        """
+        self._clear_unbegun()
         if (self.path / "config.yaml").exists():
             raise AdframeError(
                 f"{self.path} already holds a run; go on with resume={self.path} or choose paths.run="
@@ -64,17 +72,31 @@ class RunFolder:
             raise AdframeError(f"{self.path} is not an empty folder; choose another with paths.run=")
         self._made = [self.path, *(parent for parent in self.path.parents if not parent.exists())]
         self.environment = environment
-        write_whole(self.path / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
         write_json(self.path / "environment.json", environment)
+        write_whole(
+            self.path / "config.yaml", yaml.safe_dump(hidden(config), sort_keys=False, allow_unicode=True)
+        )
+
+    def _clear_unbegun(self) -> None:
+        """Removes what a run left that was killed before its configuration was written."""
+        if self.path.is_dir() and not (self.path / "config.yaml").exists():
+            clear_left_over(self.path)
+            file = self.path / "environment.json"
+            alone = [path.name for path in self.path.iterdir()] == [file.name]
+            if alone and f'"{STARTED}"' in file.read_text(encoding="utf-8", errors="replace"):
+                file.unlink()
 
     def reopen(self) -> None:
-        """Reads the books of a stopped or finished run."""
-        self.environment = read_book(self.path / "environment.json")
+        """Reads the books of a stopped or finished run, and clears what a killed process was writing."""
+        clear_left_over(self.path)
+        self.environment = _shaped(self.path / "environment.json", of_mappings=False)
         if (self.path / "metrics.json").is_file():
-            self.metrics = read_book(self.path / "metrics.json")
+            self.metrics = _shaped(self.path / "metrics.json", of_mappings=True)
             self.rows = read_ledger(self.path / "predictions.parquet")
         if (index := self.path / "heatmaps" / "index.json").is_file():
             self.pictures = read_book(index)
+            if not isinstance(self.pictures, list) or not all("category" in each for each in self.pictures):
+                raise AdframeError(f"{index} is no list of pictures; delete it, or start the run anew")
         self.rows = [row for row in self.rows if row["category"] in self.done]
         self.pictures = [entry for entry in self.pictures if entry["category"] in self.done]
 
@@ -151,8 +173,15 @@ def _packed(arrays: Mapping[str, np.ndarray]) -> bytes:
     return buffer.getvalue()
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """A run's configuration, or an error where the folder holds no run."""
+def read_config(path: Path, *, trusted: Sequence[str] = ()) -> dict[str, Any]:
+    """A run's configuration, or an error where the folder holds no run.
+
+    The folder may come from a stranger: its own word on what is trusted and fetched does not count.
+
+    Args:
+        path: the run's folder.
+        trusted: packages that the user named on the command line.
+    """
     file = path / "config.yaml"
     if not file.is_file():
         raise AdframeError(f"{path} is no run's folder: it has no config.yaml")
@@ -160,7 +189,26 @@ def read_config(path: Path) -> dict[str, Any]:
     if not isinstance(config, dict) or (missing := [key for key in GROUPS if key not in config]):
         what = ", ".join(missing) if isinstance(config, dict) else "everything"
         raise AdframeError(f"{file} is no run's configuration: it lacks {what}")
-    return config
+    check_resolved(config, path)
+    return config | {"trusted": list(trusted), "fetch": False}
+
+
+def _shaped(file: Path, *, of_mappings: bool) -> dict[str, Any]:
+    """A book that maps names to values, or for `metrics.json` splits to categories to numbers."""
+    book = read_book(file)
+    fits = isinstance(book, dict)
+    if fits and of_mappings:
+        parts = [book.get("test"), book.get("val")]
+        fits = all(isinstance(p, dict) and all(isinstance(row, dict) for row in p.values()) for p in parts)
+    if not fits:
+        raise AdframeError(f"{file} has not the shape of a run's; the run is damaged, start it anew")
+    return book  # type: ignore[no-any-return]
+
+
+def check_complete(config: Mapping[str, Any], path: Path) -> None:
+    """Raises AdframeError where a secret that was typed is needed again, because no file holds it."""
+    if keys := hidden_keys(config):
+        raise AdframeError(f"{path} does not hold the secret {', '.join(keys)}; start a new run with it")
 
 
 def read_book(file: Path) -> Any:
@@ -168,7 +216,7 @@ def read_book(file: Path) -> Any:
     try:
         text = file.read_text(encoding="utf-8")
         return yaml.safe_load(text) if file.suffix == ".yaml" else json.loads(text)
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise AdframeError(f"cannot read {file}: {reason}; the run is damaged, start it anew") from error
 

@@ -30,6 +30,7 @@ from adframe.data.preflight import check_files, fingerprint
 from adframe.data.source import Source
 from adframe.metrics.image import image_metrics
 from adframe.metrics.pixel import PixelMetrics
+from adframe.ops.files import check_writable
 from adframe.ops.maps import SUFFIXES, map_paths, read_map
 from adframe.reports.ledger import row_of
 
@@ -39,6 +40,7 @@ OWN_RULES: dict[str, Rule] = {
     "scores": (lambda v: v is None or isinstance(v, str), "null, or a CSV with columns path and score"),
     "category": RULES["category"],
     "seed": RULES["seed"],
+    "trusted": RULES["trusted"],
     "output": (lambda v: isinstance(v, str) and v != "", "a new or an empty folder"),
 }
 
@@ -65,6 +67,7 @@ def evaluate_maps(cfg: DictConfig) -> Path:
     start = time.perf_counter()
     quieten()
     check_values(cfg, rules=OWN_RULES, groups=GROUPS)
+    check_writable(Path(str(cfg.output)), key="output")
     source = build_source(cfg)
     tested = {name: _match(cfg, source, name) for name in _categories(cfg, source)}
     warnings = _left_over(Path(str(cfg.maps)), tested, known=source.choose(wanted(cfg)))

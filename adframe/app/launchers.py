@@ -5,14 +5,19 @@ Each is the `_target_` of a file in `conf/launcher/`. A worker that dies takes n
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
+import time
 import warnings
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 from adframe.app.launching import Job, needed
 from adframe.contracts import AdframeError
 
 Ended = tuple[Job, str | None]
+SAFE = "PYTHONSAFEPATH"  # of Python 3.11
 DIED = "its process ended without a word; was the memory full? lower launcher.workers or batch_size"
 
 
@@ -83,6 +88,7 @@ class Joblib:
         calls = (joblib.delayed(_numbered)(job, threads) for job in jobs)
         by_number = {job.number: job for job in jobs}
         with (
+            _own_imports(),
             warnings.catch_warnings(),
             joblib.parallel_config(backend="loky", inner_max_num_threads=threads),
         ):
@@ -100,8 +106,35 @@ class Joblib:
                 return
 
 
+@contextlib.contextmanager
+def _own_imports() -> Iterator[None]:
+    """Processes that begin now look for no module in the working folder, which a sweep's book may name."""
+    before = os.environ.get(SAFE)
+    os.environ[SAFE] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(SAFE)
+        if before is not None:
+            os.environ[SAFE] = before
+
+
 def _numbered(job: Job, threads: int) -> tuple[int, str | None]:
+    _end_with_parent()
     return job.number, job.apart(threads)
+
+
+@cache
+def _end_with_parent() -> None:
+    """Ends this process when the one that began it is gone, however it went; once a process."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)  # nobody is left to be told; the sweep can be resumed
+
+    threading.Thread(target=watch, daemon=True, name="parent").start()
 
 
 def counted(name: str, value: int | None) -> int | None:

@@ -25,7 +25,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, open_dict
 
 from adframe.app import jobs
-from adframe.app.sweep_book import enter, is_finished, own_overrides
+from adframe.app.sweep_book import enter, is_finished, own_overrides, told_overrides
+from adframe.app.trust import checked
 from adframe.app.wording import is_mendable, one_line
 from adframe.contracts import AdframeError
 
@@ -136,7 +137,7 @@ class SweepLauncher(Launcher):
         setup_globals()
         folder = Path(str(self.config.hydra.sweep.dir))
         overrides = [own_overrides(one) for one in job_overrides]
-        enter(folder, first=initial_job_idx, jobs=overrides)
+        enter(folder, first=initial_job_idx, jobs=[told_overrides(one) for one in overrides])
         todo = [
             self._job(number, one, folder)
             for number, one in enumerate(overrides, initial_job_idx)
@@ -181,7 +182,7 @@ class SweepLauncher(Launcher):
             config.hydra.job.num = number
         return Job(
             number=number,
-            overrides=tuple(overrides),
+            overrides=tuple(told_overrides(overrides)),
             config=config,
             task=self.task,
             context=self.context,
@@ -197,7 +198,7 @@ def made(config: DictConfig, group: str) -> Any:
     if not options:
         return None
     try:
-        return instantiate(options)
+        return instantiate(checked(config, group))
     except Exception as error:
         cause = error.__cause__ or error  # Hydra wraps what a constructor says
         raise (cause if is_mendable(cause) else error) from None

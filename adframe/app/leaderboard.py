@@ -20,7 +20,7 @@ from adframe.app.launching import made
 from adframe.app.searching import BOOK as SEARCH
 from adframe.app.searching import PREFIX, validation
 from adframe.app.studies.readings import SweepStudy
-from adframe.app.sweep_book import is_finished, typed_command
+from adframe.app.sweep_book import is_finished, told_overrides, typed_command
 from adframe.app.wording import is_mendable, one_line
 from adframe.contracts import AdframeError
 from adframe.reports.sweep import (
@@ -101,7 +101,7 @@ def _done(run: Path, *, objective: str | None) -> Entry:
     means, spans = books["test"][MEAN], books.get("intervals", {}).get("test", {}).get(MEAN, {})
     return Entry(
         run=run.name,
-        told=_typed(noted["command"]),
+        told=_typed(told_overrides(noted["command"])),
         folder=str(run),
         costs={
             SECONDS: noted["wall_seconds"],

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 
+from adframe.app.console import warn
 from adframe.contracts import Gradient
 from adframe.data.datamodule import AnomalyData
 from adframe.data.preflight import fingerprint
-from adframe.ops.files import write_whole
+from adframe.ops.sealed import UnusableError, read_sealed, write_sealed
 
+FORMAT = "2"  # of the files; another number makes older ones count as missing
 KEYS = ("model", "learning", "shift", "split", "holdout", "image_size", "keep_aspect", "batch_size", "seed")
 ASIDE = ("scoring",)  # of the model: no training hangs on it
 LATER = ("pictures", "cache_mb")  # of learning: the same
@@ -25,6 +25,8 @@ LATER = ("pictures", "cache_mb")  # of learning: the same
 class Learned:
     """A file a training in the store, named by everything that the training hangs on.
 
+    A file that is damaged, or holds another training, counts as missing; that is said once.
+
     Args:
         folder: of the store.
         key: of the training.
@@ -32,12 +34,16 @@ class Learned:
 
     def __init__(self, folder: Path, *, key: str) -> None:
         self.path = folder / "learned" / f"{key}.ckpt"
+        self._identity = {"format": FORMAT, "training": key}
 
     def fill(self, detector: Gradient) -> dict[str, float] | None:
         """Gives a detector what was learned, and returns what was noted then; None where nothing is kept."""
         try:
-            stored = torch.load(self.path, map_location="cpu", weights_only=True)
-        except Exception:  # not there, or damaged: it is learned again, and written anew
+            stored = read_sealed(self.path, identity=self._identity)
+        except FileNotFoundError:
+            return None
+        except UnusableError as error:
+            warn(f"{self.path} {error}; it counts as missing, is learned again and written anew")
             return None
         detector.load_learned(stored["state"])
         facts: dict[str, float] = stored["facts"]
@@ -45,9 +51,8 @@ class Learned:
 
     def keep(self, detector: Gradient, facts: Mapping[str, float]) -> None:
         """Writes what was learned, whole or not at all."""
-        buffer = io.BytesIO()
-        torch.save({"state": detector.learned(), "facts": dict(facts)}, buffer)
-        write_whole(self.path, buffer.getvalue())
+        content = {"state": detector.learned(), "facts": dict(facts)}
+        write_sealed(self.path, content, identity=self._identity)
 
 
 def learned_store(cfg: DictConfig, detector: Any, data: AnomalyData) -> Learned | None:

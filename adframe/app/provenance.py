@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from adframe.ops.hiding import hidden_text
+
 PACKAGES = (
     "adframe", "torch", "torchvision", "lightning", "hydra-core", "timm", "torchmetrics", "scikit-learn",
     "wandb", "numpy"
@@ -34,8 +36,8 @@ def environment(*, seed: int, fingerprints: dict[str, str], command: list[str]) 
 
 
 def command_line(arguments: list[str]) -> list[str]:
-    """The command that was typed, with the interpreter's short name."""
-    return ["python", Path(sys.argv[0]).name, *arguments]
+    """The command that was typed, with the interpreter's short name and without secrets."""
+    return ["python", Path(sys.argv[0]).name, *map(hidden_text, arguments)]
 
 
 def git_revision() -> str | None:

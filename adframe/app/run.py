@@ -16,7 +16,7 @@ from adframe.app.build import build, build_data, build_source, build_system, bui
 from adframe.app.checks import check_values, resolved
 from adframe.app.console import announce, print_table, quieten, warn
 from adframe.app.fitting import fit
-from adframe.app.folder import RunFolder, read_config
+from adframe.app.folder import RunFolder, check_complete, read_config
 from adframe.app.further import FurtherTest, check_further, further_tests, write_further_pages
 from adframe.app.latency import latency_facts, latency_meter
 from adframe.app.patches import patch_survey
@@ -26,8 +26,9 @@ from adframe.app.tracking import tracking
 from adframe.callbacks.profile import peak_memory
 from adframe.contracts import AdframeError
 from adframe.data.datamodule import AnomalyData
-from adframe.data.preflight import fingerprint
+from adframe.data.preflight import WHOLE, fingerprint
 from adframe.data.source import Source
+from adframe.ops.files import check_writable
 from adframe.ops.maps import map_paths
 from adframe.reports.page import write_page
 from adframe.systems.detection import DetectionSystem
@@ -44,9 +45,10 @@ def train(cfg: DictConfig) -> Path:
     """
     quieten()
     if cfg.resume is not None:
-        return _resume(Path(str(cfg.resume)))
+        return _resume(Path(str(cfg.resume)), trusted=cfg.get("trusted") or ())
     check_values(cfg)
     folder = RunFolder(Path(str(resolved(cfg.paths, "run"))))
+    check_writable(folder.path, key="paths.run")
     config = _config_of(cfg)
     source, units = _units(cfg)
     check_further(cfg, units)
@@ -65,16 +67,24 @@ def train(cfg: DictConfig) -> Path:
         raise
 
 
-def _resume(path: Path) -> Path:
-    given = [text for text in HydraConfig.get().overrides.task if not text.startswith("resume=")]
+def _resume(path: Path, *, trusted: Sequence[str]) -> Path:
+    own = ("resume=", "trusted=")
+    given = [text for text in HydraConfig.get().overrides.task if not text.startswith(own)]
     if given:
         raise AdframeError(f"resume goes on with the run's own configuration; remove {' '.join(given)}")
-    cfg = OmegaConf.create(read_config(path))
+    config = read_config(path, trusted=trusted)
+    check_complete(config, path)
+    cfg = OmegaConf.create(config)
     folder = RunFolder(path)
     folder.reopen()
     source, units = _units(cfg)
     prints = {name: fingerprint(data.records, root=Path(source.root)) for name, data in units.items()}
-    if prints != folder.environment.get("data_fingerprint"):
+    noted = folder.environment.get("data_fingerprint")
+    if not isinstance(noted, dict) or not all(str(each).startswith(WHOLE) for each in noted.values()):
+        raise AdframeError(
+            f"{path} was started by an older adframe, which did not hash whole files; start a new run"
+        )
+    if prints != noted:
         raise AdframeError(f"the images have changed since {path} was started; start a new run")
     try:
         return _work(cfg, folder, source, units)
@@ -175,6 +185,8 @@ def _units(cfg: DictConfig) -> tuple[Source, dict[str, AnomalyData]]:
     units = {unit: build_data(cfg, source, pool) for unit, pool in pools.items()}
     for data in units.values():
         data.setup()
+        if data.book is not None:
+            data.book.check()
         for line in data.warnings:
             warn(line)
         if cfg.get("save_maps"):

@@ -33,7 +33,7 @@ from adframe.data.decode import read_size
 from adframe.data.mvtec_ad2 import PRIVATE as SETS
 from adframe.data.mvtec_ad2 import MvtecAd2
 from adframe.data.source import Progress
-from adframe.ops.files import write_json
+from adframe.ops.files import check_writable, write_json
 from adframe.ops.geometry import restore
 from adframe.systems.detection import DetectionSystem, heatmaps
 
@@ -51,13 +51,16 @@ def submit(cfg: DictConfig) -> Path:
     quieten()
     check_evaluation(cfg)
     run, folder = RunFolder(Path(str(cfg.run))), Path(str(cfg.submission))
+    if not folder.name or folder.name == "..":
+        raise AdframeError(f"submission={folder} names no new folder; give it a name, as in submission=mine")
     archive, notes = (folder.with_name(f"{folder.name}{end}") for end in (".tar.gz", ".json"))
     if cfg.get("shift") is not None:
         raise AdframeError("submission= takes the images as they are; leave out shift=")
     stored = OmegaConf.create(stored_configuration(cfg, run))
     run.reopen()
     _check_free(folder, archive, notes)
-    pools = _pools(stored, finished_categories(cfg, run))
+    check_writable(folder.parent, key="submission")
+    pools = _pools(stored, finished_categories(cfg, run), root_given=cfg.dataset.root is not None)
     private = {name: [r for r in data.records if r.defect in SETS] for name, data in pools.items()}
     _check_sets(private)
     facts: dict[str, Any] = {}
@@ -136,8 +139,8 @@ def _shrunk(scores: np.ndarray, *, share: float) -> np.ndarray:
     return np.asarray(cv2.resize(scores, (width, height), interpolation=cv2.INTER_AREA), dtype=np.float32)
 
 
-def _pools(stored: DictConfig, categories: list[str]) -> dict[str, AnomalyData]:
-    source = build_source(stored)
+def _pools(stored: DictConfig, categories: list[str], *, root_given: bool) -> dict[str, AnomalyData]:
+    source = build_source(stored, root_given=root_given)
     if not isinstance(source, MvtecAd2):
         raise AdframeError(f"submission= is for runs of dataset=mvtec_ad2; this one is of {source.name}")
     source = replace(source, private=True)  # the run itself may have left them out

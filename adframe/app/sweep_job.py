@@ -31,7 +31,7 @@ def work(cfg: DictConfig) -> Path:
     if (run.path / "config.yaml").is_file():
         if (run.path / "metrics.json").is_file() or run.half_learned:
             with _no_overrides():  # they are those that its configuration was made of
-                return train(OmegaConf.create({"resume": str(run.path)}))
+                return train(OmegaConf.create({"resume": str(run.path), "trusted": cfg.trusted}))
         shutil.rmtree(run.path)
     return train(cfg)
 

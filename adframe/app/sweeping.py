@@ -10,10 +10,11 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from adframe.app.agent_file import write_agent_file
 from adframe.app.launching import SweepLauncher, made
+from adframe.ops.hiding import hidden
 
 Batch = Sequence[Sequence[str]]
 
@@ -26,6 +27,14 @@ class Search(Protocol):
 
     def search(self, sweeper: Sweeper, overrides: Sequence[Override], *, folder: Path) -> None:
         """Asks for jobs and learns from them until it has enough."""
+
+
+def _shown(config: DictConfig) -> DictConfig:
+    """A configuration without secrets, and with the sweep's folder as it is: its name holds the time."""
+    plain = hidden(OmegaConf.to_container(config))
+    plain["hydra"]["sweep"]["dir"] = str(config.hydra.sweep.dir)
+    shown: DictConfig = OmegaConf.create(plain)
+    return shown
 
 
 class Sweeper(BasicSweeper):
@@ -49,6 +58,9 @@ class Sweeper(BasicSweeper):
         write_agent_file(folder, overrides, project=self._project())
         if self.asking:
             return self.asking.search(self, overrides, folder=folder)
+        self.config = _shown(
+            self.config
+        )  # Hydra writes it to multirun.yaml, and reads no more than the folder
         return super().sweep(arguments)
 
     def try_out(self, batch: Batch, *, first: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 from lightning.pytorch.loggers import Logger
@@ -80,9 +81,16 @@ def of_unit(cfg: DictConfig, unit: str) -> DictConfig:
     return own
 
 
+def identity_of(cfg: DictConfig, unit: str) -> dict[str, str]:
+    """What the files of one model say that they are of."""
+    size: Any = OmegaConf.to_container(cfg)["image_size"]  # type: ignore[index,call-overload]
+    named = {"unit": unit, "dataset": cfg.dataset.name, "seed": cfg.seed, "image_size": size}
+    return {name: str(value) for name, value in named.items()}
+
+
 def load_system(cfg: DictConfig, source: Source, path: Path) -> DetectionSystem:
     """A system as a checkpoint left it, ready to predict."""
     L.seed_everything(cfg.seed, workers=True, verbose=False)  # as before the fit
     system = build_system(of_unit(cfg, path.stem), source, held_out=False)
-    load(system, path)
+    load(system, path, of=identity_of(cfg, path.stem))
     return system

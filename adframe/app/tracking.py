@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from omegaconf import DictConfig
 
 from adframe.contracts import AdframeError
+from adframe.ops.hiding import hidden, hidden_text
 from adframe.ops.names import unknown
 from adframe.ops.network import answers
 from adframe.reports.board import flat_metrics, show_run, show_table
@@ -85,20 +86,32 @@ def _begin(
         raise AdframeError(unknown("logger.mode", str(options.mode), MODES))
     try:
         mode: Any = _mode(str(options.mode))
-        return wandb.init(
-            project=options.project,
-            entity=options.entity,
-            group=group,
-            tags=list(options.tags),
-            name=name,
-            dir=folder,
-            mode=mode,
-            config=config,
-            settings=wandb.Settings(silent=True, console="off", root_dir=str(folder)),
-        )
+        with _arguments_without_secrets():
+            return wandb.init(
+                project=options.project,
+                entity=options.entity,
+                group=group,
+                tags=list(options.tags),
+                name=name,
+                dir=folder,
+                mode=mode,
+                config=hidden(config),
+                settings=wandb.Settings(silent=True, console="off", root_dir=str(folder)),
+            )
     except wandb.Error as error:
         text = " ".join(str(error).split()).rstrip(".")
         raise AdframeError(f"logger=wandb, mode {options.mode}: {text}; {WAY_OUT}") from error
+
+
+@contextmanager
+def _arguments_without_secrets() -> Iterator[None]:
+    """wandb notes the command that was typed as it begins."""
+    typed = list(sys.argv)
+    sys.argv[1:] = map(hidden_text, typed[1:])
+    try:
+        yield
+    finally:
+        sys.argv[:] = typed
 
 
 def _mode(wanted: str) -> str:

@@ -26,6 +26,7 @@ from adframe.app.typed import is_special, quoted
 from adframe.contracts import AdframeError
 
 CONF = Path(__file__).parents[2] / "conf"
+NO_MEMORY = ("DefaultCPUAllocator", "CUDA out of memory", "Insufficient memory", "can't allocate memory")
 MENDABLE = (AdframeError, HydraException, OmegaConfBaseException, OSError, MemoryError)
 
 
@@ -65,13 +66,16 @@ def _text(error: BaseException) -> str:
 
 
 def _is_torch_memory(error: BaseException) -> bool:
-    return type(error).__name__ == "OutOfMemoryError"  # by name: torch need not be imported to fail
+    if type(error).__name__ == "OutOfMemoryError":  # by name: torch need not be imported to fail
+        return True
+    own = type(error) is RuntimeError or type(error).__name__ == "error"  # cv2.error
+    return own and any(text in str(error) for text in NO_MEMORY)
 
 
 def _is_of_hydra(error: BaseException) -> bool:
-    """A plain ValueError that Hydra raised itself, while it composed."""
+    """A plain ValueError or TypeError that Hydra raised itself, while it composed."""
     frames = traceback.extract_tb(error.__traceback__)
-    return type(error) is ValueError and bool(frames) and "/hydra/" in frames[-1].filename
+    return type(error) in (ValueError, TypeError) and bool(frames) and "/hydra/" in frames[-1].filename
 
 
 def _of_system(error: OSError) -> str:

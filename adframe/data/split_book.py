@@ -16,7 +16,7 @@ from typing import Any
 
 from adframe.contracts import AdframeError, Record
 from adframe.data.splits import Protocol, shared_group
-from adframe.ops.files import write_whole
+from adframe.ops.files import check_writable, clear_left_over, write_whole
 
 Sides = dict[str, list[str]]  # split name -> relative paths
 
@@ -52,9 +52,15 @@ class SplitBook:
 
     def write(self) -> None:
         """Writes what was drawn since; apart from drawing, so that a run that cannot start writes nothing."""
+        clear_left_over(self.folder)
         while self._pending:
             category, book = self._pending.popitem()
             write_whole(self.path(category), json.dumps(book, indent=1) + "\n")
+
+    def check(self) -> None:
+        """Raises AdframeError where something was drawn that cannot be written."""
+        if self._pending:
+            check_writable(self.folder, key="paths.splits")
 
     def path(self, category: str) -> Path:
         """The file of a category."""
@@ -69,7 +75,7 @@ class SplitBook:
             book: dict[str, Any] = json.loads(path.read_text())
             for stored in book["protocols"].values():
                 _check_sides(stored)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
             reason = str(error).partition("\n")[0]
             raise AdframeError(
                 f"{path} is no split file ({reason}); delete it and it is drawn again"
@@ -109,11 +115,15 @@ def _known(records: Sequence[Record]) -> list[Record]:
     return [record for record in records if record.label is not None]
 
 
+def _are_texts(names: Sequence[Any]) -> bool:
+    return all(isinstance(name, str) for name in names)
+
+
 def _check_sides(stored: Sides) -> None:
     """Raises ValueError, or what a damaged structure raises by itself."""
     if unknown := stored.keys() - {"train", "val", "test"}:
         raise ValueError(f"unknown side {min(unknown)!r}")
-    if not all(isinstance(names, list) for names in stored.values()):
+    if not all(isinstance(names, list) and _are_texts(names) for names in stored.values()):
         raise ValueError("a side is a list of paths")
     counts = Counter(name for names in stored.values() for name in names)
     if twice := [name for name, count in counts.items() if count > 1]:

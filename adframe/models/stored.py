@@ -14,7 +14,7 @@ from adframe.contracts import AdframeError
 from adframe.models.backbones import TimmBackbone
 from adframe.ops.store import Store
 
-FORMAT = 1  # of what is kept; another number finds none of the older files
+FORMAT = 2  # of what is kept; another number finds none of the older files
 
 
 class StoredBackbone(nn.Module):

@@ -5,7 +5,12 @@ from __future__ import annotations
 import errno
 import json
 import math
+import os
+import platform
+import re
+import tempfile
 import uuid
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,12 +18,14 @@ import numpy as np
 
 from adframe.contracts import AdframeError
 
+_HOST = f"{zlib.crc32(platform.node().encode()):08x}"  # a process's number says nothing on another machine
+_BESIDE = re.compile(r"\.([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.tmp$")
 _ADVICE = {
     errno.ENOSPC: "free some disk space, then run again",
     errno.EDQUOT: "your disk quota is used up: free some of it, then run again",
-    errno.EACCES: "give yourself the right to write there, or choose another run folder",
-    errno.EPERM: "give yourself the right to write there, or choose another run folder",
-    errno.EROFS: "the disk is mounted read-only: choose another run folder",
+    errno.EACCES: "give yourself the right to write there, or choose another folder",
+    errno.EPERM: "give yourself the right to write there, or choose another folder",
+    errno.EROFS: "the disk is mounted read-only: choose another folder",
     errno.ENOTDIR: "a file stands where a folder should be: move it away",
     errno.EISDIR: "a folder stands where the file should be: move it away",
 }
@@ -37,7 +44,7 @@ def write_whole(path: Path, content: bytes | str) -> None:
     # A file name that is not UTF-8 reaches us as lone surrogates, which strict encoding would refuse.
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     # The name differs per writer: two processes may write the same file at once.
-    beside = path.with_name(f".{path.name[:80]}.{uuid.uuid4().hex[:8]}.tmp")
+    beside = path.with_name(f".{path.name[:80]}.{_HOST}-{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         beside.write_bytes(data)
@@ -49,6 +56,45 @@ def write_whole(path: Path, content: bytes | str) -> None:
     finally:
         # After success the file beside is gone; after anything else (Ctrl-C too) it must not stay.
         _remove(beside)
+
+
+def check_writable(folder: Path, *, key: str) -> None:
+    """Tries to write where a folder is or will be made; nothing stays behind.
+
+    Args:
+        folder: may be missing.
+        key: of the configuration, which names another place.
+
+    Raises:
+        AdframeError: names the folder, the reason and the key.
+    """
+    place = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            return
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise AdframeError(
+            f"cannot write to {folder}: {reason}; choose another folder with {key}="
+        ) from error
+
+
+def clear_left_over(folder: Path) -> None:
+    """Removes what processes of this machine were writing, at any depth, when they were killed."""
+    for path in folder.rglob(".*.tmp") if os.name == "posix" else ():  # elsewhere signal 0 ends a process
+        found = _BESIDE.search(path.name)
+        if found and found[1] == _HOST and not _is_alive(int(found[2])):
+            _remove(path)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
 
 
 def write_json(path: Path, value: object) -> None:

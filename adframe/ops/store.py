@@ -16,7 +16,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from adframe.contracts import AdframeError
-from adframe.ops.files import write_whole
+from adframe.ops.files import clear_left_over, write_whole
 
 RESERVE = 1 << 30  # bytes of disk left free: a store must not keep a run from writing its results
 RECOUNT = 256 << 20  # bytes written after which the folder is measured again: others may write, too
@@ -27,7 +27,8 @@ class Store:
 
     Several processes may share it without locks: a file is written beside and renamed, so that it
     is whole or not there, and whoever computes the same thing twice writes the same file. A file
-    whose checksum is wrong counts as missing. Where the store is full, or the disk, nothing more is
+    whose checksum is wrong, or which holds another key's tensors, counts as missing, and the first one
+    is named. Where the store is full, or the disk, nothing more is
     added and the run goes on. Nothing is thrown out to make room: a sweep reads the same images in
     the same order in every run, and with the least recently used files going first a store that is
     a little too small would never hold the one that is asked for next.
@@ -57,24 +58,35 @@ class Store:
         self.dtype = torch.float16 if dtype == "float16" else torch.float32
         self._room = 0  # bytes that may still be written, as of the last count
         self._uncounted = RECOUNT  # bytes written since then
+        self._told = False  # that a file cannot be used
         self._closed = False  # full: nothing more is added
 
     def read(self, key: str) -> dict[str, Tensor] | None:
         """What was written under a key, memory-mapped; None where it is not there or damaged."""
-        try:
-            with safe_open(self._path(key), framework="pt") as file:
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-                noted = (file.metadata() or {}).get("crc32")
-        except Exception:  # not there, or damaged: its reader can fail in any way
+        path = self._path(key)
+        if not path.exists():
             return None
-        return tensors if noted == _checksum(tensors) else None
+        try:
+            with safe_open(path, framework="pt") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+                noted = file.metadata() or {}
+        except Exception as error:  # its reader can fail in any way
+            self._tell(path, f"cannot be read ({' '.join(str(error).split())[:100]})")
+            return None
+        if noted.get("crc32") == _checksum(tensors) and noted.get("key") == key:
+            return tensors
+        other = noted.get("key", key) != key
+        self._tell(
+            path, f"holds another key's, {noted['key']}" if other else "has a wrong checksum or no key"
+        )
+        return None
 
     def write(self, key: str, tensors: Mapping[str, Tensor]) -> None:
         """Keeps tensors under a key, in place of what was there; where there is no room, does nothing."""
         if self._closed:
             return
         own = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        content = save(own, metadata={"crc32": _checksum(own)})
+        content = save(own, metadata={"crc32": _checksum(own), "key": key})
         if self._uncounted >= RECOUNT:
             self._room, self._uncounted = self._counted(), 0
         if len(content) > self._room:
@@ -87,12 +99,19 @@ class Store:
             return
         self._room, self._uncounted = self._room - len(content), self._uncounted + len(content)
 
+    def _tell(self, path: Path, why: str) -> None:
+        """Says it of the first file only: a folder that was copied badly would have thousands."""
+        if path.exists() and not self._told:  # another process may have removed it meanwhile
+            self._told = True
+            _say(f"note: {path} of the feature store {why}; such files count as missing and are written anew")
+
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.safetensors"
 
     def _counted(self) -> int:
         """Bytes that the limit and the disk leave."""
         place = next(p for p in (self.folder, *self.folder.absolute().parents) if p.is_dir())
+        clear_left_over(self.folder)
         used = sum(_size(path) for path in self.folder.rglob("*.*"))
         return min(int(self.limit_gb * 1e9) - used, shutil.disk_usage(place).free - RESERVE)
 

@@ -114,7 +114,7 @@ def write_ledger(path: Path, rows: list[Row]) -> None:
         message = str(error).splitlines()[0]
         raise AdframeError(f"cannot write {path}: a value has the wrong type ({message})") from error
     buffer = io.BytesIO()
-    pq.write_table(table, buffer)
+    pq.write_table(table, buffer, write_page_checksum=True)
     write_whole(path, buffer.getvalue())
 
 
@@ -125,7 +125,8 @@ def read_ledger(path: Path) -> list[Row]:
         AdframeError: the file is missing, is not parquet, or has other columns than `SCHEMA`.
     """
     try:
-        table = pq.ParquetFile(io.BytesIO(path.read_bytes())).read()
+        stored = io.BytesIO(path.read_bytes())
+        table = pq.ParquetFile(stored, page_checksum_verification=True).read()
     except (OSError, pa.ArrowException) as error:
         message = str(error).splitlines()[0]
         raise AdframeError(f"cannot read the ledger {path}: {message}; run the evaluation again") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +11,10 @@ from typing import Any
 import yaml
 
 from adframe.contracts import AdframeError
+from adframe.ops.hiding import hidden
 from adframe.reports.gallery import Picture, read_gallery
 from adframe.reports.ledger import Row, read_ledger
 from adframe.reports.tables import MEAN, Metrics
-
-_SECRET = re.compile(r"(^|_)(api_?key|token|password|secret)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,7 @@ def read_run(run: Path) -> Run:
 
 def config_text(config: Mapping[str, Any]) -> str:
     """The configuration as yaml, without the secrets: a report is passed on."""
-    return yaml.safe_dump(_without_secrets(config), sort_keys=False, allow_unicode=True, width=110)
+    return yaml.safe_dump(hidden(config), sort_keys=False, allow_unicode=True, width=110)
 
 
 def name_of(node: object) -> str:
@@ -73,16 +71,6 @@ def name_of(node: object) -> str:
         named = node.get("name") or str(node.get("_target_", "")).rpartition(".")[2]
         return str(named)
     return "" if node is None else str(node)
-
-
-def _without_secrets(node: object) -> object:
-    if isinstance(node, Mapping):
-        return {
-            key: "(hidden)" if value and _SECRET.search(str(key)) and isinstance(value, str)
-            else _without_secrets(value)
-            for key, value in node.items()
-        }  # fmt: skip
-    return [_without_secrets(item) for item in node] if isinstance(node, list) else node
 
 
 def _metrics(value: object, *, run: Path) -> Metrics:

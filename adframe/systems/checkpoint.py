@@ -1,60 +1,68 @@
 """One file a model: what was learned, with the calibration, without the frozen backbone.
 
 The backbone is named and hashed instead: it comes from the same source again, and another one is
-refused. Files hold tensors and plain values only, so that a stranger's checkpoint runs no code.
+refused. Files hold tensors and plain values only, so that a stranger's checkpoint runs no code, and a
+checksum with what they are of, so that neither flipped bits nor another category's model goes unseen.
 """
 
 from __future__ import annotations
 
-import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from adframe.contracts import AdframeError
-from adframe.ops.files import write_whole
+from adframe.ops.sealed import UnusableError, read_sealed, write_sealed
 from adframe.systems.detection import DetectionSystem
 
-FORMAT = 1
+FORMAT = "2"
 FROZEN = "detector.backbone."
 
 
-def save(system: DetectionSystem, path: Path) -> None:
-    """Writes the checkpoint, whole or not at all."""
+def save(system: DetectionSystem, path: Path, *, of: Mapping[str, str]) -> None:
+    """Writes the checkpoint, whole or not at all.
+
+    Args:
+        system: what was learned.
+        path: the file.
+        of: what it was learned from, such as the category.
+    """
     frozen = _frozen(system)
     state = {name: value for name, value in system.state_dict().items() if name not in frozen}
-    named = {"format": FORMAT, "method": _method(system), "backbone": _backbone(system)}
-    buffer = io.BytesIO()
-    torch.save(named | {"state": state}, buffer)
-    write_whole(path, buffer.getvalue())
+    write_sealed(path, {"state": state}, identity=identity(system, of=of))
 
 
-def load(system: DetectionSystem, path: Path) -> None:
-    """Fills a system, strictly and completely; an error tells what does not fit."""
-    stored = _read(path)
-    for what, own in (("method", _method(system)), ("backbone", _backbone(system))):
-        if stored[what] != own:
-            raise AdframeError(f"checkpoint {path} is of {what} {stored[what]}, this run has {own}")
+def load(system: DetectionSystem, path: Path, *, of: Mapping[str, str]) -> None:
+    """Fills a system, strictly and completely.
+
+    Args:
+        system: takes what was learned.
+        path: the file.
+        of: what it must have been learned from.
+
+    Raises:
+        AdframeError: the file is missing, damaged, of something else, or does not fit.
+    """
+    stored = _read(path, identity(system, of=of))
     known = system.state_dict()
     try:
         system.load_state_dict({name: known[name] for name in _frozen(system)} | stored["state"], strict=True)
-    except (RuntimeError, TypeError) as error:
+    except (RuntimeError, TypeError, AttributeError) as error:
         raise AdframeError(f"checkpoint {path} does not fit: {' '.join(str(error).split())}") from error
 
 
-def _read(path: Path) -> dict[str, Any]:
+def identity(system: DetectionSystem, *, of: Mapping[str, str]) -> dict[str, str]:
+    """What a file of this system says of itself."""
+    return {"format": FORMAT, "method": _method(system), "backbone": _backbone(system), **of}
+
+
+def _read(path: Path, own: Mapping[str, str]) -> dict[str, Any]:
     try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
+        return read_sealed(path, identity=own)
     except FileNotFoundError as error:
         raise AdframeError(f"checkpoint {path} is not there; was the run finished?") from error
-    except Exception as error:  # a damaged file can make the unpickler fail in any way
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise AdframeError(f"checkpoint {path} cannot be read safely ({reason})") from error
-    keys = {"format", "method", "backbone", "state"}
-    if not isinstance(stored, dict) or not keys <= stored.keys() or stored["format"] != FORMAT:
-        raise AdframeError(f"{path} is no adframe checkpoint of format {FORMAT}")
-    return stored
+    except UnusableError as error:
+        raise AdframeError(f"checkpoint {path} {error}; fit the model again") from error
 
 
 def _frozen(system: DetectionSystem) -> set[str]:

@@ -80,3 +80,51 @@ def test_the_mean_has_only_what_every_category_has() -> None:
     row = mean_row({"a": {"x": 1.0, "y": 1.0}, "b": {"x": 2.0}})
     assert row == {"x": 1.5}
     assert str(mean_row({"a": {"x": 1.0}, "b": {"x": float("nan")}})["x"]) == "nan"
+
+
+@pytest.mark.parametrize("until", [0, 1])
+def test_a_kill_before_the_configuration_is_written_leaves_a_folder_that_begins_anew(
+    until: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, written = app_folder.write_whole, []
+
+    def killed(path: Path, content: str | bytes) -> None:
+        written.append(path.name)
+        if len(written) > until:
+            raise SystemExit
+        write(path, content)
+
+    for name in ("adframe.app.folder.write_whole", "adframe.ops.files.write_whole"):
+        monkeypatch.setattr(name, killed)
+    with pytest.raises(SystemExit):
+        RunFolder(tmp_path / "run").open(config={"seed": 0}, environment={"started": "now"})
+    monkeypatch.undo()
+    assert written[: until + 1] == ["environment.json", "config.yaml"][: until + 1]
+    RunFolder(tmp_path / "run").open(config={"seed": 1}, environment={"started": "later"})
+    assert (tmp_path / "run" / "config.yaml").read_text() == "seed: 1\n"
+
+
+def test_a_file_of_somebody_else_is_not_taken_for_a_run_that_did_not_begin(tmp_path: Path) -> None:
+    (tmp_path / "environment.json").write_text("{}")
+    with pytest.raises(AdframeError, match="is not an empty folder"):
+        RunFolder(tmp_path).open(config={}, environment={})
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("environment.json", "[]"),
+        ("metrics.json", "[1]"),
+        ("metrics.json", '{"test": {"a": 1}, "val": {}}'),
+        ("metrics.json", '{"test": {}}'),
+        ("metrics.json", "[" * 100_000),
+        ("heatmaps/index.json", '{"a": 1}'),
+    ],
+)
+def test_a_book_of_another_shape_is_one_line_with_its_file(name: str, text: str, tmp_path: Path) -> None:
+    folder = opened(tmp_path / "run")
+    folder.add("a", results={"x": 1.0}, rows=[], pictures=[], defects={}, drawn=DRAWN)
+    (tmp_path / "run" / name).write_text(text)
+    with pytest.raises(AdframeError, match=name) as caught:
+        RunFolder(tmp_path / "run").reopen()
+    assert len(str(caught.value).splitlines()) == 1

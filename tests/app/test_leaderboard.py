@@ -151,7 +151,7 @@ def with_study(sweep: Path, study: type) -> None:
     leave_run(sweep, 0, 0.7, "seed=0")
     leave_run(sweep, 1, 0.9, "seed=1")
     named = {"_target_": f"{study.__module__}.{study.__name__}"}
-    config = {"hydra": {"sweep": {"dir": str(sweep)}}, "study": named}
+    config = {"hydra": {"sweep": {"dir": str(sweep)}}, "study": named, "trusted": ["tests"]}
     Leaderboard().on_multirun_end(OmegaConf.create(config))
 
 

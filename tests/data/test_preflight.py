@@ -66,6 +66,18 @@ def test_the_fingerprint_changes_with_one_pixel(suffix: str, tmp_path: Path) -> 
     assert prints[0] == prints[2] != prints[1]
 
 
+def test_the_fingerprint_changes_where_two_files_of_equal_ends_change_places(tmp_path: Path) -> None:
+    records = [Record(path=tmp_path / f"{name}.png", category="c", split="train") for name in "ab"]
+    for number, record in enumerate(records):
+        record.path.write_bytes(b"head" + bytes([number]) + bytes(200))
+    before = fingerprint(records, root=tmp_path)
+    assert before == fingerprint(records[::-1], root=tmp_path)
+    records[0].path.rename(tmp_path / "c.png")
+    records[1].path.rename(records[0].path)
+    (tmp_path / "c.png").rename(records[1].path)
+    assert fingerprint(records, root=tmp_path) != before
+
+
 def test_the_fingerprint_changes_with_a_mask(toy: Source) -> None:
     before = fingerprint(toy.scan("tray"), root=toy.root)
     mask = next(record for record in toy.scan("tray") if record.masks).masks[0]

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from adframe.app.image_scores import read_scores
+from adframe.contracts import AdframeError
 from tests.e2e.scripts import COUNTS, Outcome, call, spawn
 
 CASES = {  # override: what the line must say
@@ -80,6 +82,12 @@ CASES = {  # override: what the line must say
     "calibration.image.q=abc": "calibration.image.q=abc a number",
     "callbacks.gallery.pictures=many": "callbacks.gallery.pictures=many a whole number",
     "trainer.devices=abc": "trainer: devices trainer=cpu",
+    "trainer.accelerator=tpu": "trainer: trainer=cpu",
+    "model._target_=os.system": "model._target_=os.system is not a part of adframe 'trusted=[os]'",
+    "model._target_=adframe.models.patchcore.PatchCor": "is not a part of adframe",
+    "trusted=[a-b]": "trusted=[a-b] a list of packages",
+    "paths.splits=/proc/nobody": "cannot write to /proc/nobody another folder with paths.splits=",
+    "paths.run=/proc/nobody/run": "cannot write to /proc/nobody/run another folder with paths.run=",
     "resume=/nowhere": "resume goes on with the run's own configuration",
     "category=${nothing}": "nothing",
 }
@@ -184,11 +192,6 @@ def spoil(run: Path, file: str, content: bytes) -> None:
     (run / file).write_bytes(content)
 
 
-def rename_method(run: Path) -> None:
-    file = run / "checkpoints" / "weave.ckpt"
-    torch.save(torch.load(file, weights_only=True) | {"method": "PaDiM"}, file)
-
-
 RUNS: dict[str, tuple[Callable[[Path], object], str]] = {
     "corrupt checkpoint": (
         lambda r: spoil(r, "checkpoints/weave.ckpt", b"abc"),
@@ -199,7 +202,22 @@ RUNS: dict[str, tuple[Callable[[Path], object], str]] = {
         "weave.ckpt cannot be read safely",
     ),
     "no checkpoint": (lambda r: (r / "checkpoints/weave.ckpt").unlink(), "weave.ckpt is not there"),
-    "another method": (rename_method, "weave.ckpt method PaDiM PatchCore"),
+    "another category's": (
+        lambda r: shutil.copy(r / "checkpoints/tray.ckpt", r / "checkpoints/weave.ckpt"),
+        "weave.ckpt is of unit tray, and unit weave is needed",
+    ),
+    "a folder for a checkpoint": (
+        lambda r: ((r / "checkpoints/weave.ckpt").unlink(), (r / "checkpoints/weave.ckpt").mkdir()),
+        "weave.ckpt cannot be read safely",
+    ),
+    "a poor environment": (
+        lambda r: spoil(r, "environment.json", b"{}"),
+        "environment.json lacks model, backbone",
+    ),
+    "another shape": (
+        lambda r: spoil(r, "metrics.json", b"[1]"),
+        "metrics.json has not the shape of a run's",
+    ),
     "stopped": (lambda r: (r / "metrics.json").unlink(), "no finished category train.py resume="),
     "damaged metrics": (lambda r: spoil(r, "metrics.json", b"{"), "cannot read metrics.json damaged"),
     "damaged config": (lambda r: spoil(r, "config.yaml", b"a: [b"), "cannot read config.yaml damaged"),
@@ -225,3 +243,29 @@ def test_a_run_that_cannot_be_evaluated_says_why(case: str, finished: Path, tmp_
 )
 def test_an_evaluation_that_cannot_work_is_one_line(override: str, finished: Path) -> None:
     assert refused(call("evaluate", f"run={finished}", override), override.partition("=")[0])
+
+
+def test_names_that_are_not_utf8_are_read_and_a_categorys_is_refused(
+    base: list[str], toy: Path, tmp_path: Path
+) -> None:
+    data = Path(shutil.copytree(toy, tmp_path / "data"))
+    for folder in ("train", "test"):
+        image = data / "weave" / folder / "good" / "000.png"
+        image.rename(image.with_name("\udcff000.png"))
+    given = [text for text in base if not text.startswith("dataset.")]
+    given += ["dataset=mvtec_ad", f"dataset.root={data}"]
+    run = ("save_maps=true", f"paths.run={tmp_path / 'run'}")
+    assert call("train", *given, "category=weave", *run).code == 0
+    assert call("evaluate", f"errors={tmp_path / 'run'}").code == 0
+    (data / "weave").rename(data / "we\udcffave")
+    assert refused(call("train", *given, f"paths.runs={tmp_path / 'runs'}"), "category not UTF-8; rename it")
+
+
+def test_a_submission_needs_a_name(finished: Path) -> None:
+    assert refused(call("evaluate", f"run={finished}", "submission=."), "submission=. names no new folder")
+
+
+def test_a_nul_in_a_table_of_scores_is_one_line(toy: Path, tmp_path: Path) -> None:
+    (tmp_path / "scores.csv").write_bytes(b"path,score\na\0b,1\n")
+    with pytest.raises(AdframeError, match="line 2 has a NUL character in its path"):
+        read_scores(tmp_path / "scores.csv", images=[], root=toy)

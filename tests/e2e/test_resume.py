@@ -82,7 +82,10 @@ def test_resume_takes_no_other_override(stopped: Path) -> None:
     assert outcome.err == "error: resume goes on with the run's own configuration; remove coreset=0.5\n"
 
 
-def test_resume_refuses_images_that_have_changed(stopped: Path, tmp_path: Path) -> None:
+def test_resume_refuses_images_that_have_changed(
+    stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # below which other images are drawn
     other = tmp_path / "other"
     text = (stopped / "config.yaml").read_text()
     (stopped / "config.yaml").write_text(text.replace("  train: 6\n", "  train: 7\n").replace(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from sklearn.metrics import roc_auc_score
 
 from adframe.contracts import AdframeError
@@ -158,6 +159,31 @@ def test_what_cannot_work_is_one_line(toy: Path, tmp_path: Path, override: str, 
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("spoilt", ["last.ckpt", "best.ckpt"])
+def test_a_damaged_file_of_a_stopped_training_costs_time_and_no_number(
+    spoilt: str, learned: Path, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = GradientSystem.training_step
+
+    def stopping(system: Any, batch: Any, batch_idx: int) -> Any:
+        if system.current_epoch == 2:
+            raise AdframeError("the power is gone")
+        return step(system, batch, batch_idx)
+
+    monkeypatch.setattr(GradientSystem, "training_step", stopping)
+    call("train", *SIT, *places(toy, tmp_path / "run"), "logger=none")
+    monkeypatch.undo()
+    file = tmp_path / "run" / "checkpoints" / "tray.learning" / spoilt
+    stored = torch.load(file, weights_only=True)
+    next(t for t in stored["state_dict"].values() if isinstance(t, torch.Tensor)).view(-1)[0] += 1
+    torch.save(stored, file)
+    outcome = call("train", f"resume={tmp_path / 'run'}")
+    assert outcome.code == 0
+    assert f"{spoilt} is damaged: its checksum is wrong" in outcome.err
+    assert numbers_of(tmp_path / "run") == numbers_of(learned)
+    assert f"{spoilt} is damaged" in (tmp_path / "run" / "report.html").read_text()
+
+
 def test_one_training_serves_every_scoring(learned: Path, toy: Path, tmp_path: Path) -> None:
     shared = ("store=disk", f"paths.store={tmp_path / 'store'}", "logger=none")
     first = train_here(*SIT, *places(toy, tmp_path / "a"), *shared)
@@ -166,7 +192,13 @@ def test_one_training_serves_every_scoring(learned: Path, toy: Path, tmp_path: P
         "model.scoring.tokens=1", "model.scoring.token_blocks=[2]", "model.scoring.token_network=starting",
     )  # fmt: skip
     third = train_here(*SIT, *places(toy, tmp_path / "c"), *shared)
+    (kept,) = (tmp_path / "store" / "learned").iterdir()
     other = train_here(*SIT, *places(toy, tmp_path / "d"), *shared, "mask_ratio=0.4")
+    (another,) = set((tmp_path / "store" / "learned").iterdir()) - {kept}
+    another.replace(kept)  # another training in the place of the first
+    again = call("train", *SIT, *places(toy, tmp_path / "e"), *shared)
+    assert "counts as missing, is learned again" in again.err
+    assert metrics_of(tmp_path / "e")["test"] == metrics_of(learned)["test"]
     taken = ["learning/shared" in metrics_of(run)["val"]["tray"] for run in (first, second, third, other)]
     assert taken == [False, True, True, False]
     assert metrics_of(first)["test"] == metrics_of(learned)["test"] == metrics_of(third)["test"]

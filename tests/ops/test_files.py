@@ -1,12 +1,14 @@
 import errno
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from adframe.contracts import AdframeError
-from adframe.ops.files import write_json, write_whole
+from adframe.ops.files import check_writable, clear_left_over, write_json, write_whole
 
 
 def test_parents_are_made_and_an_older_file_is_replaced(tmp_path):
@@ -63,3 +65,36 @@ def test_json_writes_what_is_not_finite_as_null(tmp_path):
 def test_json_keeps_a_file_name_that_is_not_utf8(tmp_path):
     write_json(tmp_path / "x.json", {"path": "bad\udcff.png", "good": "größe"})
     assert json.loads((tmp_path / "x.json").read_text())["path"] == "bad\udcff.png"
+
+
+KILLED = """
+import os, pathlib, signal, sys
+from adframe.ops.files import write_whole
+pathlib.Path.replace = lambda self, target: os.kill(os.getpid(), signal.SIGKILL)
+write_whole(pathlib.Path(sys.argv[1]) / "inner" / "x.json", "half")
+"""
+
+
+def test_what_a_killed_process_was_writing_is_cleared_and_what_a_living_one_writes_is_not(
+    tmp_path, monkeypatch
+):
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False)
+    (dead,) = (tmp_path / "inner").iterdir()
+    mine = dead.with_name(".y.json.00000000-1-01234567.tmp")
+    mine.touch()  # of another machine
+    beside = []
+    monkeypatch.setattr(Path, "replace", lambda self, target: beside.append(self.name))
+    write_whole(tmp_path / "z.json", "whole")
+    monkeypatch.undo()
+    (tmp_path / beside[0]).touch()  # as this process, which lives, would have it
+    clear_left_over(tmp_path)
+    assert sorted(path.name for path in tmp_path.rglob("*.tmp")) == sorted([mine.name, beside[0]])
+
+
+@pytest.mark.parametrize("place", ["/proc/nobody/writes", "file/below"])
+def test_a_folder_that_cannot_be_written_is_named_with_its_key(place, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(AdframeError, match=r"cannot write to .*; choose another folder with paths\.splits="):
+        check_writable(tmp_path / place, key="paths.splits")
+    check_writable(tmp_path / "new" / "folder", key="paths.splits")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -46,6 +46,20 @@ def test_a_flipped_byte_counts_as_missing(tmp_path: Path, place: int) -> None:
     assert store.read("key") is None
 
 
+def test_a_file_under_another_key_counts_as_missing_and_is_named_once(tmp_path: Path, caplog) -> None:
+    store = Store(tmp_path)
+    for key in ("one", "two", "three"):
+        store.write(key, KEPT)
+    for key in ("two", "three"):
+        (tmp_path / f"{key}.safetensors").write_bytes((tmp_path / "one.safetensors").read_bytes())
+        assert store.read(key) is None
+    assert store.read("one") is not None
+    (line,) = caplog.messages
+    assert "two.safetensors of the feature store holds another key's, one" in line
+    store.write("two", KEPT)
+    assert store.read("two") is not None
+
+
 @pytest.mark.parametrize("length", [0, 5, 100, -1])
 def test_a_file_cut_short_counts_as_missing_and_is_replaced(tmp_path: Path, length: int) -> None:
     store, path = Store(tmp_path), tmp_path / "key.safetensors"

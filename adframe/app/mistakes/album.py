@@ -11,6 +11,7 @@ from PIL import Image
 
 from adframe.app.build import build
 from adframe.app.entrants import Entrant, Key
+from adframe.app.trust import check_resolved
 from adframe.contracts import AdframeError, Record, Region
 from adframe.data.dataset import regions_of
 from adframe.data.decode import read_image, read_mask
@@ -30,10 +31,11 @@ class Album:
 
     Args:
         width: of a tile, in pixels.
+        root: of the dataset, where the user gives it; None: where each run found its images.
     """
 
-    def __init__(self, *, width: int = WIDTH) -> None:
-        self.width = width
+    def __init__(self, *, width: int = WIDTH, root: Path | None = None) -> None:
+        self.width, self.root = width, root
         self.missing: set[Key] = set()  # images that are neither kept nor on disk
         self._records: dict[tuple[str, str], dict[str, Record]] = {}
 
@@ -66,31 +68,45 @@ class Album:
         return self._jpeg(image), self._jpeg(truth), self._jpeg(heat)
 
     def _on_disk(self, run: Entrant, key: Key) -> tuple[bytes, bytes]:
-        path = Path(run.images[key]["path"])
         try:
+            path = self._inside(run, self._path(run, key))
             image = as_bytes(read_image(path))
             regions = self._regions(run, key)
             size = tile_size(image.shape[:2], width=self.width)
             plain = resized(image, size)
             return self._jpeg(plain), self._jpeg(outlined(plain, regions, frame=image.shape[:2]))
-        except (AdframeError, ValueError, OSError):
+        except (AdframeError, ValueError, OSError, KeyError, TypeError):
             self.missing.add(key)
             blank = self._jpeg(np.full((self.width, self.width, 3), _BLANK, np.uint8))
             return blank, blank
 
     def _regions(self, run: Entrant, key: Key) -> list[Region]:
-        record = self._scanned(run, key[0]).get(run.images[key]["path"])
+        record = self._scanned(run, key[0]).get(str(self._path(run, key)))
         if record is None or not record.label:
             return []
-        return regions_of(record, [read_mask(path) for path in record.masks]) or []
+        return regions_of(record, [read_mask(self._inside(run, path)) for path in record.masks]) or []
+
+    def _path(self, run: Entrant, key: Key) -> Path:
+        return Path(run.images[key]["path"]) if self.root is None else self.root / key[1]
+
+    def _root(self, run: Entrant) -> Path:
+        return self.root or Path(str(run.run.config["dataset"]["root"]))
+
+    def _inside(self, run: Entrant, path: Path) -> Path:
+        """A ledger from a stranger must not carry other files of this machine into a page."""
+        if not path.resolve().is_relative_to(self._root(run).resolve()):
+            raise AdframeError(f"{path} does not lie below the dataset's root")
+        return path
 
     def _scanned(self, run: Entrant, category: str) -> dict[str, Record]:
         """A category's records by path, as the run's own dataset has them; nothing where it is not there."""
         place = (str(run.run.path), category)
         if place not in self._records:
             try:
-                cfg = OmegaConf.create(dict(run.run.config))
-                source: Source = build(cfg, "dataset", {"root": Path(str(cfg.dataset.root))})
+                check_resolved(dict(run.run.config), run.run.path)
+                # What the folder itself says that is trusted does not count.
+                cfg = OmegaConf.create(dict(run.run.config) | {"trusted": []})
+                source: Source = build(cfg, "dataset", {"root": self._root(run)})
                 self._records[place] = {str(each.path): each for each in source.scan(category)}
             except (AdframeError, AttributeError, OSError, TypeError, KeyError):
                 self._records[place] = {}
