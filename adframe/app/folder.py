@@ -100,6 +100,30 @@ class RunFolder:
         self.rows = [row for row in self.rows if row["category"] in self.done]
         self.pictures = [entry for entry in self.pictures if entry["category"] in self.done]
 
+    def moved(self, config: dict[str, Any], root: Path) -> dict[str, Any]:
+        """The configuration and the rows of a run whose data lies elsewhere now; nothing is written yet.
+
+        Args:
+            config: the run's own.
+            root: the folder that holds the dataset now.
+        """
+        before = Path(str(config["dataset"]["root"]))
+        for entry in (*self.rows, *self.pictures):
+            if (path := Path(entry["path"])).is_relative_to(before):
+                entry["path"] = str(root / path.relative_to(before))
+        return config | {"dataset": config["dataset"] | {"root": str(root)}}
+
+    def keep_moved(self, config: dict[str, Any]) -> None:
+        """Writes what `moved` has changed, once the data is known to be the same; else does nothing."""
+        if read_book(self.path / "config.yaml")["dataset"]["root"] == config["dataset"]["root"]:
+            return
+        if self.done:
+            write_ledger(self.path / "predictions.parquet", self.rows)
+            write_json(self.path / "heatmaps" / "index.json", self.pictures)
+        write_whole(
+            self.path / "config.yaml", yaml.safe_dump(hidden(config), sort_keys=False, allow_unicode=True)
+        )
+
     def add(
         self,
         category: str,

@@ -13,7 +13,7 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
 from adframe.app.build import build, build_data, build_source, build_system, build_trainer, wanted
-from adframe.app.checks import check_values, resolved
+from adframe.app.checks import check_values, resolved, unread
 from adframe.app.console import announce, print_table, quieten, warn
 from adframe.app.fitting import fit
 from adframe.app.folder import RunFolder, check_complete, read_config
@@ -45,7 +45,7 @@ def train(cfg: DictConfig) -> Path:
     """
     quieten()
     if cfg.resume is not None:
-        return _resume(Path(str(cfg.resume)), trusted=cfg.get("trusted") or ())
+        return _resume(cfg)
     check_values(cfg)
     folder = RunFolder(Path(str(resolved(cfg.paths, "run"))))
     check_writable(folder.path, key="paths.run")
@@ -58,7 +58,10 @@ def train(cfg: DictConfig) -> Path:
     noted = environment(
         seed=cfg.seed, fingerprints=prints, command=command_line(list(HydraConfig.get().overrides.task))
     ) | {name: chosen[name] for name in CHOICES}
-    noted["warnings"] = [line for data in units.values() for line in data.warnings]
+    lines = unread(cfg)
+    for line in lines:
+        warn(line)
+    noted["warnings"] = [*lines, *(line for data in units.values() for line in data.warnings)]
     try:
         folder.open(config=config, environment=noted)
         return _work(cfg, folder, source, units)
@@ -67,16 +70,19 @@ def train(cfg: DictConfig) -> Path:
         raise
 
 
-def _resume(path: Path, *, trusted: Sequence[str]) -> Path:
-    own = ("resume=", "trusted=")
-    given = [text for text in HydraConfig.get().overrides.task if not text.startswith(own)]
-    if given:
-        raise AdframeError(f"resume goes on with the run's own configuration; remove {' '.join(given)}")
-    config = read_config(path, trusted=trusted)
+def _resume(given: DictConfig) -> Path:
+    """Goes on with a run as its own configuration says; only where its data lies may be told anew."""
+    path, typed = Path(str(given.resume)), HydraConfig.get().overrides.task
+    own = ("resume=", "trusted=", "dataset.root=")
+    if other := [text for text in typed if not text.startswith(own)]:
+        raise AdframeError(f"resume goes on with the run's own configuration; remove {' '.join(other)}")
+    config = read_config(path, trusted=given.get("trusted") or ())
     check_complete(config, path)
-    cfg = OmegaConf.create(config)
     folder = RunFolder(path)
     folder.reopen()
+    if any(text.startswith("dataset.root=") for text in typed):
+        config = folder.moved(config, Path(str(given.dataset.root)).resolve())
+    cfg = OmegaConf.create(config)
     source, units = _units(cfg)
     prints = {name: fingerprint(data.records, root=Path(source.root)) for name, data in units.items()}
     noted = folder.environment.get("data_fingerprint")
@@ -86,6 +92,7 @@ def _resume(path: Path, *, trusted: Sequence[str]) -> Path:
         )
     if prints != noted:
         raise AdframeError(f"the images have changed since {path} was started; start a new run")
+    folder.keep_moved(config)
     try:
         return _work(cfg, folder, source, units)
     except BaseException as error:

@@ -2,11 +2,13 @@
 
 One file holds every protocol drawn for a category and a seed, under the protocol's own description.
 Paths are relative to the dataset's root, so that a file can be shared with others who have the data.
+A root that holds other images under the same names of dataset and category has a part of its own.
 Unlabelled images are no part of it: they may come and go, and are scored wherever they are.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -42,11 +44,12 @@ class SplitBook:
             AdframeError: the book was written for other files than those on disk.
         """
         book = self._read(category)
-        stored = book["protocols"].get(protocol.description)
+        protocols = self._own_part(book, records)
+        stored = protocols.get(protocol.description)
         if stored is not None:
             return self._restored(stored, records, category=category)
         drawn = protocol.draw(records, seed=self.seed)
-        book["protocols"][protocol.description] = self._sides(drawn)
+        protocols[protocol.description] = self._sides(drawn)
         self._pending[category] = book
         return drawn
 
@@ -66,6 +69,24 @@ class SplitBook:
         """The file of a category."""
         return self.folder / f"{self.dataset}_{category}_{self.seed}.json"
 
+    def _own_part(self, book: dict[str, Any], records: Sequence[Record]) -> dict[str, Sides]:
+        """The splits of a book that are of this root's images.
+
+        A root that was moved, or another person's, has the same images and so the same splits. Where
+        other images lie under the dataset's name in another root, they have splits of their own.
+        """
+        protocols: dict[str, Sides] = book["protocols"]
+        own = hashlib.blake2b(str(self.root.resolve()).encode(), digest_size=8).hexdigest()
+        if not protocols:
+            book["root"] = own
+        found = {self._name(record) for record in _known(records)}
+        listed = [{name for names in sides.values() for name in names} for sides in protocols.values()]
+        same = all(names == found for names in listed)
+        if same or book.get("root", own) == own:
+            return protocols
+        parts: dict[str, dict[str, Sides]] = book.setdefault("other_roots", {})
+        return parts.setdefault(own, {})
+
     def _read(self, category: str) -> dict[str, Any]:
         path = self.path(category)
         if not path.is_file():
@@ -73,8 +94,9 @@ class SplitBook:
             return {**named, "protocols": {}}
         try:
             book: dict[str, Any] = json.loads(path.read_text())
-            for stored in book["protocols"].values():
-                _check_sides(stored)
+            for protocols in (book["protocols"], *book.get("other_roots", {}).values()):
+                for stored in protocols.values():
+                    _check_sides(stored)
         except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
             reason = str(error).partition("\n")[0]
             raise AdframeError(

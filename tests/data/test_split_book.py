@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -152,3 +153,23 @@ def test_a_file_that_parts_one_parts_pictures_is_refused(toy_ad2: Source, tmp_pa
     (tmp_path / "ad2_tray_0.json").write_text(json.dumps(content))
     with pytest.raises(AdframeError, match="parts the pictures of one part, test_public/bad"):
         draw()
+
+
+def test_other_images_in_another_root_have_splits_of_their_own(toy: Source, tmp_path: Path) -> None:
+    """One dataset's name, one category, one folder of splits, and two roots."""
+    folder, other = tmp_path / "splits", tmp_path / "other"
+    shutil.copytree(toy.root, other)
+    (other / "tray" / "train" / "good" / "000.png").rename(other / "tray" / "train" / "good" / "900.png")
+
+    def split(root: Path) -> set[str]:
+        found = SplitBook(folder, dataset="mvtec_ad", root=root, seed=0)
+        records = found.apply(Holdout(0.5), replace(toy, root=root).scan("tray"), category="tray")
+        found.write()
+        return {r.path.name for r in records if r.split == "val"}
+
+    first, second = split(Path(toy.root)), split(other)
+    assert (split(Path(toy.root)), split(other)) == (first, second)
+    assert len(list(folder.iterdir())) == 1
+    (other / "tray" / "train" / "good" / "900.png").unlink()
+    with pytest.raises(AdframeError, match="was drawn for other images"):
+        split(other)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 
 from adframe.app import run as app_run
 from adframe.contracts import AdframeError
-from tests.e2e.scripts import call, numbers_of, train_here
+from adframe.reports.ledger import read_ledger
+from tests.e2e.scripts import call, metrics_of, numbers_of, train_here
 
 
 def stop_at(unit: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -95,3 +97,33 @@ def test_resume_refuses_images_that_have_changed(
     assert outcome.code == 2
     assert "the images have changed" in outcome.err
     assert (stopped / "metrics.json").is_file()
+
+
+def test_a_run_whose_data_moved_is_resumed_with_its_new_place(
+    base: list[str], toy: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    shutil.copytree(toy, first)
+    stop_at("tray", monkeypatch)
+    arguments = [text for text in base if not text.startswith("dataset.root=")]
+    with pytest.raises(AdframeError, match="power"):
+        train_here(
+            *arguments, f"dataset.root={first}", "category=[weave,tray]", f"paths.run={tmp_path / 'run'}"
+        )
+    monkeypatch.undo()
+    first.rename(second)
+    assert call("train", f"resume={tmp_path / 'run'}").code == 2
+    outcome = call("train", f"resume={tmp_path / 'run'}", f"dataset.root={second}")
+    assert outcome.code == 0, outcome.err
+    assert metrics_of(tmp_path / "run")["test"] == metrics_of(finished)["test"]
+    paths = [row["path"] for row in read_ledger(tmp_path / "run" / "predictions.parquet")]
+    assert all(Path(path).is_relative_to(second) and Path(path).is_file() for path in paths)
+
+
+def test_resume_takes_no_other_data(stopped: Path, toy: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(toy, other)
+    (other / "weave" / "train" / "good" / "000.png").unlink()
+    outcome = call("train", f"resume={stopped}", f"dataset.root={other}")
+    assert outcome.code == 2
+    assert "the images have changed" in outcome.err or "other images" in outcome.err
