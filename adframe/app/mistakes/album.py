@@ -11,9 +11,11 @@ from PIL import Image
 
 from adframe.app.build import build
 from adframe.app.entrants import Entrant, Key
-from adframe.contracts import AdframeError, Record, Region
+from adframe.contracts import AdframeError, Record
 from adframe.data.dataset import regions_of
-from adframe.data.decode import read_image, read_mask
+from adframe.data.decode import read_image
+from adframe.data.depth import with_bits
+from adframe.data.masks import read_truth
 from adframe.data.source import Source
 from adframe.reports.gallery import picture_bytes
 from adframe.reports.heatmaps import GAP
@@ -68,21 +70,16 @@ class Album:
     def _on_disk(self, run: Entrant, key: Key) -> tuple[bytes, bytes]:
         path = Path(run.images[key]["path"])
         try:
-            image = as_bytes(read_image(path))
-            regions = self._regions(run, key)
+            record = self._scanned(run, key[0]).get(run.images[key]["path"])
+            image = as_bytes(read_image(path) if record is None else read_image(path, bits=record.bits))
+            regions = regions_of(record, read_truth(record)) if record is not None and record.label else None
             size = tile_size(image.shape[:2], width=self.width)
             plain = resized(image, size)
-            return self._jpeg(plain), self._jpeg(outlined(plain, regions, frame=image.shape[:2]))
+            return self._jpeg(plain), self._jpeg(outlined(plain, regions or [], frame=image.shape[:2]))
         except (AdframeError, ValueError, OSError):
             self.missing.add(key)
             blank = self._jpeg(np.full((self.width, self.width, 3), _BLANK, np.uint8))
             return blank, blank
-
-    def _regions(self, run: Entrant, key: Key) -> list[Region]:
-        record = self._scanned(run, key[0]).get(run.images[key]["path"])
-        if record is None or not record.label:
-            return []
-        return regions_of(record, [read_mask(path) for path in record.masks]) or []
 
     def _scanned(self, run: Entrant, category: str) -> dict[str, Record]:
         """A category's records by path, as the run's own dataset has them; nothing where it is not there."""
@@ -91,7 +88,10 @@ class Album:
             try:
                 cfg = OmegaConf.create(dict(run.run.config))
                 source: Source = build(cfg, "dataset", {"root": Path(str(cfg.dataset.root))})
-                self._records[place] = {str(each.path): each for each in source.scan(category)}
+                records = source.scan(category)
+                training = {each.path for each in records if each.split == "train"}
+                records, _ = with_bits(records, training=training, bits=source.reading(category).bits)
+                self._records[place] = {str(each.path): each for each in records}
             except (AdframeError, AttributeError, OSError, TypeError, KeyError):
                 self._records[place] = {}
         return self._records[place]
