@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import struct
+import warnings
 import zlib
 from functools import cache
 from pathlib import Path
@@ -24,6 +26,7 @@ _TONES = ("1", "L", "P", "LA", "La", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK"
 GREY16 = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 IMAGE_KINDS = (*_TONES, *GREY16)
 _SAMPLE_FORMAT, _PHOTOMETRIC, _ORIENTATION = 339, 262, 274  # TIFF tags
+_EXIF = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")  # where Pillow looks for EXIF
 _SIGNED, _WHITE_IS_ZERO = 2, 0
 
 BROKEN = (  # what Pillow says of files that are not whole
@@ -36,6 +39,9 @@ def opened(path: Path) -> Image.Image:
     """The image, its header read; an error where it is none, or has several pages."""
     try:
         image = Image.open(path, formats=_formats(path.suffix.lower()))
+        if image.format == "TIFF" and orientation_of(image) != 1:  # Pillow turns one that it maps wrongly
+            image.close()
+            image = Image.open(io.BytesIO(path.read_bytes()), formats=("TIFF",))
         pages = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # its others are previews
     except BROKEN as error:
         raise broken(path, error) from error
@@ -95,15 +101,16 @@ def orientation_of(image: Image.Image) -> int:
 
     Pillow turns a TIFF while it decodes it, and forgets the tag then.
     """
-    try:
-        if image.format == "TIFF":
-            found = getattr(image, "tag_v2", {}).get(_ORIENTATION, 1)
-        elif image.format == "PNG" and "exif" not in image.info:
-            found = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)  # without decoding
-        else:
-            found = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except BROKEN:  # viewers ignore what is damaged there
+    if image.format == "TIFF":
+        found = getattr(image, "tag_v2", {}).get(_ORIENTATION, 1)
+    elif not any(key in image.info for key in _EXIF):
         return 1
+    else:
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                found = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
+        except BROKEN:  # viewers ignore what is damaged there
+            return 1
     return found if found in range(1, 9) else 1
 
 
