@@ -61,11 +61,11 @@ class Tree:
 
     images: list[Path] = field(default_factory=list)
     others: list[Path] = field(default_factory=list)  # files that are no images
-    again: list[Path] = field(default_factory=list)  # folders that were not entered a second time
+    again: list[Path] = field(default_factory=list)  # links to a folder that was entered, or to one above
 
 
 def walk(folder: Path) -> Tree:
-    """Reads a tree of folders and follows links, into each real folder once.
+    """Reads a tree of folders and follows links, into each real folder once and never to one above.
 
     A folder that can be reached without a link is read there, so its images keep their own names.
 
@@ -77,7 +77,9 @@ def walk(folder: Path) -> Tree:
     links: list[Path] = []
     while pending or links:
         place = pending.pop(0) if pending else links.pop(0)
-        if (real := place.resolve()) in seen:
+        real = place.resolve()
+        leads_back = place.is_symlink() and place.parent.resolve().is_relative_to(real)
+        if real in seen or (leads_back and place != folder):
             tree.again.append(place)
             continue
         seen.add(real)

@@ -102,7 +102,7 @@ class Folder(Source):
         again = sorted({path.relative_to(root).as_posix() for tree in trees for path in tree.again})
         lines = [f"{category}: files that are not read: {counted(counts)}"] if left else []
         return lines + [
-            f"{category}: the link {path} leads to a folder that is read already; its images count once"
+            f"{category}: the link {path} leads to a folder that is read already, or back; it is not followed"
             for path in again
         ]
 
