@@ -45,15 +45,15 @@ def with_bits(
     if bits is not None:
         return found, []
     whose = "training image" if known[0] in training else "image"
-    counted = f"{len(deep)} images have 16-bit samples"
-    line = f"{records[0].category}: {counted}, and no {whose} a value above {highest}"
+    counted = f"images with 16-bit samples: {len(deep)}"
+    line = f"{records[0].category}: {counted}; no {whose} has a value above {highest}"
     return found, _noted(line, chosen, highest)
 
 
 def _noted(line: str, bits: int, highest: int) -> list[str]:
     """What is worth saying of what was recognised."""
     if bits < 16:
-        return [f"{line}; they are read as {bits} bits (dataset.bits=16 reads values as they are)"]
+        return [f"{line}, so they are read as {bits} bits (dataset.bits=16 reads values as they are)"]
     if highest < 2**14:
         return [f"{line}; if the camera gives 14 bits, set dataset.bits=14"]
     return []

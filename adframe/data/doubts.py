@@ -40,23 +40,20 @@ def doubtful_masks(
                 found[what].append(record.path)
     for image, path in good.items():
         if read_mask(path).any():
-            found["are good but have a mask that is not empty; they are measured as good"].append(image)
+            found["good images with a mask that is not empty, which are measured as good"].append(image)
     category = records[0].category
-    return [
-        f"{category}: {len(paths)} image{'s' * (len(paths) > 1)} {what}: {few(paths, root=root)}"
-        for what, paths in found.items()
-    ]
+    return [f"{category}: {what}: {len(paths)} ({few(paths, root=root)})" for what, paths in found.items()]
 
 
 def _doubt(inside: np.ndarray) -> str:
     """What is doubtful about the (H, W) defect of an anomalous image; "" for nothing."""
     if not inside.any():
-        return "are anomalous but have an empty mask; their pixels count as normal"
+        return "anomalous images with an empty mask, whose pixels count as normal"
     if inside.all():
-        return "have a mask that covers everything"
+        return "images with a mask that covers everything"
     border = np.concatenate([inside[0], inside[-1], inside[:, 0], inside[:, -1]])
     if inside.mean() > 0.5 and border.mean() >= _BORDER:
-        return "have a mask that looks inverted: it covers more than half, the border too"
+        return "images with a mask that looks inverted, as it covers more than half and the border"
     return ""
 
 
@@ -65,7 +62,7 @@ def check_shared(records: Sequence[Record]) -> None:
     taken: dict[Path, Path] = {}
     for record in records:
         for mask in record.masks:
-            other = taken.setdefault(mask.resolve(), record.path)
+            other = taken.setdefault(mask, record.path)
             if other != record.path:
                 raise AdframeError(
                     f"the mask {mask} belongs to two images, {other} and {record.path}; give each its own"
@@ -87,8 +84,8 @@ def also_in_train(records: Sequence[Record], *, root: Path) -> list[str]:
         ]
         if again:
             lines.append(
-                f"{records[0].category}: {len(again)} {split} image{'s' * (len(again) > 1)} also in train, "
-                f"byte by byte: {few(again, root=root)}"
+                f"{records[0].category}: {split} images that are also in train, byte by byte: "
+                f"{len(again)} ({few(again, root=root)})"
             )
     return lines
 

@@ -43,8 +43,16 @@ class MvtecAd2(Source):
         """Train, validation and the public test set; the private ones where they are read."""
         base, public = Path(self.root) / category, Path(self.root) / category / "test_public"
         shown = [base / name / GOOD for name in ("train", "validation")]
-        tested = [public / name for name in ("", GOOD, "bad", "ground_truth", "ground_truth/bad")]
+        tested = [
+            public / name
+            for name in ("", GOOD, "bad", "ground_truth", "ground_truth/bad", "ground_truth/good")
+        ]
         return [*shown, *tested, *(base / name for name in PRIVATE if self.private)]
+
+    def good_masks(self, category: str) -> dict[Path, Path]:
+        """`test_public/ground_truth/good`, which some copies have."""
+        public = Path(self.root) / category / "test_public"
+        return Masks(public / "ground_truth" / GOOD).beside(images_in(public / GOOD), "_mask", "")
 
     def _unlabelled(self, category: str) -> list[Record]:
         """The private sets show the same parts in two lights; it is an error to ask for what is not there."""

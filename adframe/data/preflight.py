@@ -48,7 +48,7 @@ def examine(
     if turned:
         notes.append(
             f"{category}: masks that follow the stored pixels, not the picture as EXIF turns it, are turned "
-            f"with their images: {few(turned, root=root)}"
+            f"with their images: {len(turned)} ({few(turned, root=root)})"
         )
     good = {image: mask for image, mask in source.good_masks(category).items() if image in sizes}
     notes += doubtful_masks(records, sizes=sizes, good=good, root=root)

@@ -43,15 +43,8 @@ class Visa(Source):
 
     def places(self, category: str) -> list[Path]:
         """The folders of the converted layout, or of the official one."""
-        converted = (
-            "train",
-            "train/good",
-            "test",
-            "test/good",
-            "test/bad",
-            "ground_truth",
-            "ground_truth/bad",
-        )
+        shown = ("train", "train/good", "test", "test/good", "test/bad")
+        converted = (*shown, "ground_truth", "ground_truth/bad", "ground_truth/good")
         official = ("Data/Images", "Data/Images/Normal", "Data/Images/Anomaly", "Data/Masks/Anomaly")
         names = official if (Path(self.root) / SPLIT).is_file() else converted
         return [Path(self.root) / category / name for name in names]

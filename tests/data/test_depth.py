@@ -87,7 +87,7 @@ def test_16_bits_in_test_only_are_recognised_by_themselves(tmp_path: Path) -> No
     assert {(record.split, record.bits) for record in data.records} == {
         ("train", 16), ("val", 16), ("test", 12),
     }  # fmt: skip
-    assert "no image a value above 4095; they are read as 12 bits" in data.warnings[0]
+    assert "no image has a value above 4095, so they are read as 12 bits" in data.warnings[0]
 
 
 def test_colour_of_16_bits_is_recognised_as_grey_is(tmp_path: Path) -> None:

@@ -196,7 +196,7 @@ def test_an_image_that_is_also_in_train_is_said(tmp_path: Path) -> None:
     known = next(record.path for record in set_up(tmp_path).records if record.split == "train")
     shutil.copy(known, base / "test/good/again.bmp")
     assert set_up(tmp_path).warnings == [
-        "part: 1 test image also in train, byte by byte: test/good/again.bmp"
+        "part: test images that are also in train, byte by byte: 1 (test/good/again.bmp)"
     ]
 
 
@@ -213,16 +213,16 @@ def spoil(path: Path, what: str) -> None:
 @pytest.mark.parametrize(
     ("what", "words"),
     [
-        ("empty", "are anomalous but have an empty mask; their pixels count as normal"),
-        ("full", "have a mask that covers everything"),
-        ("inverted", "have a mask that looks inverted: it covers more than half, the border too"),
+        ("empty", "anomalous images with an empty mask, whose pixels count as normal"),
+        ("full", "images with a mask that covers everything"),
+        ("inverted", "images with a mask that looks inverted, as it covers more than half and the border"),
     ],
 )
 def test_masks_that_contradict_their_label_are_said(what: str, words: str, tmp_path: Path) -> None:
     base = write_set(tmp_path)
     for name in ("c0", "c2"):
         spoil(base / f"ground_truth/cut/{name}_mask.png", what)
-    assert set_up(tmp_path).warnings == [f"part: 2 images {words}: test/cut/c0.png, test/cut/c2.png"]
+    assert set_up(tmp_path).warnings == [f"part: {words}: 2 (test/cut/c0.png, test/cut/c2.png)"]
 
 
 GOOD_MASKS = {
@@ -239,10 +239,10 @@ def test_a_good_image_with_a_mask_is_said_and_measured_as_good(
     good = next(r.path for r in made.scan(category) if (r.split, r.label) == ("test", 0))
     kind = request.node.callspec.params["made"]
     mask = draw_mask(Path(made.root) / category / GOOD_MASKS[kind].format(good.stem), size=(64, 64))
-    line = f"{category}: 1 image are good but have a mask that is not empty; they are measured as good: "
+    line = f"{category}: good images with a mask that is not empty, which are measured as good: 1 ("
     assert any(each.startswith(line) for each in set_up(made, category=category).warnings)
     spoil(mask, "empty")
-    assert not any("good but" in each for each in set_up(made, category=category).warnings)
+    assert not any("measured as good" in each for each in set_up(made, category=category).warnings)
 
 
 def test_a_normal_image_of_a_folder_with_a_mask_is_said(tmp_path: Path) -> None:

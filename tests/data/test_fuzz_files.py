@@ -25,7 +25,7 @@ from adframe.ops.regions import union
 from tests.fakes.formats import IMAGES, MASKS, NO_IMAGES, NO_MASKS, exif_of, turned
 from tests.fakes.sources import source
 
-SEED, SETS = 20_240, 320
+SEED, SETS = 20_240, 480
 
 
 class Drawn(NamedTuple):
@@ -40,12 +40,9 @@ class Drawn(NamedTuple):
 
 def draw_one(rng: np.random.Generator, place: int) -> Drawn:
     """A set; every kind comes up in turn, and one in four is of a kind that is refused."""
-    images, masks = (list(NO_IMAGES), list(MASKS)) if place % 8 == 0 else (list(IMAGES), list(MASKS))
-    if place % 8 == 4:
-        masks = list(NO_MASKS)
-    image, mask = images[place // 8 % len(images)], masks[int(rng.integers(len(masks)))]
-    if place % 8 not in (0, 4):
-        image, mask = images[place % len(images)], masks[place * 5 % len(masks)]
+    images, masks = list(NO_IMAGES if place % 8 == 0 else IMAGES), list(NO_MASKS if place % 8 == 4 else MASKS)
+    turn = place // 8 if place % 4 == 0 else place - place // 4 - 1  # counts the sets of its own sort
+    image, mask = images[turn % len(images)], masks[(turn + turn // len(images)) % len(masks)]
     side = tuple(int(n) for n in rng.integers(24, 97, 2))
     size = (side[0], side[0]) if rng.random() < 0.25 else (side[0], side[1])
     turns = image in IMAGES and IMAGES[image][2]
@@ -107,18 +104,23 @@ def write(root: Path, drawn: Drawn, rng: np.random.Generator, *, plain: bool) ->
     )
 
 
-def read(root: Path) -> tuple[list[torch.Tensor], list[np.ndarray], list[str]]:
-    """All images and the pixels of their regions, by name, and what was said of the set."""
+def set_up(root: Path) -> AnomalyData:
+    """After all checks that come before any work."""
     data = AnomalyData(
         source(root, "mvtec_ad"), categories=["part"], view=View(size=None), batch_size=1, num_workers=0,
         protocol=Holdout(0.34), seed=1,
     )  # fmt: skip
     data.setup()
+    return data
+
+
+def read(data: AnomalyData) -> tuple[list[torch.Tensor], list[np.ndarray]]:
+    """All images, and the pixels of their regions, by name."""
     loaders = (data.plain_dataloader(), data.val_dataloader(), data.test_on("part"))
     items = [batch for loader in loaders for batch in loader]
     items.sort(key=lambda batch: batch[RECORD][0].path.stem)
     regions = [union((batch[REGIONS] or [[]])[0] or [], batch[GEOMETRY][0].original) for batch in items]
-    return [batch[IMAGE][0] for batch in items], regions, data.warnings
+    return [batch[IMAGE][0] for batch in items], regions
 
 
 def outcome(root: Path, drawn: Drawn, seed: int) -> str:
@@ -126,12 +128,13 @@ def outcome(root: Path, drawn: Drawn, seed: int) -> str:
     for name in ("plain", "drawn"):
         shutil.rmtree(root / name, ignore_errors=True)
         write(root / name, drawn, np.random.default_rng(seed), plain=name == "plain")
-    images, regions, _ = read(root / "plain")
+    images, regions = read(set_up(root / "plain"))
     try:
-        found, masks, said = read(root / "drawn")
+        data = set_up(root / "drawn")
     except AdframeError as error:
         named = "/3." in str(error) if drawn.image in NO_IMAGES else "4_mask." in str(error)
         return "refused" if named and "\n" not in str(error) else f"refused without a name: {error}"
+    found, masks = read(data)
     off = max(float((one - other).abs().mean()) for one, other in zip(images, found, strict=True))
     if off > IMAGES.get(drawn.image, ("", 0, 0, 0))[3]:
         return f"pixels differ by {off:.5f}"
@@ -142,7 +145,7 @@ def outcome(root: Path, drawn: Drawn, seed: int) -> str:
         )
         if ((one != other) & ~(edge & loose)).any():
             return "regions differ"
-    if (drawn.lies == "stored") != any("are turned with their images" in line for line in said):
+    if (drawn.lies == "stored") != any("are turned with their images" in line for line in data.warnings):
         return "a turned mask is not said"
     return "same"
 

@@ -157,6 +157,20 @@ def test_signed_and_wide_integers_that_fit_16_bits_are_read(dtype: type, tmp_pat
     np.testing.assert_array_equal(read_image(tmp_path / "x.tif")[:, :, 2], values)
 
 
+@pytest.mark.parametrize(
+    "kind", ["BMP", "PPM", "TGA", "TIFF", "GIF", "JPEG2000", "WEBP", "AVIF", "PNG", "JPEG"]
+)
+@pytest.mark.parametrize("share", [0.3, 0.9, 0.99])
+def test_every_format_is_read_to_its_end_before_any_work(kind: str, share: float, tmp_path: Path) -> None:
+    data = encoded(SMOOTH, kind)
+    path = tmp_path / ("x.tga" if kind == "TGA" else "x.png")  # the name says nothing of the others
+    path.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(AdframeError, match=rf"{path.name} cannot be decoded"):
+        read_header(path)
+    path.write_bytes(data)
+    assert read_header(path).size == (120, 160)
+
+
 FORMATS = {
     "webp": {"lossless": True}, "jp2": {"irreversible": False}, "ppm": {}, "pnm": {}, "tga": {}, "bmp": {},
     "dib": {},
