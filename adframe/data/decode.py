@@ -124,13 +124,13 @@ def deep_samples(path: Path, image: Image.Image) -> tuple[np.ndarray, int]:
         if grey.min() < 0 or grey.max() > 65535:
             raise AdframeError(f"{path} holds negative or 32-bit values; save it as 8 or 16 bit")
         return grey.astype(np.uint16), orientation_of(image)
-    # Pillow reads the upper 8 bits of colour only.
-    orientation = orientation_of(image)
+    # Pillow reads the upper 8 bits of colour only. OpenCV turns a TIFF, and no other file that is read so.
+    orientation = 1 if image.format == "TIFF" else orientation_of(image)
     try:
         found = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         found = None
-    if found is None or found.dtype != np.uint16 or found.shape[:2] != _stored(image, orientation):
+    if found is None or found.dtype != np.uint16 or found.shape[:2] != (image.height, image.width):
         raise broken(path, ValueError("its 16-bit colour is not readable"))
     if found.ndim == 2:
         return found, orientation
@@ -146,12 +146,6 @@ def too_bright(path: Path, value: int, bits: int) -> AdframeError:
         f"image {path} has the value {value}, but samples are taken to have {bits} bits, which end at "
         f"{2**bits - 1}; set dataset.bits= to what the camera gives (16 reads all values as they are)"
     )
-
-
-def _stored(image: Image.Image, orientation: int) -> tuple[int, int]:
-    """(H, W) in the file; a TIFF's size is that of the picture."""
-    turns = image.format == "TIFF" and orientation >= 5
-    return (image.width, image.height) if turns else (image.height, image.width)
 
 
 def _check_limit(path: Path, image: Image.Image, limit: float | None) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, ImageOps
 
 from adframe.contracts import GEOMETRY, IMAGE, REGIONS, Record
@@ -73,6 +74,16 @@ def test_16_bit_grey_and_colour_are_turned_too(orientation: int, tmp_path: Path)
     chunk = chunk[: int.from_bytes(chunk[:4], "big") + 12]
     (tmp_path / "c.png").write_bytes(plain[:33] + chunk + plain[33:])
     np.testing.assert_array_equal(read_image(tmp_path / "c.png"), PIXELS.astype(np.uint16) * 257)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_tiff_of_16_bit_colour_is_turned(orientation: int, tmp_path: Path) -> None:
+    shown = PIXELS.astype(np.uint16) * 250 + 7
+    kept = np.ascontiguousarray(STORES[orientation](shown))
+    tag = (274, 3, 1, orientation, True)
+    tifffile.imwrite(tmp_path / "c.tif", kept, photometric="rgb", extratags=[tag])
+    np.testing.assert_array_equal(read_image(tmp_path / "c.tif"), shown)
+    assert read_size(tmp_path / "c.tif") == (30, 20)
 
 
 def test_an_orientation_behind_the_pixels_of_a_png_counts(tmp_path: Path) -> None:
