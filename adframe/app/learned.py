@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from adframe.contracts import Gradient
 from adframe.data.datamodule import AnomalyData
+from adframe.data.decode import READING
 from adframe.data.preflight import fingerprint
 from adframe.ops.files import write_whole
 
@@ -63,6 +64,7 @@ def learned_store(cfg: DictConfig, detector: Any, data: AnomalyData) -> Learned 
     told["weights"] = detector.backbone.digest
     used = [record for record in data.records if record.split != "test"]
     told["data"] = fingerprint(used, root=Path(data.source.root))
+    told["pixels"] = (READING, data.view.preprocess, [record.bits for record in used])
     told["splits"] = [(record.path.name, record.split) for record in used]
     text = json.dumps(told, sort_keys=True, default=str)
     key = hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -24,6 +24,7 @@ from adframe.data.opening import (
 )
 from adframe.data.whole import check_jpeg, check_png
 
+READING = 2  # of files to pixels; another number makes what was learned from such pixels useless
 _BITS = 258  # a tag of TIFF
 
 

@@ -41,7 +41,8 @@ def examine(
     Raises:
         AdframeError: one line that names the file.
     """
-    reading, root = source.reading(category), Path(source.root) / category
+    reading, folder = source.reading(category), Path(source.root) / category
+    root = folder if folder.is_dir() else Path(source.root)
     headers, turned = check_files(records, max_megapixels=reading.max_megapixels)
     found, notes = with_bits(records, training=training, bits=reading.bits)
     sizes = {path: header.size for path, header in headers.items()}

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ import tifffile
 import torch
 from PIL import Image
 
+from adframe.app.learned import learned_store
 from adframe.contracts import IMAGE, AdframeError
 from adframe.data.datamodule import AnomalyData
 from adframe.data.decode import read_image
@@ -18,6 +20,7 @@ from adframe.data.several import Several
 from adframe.data.splits import MvtecShiftProtocol
 from adframe.ops.shift.photometric import Brightness
 from adframe.ops.shift.shift import Shift
+from tests.e2e.scripts import composed
 from tests.fakes.sets import set_up, write_set
 from tests.fakes.sources import source
 
@@ -148,3 +151,21 @@ def test_bits_that_cannot_be_are_one_line(wrong: dict[str, object], limit: None,
 def test_a_limit_that_cannot_be_is_one_line(limit: object, tmp_path: Path) -> None:
     with pytest.raises(AdframeError, match=r"dataset\.max_megapixels=.* must be null or a number above 0"):
         replace(source(tmp_path, "mvtec_ad"), max_megapixels=limit)
+
+
+def learned_under(root: Path, store: Path, *overrides: str) -> Path:
+    """Where a training on these images would be kept."""
+    cfg = composed("train", "model=sit", "store=disk", f"paths.store={store}", *overrides)
+    detector = SimpleNamespace(backbone=SimpleNamespace(digest="d"))
+    data = set_up(replace(source(root, "mvtec_ad"), bits=cfg.dataset.bits))
+    kept = learned_store(cfg, detector, data)
+    assert kept is not None
+    return kept.path
+
+
+def test_what_was_learned_from_pixels_of_other_bits_is_not_taken(tmp_path: Path) -> None:
+    deepen(write_set(tmp_path / "set"), 10)
+    paths = [
+        learned_under(tmp_path / "set", tmp_path, f"dataset.bits={bits}") for bits in ("null", "10", "12")
+    ]
+    assert paths[0] == paths[1] != paths[2]
