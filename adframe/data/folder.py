@@ -116,8 +116,10 @@ class Folder(Source):
         for name in PLACES[1:]:
             if getattr(self, name) is not None and not files[name]:
                 raise AdframeError(f"dataset.{name}={self._shown(name)}: no images there, below {self.root}")
+        folder = cache(Path.resolve)  # two places may lead to one folder by a link
+        real = {name: {folder(path.parent) / path.name: path for path in files[name]} for name in PLACES}
         for one, other in combinations(PLACES, 2):
-            both = sorted(set(files[one]) & set(files[other]))
+            both = sorted(real[one][path] for path in real[one].keys() & real[other].keys())
             if both and (one, other) != ("normal", "normal_test"):  # what is tested is not trained on
                 raise AdframeError(
                     f"dataset.{one}={self._shown(one)} and dataset.{other}={self._shown(other)} both name "

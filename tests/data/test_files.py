@@ -148,6 +148,13 @@ def test_a_loop_and_a_second_way_are_named_and_count_once(tmp_path: Path) -> Non
     ]
 
 
+def test_a_link_from_normal_images_to_defects_is_refused(tmp_path: Path) -> None:
+    made = linked(tmp_path)
+    (tmp_path / "set/normal/more").symlink_to("../nok")
+    with pytest.raises(AdframeError, match=r"both name .*normal/more/0\.png .*an image is of one kind only"):
+        made.scan("set")
+
+
 @pytest.mark.parametrize("made", LAYOUTS, indirect=True)
 @pytest.mark.parametrize("name", ["lost.png", "lost"])
 def test_a_link_that_leads_nowhere_stops_by_name(name: str, made: Source) -> None:
