@@ -65,6 +65,7 @@ class Record:
     group: str = ""  # pictures of one part share it, and never part from each other; "": the image alone
     part: str = ""  # number of the photographed part, where the dataset has several pictures of one
     condition: str = ""  # light condition, where the dataset has several
+    bits: int = 16  # that a sample of an image with 16-bit samples uses, counted from the lowest
     place: int = 0  # among its category's records, all splits together: seeds what is random about it
 
     @property

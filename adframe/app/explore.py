@@ -24,8 +24,9 @@ from adframe.app.waiting import shown_progress
 from adframe.contracts import AdframeError, Record
 from adframe.data.counts import mismatches
 from adframe.data.dataset import View, regions_of
-from adframe.data.decode import read_image, read_mask, read_size
-from adframe.data.preflight import check_files
+from adframe.data.decode import read_image, read_size
+from adframe.data.masks import read_truth
+from adframe.data.preflight import examine
 from adframe.data.source import Source
 from adframe.data.synthetic import SyntheticDataset
 from adframe.ops.hiding import hidden_text
@@ -38,7 +39,12 @@ from adframe.reports.specimens import Specimen
 from adframe.reports.survey import Reader, draw, survey
 from adframe.reports.survey_tables import overview
 
-READER = Reader(image=read_image, size=read_size, mask=read_mask, regions=regions_of)
+READER = Reader(
+    image=lambda record: read_image(record.path, bits=record.bits),
+    size=read_size,
+    masks=read_truth,
+    regions=regions_of,
+)
 STAGES = ("sizes", "masks", "light", "examples", "shifts", "synthesis")  # of a category, as they are reported
 GROUPS = ("paths", "dataset", "shift", "synthesis", "presets")
 
@@ -62,7 +68,7 @@ def explore(cfg: DictConfig) -> Path:
     """Surveys the chosen categories, writes the page, prints a table of counts; returns the page's path."""
     _check(cfg)
     shifts, synthesis = _shifts(cfg), build(cfg, "synthesis")
-    source, records = _records(cfg)
+    source, records, warnings = _records(cfg)
     view = View(size=_size(cfg), preprocess=source.preprocess)
     album, chapters = Album(), []
     with shown_progress() as told:
@@ -73,23 +79,27 @@ def explore(cfg: DictConfig) -> Path:
                 _chapter(cfg, members, album=album, shifts=shifts, specimens=made, progress=progress)
             )
     page = Path(str(cfg.output))
-    write_exploration(page, chapters, album=album, about=_about(cfg, source, records))
+    write_exploration(page, chapters, album=album, about=_about(cfg, source, records, warnings))
     print_wide(overview([each.survey for each in chapters]), rest=page.name)
     Console(soft_wrap=True, highlight=False, markup=False).print(f"page: {page}")
     return page
 
 
-def _records(cfg: DictConfig) -> tuple[Source, list[Record]]:
-    """The images of the chosen categories, category by category, in the dataset's own split.
+def _records(cfg: DictConfig) -> tuple[Source, list[Record], list[str]]:
+    """The images of the chosen categories, in the dataset's own split, and what is doubtful about them.
 
     What a run holds out of train is left where it lies: the page shows the dataset, not a run. `place`
     is as in a run, so that a shift with the same seed makes the same pictures.
     """
     source = build_source(cfg)
-    names = source.choose(wanted(cfg))
-    records = [replace(r, place=i) for name in names for i, r in enumerate(source.scan(name))]
-    check_files(records)
-    return source, records
+    records, warnings = [], []
+    for name in source.choose(wanted(cfg)):
+        scanned = [replace(r, place=i) for i, r in enumerate(source.scan(name))]
+        training = {r.path for r in scanned if r.split == "train"}
+        examined = examine(source, name, scanned, training=training)
+        records += examined.records
+        warnings += examined.warnings
+    return source, records, warnings
 
 
 def _chapter(
@@ -154,7 +164,7 @@ def _shifts(cfg: DictConfig) -> list[Shift]:
     )
 
 
-def _about(cfg: DictConfig, source: Source, records: list[Record]) -> About:
+def _about(cfg: DictConfig, source: Source, records: list[Record], warnings: list[str]) -> About:
     overrides = shlex.join(map(hidden_text, HydraConfig.get().overrides.task))
     return About(
         name=source.name,
@@ -167,7 +177,7 @@ def _about(cfg: DictConfig, source: Source, records: list[Record]) -> About:
             ("seed", str(cfg.seed)),
         ),
         command=f"python -m adframe.app.explore {overrides}".strip(),
-        warnings=tuple(mismatches(source.name, records)) if source.check_counts else (),
+        warnings=(*(mismatches(source.name, records) if source.check_counts else ()), *warnings),
     )
 
 

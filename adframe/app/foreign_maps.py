@@ -25,8 +25,9 @@ from adframe.app.provenance import command_line, environment
 from adframe.app.waiting import shown_progress
 from adframe.contracts import AdframeError, Record
 from adframe.data.dataset import regions_of
-from adframe.data.decode import read_mask, read_size
-from adframe.data.preflight import check_files, fingerprint
+from adframe.data.decode import read_size
+from adframe.data.masks import read_truth
+from adframe.data.preflight import examine, fingerprint
 from adframe.data.source import Source
 from adframe.metrics.image import image_metrics
 from adframe.metrics.pixel import PixelMetrics
@@ -69,8 +70,9 @@ def evaluate_maps(cfg: DictConfig) -> Path:
     check_values(cfg, rules=OWN_RULES, groups=GROUPS)
     check_writable(Path(str(cfg.output)), key="output")
     source = build_source(cfg)
-    tested = {name: _match(cfg, source, name) for name in _categories(cfg, source)}
-    warnings = _left_over(Path(str(cfg.maps)), tested, known=source.choose(wanted(cfg)))
+    warnings: list[str] = []
+    tested = {name: _match(cfg, source, name, warnings=warnings) for name in _categories(cfg, source)}
+    warnings += _left_over(Path(str(cfg.maps)), tested, known=source.choose(wanted(cfg)))
     images = [each.record.path for members in tested.values() for each in members]
     scores = None
     if cfg.scores is not None:
@@ -116,12 +118,15 @@ def _categories(cfg: DictConfig, source: Source) -> list[str]:
     return there
 
 
-def _match(cfg: DictConfig, source: Source, category: str) -> list[Tested]:
-    """Every test image of a category with its map; all are looked for before one is read."""
+def _match(cfg: DictConfig, source: Source, category: str, *, warnings: list[str]) -> list[Tested]:
+    """Every test image of a category with its map; all are looked for before one is read.
+
+    What is doubtful about the files joins `warnings`.
+    """
     records = [record for record in source.scan(category) if record.split == "test"]
     if not records:
         raise AdframeError(f"category {category} in {source.root} has no test images")
-    check_files(records)
+    warnings += examine(source, category, records, training=()).warnings
     places = map_paths(records)
     return [
         Tested(record, _map_file(Path(str(cfg.maps)) / places[record.path], record), read_size(record.path))
@@ -162,7 +167,7 @@ def _measure(
     for place, each in enumerate(tested):
         told(each.record.category, place, len(tested))
         record, scored = each.record, _checked(each)  # (H, W)
-        regions = regions_of(record, [read_mask(path) for path in record.masks])
+        regions = regions_of(record, read_truth(record, size=each.size))
         pixel.measure(record, heatmap=scored, regions=regions)
         score = float(scored.max()) if scores is None else scores[record.path]
         # Nobody knows how long the other tool took.

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from adframe.app.console import warn
 from adframe.contracts import Gradient
 from adframe.data.datamodule import AnomalyData
+from adframe.data.decode import READING
 from adframe.data.preflight import fingerprint
 from adframe.ops.sealed import UnusableError, read_sealed, write_sealed
 
@@ -68,6 +69,7 @@ def learned_store(cfg: DictConfig, detector: Any, data: AnomalyData) -> Learned 
     told["weights"] = detector.backbone.digest
     used = [record for record in data.records if record.split != "test"]
     told["data"] = fingerprint(used, root=Path(data.source.root))
+    told["pixels"] = (READING, data.view.preprocess, [record.bits for record in used])
     told["splits"] = [(record.path.name, record.split) for record in used]
     text = json.dumps(told, sort_keys=True, default=str)
     key = hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -13,7 +13,7 @@ import numpy as np
 import tifffile
 
 from adframe.contracts import AdframeError, Record
-from adframe.data.decode import read_mask
+from adframe.data.masks import read_levels
 from adframe.ops.files import write_whole
 from adframe.ops.maps import HALF_MAX, distinct, encode
 
@@ -137,7 +137,7 @@ def _problem(path: Path, size: tuple[int, int]) -> str:
     if path.suffix == ".tiff":
         found, dtype = np.asarray(tifffile.imread(path)), "float16"
     else:
-        found, dtype = read_mask(path), "uint8"
+        found, dtype = read_levels(path), "uint8"
         if not set(np.unique(found).tolist()) <= {0, 255}:
             return "holds values other than 0 and 255"
     if found.dtype != dtype:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from adframe.contracts import AdframeError, Record
-from adframe.data.source import Source, images_in
+from adframe.contracts import Record
+from adframe.data.files import Masks, images_in
+from adframe.data.source import Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,16 +27,22 @@ class Btad(Source):
             for split in ("train", "test")
             for path in images_in(base / split / "ok")
         ]
-        masks = {path.stem: path for path in images_in(base / "ground_truth" / "ko")}
+        masks = Masks(base / "ground_truth" / "ko")
         return records + [_defective(path, category, masks) for path in images_in(base / "test" / "ko")]
 
+    def places(self, category: str) -> list[Path]:
+        """Train, test, and where masks are."""
+        names = ("train", "train/ok", "test", "test/ok", "test/ko")
+        masks = ("ground_truth", "ground_truth/ok", "ground_truth/ko")
+        return [Path(self.root) / category / name for name in (*names, *masks)]
 
-def _defective(path: Path, category: str, masks: dict[str, Path]) -> Record:
-    if path.stem not in masks:
-        expected = path.parents[2] / "ground_truth" / "ko" / f"{path.stem}.(png|bmp|jpg)"
-        raise AdframeError(
-            f"no ground-truth mask for {path}: expected {expected}; add it or remove the image"
-        )
+    def good_masks(self, category: str) -> dict[Path, Path]:
+        """`ground_truth/ok`, which some copies have."""
+        base = Path(self.root) / category
+        return Masks(base / "ground_truth" / "ok").beside(images_in(base / "test" / "ok"), "")
+
+
+def _defective(path: Path, category: str, masks: Masks) -> Record:
     return Record(
         path=path,
         category=category,
@@ -43,6 +50,6 @@ def _defective(path: Path, category: str, masks: dict[str, Path]) -> Record:
         defect="ko",
         subset="anomaly",
         label=1,
-        masks=(masks[path.stem],),
+        masks=(masks.of(path, path.stem),),
         group=f"test/ko/{path.stem}",
     )

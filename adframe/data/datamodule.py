@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from adframe.contracts import Record
 from adframe.data.counts import mismatches
 from adframe.data.dataset import ImageDataset, View, collate, several_sizes
-from adframe.data.preflight import check_files, check_splits
+from adframe.data.preflight import check_splits, examine
 from adframe.data.sampling import Cached, Shuffled
 from adframe.data.shared_memory import too_small
 from adframe.data.source import Source
@@ -102,9 +102,12 @@ class AnomalyData(L.LightningDataModule):
             records = self._drawn(category, scanned)
             self.held_out |= self.protocol.gives_back
         check_splits(records, category=category)
-        self.sizes |= check_files(records)
+        training = {record.path for record in scanned if record.split == "train"}
+        examined = examine(self.source, category, records, training=training)
+        self.sizes |= examined.sizes
         self._note(category, scanned, records)
-        return records
+        self.warnings += examined.warnings
+        return examined.records
 
     def write_split(self) -> None:
         """Puts a split that was drawn just now into the book."""

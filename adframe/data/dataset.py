@@ -25,7 +25,8 @@ from adframe.contracts import (
     Record,
     Region,
 )
-from adframe.data.decode import read_image, read_mask
+from adframe.data.decode import read_image
+from adframe.data.masks import read_truth
 from adframe.ops.preprocess import PREPROCESSES
 from adframe.ops.regions import channels, components
 from adframe.ops.shift.shift import Shift
@@ -70,10 +71,10 @@ class ImageDataset(Dataset[dict[str, Any]]):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         record = self.records[index]
-        pixels, masks = read_image(record.path), self._masks(record)  # (H0, W0, 3), (H0, W0) each
+        pixels = read_image(record.path, bits=record.bits)  # (H0, W0, 3)
         original: tuple[int, int] = (pixels.shape[0], pixels.shape[1])
+        masks = read_truth(record, size=original) if self.truth else []  # (H0, W0) each
         drawn: Params = {}
-        _check_masks(record, masks, original)
         if self.shift is not None and record.split in self.shift.splits:
             pixels, masks, drawn = self.shift(pixels, masks, index=record.place)
         image, view = seen(as_unit(PREPROCESSES[self.view.preprocess](pixels)), self.view)
@@ -85,9 +86,6 @@ class ImageDataset(Dataset[dict[str, Any]]):
             REGIONS: regions_of(record, masks) if self.truth else None,
             SHIFT: drawn,
         }
-
-    def _masks(self, record: Record) -> list[np.ndarray]:
-        return [read_mask(path) for path in record.masks] if self.truth else []
 
 
 def as_unit(pixels: np.ndarray) -> Tensor:
@@ -133,14 +131,6 @@ def regions_of(record: Record, masks: Sequence[np.ndarray]) -> list[Region] | No
     if record.label is None or (record.label == 1 and not record.masks):
         return None
     return [region for mask in masks for region in components(mask > 0)]
-
-
-def _check_masks(record: Record, masks: Sequence[np.ndarray], size: tuple[int, int]) -> None:
-    for path, mask in zip(record.masks, masks, strict=False):
-        if mask.shape != size:
-            raise AdframeError(
-                f"mask {path} is {mask.shape[0]}x{mask.shape[1]}, its image {size[0]}x{size[1]}"
-            )
 
 
 def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
 from adframe.contracts import GOOD, UNLABELLED, AdframeError, Record
-from adframe.data.source import IMAGE_SUFFIXES, Source
+from adframe.data.files import Masks, Tree, below, counted
+from adframe.data.source import Source
 
 Pattern = str | Sequence[str] | None
 PLACES = ("normal", "normal_test", "abnormal", "unlabelled")
@@ -67,11 +70,40 @@ class Folder(Source):
         files = self._places()
         tested = set(files["normal_test"]) or self._drawn(files["normal"])
         train = [path for path in files["normal"] if path not in tested]
+        masks = self._masks(files["abnormal"])
         return [
             *(self._record(path, category, "train", GOOD, 0) for path in train),
             *(self._record(path, category, "test", GOOD, 0) for path in sorted(tested)),
-            *(self._record(path, category, "test", path.parent.name, 1) for path in files["abnormal"]),
+            *(
+                self._record(path, category, "test", path.parent.name, 1, mask=masks.get(path))
+                for path in files["abnormal"]
+            ),
             *(self._record(path, category, "test", UNLABELLED, None) for path in files["unlabelled"]),
+        ]
+
+    def good_masks(self, category: str) -> dict[Path, Path]:
+        """Masks of normal images that lie among those of defects."""
+        del category
+        if self.masks is None:
+            return {}
+        taken = set(self._masks(self._files("abnormal")).values())
+        find, normal = self._finder(), [*self._files("normal"), *self._files("normal_test")]
+        found = {path: mask for path in normal if (mask := find(path)) is not None}
+        return {image: mask for image, mask in found.items() if mask not in taken}
+
+    def notes(self, category: str) -> list[str]:
+        """Files in the named places that are no images, and links that lead to a folder again."""
+        trees = [tree for name in PLACES for tree in self._trees(name)]
+        root = Path(self.root)
+        left = {path for tree in trees for path in tree.others if not self._apart(path)}
+        counts = Counter(
+            (path.parent.relative_to(root).as_posix(), path.suffix.lower() or "no suffix") for path in left
+        )
+        again = sorted({path.relative_to(root).as_posix() for tree in trees for path in tree.again})
+        lines = [f"{category}: files that are not read: {counted(counts)}"] if left else []
+        return lines + [
+            f"{category}: the link {path} leads to a folder that is read already, or back; it is not followed"
+            for path in again
         ]
 
     @property
@@ -84,8 +116,10 @@ class Folder(Source):
         for name in PLACES[1:]:
             if getattr(self, name) is not None and not files[name]:
                 raise AdframeError(f"dataset.{name}={self._shown(name)}: no images there, below {self.root}")
+        folder = cache(Path.resolve)  # two places may lead to one folder by a link
+        real = {name: {folder(path.parent) / path.name: path for path in files[name]} for name in PLACES}
         for one, other in combinations(PLACES, 2):
-            both = sorted(set(files[one]) & set(files[other]))
+            both = sorted(real[one][path] for path in real[one].keys() & real[other].keys())
             if both and (one, other) != ("normal", "normal_test"):  # what is tested is not trained on
                 raise AdframeError(
                     f"dataset.{one}={self._shown(one)} and dataset.{other}={self._shown(other)} both name "
@@ -95,23 +129,22 @@ class Folder(Source):
 
     def _files(self, name: str) -> list[Path]:
         """The images of a place, sorted; what lies below `masks` is none."""
-        root, pattern = Path(self.root), getattr(self, name)
-        found: set[Path] = set()
+        found = {path for tree in self._trees(name) for path in tree.images}
+        return sorted(path for path in found if not self._apart(path))
+
+    def _trees(self, name: str) -> list[Tree]:
+        """What the patterns of a place name."""
+        pattern = getattr(self, name)
         try:
-            for text in [pattern] if isinstance(pattern, str) else pattern or []:
-                if Path(text).is_absolute() or ".." in Path(text).parts:
-                    raise ValueError("it must lie below dataset.root")
-                places = [root / text] if (root / text).is_dir() else root.glob(text)
-                for place in places:
-                    found |= set(place.rglob("*")) if place.is_dir() else {place}
-        except (ValueError, NotImplementedError) as error:
+            return [
+                below(Path(self.root), text)
+                for text in ([pattern] if isinstance(pattern, str) else pattern or [])
+            ]
+        except ValueError as error:
             raise AdframeError(f"dataset.{name}={self._shown(name)} is not possible: {error}") from error
-        apart = None if self.masks is None else root / self.masks
-        return sorted(
-            path
-            for path in found
-            if path.suffix.lower() in IMAGE_SUFFIXES and apart not in path.parents and path.is_file()
-        )
+
+    def _apart(self, path: Path) -> bool:
+        return self.masks is not None and Path(self.root) / self.masks in path.parents
 
     def _shown(self, name: str) -> str:
         pattern = getattr(self, name)
@@ -127,24 +160,47 @@ class Folder(Source):
         """Files that differ in their suffix only are one picture."""
         return path.relative_to(self.root).with_suffix("").as_posix()
 
-    def _record(self, path: Path, category: str, split: str, defect: str, label: int | None) -> Record:
+    def _record(
+        self,
+        path: Path,
+        category: str,
+        split: str,
+        defect: str,
+        label: int | None,
+        *,
+        mask: Path | None = None,
+    ) -> Record:
         subset = {0: GOOD, 1: "anomaly", None: UNLABELLED}[label]
-        masks = (self._mask(path),) if label == 1 and self.masks is not None else ()
         return Record(
-            path=path, category=category, split=split, defect=defect, subset=subset, label=label, masks=masks,
-            group=self._group(path),
+            path=path, category=category, split=split, defect=defect, subset=subset, label=label,
+            masks=() if mask is None else (mask,), group=self._group(path),
         )  # fmt: skip
 
-    def _mask(self, path: Path) -> Path:
-        base = Path(self.root) / str(self.masks)
-        parts = path.relative_to(self.root).with_suffix("").parts
-        for start in range(len(parts)):  # below the place of the image, whose depth is not known
-            stem = base.joinpath(*parts[start:])
-            for name in (stem.name, f"{stem.name}_mask"):
-                for suffix in IMAGE_SUFFIXES:
-                    if (mask := stem.with_name(name + suffix)).is_file():
-                        return mask
-        expected = base.joinpath(*parts[1:]).with_suffix(".png")
-        raise AdframeError(
-            f"no ground-truth mask for {path}: expected {expected}; add it or set dataset.masks=null"
-        )
+    def _masks(self, images: Sequence[Path]) -> dict[Path, Path]:
+        """Every image's mask; an error where one is missing."""
+        if self.masks is None:
+            return {}
+        find, found = self._finder(), {}
+        for path in images:
+            if (mask := find(path)) is None:
+                parts = path.relative_to(self.root).with_suffix(".png").parts[1:]
+                expected = Path(self.root).joinpath(self.masks, *parts)
+                raise AdframeError(
+                    f"no ground-truth mask for {path}: expected {expected}; add it or set dataset.masks=null"
+                )
+            found[path] = mask
+        return found
+
+    def _finder(self) -> Callable[[Path], Path | None]:
+        """Finds the mask of an image; each folder of masks is listed once."""
+        base, listed = Path(self.root) / str(self.masks), cache(Masks)
+
+        def find(path: Path) -> Path | None:
+            parts = path.relative_to(self.root).with_suffix("").parts
+            for start in range(len(parts)):  # below the place of the image, whose depth is not known
+                stem = base.joinpath(*parts[start:])
+                if mask := listed(stem.parent).get(stem.name, f"{stem.name}_mask"):
+                    return mask
+            return None
+
+        return find

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adframe.contracts import GOOD, Record
-from adframe.data.source import Source, existing_mask, images_in
+from adframe.data.files import Masks, folders_in, images_in
+from adframe.data.source import Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,17 +21,28 @@ class MvtecAd(Source):
             Record(path=path, category=category, split="train", group=f"train/{path.stem}")
             for path in images_in(base / "train" / GOOD)
         ]
-        for folder in sorted(p for p in (base / "test").glob("*") if p.is_dir()):
-            records += [_test_record(path, base, category) for path in images_in(folder)]
+        for folder in folders_in(base / "test"):
+            masks = Masks(base / "ground_truth" / folder.name)
+            records += [_test_record(path, masks, category) for path in images_in(folder)]
         return records
 
+    def places(self, category: str) -> list[Path]:
+        """Train, each defect type, and where its masks are."""
+        base = Path(self.root) / category
+        tops = [base / name for name in ("train", "test", "ground_truth")]
+        return [*tops, tops[0] / GOOD, *folders_in(tops[1]), *folders_in(tops[2])]
 
-def _test_record(path: Path, base: Path, category: str) -> Record:
+    def good_masks(self, category: str) -> dict[Path, Path]:
+        """`ground_truth/good`, which some sets have."""
+        base = Path(self.root) / category
+        return Masks(base / "ground_truth" / GOOD).beside(images_in(base / "test" / GOOD), "_mask", "")
+
+
+def _test_record(path: Path, masks: Masks, category: str) -> Record:
     defect = path.parent.name
     group = f"{defect}/{path.stem}"
     if defect == GOOD:
         return Record(path=path, category=category, split="test", group=group)
-    mask = existing_mask(base / "ground_truth" / defect / f"{path.stem}_mask.png", image=path)
     return Record(
         path=path,
         category=category,
@@ -38,6 +50,6 @@ def _test_record(path: Path, base: Path, category: str) -> Record:
         defect=defect,
         subset="anomaly",
         label=1,
-        masks=(mask,),
+        masks=(masks.of(path, f"{path.stem}_mask"),),
         group=group,
     )

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adframe.contracts import GOOD, UNLABELLED, AdframeError, Record
-from adframe.data.source import Source, existing_mask, images_in
+from adframe.data.files import Masks, images_in
+from adframe.data.source import Source
 
 PRIVATE = ("test_private", "test_private_mixed")
 
@@ -32,11 +33,26 @@ class MvtecAd2(Source):
             for split, folder in (("train", "train"), ("val", "validation"), ("test", "test_public"))
             for path in images_in(base / folder / GOOD)
         ]
+        masks = Masks(base / "test_public" / "ground_truth" / "bad")
         for path in images_in(base / "test_public" / "bad"):
-            mask = base / "test_public" / "ground_truth" / "bad" / f"{path.stem}_mask.png"
-            existing_mask(mask, image=path)
+            mask = masks.of(path, f"{path.stem}_mask")
             records.append(_record(path, category, "test", "test_public", defect="bad", mask=mask))
         return records + (self._unlabelled(category) if self.private else [])
+
+    def places(self, category: str) -> list[Path]:
+        """Train, validation and the public test set; the private ones where they are read."""
+        base, public = Path(self.root) / category, Path(self.root) / category / "test_public"
+        shown = [base / name / GOOD for name in ("train", "validation")]
+        tested = [
+            public / name
+            for name in ("", GOOD, "bad", "ground_truth", "ground_truth/bad", "ground_truth/good")
+        ]
+        return [*shown, *tested, *(base / name for name in PRIVATE if self.private)]
+
+    def good_masks(self, category: str) -> dict[Path, Path]:
+        """`test_public/ground_truth/good`, which some copies have."""
+        public = Path(self.root) / category / "test_public"
+        return Masks(public / "ground_truth" / GOOD).beside(images_in(public / GOOD), "_mask", "")
 
     def _unlabelled(self, category: str) -> list[Record]:
         """The private sets show the same parts in two lights; it is an error to ask for what is not there."""

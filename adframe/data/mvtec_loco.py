@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from adframe.contracts import GOOD, AdframeError, Record, Saturation
-from adframe.data.source import Source, images_in
+from adframe.data.files import Masks, folders_in, images_in
+from adframe.data.source import Source
 from adframe.ops.names import unknown
 
 
@@ -44,14 +47,29 @@ class MvtecLoco(Source):
             for path in images_in(base / folder / GOOD)
         ]
         rules = read_saturations(base / "defects_config.json")
-        for subset in sorted(p for p in (base / "test").glob("*") if p.is_dir()):
-            deeper = sorted(p for p in subset.iterdir() if p.is_dir())
-            for path in [image for folder in (subset, *deeper) for image in images_in(folder)]:
-                records.append(self._test_record(path, base, category, rules))
+        for subset in folders_in(base / "test"):
+            for folder in (subset, *folders_in(subset)):
+                flat = Masks(base / "ground_truth" / folder.relative_to(base / "test"))
+                records += [self._test_record(path, flat, category, rules) for path in images_in(folder)]
         return records
 
-    def _test_record(self, path: Path, base: Path, category: str, rules: tuple[Saturation, ...]) -> Record:
-        place = path.relative_to(base / "test")
+    def places(self, category: str) -> list[Path]:
+        """The splits, each subset, and where its masks are."""
+        base = Path(self.root) / category
+        subsets = [folder for name in ("test", "ground_truth") for folder in folders_in(base / name)]
+        deeper = [folder for subset in subsets for folder in folders_in(subset)]
+        channels = [f for d in deeper if base / "ground_truth" in d.parents for f in folders_in(d)]
+        tops = [base / name for name in ("train", "train/good", "validation", "validation/good")]
+        return [*tops, base / "test", base / "ground_truth", *subsets, *deeper, *channels]
+
+    def good_masks(self, category: str) -> dict[Path, Path]:
+        """`ground_truth/good`, which some sets have."""
+        base = Path(self.root) / category
+        flat = Masks(base / "ground_truth" / GOOD)
+        return {path: mask for path in images_in(base / "test" / GOOD) for mask in _channels(path, flat)}
+
+    def _test_record(self, path: Path, flat: Masks, category: str, rules: tuple[Saturation, ...]) -> Record:
+        place = path.relative_to(Path(self.root) / category / "test")
         defect = place.parts[0]
         group = place.with_suffix("").as_posix()
         if defect == GOOD:
@@ -63,37 +81,76 @@ class MvtecLoco(Source):
             defect=defect,
             subset=defect.removesuffix("_anomalies"),
             label=1,
-            masks=self._masks(path, base / "ground_truth" / place),
+            masks=self._masks(path, flat),
             saturations=rules,
             group=group,
         )
 
-    def _masks(self, image: Path, place: Path) -> tuple[Path, ...]:
-        expected = place.with_suffix("") / "000.png"
-        found = images_in(expected.parent)
-        for name in (place.stem, f"{place.stem}_mask"):
-            found = found or [path for path in images_in(place.parent) if path.stem == name]
+    def _masks(self, image: Path, flat: Masks) -> tuple[Path, ...]:
+        found = _channels(image, flat)
         if not found and self.missing_masks == "error":
+            expected = flat.folder / image.stem / "000.png"
             raise AdframeError(
                 f"no ground-truth mask for {image}: expected {expected}; add it, remove the image, or set "
                 "dataset.missing_masks=zero"
             )
+        return found
+
+
+def _channels(image: Path, flat: Masks) -> tuple[Path, ...]:
+    """A folder of channels, else one file beside it."""
+    if found := images_in(flat.folder / image.stem):
         return tuple(found)
+    mask = flat.get(image.stem, f"{image.stem}_mask")
+    return () if mask is None else (mask,)
 
 
 def read_saturations(path: Path) -> tuple[Saturation, ...]:
-    """Reads `defects_config.json`: pixel value to saturation, absolute (pixels) or relative (share)."""
+    """Reads `defects_config.json`: pixel value to saturation, absolute (pixels) or relative (share).
+
+    Raises:
+        AdframeError: the file is missing or no JSON, or an entry is not possible; which one.
+    """
     try:
         entries = json.loads(path.read_text())
-        return tuple(
-            Saturation(
-                pixel_value=int(e["pixel_value"]),
-                threshold=float(e["saturation_threshold"]),
-                relative=bool(e["relative_saturation"]),
-            )
-            for e in entries
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if not isinstance(entries, list):
+            raise ValueError("it is no list")
+        found = tuple(_saturation(entry, place) for place, entry in enumerate(entries, start=1))
+        _check_values(found)
+    except (OSError, ValueError, RecursionError) as error:
+        why = "it is nested too deep" if isinstance(error, RecursionError) else error
         raise AdframeError(
-            f"cannot read {path}: {error}; every LOCO category needs its defects_config.json"
+            f"cannot read {path}: {why}; every LOCO category needs its defects_config.json"
         ) from error
+    return found
+
+
+def _saturation(entry: Any, place: int) -> Saturation:
+    names = ("pixel_value", "saturation_threshold", "relative_saturation")
+    if not isinstance(entry, dict) or (missing := [name for name in names if name not in entry]):
+        lacks = f"lacks {', '.join(missing)}" if isinstance(entry, dict) else "is no object"
+        raise ValueError(f"entry {place} {lacks}")
+    value, threshold, relative = (entry[name] for name in names)
+    top = 1.0 if relative is True else 1e12
+    for name, right, wanted in (
+        ("pixel_value", _is_number(value) and value in range(1, 65536), "a whole number from 1 to 65535"),
+        ("relative_saturation", isinstance(relative, bool), "true or false"),
+        (
+            "saturation_threshold",
+            _is_number(threshold) and 0 < threshold <= top,
+            "a share in (0, 1]" if relative is True else "a number of pixels above 0",
+        ),
+    ):
+        if not right:
+            raise ValueError(f"entry {place} has {name} {entry[name]!r:.40}, not {wanted}")
+    return Saturation(pixel_value=int(value), threshold=float(threshold), relative=relative)
+
+
+def _check_values(found: Sequence[Saturation]) -> None:
+    for place, saturation in enumerate(found):
+        if saturation.pixel_value in [other.pixel_value for other in found[:place]]:
+            raise ValueError(f"pixel_value {saturation.pixel_value} has two entries")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

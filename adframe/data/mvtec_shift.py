@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,10 @@ import cv2
 import numpy as np
 
 from adframe.contracts import AdframeError, Record
-from adframe.data.decode import read_image, read_mask
-from adframe.data.source import Progress, Source
+from adframe.data.decode import read_image
+from adframe.data.depth import with_bits
+from adframe.data.masks import read_truth
+from adframe.data.source import Progress, Reading, Source
 from adframe.data.splits import Protocol, has_validation
 from adframe.ops.files import write_json, write_whole
 from adframe.ops.shift.shift import Shift
@@ -34,6 +36,7 @@ KEYS = {  # a setting in the book, and where it stands in the configuration
     "transforms": "dataset.shift.transforms",
     "split": "dataset.protocol",
     "split_seed": "dataset.seed",
+    "bits": "dataset.bits",
 }
 Entry = dict[str, Any]
 
@@ -47,6 +50,7 @@ class MvtecShift(Source):
         shift: moves image and mask; the seed of its draw is its own.
         protocol: who is on which side; drawn by `seed`.
         seed: of the split.
+        bits: of the originals; None takes what `origin` says.
     """
 
     origin: Source
@@ -80,9 +84,16 @@ class MvtecShift(Source):
             _record(entry, Path(self.root), category, split) for split in entries for entry in entries[split]
         ]
 
+    def reading(self, category: str) -> Reading:
+        """Its own pictures use all bits they have."""
+        return replace(super().reading(category), bits=16)
+
     def _sided(self, category: str) -> list[Record]:
         """The originals on their sides: the dataset's own where it has a validation split."""
         scanned = self.origin.scan(category)
+        training = {record.path for record in scanned if record.split == "train"}
+        bits = self.origin.reading(category).bits if self.bits is None else self.bits
+        scanned, _ = with_bits(scanned, training=training, bits=bits)
         return scanned if has_validation(scanned) else self.protocol.draw(scanned, seed=self.seed)
 
     def _settings(self) -> dict[str, Any]:
@@ -93,6 +104,7 @@ class MvtecShift(Source):
             "transforms": self.shift.settings(),
             "split": self.protocol.description,
             "split_seed": self.seed,
+            "bits": self.bits,
         }
 
     def _book(self) -> dict[str, Any]:
@@ -162,8 +174,9 @@ class MvtecShift(Source):
         root, (image, mask) = Path(self.root), _files(record)
         if all((root / file).is_file() for file in (image, mask) if file is not None):
             return
-        masks = [read_mask(path) for path in record.masks]
-        pixels, masks, _ = self.shift(read_image(record.path), masks, index=index)
+        original = read_image(record.path, bits=record.bits)
+        truth = read_truth(record, size=(original.shape[0], original.shape[1]))
+        pixels, masks, _ = self.shift(original, truth, index=index)
         if mask is not None:
             _write_png(root / mask, masks[0])
         _write_png(root / image, pixels[:, :, ::-1])  # OpenCV writes BGR

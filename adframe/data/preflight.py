@@ -3,35 +3,98 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from adframe.contracts import AdframeError, Record
-from adframe.data.decode import read_size
+from adframe.data.decode import Header, read_header
+from adframe.data.depth import with_bits
+from adframe.data.doubts import also_in_train, check_shared, doubtful_masks
+from adframe.data.files import few
+from adframe.data.masks import ADVICE, MASK_KINDS
+from adframe.data.opening import check_kind
+from adframe.data.source import Source
 from adframe.data.splits import shared_group
 
 WHOLE = "whole:"  # begins a fingerprint of whole files; older ones read the ends of PNG files only
 THREADS = 4
 
 
-def check_files(records: Iterable[Record]) -> set[tuple[int, int]]:
-    """Every image whole, every mask as large as its image; reads headers, decodes only where in doubt.
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What is known of a category's files once all of them are looked at."""
+
+    records: list[Record]  # with the bits of their samples
+    sizes: set[tuple[int, int]]  # (H, W) that images have
+    warnings: list[str]  # what a report should say of them
+
+
+def examine(
+    source: Source, category: str, records: Sequence[Record], *, training: Collection[Path]
+) -> Examined:
+    """Everything that can be wrong with the files of a category, and what is doubtful about them.
+
+    Args:
+        source: the dataset.
+        category: one of its categories.
+        records: its images that are used.
+        training: the images by which the bits of a camera are recognised.
+
+    Raises:
+        AdframeError: one line that names the file.
+    """
+    reading, folder = source.reading(category), Path(source.root) / category
+    root = folder if folder.is_dir() else Path(source.root)
+    headers, turned = check_files(records, max_megapixels=reading.max_megapixels)
+    found, notes = with_bits(records, training=training, bits=reading.bits)
+    sizes = {path: header.size for path, header in headers.items()}
+    if turned:
+        notes.append(
+            f"{category}: masks that follow the stored pixels, not the picture as EXIF turns it, are turned "
+            f"with their images: {len(turned)} ({few(turned, root=root)})"
+        )
+    good = {image: mask for image, mask in source.good_masks(category).items() if image in sizes}
+    notes += doubtful_masks(records, sizes=sizes, good=good, root=root)
+    notes += also_in_train(records, root=root) + source.notes(category)
+    return Examined(found, set(sizes.values()), notes)
+
+
+def check_files(
+    records: Iterable[Record], *, max_megapixels: float | None = None
+) -> tuple[dict[Path, Header], list[Path]]:
+    """Every image whole and of a readable kind, every mask as large as its image and of one image only.
+
+    Args:
+        records: whose files.
+        max_megapixels: images with more pixels are refused.
 
     Returns:
-        The sizes (H, W) that images have.
+        Every image's header, and the masks whose size is that of the stored pixels of an image which EXIF
+        turns.
     """
-    sizes = set()
-    for record in records:
-        sizes.add(size := read_size(record.path))
+    headers, turned, checked = {}, [], list(records)
+    check_shared(checked)
+    for record in checked:
+        header = headers[record.path] = read_header(record.path, max_megapixels=max_megapixels)
+        check_kind(record.path, header.kind)
         for mask in record.masks:
-            if (found := read_size(mask)) != size:
-                raise AdframeError(
-                    f"mask {mask} is {found[0]}x{found[1]} (height x width) but its image {record.path} is "
-                    f"{size[0]}x{size[1]}; masks must have their image's size"
-                )
-    return sizes
+            found = read_header(mask, max_megapixels=max_megapixels)
+            check_kind(mask, found.kind, known=MASK_KINDS, advice=ADVICE)
+            _check_size(mask, found.size, record.path, header)
+            if found.size != header.size:
+                turned.append(mask)
+    return headers, turned
+
+
+def _check_size(mask: Path, size: tuple[int, int], path: Path, image: Header) -> None:
+    if size not in (image.size, image.stored):
+        raise AdframeError(
+            f"mask {mask} is {size[0]}x{size[1]} (height x width) but its image {path} is "
+            f"{image.size[0]}x{image.size[1]}; masks must have their image's size"
+        )
 
 
 def check_splits(records: Sequence[Record], *, category: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from adframe.contracts import AdframeError, Record
-from adframe.data.source import Progress, Source
+from adframe.data.source import Progress, Reading, Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,9 +18,11 @@ class Several(Source):
     Args:
         members: the datasets, by any name.
         root: not read; it becomes the folder that holds all members' roots.
+        bits: of all members; None leaves each its own. `max_megapixels` likewise.
     """
 
     members: Mapping[str, Source] = field(default_factory=dict)
+    max_megapixels: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -72,7 +74,26 @@ class Several(Source):
 
     def scan(self, category: str) -> list[Record]:
         """The records of a category, from the member that has it."""
-        return next(member for member in self.members.values() if category in member.found()).scan(category)
+        return self._member(category).scan(category)
+
+    def reading(self, category: str) -> Reading:
+        """The member's own, where nothing is set for all."""
+        own = self._member(category).reading(category)
+        return Reading(
+            bits=own.bits if self.bits is None else self.bits,
+            max_megapixels=own.max_megapixels if self.max_megapixels is None else self.max_megapixels,
+        )
+
+    def good_masks(self, category: str) -> dict[Path, Path]:
+        """As the member has them."""
+        return self._member(category).good_masks(category)
+
+    def notes(self, category: str) -> list[str]:
+        """What the member says."""
+        return self._member(category).notes(category)
+
+    def _member(self, category: str) -> Source:
+        return next(member for member in self.members.values() if category in member.found())
 
     def _missing(self, root: Path) -> str:
         del root

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from adframe.contracts import AdframeError, Record
 from adframe.data.download import Archive, fetch
+from adframe.data.files import folders_in, skipped
 from adframe.ops.names import unknown
 from adframe.ops.preprocess import PREPROCESSES
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-
+BITS = (8, 10, 12, 14, 16)  # that a camera gives a sample
 RESERVED = ("all", "mean")  # what a category may not be called: a choice, and a row of every table
 Progress = Callable[[str, int, int], None]  # what is being done, done, total
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How files are read: `Source.bits` and `Source.max_megapixels`."""
+
+    bits: int | None = None
+    max_megapixels: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +45,9 @@ class Source:
         check_counts: warn where the number of images is not the official set's.
         preprocess: what is done to every image at its native resolution, after a domain shift:
             `none`, `grey_world`, `max_rgb` or `homomorphic`.
+        bits: how many bits a sample of images with 16-bit samples uses: 8, 10, 12, 14 or 16; None
+            recognises it from the training images.
+        max_megapixels: images with more pixels are refused; None refuses none.
     """
 
     name: str
@@ -48,10 +60,17 @@ class Source:
     download: bool = False
     check_counts: bool = False
     preprocess: str = "none"
+    bits: int | None = None
+    max_megapixels: float | None = 300
 
     def __post_init__(self) -> None:
         if self.preprocess not in PREPROCESSES:
             raise AdframeError(unknown("dataset.preprocess", self.preprocess, PREPROCESSES))
+        if self.bits is not None and (self.bits not in BITS or not isinstance(self.bits, int)):
+            raise AdframeError(f"dataset.bits={self.bits} must be null or one of {', '.join(map(str, BITS))}")
+        limit = self.max_megapixels
+        if limit is not None and (isinstance(limit, bool | str) or not 0 < limit < math.inf):
+            raise AdframeError(f"dataset.max_megapixels={limit} must be null or a number above 0")
 
     @property
     def saturated(self) -> bool:
@@ -86,11 +105,29 @@ class Source:
         """All records of one category, every split, in a fixed order."""
         raise NotImplementedError
 
+    def reading(self, category: str) -> Reading:
+        """How the files of a category are read."""
+        del category
+        return Reading(bits=self.bits, max_megapixels=self.max_megapixels)
+
+    def places(self, category: str) -> list[Path]:
+        """The folders that `scan` reads, or would read, each without what lies below it."""
+        del category
+        return []
+
+    def good_masks(self, category: str) -> dict[Path, Path]:
+        """Masks that lie beside those of defects for images that are good: image to mask."""
+        del category
+        return {}
+
+    def notes(self, category: str) -> list[str]:
+        """What a report should say of the folders: files in them that are not read."""
+        left = skipped(self.places(category), root=Path(self.root) / category)
+        return [f"{category}: files that are not read: {left}"] if left else []
+
     def found(self) -> list[str]:
         """The categories that are there, sorted."""
-        root = Path(self.root)
-        folders = sorted(root.iterdir()) if root.is_dir() else []
-        return [folder.name for folder in folders if (folder / self.marker).is_dir()]
+        return [folder.name for folder in folders_in(Path(self.root)) if (folder / self.marker).is_dir()]
 
     def categories(self) -> list[str]:
         """The categories that are there; an error that helps where there are none."""
@@ -122,17 +159,3 @@ class Source:
             f"get the data from {self.homepage} ({self.licence}){fetched}, or point elsewhere with "
             "dataset.root=<folder>"
         )
-
-
-def images_in(folder: Path) -> list[Path]:
-    """The image files directly in a folder, sorted by name; [] where it is not there."""
-    if not folder.is_dir():
-        return []
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-
-
-def existing_mask(path: Path, *, image: Path) -> Path:
-    """The mask's path, or an error that names the image and the path that was expected."""
-    if not path.is_file():
-        raise AdframeError(f"no ground-truth mask for {image}: expected {path}; add it or remove the image")
-    return path

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adframe.contracts import GOOD, AdframeError, Record
-from adframe.data.source import Source, existing_mask, images_in
+from adframe.data.files import Masks, existing_mask, images_in
+from adframe.data.source import Source
 
 SPLIT = Path("split_csv") / "1cls.csv"
 COLUMNS: dict[str, tuple[str, ...]] = {  # what may stand there; (): anything
@@ -39,6 +40,25 @@ class Visa(Source):
         if not (Path(self.root) / SPLIT).is_file():
             return _converted(Path(self.root) / category, category)
         return [self._record(row) for row in self._rows() if row["object"] == category]
+
+    def places(self, category: str) -> list[Path]:
+        """The folders of the converted layout, or of the official one."""
+        shown = ("train", "train/good", "test", "test/good", "test/bad")
+        converted = (*shown, "ground_truth", "ground_truth/bad", "ground_truth/good")
+        official = ("Data/Images", "Data/Images/Normal", "Data/Images/Anomaly", "Data/Masks/Anomaly")
+        names = official if (Path(self.root) / SPLIT).is_file() else converted
+        return [Path(self.root) / category / name for name in names]
+
+    def good_masks(self, category: str) -> dict[Path, Path]:
+        """What the split file names beside normal images, or `ground_truth/good`."""
+        root = Path(self.root)
+        if (root / SPLIT).is_file():
+            rows = [
+                r for r in self._rows() if (r["object"], r["label"]) == (category, "normal") and r["mask"]
+            ]
+            return {root / row["image"]: root / row["mask"] for row in rows if (root / row["mask"]).is_file()}
+        masks = Masks(root / category / "ground_truth" / GOOD)
+        return masks.beside(images_in(root / category / "test" / GOOD), "", "_mask")
 
     def _rows(self) -> Iterator[dict[str, str]]:
         path = Path(self.root) / SPLIT
@@ -76,8 +96,9 @@ def _converted(base: Path, category: str) -> list[Record]:
         for split in ("train", "test")
         for path in images_in(base / split / GOOD)
     ]
+    masks = Masks(base / "ground_truth" / "bad")
     for path in images_in(base / "test" / "bad"):
-        mask = existing_mask(base / "ground_truth" / "bad" / f"{path.stem}.png", image=path)
+        mask = masks.of(path, path.stem)
         records.append(_record(path, category, split="test", defect="bad", masks=(mask,)))
     return records
 

@@ -17,7 +17,7 @@ def components(mask: np.ndarray) -> list[Region]:
     the saturated overlap of MVTec LOCO with saturation = area.
 
     Args:
-        mask: (H, W) bool or uint8; anything above zero is defect.
+        mask: (H, W) bool or integers; anything above zero is defect.
     """
     binary = np.ascontiguousarray(mask > 0).view(np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(binary, connectivity=8)
@@ -28,7 +28,8 @@ def channels(masks: Sequence[np.ndarray], saturations: Sequence[Saturation]) -> 
     """One region per annotated channel, as in `mvtec_loco_ad_evaluation`; no components.
 
     Args:
-        masks: (H, W) uint8 each, holding 0 and exactly one positive value, which names a saturation.
+        masks: (H, W) uint8 or uint16 each, holding 0 and exactly one positive value, which names a
+            saturation.
         saturations: the entries of `defects_config.json`.
 
     Raises:

@@ -114,7 +114,7 @@ def shift_strips(
 
 
 def _tile(record: Record, album: Album, *, read: Reader) -> Tile:
-    image = read.image(record.path)
+    image = read.image(record)
     frame = image.shape[0], image.shape[1]
     regions = read.regions(record, read.masks(record)) or []
     note = SPLITS.get(record.split, record.split)
@@ -129,7 +129,7 @@ def _tile(record: Record, album: Album, *, read: Reader) -> Tile:
 
 
 def _strip(record: Record, album: Album, *, read: Reader, shifts: Sequence[Shift]) -> Strip:
-    image, masks = read.image(record.path), read.masks(record)
+    image, masks = read.image(record), read.masks(record)
     what = f"{record.category}, {kind_of(record)}, {record.path.name}"
     first = album.add(image, read.regions(record, masks) or [])
     tiles = [Tile(first, f"{what}: {_ORIGINAL}.", _ORIGINAL, _marked(masks))]

@@ -29,13 +29,10 @@ Progress = Callable[[str, int, int], None]  # what is being read, how many are, 
 class Reader:
     """How files become pixels; whoever asks for a survey brings it along."""
 
-    image: Callable[[Path], NDArray[Any]]  # (H, W, 3) RGB, uint8 or uint16
+    image: Callable[[Record], NDArray[Any]]  # (H, W, 3) RGB, uint8 or uint16
     size: Callable[[Path], tuple[int, int]]  # (H, W), cheap
-    mask: Callable[[Path], Pixels]  # (H, W), 0 is background
+    masks: Callable[[Record], list[Pixels]]  # (H, W) each, 0 is background
     regions: Callable[[Record, Sequence[Pixels]], list[Region] | None]  # of a record's masks
-
-    def masks(self, record: Record) -> list[Pixels]:
-        return [self.mask(path) for path in record.masks]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +167,7 @@ def _lights(
     lights = []
     for place, (group, record) in enumerate(chosen):
         progress("light", place, len(chosen))
-        image = as_bytes(read.image(record.path))
+        image = as_bytes(read.image(record))
         mean, deviation = cv2.meanStdDev(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
         values = float(mean[0, 0]) / 255, float(deviation[0, 0]) / 255
         lights.append(Light(group, record.condition, record.path.name, *values))

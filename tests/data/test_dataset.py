@@ -9,7 +9,7 @@ from PIL import Image
 
 from adframe.contracts import GEOMETRY, IMAGE, INDEX, RECORD, REGIONS, AdframeError, Record
 from adframe.data.dataset import ImageDataset, View, as_unit, collate, resize
-from adframe.data.decode import read_mask
+from adframe.data.masks import read_mask
 from adframe.data.source import Source
 from adframe.ops.regions import union
 

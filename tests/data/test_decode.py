@@ -9,7 +9,8 @@ from PIL import Image
 
 from adframe.contracts import AdframeError
 from adframe.data.dataset import as_unit
-from adframe.data.decode import read_image, read_mask, read_size
+from adframe.data.decode import read_header, read_image, read_size
+from adframe.data.masks import read_mask
 
 Y, X = np.mgrid[:20, :30]
 SMOOTH = np.stack([Y * 3000, X * 2000, (X + Y) * 1300], axis=2).astype(np.uint16)  # (20, 30, 3)
@@ -134,12 +135,14 @@ def test_a_broken_file_is_one_line_that_names_it(tmp_path: Path, suffix: str, re
         read(tmp_path / f"gone.{suffix}")
 
 
-def test_a_picture_too_large_to_be_one_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = saved(tmp_path / "bomb.png", BYTES)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    for read in (read_image, read_size):
-        with pytest.raises(AdframeError, match=r"bomb\.png cannot be decoded"):
-            read(path)
+def test_a_picture_above_the_limit_is_refused_before_it_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(tmp_path / "large.tif", BYTES)
+    assert read_header(path, max_megapixels=0.0006).size == (20, 30)
+    monkeypatch.setattr("PIL.TiffImagePlugin.TiffImageFile.load", lambda self: pytest.fail("decoded"))
+    with pytest.raises(AdframeError, match=r"large\.tif has .*, above dataset\.max_megapixels=0\.0005;"):
+        read_header(path, max_megapixels=0.0005)
 
 
 def test_the_size_is_height_first_and_comes_from_the_header_alone(

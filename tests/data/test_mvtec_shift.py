@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from adframe.contracts import AdframeError
-from adframe.data.decode import read_image, read_mask
+from adframe.data.decode import read_image
 from adframe.data.folder import Folder
+from adframe.data.masks import read_mask
 from adframe.data.mvtec_shift import MvtecShift
 from adframe.data.source import Source
 from adframe.data.splits import MvtecShiftProtocol, shared_group
@@ -65,7 +66,9 @@ def test_the_layout_and_the_names_are_the_studys(written: MvtecShift) -> None:
 
 def test_the_book_tells_of_every_picture(written: MvtecShift, toy_ad: Source) -> None:
     book = json.loads((Path(written.root) / "shifted_splits.json").read_text())
-    assert {"origin", "shift", "shift_seed", "transforms", "split", "split_seed"} == set(book["settings"])
+    assert {"origin", "shift", "shift_seed", "transforms", "split", "split_seed", "bits"} == set(
+        book["settings"]
+    )
     entries = [entry for side in book["categories"]["tray"].values() for entry in side]
     originals = {r.path.relative_to(toy_ad.root).as_posix(): i for i, r in enumerate(toy_ad.scan("tray"))}
     assert {entry["original"] for entry in entries} == set(originals)

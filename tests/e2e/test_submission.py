@@ -14,7 +14,8 @@ import tifffile
 from adframe.app.submission import scaled_size
 from adframe.app.submission_files import MAPS, MASKS, Scale, check, pack
 from adframe.contracts import AdframeError
-from adframe.data.decode import read_mask, read_size
+from adframe.data.decode import read_size
+from adframe.data.masks import read_mask
 from adframe.data.source import Source
 from tests.e2e.scripts import BACKBONE, call, train_here
 

@@ -19,9 +19,14 @@ ABOUT = About(name="cups", homepage="https://home.page", facts=(("licence", "CC0
 TURN = Shift({"rotation": Rotation(degrees=90)}, name="turn", seed=0)
 
 
-def pixels(path):
+def pixels(record):
     """Brighter in test than in train; no two alike."""
+    path = record.path
     return np.full((*SIZE, 3), (100 if "train" in str(path) else 150) + len(path.stem), np.uint8)
+
+
+def masks(record):
+    return [mask(path) for path in record.masks]
 
 
 def mask(path):
@@ -35,7 +40,7 @@ def regions(record, masks):
     return [Region(0, 0, each > 0, 1.0) for each in masks for _ in range(1 + ("two" in record.defect))]
 
 
-READ = Reader(image=pixels, size=lambda path: SIZE, mask=mask, regions=regions)
+READ = Reader(image=pixels, size=lambda path: SIZE, masks=masks, regions=regions)
 
 
 def records(tmp_path, *, bad=("chip", "two"), unlabelled=0, condition=lambda n: ""):

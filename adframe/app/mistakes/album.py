@@ -14,7 +14,9 @@ from adframe.app.entrants import Entrant, Key
 from adframe.app.trust import check_resolved
 from adframe.contracts import AdframeError, Record, Region
 from adframe.data.dataset import regions_of
-from adframe.data.decode import read_image, read_mask
+from adframe.data.decode import read_image
+from adframe.data.depth import with_bits
+from adframe.data.masks import read_truth
 from adframe.data.source import Source
 from adframe.reports.gallery import picture_bytes
 from adframe.reports.heatmaps import GAP
@@ -69,9 +71,9 @@ class Album:
 
     def _on_disk(self, run: Entrant, key: Key) -> tuple[bytes, bytes]:
         try:
-            path = self._inside(run, self._path(run, key))
-            image = as_bytes(read_image(path))
-            regions = self._regions(run, key)
+            path, record = self._inside(run, self._path(run, key)), self._record(run, key)
+            image = as_bytes(read_image(path) if record is None else read_image(path, bits=record.bits))
+            regions = self._regions(run, record)
             size = tile_size(image.shape[:2], width=self.width)
             plain = resized(image, size)
             return self._jpeg(plain), self._jpeg(outlined(plain, regions, frame=image.shape[:2]))
@@ -80,11 +82,15 @@ class Album:
             blank = self._jpeg(np.full((self.width, self.width, 3), _BLANK, np.uint8))
             return blank, blank
 
-    def _regions(self, run: Entrant, key: Key) -> list[Region]:
-        record = self._scanned(run, key[0]).get(str(self._path(run, key)))
+    def _record(self, run: Entrant, key: Key) -> Record | None:
+        return self._scanned(run, key[0]).get(str(self._path(run, key)))
+
+    def _regions(self, run: Entrant, record: Record | None) -> list[Region]:
         if record is None or not record.label:
             return []
-        return regions_of(record, [read_mask(self._inside(run, path)) for path in record.masks]) or []
+        for mask in record.masks:
+            self._inside(run, mask)
+        return regions_of(record, read_truth(record)) or []
 
     def _path(self, run: Entrant, key: Key) -> Path:
         return Path(run.images[key]["path"]) if self.root is None else self.root / key[1]
@@ -107,7 +113,10 @@ class Album:
                 # What the folder itself says that is trusted does not count.
                 cfg = OmegaConf.create(dict(run.run.config) | {"trusted": []})
                 source: Source = build(cfg, "dataset", {"root": self._root(run)})
-                self._records[place] = {str(each.path): each for each in source.scan(category)}
+                records = source.scan(category)
+                training = {each.path for each in records if each.split == "train"}
+                records, _ = with_bits(records, training=training, bits=source.reading(category).bits)
+                self._records[place] = {str(each.path): each for each in records}
             except (AdframeError, AttributeError, OSError, TypeError, KeyError):
                 self._records[place] = {}
         return self._records[place]

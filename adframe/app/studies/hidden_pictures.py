@@ -44,7 +44,7 @@ def hidden_blocks(method: str, found: Sequence[Hidden], *, books: Books) -> tupl
 
 def _row(each: Hidden, books: Books) -> tuple[Picture, ...]:
     other, own = _other(each), each.nearest[each.record.category]
-    image = as_bytes(read_image(each.record.path))
+    image = as_bytes(read_image(each.record.path, bits=each.record.bits))
     frame = image.shape[:2]
     plain = _boxed(outlined(_small(image), each.regions, frame=frame), frame, each.place)
     thresholds = [
@@ -61,7 +61,7 @@ def _row(each: Hidden, books: Books) -> tuple[Picture, ...]:
         f"above {percent(each.ranks[1])}",
         f"{other.category}, distance {other.distance:.2f}; nearest in {own.category} {own.distance:.2f}",
     )
-    near = as_bytes(read_image(other.record.path))
+    near = as_bytes(read_image(other.record.path, bits=other.record.bits))
     pictures = (plain, *heats, _boxed(_small(near), near.shape[:2], other.box))
     return tuple(
         Picture(encoded(picture, kind="JPEG", quality=78), text)

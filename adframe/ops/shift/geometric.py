@@ -85,7 +85,7 @@ def warp(
 
     Args:
         image: (H, W, 3) float32.
-        masks: (H, W) uint8 each.
+        masks: (H, W) uint8 or uint16 each.
         matrix: (3, 3), as `Warp.matrix` gives it, or a product of such.
     """
     size = image.shape[1], image.shape[0]  # OpenCV: width first

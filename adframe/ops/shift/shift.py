@@ -70,7 +70,7 @@ class Shift:
 
         Args:
             image: (H, W, 3) RGB, uint8 or uint16; not changed.
-            masks: (H, W) uint8 each; not changed.
+            masks: (H, W) uint8 or uint16 each; not changed.
             index: of the image, 0 or more: which picture it becomes.
 
         Returns:
