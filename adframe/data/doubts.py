@@ -70,9 +70,9 @@ def check_shared(records: Sequence[Record]) -> None:
 
 
 def also_in_train(records: Sequence[Record], *, root: Path) -> list[str]:
-    """Lines about images outside train whose file is equal, byte by byte, to one in train."""
+    """Lines about measured images outside train whose file is equal, byte by byte, to one in train."""
     by_size: dict[int, list[Record]] = defaultdict(list)
-    for record in records:
+    for record in (record for record in records if record.label is not None):
         by_size[record.path.stat().st_size].append(record)
     lines = []
     for split in ("val", "test"):

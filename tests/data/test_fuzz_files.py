@@ -25,7 +25,7 @@ from adframe.ops.regions import union
 from tests.fakes.formats import IMAGES, MASKS, NO_IMAGES, NO_MASKS, exif_of, turned
 from tests.fakes.sources import source
 
-SEED, SETS = 20_240, 480
+SEED, SETS = 20_240, 360
 
 
 class Drawn(NamedTuple):
