@@ -208,6 +208,7 @@ def build_trainer(
             enable_model_summary=False,
         )
     except (
+        ImportError,
         TypeError,
         ValueError,
         RuntimeError,

@@ -24,6 +24,8 @@ def read_scores(file: Path, *, images: Sequence[Path], root: Path) -> dict[Path,
     wanted = {path.resolve(): path for path in images}
     scores: dict[Path, float] = {}
     for number, (name, text) in enumerate(_rows(file), start=2):
+        if "\0" in name:
+            raise AdframeError(f"{file} line {number} has a NUL character in its path; write the file again")
         path = wanted.get((root / name).resolve())
         if path is None:
             continue

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
+import time
 import warnings
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 from adframe.app.launching import Job, needed
 from adframe.contracts import AdframeError
@@ -117,7 +120,21 @@ def _own_imports() -> Iterator[None]:
 
 
 def _numbered(job: Job, threads: int) -> tuple[int, str | None]:
+    _end_with_parent()
     return job.number, job.apart(threads)
+
+
+@cache
+def _end_with_parent() -> None:
+    """Ends this process when the one that began it is gone, however it went; once a process."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)  # nobody is left to be told; the sweep can be resumed
+
+    threading.Thread(target=watch, daemon=True, name="parent").start()
 
 
 def counted(name: str, value: int | None) -> int | None:

@@ -64,8 +64,8 @@ def _typed(node: DictConfig, name: str, key: str) -> str:
 
 
 def _check_node(key: str, node: DictConfig, *, given: Collection[str]) -> None:
-    target = get_object(node["_target_"])
-    parameters = {k: v for k, v in inspect.signature(target).parameters.items() if k != "self"}
+    target, signature = _found(key, node["_target_"])
+    parameters = {k: v for k, v in signature.parameters.items() if k != "self"}
     hints = _hints(target)
     names = [str(name) for name in node if name not in SPECIAL]
     for name in names:
@@ -79,6 +79,15 @@ def _check_node(key: str, node: DictConfig, *, given: Collection[str]) -> None:
     for name, parameter in parameters.items():
         if parameter.default is parameter.empty and name not in (*names, *given) and "_partial_" not in node:
             raise AdframeError(f"{key}.{name} is missing; it must be {_words(hints.get(name, Any))}")
+
+
+def _found(key: str, name: str) -> tuple[Any, inspect.Signature]:
+    try:
+        target = get_object(name)
+        return target, inspect.signature(target)
+    except Exception as error:  # importing it may fail in any way
+        reason = " ".join(str(error).split())[:200]
+        raise AdframeError(f"{key}._target_={name} cannot be made: {reason}; correct the name") from error
 
 
 def _hints(target: Any) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from adframe.contracts import AdframeError
 
 CONF = Path(__file__).parents[2] / "conf"
+NO_MEMORY = ("DefaultCPUAllocator", "CUDA out of memory", "Insufficient memory", "can't allocate memory")
 MENDABLE = (AdframeError, HydraException, OmegaConfBaseException, OSError, MemoryError)
 
 
@@ -64,7 +65,10 @@ def _text(error: BaseException) -> str:
 
 
 def _is_torch_memory(error: BaseException) -> bool:
-    return type(error).__name__ == "OutOfMemoryError"  # by name: torch need not be imported to fail
+    if type(error).__name__ == "OutOfMemoryError":  # by name: torch need not be imported to fail
+        return True
+    own = type(error) is RuntimeError or type(error).__name__ == "error"  # cv2.error
+    return own and any(text in str(error) for text in NO_MEMORY)
 
 
 def _is_of_hydra(error: BaseException) -> bool:

@@ -14,6 +14,7 @@ from adframe.data.counts import mismatches
 from adframe.data.dataset import ImageDataset, View, collate, several_sizes
 from adframe.data.preflight import check_files, check_splits
 from adframe.data.sampling import Cached, Shuffled
+from adframe.data.shared_memory import too_small
 from adframe.data.source import Source
 from adframe.data.split_book import SplitBook
 from adframe.data.splits import Protocol, borrowed, has_validation
@@ -85,6 +86,14 @@ class AnomalyData(L.LightningDataModule):
             self.records = [record for name in self.categories for record in self._records(name)]
             if self.view.size is None and self.batch_size > 1 and len(self.sizes) > 1:
                 raise several_sizes(len(self.sizes))
+            self._check_shared_memory()
+
+    def _check_shared_memory(self) -> None:
+        largest = self.view.size or max(self.sizes, key=lambda size: size[0] * size[1])
+        line = too_small(size=largest, batch_size=self.batch_size, num_workers=self.num_workers)
+        if line is not None:
+            self.num_workers = 0
+            self.warnings.append(line)
 
     def _records(self, category: str) -> list[Record]:
         scanned = [replace(r, place=i) for i, r in enumerate(self.source.scan(category))]

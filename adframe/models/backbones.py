@@ -14,12 +14,15 @@ from adframe.contracts import AdframeError
 from adframe.models.folding import fold
 from adframe.models.layers import choose_layers
 from adframe.models.weights import (
+    REVISION,
     WAYS_OUT,
     Network,
+    cached_commit,
     digest,
     from_package,
     load_strict,
     read_checkpoint,
+    repository_of,
     require_hub,
 )
 from adframe.ops.names import unknown
@@ -43,6 +46,7 @@ class TimmBackbone(nn.Module):
         checkpoint: a local file instead; loaded strictly.
         network: which network of a checkpoint that holds a teacher and a student (DINO, SiT).
         name: what people call it, in tables and checkpoints; the timm name where None.
+        revision: of the weights on the hub: a branch, a tag or a commit.
         norm: passes every layer through a vision transformer's final LayerNorm, as DINOv2's own
             `get_intermediate_layers` does.
         precision: `bfloat16` computes convolutions and matrix products in it, about twice as fast
@@ -64,13 +68,14 @@ class TimmBackbone(nn.Module):
         checkpoint: str | Path | None = None,
         network: Network = "teacher",
         name: str | None = None,
+        revision: str = REVISION,
         norm: bool = False,
         precision: Literal["float32", "bfloat16"] = "float32",
     ) -> None:
         super().__init__()
         self.name = name or model
-        self.origin = origin_of(model, source=source)
-        trunk: Any = build_trunk(model, source=source, checkpoint=checkpoint)
+        trunk: Any = build_trunk(model, source=source, checkpoint=checkpoint, revision=revision)
+        self.origin = origin_of(model, source=source, repository=repository_of(trunk), revision=revision)
         self.layers, self._indices = choose_layers(trunk, layers, model=model)
         if norm and not isinstance(getattr(trunk, "norm", None), nn.LayerNorm):
             raise AdframeError(
@@ -147,10 +152,13 @@ def check_size(size: tuple[int, int], *, patch: int, name: str) -> None:
     )
 
 
-def origin_of(model: str, *, source: str) -> str:
-    """Where weights come from, in words."""
+def origin_of(model: str, *, source: str, repository: str | None = None, revision: str = REVISION) -> str:
+    """Where weights come from, in words; of the hub with the commit, where its cache knows it."""
     words = {"random": "random weights", "package": "an installed package"}
-    return words.get(source, f"{model} of the hub")
+    if source in words:
+        return words[source]
+    commit = repository and (cached_commit(repository, revision=revision) or revision)
+    return f"{model} of the hub" + (f", {repository}@{commit}" if repository else "")
 
 
 def _pixels(size: Sequence[int]) -> str:
@@ -168,7 +176,9 @@ def _halve(trunk: nn.Module) -> None:
             module.to(torch.bfloat16)
 
 
-def build_trunk(model: str, *, source: str, checkpoint: str | Path | None) -> nn.Module:
+def build_trunk(
+    model: str, *, source: str, checkpoint: str | Path | None, revision: str = REVISION
+) -> nn.Module:
     """A timm model with its weights; fresh ones where a checkpoint is to come, or for `random`."""
     if source not in SOURCES:
         raise AdframeError(unknown("backbone.source", source, SOURCES))
@@ -181,17 +191,21 @@ def build_trunk(model: str, *, source: str, checkpoint: str | Path | None) -> nn
     if source == "package":
         trunk.load_state_dict(from_package(architecture, trunk), strict=True)
         return trunk
-    require_hub(trunk, name=model)
-    return _create(model, pretrained=True)
+    require_hub(trunk, name=model, revision=revision)
+    repository = repository_of(trunk)
+    return _create(model, pretrained=True, hub=f"{repository}@{revision}" if repository else None)
 
 
-def _create(model: str, *, pretrained: bool) -> nn.Module:
+def _create(model: str, *, pretrained: bool, hub: str | None = None) -> nn.Module:
     trunk: nn.Module
+    given: dict[str, Any] = {"pretrained": pretrained}
+    if hub is not None:
+        given["pretrained_cfg_overlay"] = {"hf_hub_id": hub}
     try:
         try:
-            trunk = timm.create_model(model, pretrained=pretrained, dynamic_img_size=True)
+            trunk = timm.create_model(model, dynamic_img_size=True, **given)
         except TypeError:  # only vision transformers have a position embedding to stretch
-            trunk = timm.create_model(model, pretrained=pretrained)
+            trunk = timm.create_model(model, **given)
     except (RuntimeError, OSError, ValueError) as error:
         reason = str(error).splitlines()[0][:200]
         help_ = f"; {WAYS_OUT}" if pretrained else ""

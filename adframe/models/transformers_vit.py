@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import constants, try_to_load_from_cache
+from huggingface_hub import constants
 from torch import Tensor, nn
 from transformers import (
     Dinov2Config,
@@ -19,7 +19,7 @@ from transformers import (
 from adframe.contracts import AdframeError
 from adframe.models.backbones import check_size, origin_of
 from adframe.models.vit import Vit
-from adframe.models.weights import WAYS_OUT, digest, load_strict, read_checkpoint
+from adframe.models.weights import REVISION, WAYS_OUT, cached_commit, digest, load_strict, read_checkpoint
 from adframe.ops.names import unknown
 from adframe.ops.network import answers
 
@@ -37,6 +37,7 @@ class TransformersVit(nn.Module):
         name: what people call it; the repository's name where None.
         source: `hub` (the hub's cache, else a download) or `random`, for tests of the plumbing.
         checkpoint: a local file with transformers' names instead.
+        revision: of the weights on the hub: a branch, a tag or a commit.
         gradient_checkpointing: trades a second forward pass for the memory of activations.
 
     Raises:
@@ -53,6 +54,7 @@ class TransformersVit(nn.Module):
         name: str | None = None,
         source: str = "hub",
         checkpoint: str | Path | None = None,
+        revision: str = REVISION,
         gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__()
@@ -60,8 +62,8 @@ class TransformersVit(nn.Module):
             raise AdframeError(unknown("backbone.model", model, NAMES))
         self.name, self.layers = name or model, ("tokens",)
         fresh = checkpoint is not None or source == "random"
-        trunk: Any = _fresh(model) if fresh else _downloaded(model)
-        self.origin = origin_of(model, source=source)
+        trunk: Any = _fresh(model) if fresh else _downloaded(model, revision=revision)
+        self.origin = origin_of(model, source=source, repository=model, revision=revision)
         if checkpoint is not None:
             state, said = read_checkpoint(Path(checkpoint))
             load_strict(trunk, state, ignorable=set(), origin=f"backbone.checkpoint={checkpoint}")
@@ -113,12 +115,18 @@ def open_vit(
     name: str | None = None,
     source: str = "hub",
     checkpoint: str | Path | None = None,
+    revision: str = REVISION,
     gradient_checkpointing: bool = False,
 ) -> Vit | TransformersVit:
     """A transformer to adapt: of transformers where the model is a repository, else of timm."""
     kind: Any = TransformersVit if "/" in model else Vit
     made: Vit | TransformersVit = kind(
-        model, name=name, source=source, checkpoint=checkpoint, gradient_checkpointing=gradient_checkpointing
+        model,
+        name=name,
+        source=source,
+        checkpoint=checkpoint,
+        revision=revision,
+        gradient_checkpointing=gradient_checkpointing,
     )
     return made
 
@@ -139,18 +147,15 @@ def _fresh(model: str) -> nn.Module:
     return module
 
 
-def _downloaded(model: str) -> nn.Module:
-    cached = any(
-        isinstance(try_to_load_from_cache(model, file), str)
-        for file in ("model.safetensors", "pytorch_model.bin")
-    )
+def _downloaded(model: str, *, revision: str) -> nn.Module:
+    cached = cached_commit(model, revision=revision) is not None
     if not cached and (constants.HF_HUB_OFFLINE or not answers(constants.ENDPOINT)):
         raise AdframeError(
             f"weights of {model} are not cached here and the hub cannot be reached; {WAYS_OUT}"
         )
     kind: Any = Dinov2WithRegistersModel if "registers" in model else Dinov2Model
     try:
-        network: Any = kind.from_pretrained(model, local_files_only=cached)
+        network: Any = kind.from_pretrained(model, revision=revision, local_files_only=cached)
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0][:200]
         raise AdframeError(f"backbone.model={model} cannot be loaded: {reason}; {WAYS_OUT}") from error

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from adframe.contracts import AdframeError
 from adframe.models.backbones import build_trunk, check_size, origin_of
-from adframe.models.weights import Network, digest, load_strict, read_checkpoint
+from adframe.models.weights import REVISION, Network, digest, load_strict, read_checkpoint, repository_of
 
 
 class Vit(nn.Module):
@@ -29,6 +29,7 @@ class Vit(nn.Module):
         checkpoint: a local file instead: plain weights, or a checkpoint of SiT or DINO, of which
             the chosen network's backbone is taken.
         network: which network of such a checkpoint.
+        revision: of the weights on the hub: a branch, a tag or a commit.
         gradient_checkpointing: trades a second forward pass for the memory of activations.
 
     Raises:
@@ -46,11 +47,12 @@ class Vit(nn.Module):
         source: str = "hub",
         checkpoint: str | Path | None = None,
         network: Network = "teacher",
+        revision: str = REVISION,
         gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__()
         self.name, self.layers = name or model, ("tokens",)
-        trunk: Any = build_trunk(model, source=source, checkpoint=checkpoint)
+        trunk: Any = build_trunk(model, source=source, checkpoint=checkpoint, revision=revision)
         if not isinstance(trunk, VisionTransformer):
             raise AdframeError(
                 f"{self.name} is no vision transformer, and masked images need one; "
@@ -58,7 +60,7 @@ class Vit(nn.Module):
             )
         whole = set(trunk.state_dict())
         trunk.reset_classifier(0, "")
-        self.origin = origin_of(model, source=source)
+        self.origin = origin_of(model, source=source, repository=repository_of(trunk), revision=revision)
         if checkpoint is not None:
             state, said = read_checkpoint(Path(checkpoint), network=network)
             load_strict(trunk, state, ignorable=whole, origin=f"backbone.checkpoint={checkpoint}")

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from adframe.contracts import AdframeError
 from adframe.ops.network import answers
 
+REVISION = "main"  # of the hub; which commit it was is noted with the run, and can be asked for again
 Network = Literal["teacher", "student"]
 INNER = "backbone."  # DINO and SiT keep their trunk under it, beside their heads
 # Packages of the registry that carry weights: timm name without tag -> (module, class with the path).
@@ -131,12 +132,30 @@ def from_package(architecture: str, model: nn.Module) -> dict[str, Tensor]:
     return {new: tensor for (_, tensor), (new, _) in pairs}
 
 
-def require_hub(model: nn.Module, *, name: str) -> None:
+def repository_of(model: nn.Module) -> str | None:
+    """The hub's repository of a timm model's weights, without a revision."""
+    found: str | None = getattr(model, "pretrained_cfg", {}).get("hf_hub_id")
+    return found.partition("@")[0] if found else None
+
+
+def cached_commit(repository: str, *, revision: str) -> str | None:
+    """The commit of which the hub's cache holds weights; None where it holds none.
+
+    Args:
+        repository: such as `timm/resnet18.tv_in1k`.
+        revision: a branch, a tag or a commit.
+    """
+    for file in ("model.safetensors", "pytorch_model.bin"):
+        path = try_to_load_from_cache(repository, file, revision=revision)
+        if isinstance(path, str):
+            return Path(path).parent.name  # .../snapshots/<commit>/<file>
+    return None
+
+
+def require_hub(model: nn.Module, *, name: str, revision: str = REVISION) -> None:
     """An error that names the ways out, at once, where a hub download could only time out."""
-    config = getattr(model, "pretrained_cfg", {})
-    repository = config.get("hf_hub_id")
-    files = ("model.safetensors", "pytorch_model.bin")
-    if repository and any(isinstance(try_to_load_from_cache(repository, f), str) for f in files):
+    config, repository = getattr(model, "pretrained_cfg", {}), repository_of(model)
+    if repository and cached_commit(repository, revision=revision):
         return
     if not repository and not config.get("url"):
         raise AdframeError(
@@ -144,7 +163,10 @@ def require_hub(model: nn.Module, *, name: str) -> None:
         )
     server = constants.ENDPOINT if repository else config["url"]
     if constants.HF_HUB_OFFLINE or not answers(server):
-        raise AdframeError(f"weights of {name} are not cached here and the hub cannot be reached; {WAYS_OUT}")
+        which = name if revision == REVISION else f"{name} in revision {revision}"
+        raise AdframeError(
+            f"weights of {which} are not cached here and the hub cannot be reached; {WAYS_OUT}"
+        )
 
 
 def digest(model: nn.Module) -> str:

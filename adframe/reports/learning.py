@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import math
 import re
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from adframe.contracts import AdframeError
+from adframe.ops.csv_text import csv_text
 from adframe.ops.files import write_whole
 from adframe.reports import svg
 from adframe.reports.gallery import fitted_uris, picture_bytes, shrunk
@@ -48,11 +48,8 @@ def write_epochs(run: Path, epochs: Mapping[int, Epoch], *, unit: str) -> None:
         unit: what was fitted.
     """
     columns = list(dict.fromkeys(name for epoch in epochs.values() for name in epoch))
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, ["epoch", *columns], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({"epoch": number, **epochs[number]} for number in sorted(epochs))
-    write_whole(_file(run, unit), buffer.getvalue())
+    rows = [[number, *(epochs[number].get(name) for name in columns)] for number in sorted(epochs)]
+    write_whole(_file(run, unit), csv_text(["epoch", *columns], rows))
 
 
 def read_epochs(run: Path, *, unit: str) -> dict[int, Epoch]:

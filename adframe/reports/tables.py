@@ -6,8 +6,6 @@ papers print it: 98.7. For programs (CSV) it is the raw number under its full na
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -17,6 +15,8 @@ from typing import Literal
 import rich.box
 import rich.table
 import rich.text
+
+from adframe.ops.csv_text import csv_text
 
 Cell = str | int | float | None
 Metrics = Mapping[str, Mapping[str, float | None]]  # category (or mean) -> metric's name -> value
@@ -97,11 +97,8 @@ class Table:
 
     def to_csv(self) -> str:
         """Full names and raw values, for programs; what is missing is empty."""
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(column.key for column in self.columns)
-        writer.writerows([None if _missing(cell) else cell for cell in row] for row in self.rows)
-        return out.getvalue()
+        rows = ([None if _missing(cell) else cell for cell in row] for row in self.rows)
+        return csv_text([column.key for column in self.columns], rows)
 
     def to_markdown(self) -> str:
         """A GitHub table, numbers right-aligned."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -125,3 +128,34 @@ def test_the_first_run_goes_ahead_where_features_are_shared(
     jobs: Any = [FakeJob(number, tmp_path) for number in range(3)]
     assert [job.number for job, _ in launcher._ended(jobs, first=first)] == [0, 1, 2]
     assert launcher.workers.parts == parts  # type: ignore[attr-defined]
+
+
+SLEEPING = """
+import sys, time
+from pathlib import Path
+from adframe.app.launchers import Joblib
+from tests.fakes.jobs import SleepingJob
+list(Joblib(workers=2).run([SleepingJob(number, Path(sys.argv[1])) for number in range(2)]))
+"""
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", SLEEPING, str(tmp_path)], cwd=ROOT)
+    end = time.monotonic() + 60
+    while len(list(tmp_path.glob("*.pid"))) < 2 and time.monotonic() < end:
+        time.sleep(0.05)
+    workers = [int(path.read_text()) for path in tmp_path.glob("*.pid")]
+    assert len(workers) == 2
+    parent.kill()
+    parent.wait()
+    while any(map(is_running, workers)) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not any(map(is_running, workers))
+
+
+def is_running(process: int) -> bool:
+    """Whether it is there, and not only waits to be buried."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

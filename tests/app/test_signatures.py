@@ -70,3 +70,10 @@ def test_an_interpolated_value_is_named_as_a_person_types_it() -> None:
 def test_what_the_code_adds_need_not_be_in_the_configuration() -> None:
     part = {"_target_": f"{__name__}.Part"}
     check_arguments(OmegaConf.create({"part": part}), "part", given=["whole"])
+
+
+@pytest.mark.parametrize("name", ["nowhere.Part", f"{__name__}.Nothing", "tests", "no_dots", ""])
+def test_a_target_that_is_not_there_is_named(name: str) -> None:
+    with pytest.raises(AdframeError, match=r"^part\._target_=.* cannot be made: ") as caught:
+        check_arguments(OmegaConf.create({"part": {"_target_": name}}), "part")
+    assert len(str(caught.value).splitlines()) == 1

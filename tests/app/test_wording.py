@@ -35,3 +35,15 @@ def test_a_bug_is_nothing_that_a_user_can_mend() -> None:
     assert not is_mendable(KeyError("x"))
     assert not is_mendable(ValueError("x"))
     assert one_line(KeyError("x")) == "KeyError: 'x'"
+
+
+@pytest.mark.parametrize("text", [
+    "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: you tried ...",
+    "CUDA out of memory. Tried to allocate 2.00 GiB",
+])  # fmt: skip
+def test_an_allocation_that_fails_is_a_memory_that_is_full(text: str) -> None:
+    assert is_mendable(RuntimeError(text))
+    assert one_line(RuntimeError(text)).startswith(
+        "the memory is full; lower batch_size, image_size or coreset"
+    )
+    assert not is_mendable(RuntimeError("shapes do not fit"))

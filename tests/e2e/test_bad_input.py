@@ -64,6 +64,12 @@ CASES = {  # override: what the line must say
     "calibration.image.q=abc": "calibration.image.q=abc a number",
     "callbacks.gallery.pictures=many": "callbacks.gallery.pictures=many a whole number",
     "trainer.devices=abc": "trainer: devices trainer=cpu",
+    "trainer.accelerator=tpu": "trainer: trainer=cpu",
+    "model._target_=os.system": "model._target_=os.system is not a part of adframe 'trusted=[os]'",
+    "model._target_=adframe.models.patchcore.PatchCor": "is not a part of adframe",
+    "trusted=[a-b]": "trusted=[a-b] a list of packages",
+    "paths.splits=/proc/nobody": "cannot write to /proc/nobody another folder with paths.splits=",
+    "paths.run=/proc/nobody/run": "cannot write to /proc/nobody/run another folder with paths.run=",
     "resume=/nowhere": "resume goes on with the run's own configuration",
     "category=${nothing}": "nothing",
 }
@@ -168,11 +174,6 @@ def spoil(run: Path, file: str, content: bytes) -> None:
     (run / file).write_bytes(content)
 
 
-def rename_method(run: Path) -> None:
-    file = run / "checkpoints" / "weave.ckpt"
-    torch.save(torch.load(file, weights_only=True) | {"method": "PaDiM"}, file)
-
-
 RUNS: dict[str, tuple[Callable[[Path], object], str]] = {
     "corrupt checkpoint": (
         lambda r: spoil(r, "checkpoints/weave.ckpt", b"abc"),
@@ -183,7 +184,18 @@ RUNS: dict[str, tuple[Callable[[Path], object], str]] = {
         "weave.ckpt cannot be read safely",
     ),
     "no checkpoint": (lambda r: (r / "checkpoints/weave.ckpt").unlink(), "weave.ckpt is not there"),
-    "another method": (rename_method, "weave.ckpt method PaDiM PatchCore"),
+    "another category's": (
+        lambda r: shutil.copy(r / "checkpoints/tray.ckpt", r / "checkpoints/weave.ckpt"),
+        "weave.ckpt is of unit tray, and unit weave is needed",
+    ),
+    "a folder for a checkpoint": (
+        lambda r: ((r / "checkpoints/weave.ckpt").unlink(), (r / "checkpoints/weave.ckpt").mkdir()),
+        "weave.ckpt cannot be read safely",
+    ),
+    "another shape": (
+        lambda r: spoil(r, "metrics.json", b"[1]"),
+        "metrics.json has not the shape of a run's",
+    ),
     "stopped": (lambda r: (r / "metrics.json").unlink(), "no finished category train.py resume="),
     "damaged metrics": (lambda r: spoil(r, "metrics.json", b"{"), "cannot read metrics.json damaged"),
     "damaged config": (lambda r: spoil(r, "config.yaml", b"a: [b"), "cannot read config.yaml damaged"),

@@ -39,3 +39,14 @@ class FakeJob:
 def noted(sweep: Path) -> dict[str, dict[str, Any]]:
     """What each job noted, by number."""
     return {path.parent.name: json.loads(path.read_text()) for path in sorted(sweep.glob("*/noted.json"))}
+
+
+@dataclass(frozen=True)
+class SleepingJob(FakeJob):
+    """One that says which process has it, and does not end by itself in any time that a test takes."""
+
+    def apart(self, threads: int) -> str | None:
+        del threads
+        (self.sweep / f"{self.number}.pid").write_text(str(os.getpid()))
+        time.sleep(300)
+        return None

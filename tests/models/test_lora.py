@@ -68,7 +68,7 @@ def test_transformers_networks_are_adapted_by_their_own_names(monkeypatch: pytes
 
 def test_a_repository_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("adframe.models.transformers_vit.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("adframe.models.transformers_vit.try_to_load_from_cache", lambda *_: None)
+    monkeypatch.setattr("adframe.models.transformers_vit.cached_commit", lambda *_, **__: None)
     with pytest.raises(AdframeError, match="are not cached here and the hub cannot be reached"):
         open_vit("facebook/dinov2-base")
     with pytest.raises(AdframeError, match="facebook/dinov2-huge"):

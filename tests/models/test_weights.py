@@ -199,3 +199,28 @@ def test_the_digest_tells_weights_apart() -> None:
     with torch.no_grad():
         model.bn1.running_mean[0] += 1e-6
     assert digest(model) != before
+
+
+def test_a_revision_is_asked_of_the_hub_and_its_commit_is_noted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[object] = []
+    own, commit = timm.create_model, "0123456789abcdef0123456789abcdef01234567"
+
+    def created(model: str, **given: object) -> object:
+        if given.pop("pretrained"):
+            asked.append(given.pop("pretrained_cfg_overlay"))
+        return own(model, pretrained=False, **given)
+
+    def cached(repository: str, file: str, *, revision: str) -> str | None:
+        known = (repository, file, revision) == ("timm/test_resnet.r160_in1k", "model.safetensors", "v1")
+        return str(tmp_path / "snapshots" / commit / file) if known else None
+
+    monkeypatch.setattr(timm, "create_model", created)
+    monkeypatch.setattr(weights, "try_to_load_from_cache", cached)
+    backbone = TimmBackbone("test_resnet.r160_in1k", layers=["layer2"], revision="v1")
+    assert asked[-1] == {"hf_hub_id": "timm/test_resnet.r160_in1k@v1"}
+    assert backbone.origin == f"test_resnet.r160_in1k of the hub, timm/test_resnet.r160_in1k@{commit}"
+    monkeypatch.setattr(weights, "answers", lambda _: False)
+    with pytest.raises(AdframeError, match=r"weights of test_resnet.* in revision v2 are not cached here"):
+        TimmBackbone("test_resnet.r160_in1k", layers=["layer2"], revision="v2")
