@@ -14,6 +14,7 @@ import yaml
 
 from adframe.app.checks import GROUPS
 from adframe.app.intervals import intervals_of, mean_of
+from adframe.app.trust import check_resolved
 from adframe.contracts import AdframeError
 from adframe.ops.files import clear_left_over, write_json, write_whole
 from adframe.ops.hiding import hidden, hidden_keys
@@ -188,6 +189,7 @@ def read_config(path: Path, *, trusted: Sequence[str] = ()) -> dict[str, Any]:
     if not isinstance(config, dict) or (missing := [key for key in GROUPS if key not in config]):
         what = ", ".join(missing) if isinstance(config, dict) else "everything"
         raise AdframeError(f"{file} is no run's configuration: it lacks {what}")
+    check_resolved(config, path)
     return config | {"trusted": list(trusted), "fetch": False}
 
 

@@ -6,6 +6,7 @@ import copy
 import re
 from collections.abc import Collection, Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -64,6 +65,18 @@ def check_targets(node: Any, *, key: str, trusted: Collection[str] = ()) -> None
                 f"{place}._target_={target} is not a part of adframe, so its code is not run; if you trust "
                 f"it, say so on the command line: 'trusted=[{package}]'"
             )
+
+
+def check_resolved(config: Any, path: Path) -> None:
+    """Refuses a stored configuration that leaves something to be resolved when it is read.
+
+    adframe writes none: what such a value becomes could change between the check and the use.
+
+    Raises:
+        AdframeError: names the folder and the text.
+    """
+    if text := next((text for text in _texts(config) if "${" in text), None):
+        raise AdframeError(f"the configuration in {path} holds {text}; write the value itself in its place")
 
 
 @cache

@@ -72,9 +72,9 @@ def _is_torch_memory(error: BaseException) -> bool:
 
 
 def _is_of_hydra(error: BaseException) -> bool:
-    """A plain ValueError that Hydra raised itself, while it composed."""
+    """A plain ValueError or TypeError that Hydra raised itself, while it composed."""
     frames = traceback.extract_tb(error.__traceback__)
-    return type(error) is ValueError and bool(frames) and "/hydra/" in frames[-1].filename
+    return type(error) in (ValueError, TypeError) and bool(frames) and "/hydra/" in frames[-1].filename
 
 
 def _of_system(error: OSError) -> str:

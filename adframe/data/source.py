@@ -103,6 +103,10 @@ class Source:
         known = self.categories()
         names = known if wanted == "all" else [wanted] if isinstance(wanted, str) else list(wanted)
         for name in names:
+            if any("\udc80" <= letter <= "\udcff" for letter in str(name)):  # bytes that are no UTF-8
+                raise AdframeError(
+                    f"category {name!r} in {self.root} has a name that is not UTF-8; rename it"
+                )
             if name in known and name in RESERVED:
                 raise AdframeError(f"category {name!r} in {self.root} has a name that tables use; rename it")
             if name not in known:

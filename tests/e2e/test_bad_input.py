@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from adframe.app.image_scores import read_scores
+from adframe.contracts import AdframeError
 from tests.e2e.scripts import COUNTS, Outcome, call, spawn
 
 CASES = {  # override: what the line must say
@@ -221,3 +223,29 @@ def test_a_run_that_cannot_be_evaluated_says_why(case: str, finished: Path, tmp_
 )
 def test_an_evaluation_that_cannot_work_is_one_line(override: str, finished: Path) -> None:
     assert refused(call("evaluate", f"run={finished}", override), override.partition("=")[0])
+
+
+def test_names_that_are_not_utf8_are_read_and_a_categorys_is_refused(
+    base: list[str], toy: Path, tmp_path: Path
+) -> None:
+    data = Path(shutil.copytree(toy, tmp_path / "data"))
+    for folder in ("train", "test"):
+        image = data / "weave" / folder / "good" / "000.png"
+        image.rename(image.with_name("\udcff000.png"))
+    given = [text for text in base if not text.startswith("dataset.")]
+    given += ["dataset=mvtec_ad", f"dataset.root={data}"]
+    run = ("save_maps=true", f"paths.run={tmp_path / 'run'}")
+    assert call("train", *given, "category=weave", *run).code == 0
+    assert call("evaluate", f"errors={tmp_path / 'run'}").code == 0
+    (data / "weave").rename(data / "we\udcffave")
+    assert refused(call("train", *given, f"paths.runs={tmp_path / 'runs'}"), "category not UTF-8; rename it")
+
+
+def test_a_submission_needs_a_name(finished: Path) -> None:
+    assert refused(call("evaluate", f"run={finished}", "submission=."), "submission=. names no new folder")
+
+
+def test_a_nul_in_a_table_of_scores_is_one_line(toy: Path, tmp_path: Path) -> None:
+    (tmp_path / "scores.csv").write_bytes(b"path,score\na\0b,1\n")
+    with pytest.raises(AdframeError, match="line 2 has a NUL character in its path"):
+        read_scores(tmp_path / "scores.csv", images=[], root=toy)

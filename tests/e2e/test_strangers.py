@@ -60,8 +60,19 @@ def test_an_evaluation_runs_no_code_of_the_folder(place: str, taken: Path, tmp_p
     assert not (taken / "evaluations").exists()
 
 
+def test_a_configuration_that_is_not_resolved_is_refused(taken: Path, tmp_path: Path) -> None:
+    spoil(taken, "hidden", touching(tmp_path / "mark"))
+    spoil(taken, "model", "${hidden}")
+    outcome = call("evaluate", f"run={taken}")
+    assert outcome.code == 2
+    assert "holds ${hidden}; write the value itself in its place" in outcome.err
+    assert not (tmp_path / "mark").exists()
+
+
 def test_neither_a_submission_nor_a_resumption_runs_it(taken: Path, tmp_path: Path) -> None:
-    spoil(taken, "model", touching(tmp_path / "mark"))
+    root = yaml.safe_load((taken / "config.yaml").read_text())["dataset"]["root"]
+    spoil(taken, "dataset", touching(tmp_path / "mark", root=root))
+    refused(call("evaluate", f"run={taken}", f"submission={tmp_path / 'sent'}"), tmp_path / "mark")
     (taken / "metrics.json").unlink()
     refused(call("train", f"resume={taken}"), tmp_path / "mark")
     spoil(taken, "dataset", touching(tmp_path / "mark", root="x"))

@@ -11,6 +11,7 @@ from PIL import Image
 
 from adframe.app.build import build
 from adframe.app.entrants import Entrant, Key
+from adframe.app.trust import check_resolved
 from adframe.contracts import AdframeError, Record, Region
 from adframe.data.dataset import regions_of
 from adframe.data.decode import read_image, read_mask
@@ -102,6 +103,7 @@ class Album:
         place = (str(run.run.path), category)
         if place not in self._records:
             try:
+                check_resolved(dict(run.run.config), run.run.path)
                 # What the folder itself says that is trusted does not count.
                 cfg = OmegaConf.create(dict(run.run.config) | {"trusted": []})
                 source: Source = build(cfg, "dataset", {"root": self._root(run)})
