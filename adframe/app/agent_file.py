@@ -13,7 +13,7 @@ from hydra.core.override_parser.types import IntervalSweep, Override
 
 from adframe.app.sweep_book import own_overrides
 from adframe.ops.files import write_whole
-from adframe.ops.hiding import hidden_text
+from adframe.ops.hiding import hidden, hidden_text
 
 FILE = "wandb_sweep.yaml"
 START = ("${env}", "${interpreter}", "${program}", "store=disk")
@@ -38,7 +38,7 @@ def write_agent_file(folder: Path, overrides: Sequence[Override], *, project: st
         "method": "random" if any(_is_interval(one) for one in swept.values()) else "grid",
         **({"project": project} if project else {}),
         "command": [*START, *map(hidden_text, map(_of_train, fixed)), "${args_no_hyphens}"],
-        "parameters": {key: _parameter(one) for key, one in swept.items()},
+        "parameters": hidden({key: _parameter(one) for key, one in swept.items()}),
     }
     text = yaml.safe_dump(file, sort_keys=False, allow_unicode=True)
     write_whole(folder / FILE, HEAD.format(file=folder / FILE) + text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ def evaluate(cfg: DictConfig) -> Path:
     config = stored_configuration(cfg, run)
     run.reopen()
     categories = finished_categories(cfg, run)
+    _check_books(run, categories, scope=config["scope"])
     start = time.perf_counter()
     stored = OmegaConf.create(config)
     source = build_source(stored, root_given=cfg.dataset.root is not None)
@@ -81,6 +83,17 @@ def evaluate(cfg: DictConfig) -> Path:
     close(folder, seconds=time.perf_counter() - start)
     print(compared(run.metrics["test"], json.loads((folder.path / "metrics.json").read_text())["test"]))
     return folder.path
+
+
+def _check_books(run: RunFolder, categories: Sequence[str], *, scope: str) -> None:
+    """Raises AdframeError where a book lacks what an evaluation copies from it."""
+    units = ["global"] if scope == "global" else categories
+    books = (("environment.json", run.environment, CHOICES), ("metrics.json", run.metrics["val"], units))
+    for name, book, needed in books:
+        if lacking := [key for key in needed if key not in book]:
+            raise AdframeError(
+                f"{run.path / name} lacks {', '.join(lacking)}; the run is damaged, start it anew"
+            )
 
 
 def compared(before: dict[str, Any], after: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
 from adframe.app.wording import is_mendable, one_line
+from adframe.contracts import AdframeError
 from adframe.ops.files import write_json
 from adframe.ops.hiding import hidden_text
 
@@ -33,8 +34,17 @@ def attempt(task: Callable[[], Any]) -> None:
 
 def failed_jobs(sweep: Path) -> list[dict[str, Any]]:
     """The jobs of a sweep that failed: `job` (its number), `overrides` and `error` (one line)."""
-    notes = [json.loads(path.read_text()) for path in (sweep / FAILED).glob("*.json")]
+    notes = [_read(path) for path in (sweep / FAILED).glob("*.json")]
     return sorted(notes, key=lambda note: int(note["job"]))
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        job, told, _ = int(found["job"]), list(found["overrides"]), str(found["error"])
+    except (OSError, ValueError, RecursionError, KeyError, TypeError) as error:
+        raise AdframeError(f"cannot read {file}: {error!r}; delete it, and its job is tried again") from error
+    return found | {"job": job, "overrides": told}
 
 
 def note(sweep: Path, *, number: int, overrides: Sequence[str], error: str) -> None:

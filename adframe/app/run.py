@@ -79,8 +79,8 @@ def _resume(path: Path, *, trusted: Sequence[str]) -> Path:
     folder.reopen()
     source, units = _units(cfg)
     prints = {name: fingerprint(data.records, root=Path(source.root)) for name, data in units.items()}
-    noted = folder.environment.get("data_fingerprint") or {}
-    if not all(str(each).startswith(WHOLE) for each in noted.values()):
+    noted = folder.environment.get("data_fingerprint")
+    if not isinstance(noted, dict) or not all(str(each).startswith(WHOLE) for each in noted.values()):
         raise AdframeError(
             f"{path} was started by an older adframe, which did not hash whole files; start a new run"
         )

@@ -10,7 +10,7 @@ HIDDEN = "(hidden)"
 _NAME = (
     r"(?:api_?key|access_?key|private_?key|auth_?token|token|password|passwd|passphrase|secret|credentials?)"
 )
-_KEY = re.compile(rf"(?:^|_){_NAME}$", re.IGNORECASE)
+_KEY = re.compile(rf"(?:^|[_.@/]){_NAME}$", re.IGNORECASE)
 _ARGUMENT = re.compile(rf"([+~]*(?:[\w@/.:-]*[._@/])?{_NAME}=)(.+)", re.IGNORECASE | re.DOTALL)
 _INSIDE = re.compile(  # api_key=..., {password: ...}, ?token=... somewhere in a text
     rf"((?:^|[^A-Za-z0-9])(?:\w+_)?{_NAME}['\"]?\s*\\?[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s,;&}})\]'\"]+)",
@@ -46,5 +46,5 @@ def hidden_keys(node: Any, place: str = "") -> list[str]:
 
 
 def _value(key: str, value: Any) -> Any:
-    plain = not isinstance(value, Mapping | list | tuple | bool)
-    return HIDDEN if plain and value not in (None, "") and _KEY.search(key) else hidden(value)
+    told = isinstance(value, bool) or value is None or value in ("", [], {})
+    return HIDDEN if _KEY.search(key) and not told else hidden(value)

@@ -194,6 +194,10 @@ RUNS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda r: ((r / "checkpoints/weave.ckpt").unlink(), (r / "checkpoints/weave.ckpt").mkdir()),
         "weave.ckpt cannot be read safely",
     ),
+    "a poor environment": (
+        lambda r: spoil(r, "environment.json", b"{}"),
+        "environment.json lacks model, backbone",
+    ),
     "another shape": (
         lambda r: spoil(r, "metrics.json", b"[1]"),
         "metrics.json has not the shape of a run's",

@@ -38,3 +38,6 @@ def test_a_configuration_loses_its_secrets_at_any_depth_and_says_which() -> None
     }  # fmt: skip
     assert hidden_keys(found) == ["logger.api_key", "a[0].pin_password"]
     assert hidden_keys(config) == []
+    assert hidden({"x.api_key": {"values": ["a", "b"]}, "use_token": True}) == {
+        "x.api_key": HIDDEN, "use_token": True
+    }  # fmt: skip
