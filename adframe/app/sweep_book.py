@@ -107,7 +107,7 @@ def _taken_up(arguments: Sequence[str]) -> list[str]:
     _check_arguments(folder, book["arguments"])
     left_out = ["hydra.sweep.dir", *ASIDE, *secret]
     kept = [text for text in book["arguments"] if _key(text) not in left_out]
-    if any(_key(text) == "launcher" or _key(text).startswith("launcher.") for text in given):
+    if any(_key(text).partition(".")[0] == "launcher" and _key(text) not in secret for text in given):
         kept = [text for text in kept if _key(text).partition(".")[0] != "launcher"]
     quoted = str(folder).replace("\\", "\\\\").replace("'", "\\'")
     return [*kept, *given, "fetch=false", f"hydra.sweep.dir='{quoted}'"]

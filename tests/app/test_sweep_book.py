@@ -57,6 +57,31 @@ def test_resume_takes_another_launcher_and_nothing_else(sweep: Path, monkeypatch
         taken_up(monkeypatch, f"resume={sweep}", "launcher=ray", "coreset=0.5")
 
 
+def test_what_is_secret_is_typed_again_and_keeps_its_launcher(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    secret = "launcher.address=ray://me:hunter2@host"
+    monkeypatch.setattr(sys, "argv", ["sweep.py", "-m", "launcher=ray", secret, "trusted=[own]", "seed=0"])
+    enter(tmp_path / "sweep", first=0, jobs=[["seed=0"]])
+    assert "hunter2" not in (tmp_path / "sweep" / "sweep.json").read_text()
+    with pytest.raises(AdframeError, match=r"type it again: launcher\.address=\.\.\.$"):
+        taken_up(monkeypatch, f"resume={tmp_path / 'sweep'}")
+    found = taken_up(monkeypatch, f"resume={tmp_path / 'sweep'}", secret)
+    assert found[:-1] == ["-m", "launcher=ray", "seed=0", secret, "fetch=false"]
+
+
+@pytest.mark.parametrize("text", ["[]", '{"arguments": "x"}', '{"arguments": [1], "folder": "", "jobs": []}'])
+def test_a_book_of_another_shape_is_one_line(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sweep.json").write_text(text)
+    with pytest.raises(
+        AdframeError, match=r"cannot read .*sweep\.json: it does not hold arguments, folder and"
+    ):
+        taken_up(monkeypatch, f"resume={tmp_path}")
+
+
 def test_a_folder_that_is_no_sweep_is_told_from_a_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
