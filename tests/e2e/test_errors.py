@@ -43,7 +43,8 @@ def test_what_a_run_keeps_is_what_its_threshold_and_its_sizes_came_from(finished
         (["errors=nowhere"], "nowhere"),
         (["errors=[RUN,RUN]"], "different"),
         (["errors=RUN", "category=tray"], "remove category=tray"),
-        (["errors=3"], "errors=3 is not possible"),
+        (["errors=3"], "3 is no run's folder"),
+        (["errors=[]"], "errors=[] is not possible"),
     ],
 )
 def test_what_cannot_be_read_says_why_in_one_line(overrides: list[str], words: str, finished: Path) -> None:
