@@ -93,7 +93,7 @@ def test_neighbouring_numbers_are_told_apart() -> None:
         (lambda: Quantile(q=1), "q=1 must lie between 0 and 1"),
         (lambda: Quantile(q=99.5), "q=99.5"),
         (lambda: FixedFpr(fpr=0), "fpr=0"),
-        (lambda: MeanStd(deviations=-1), "deviations=-1 must be 0 or more"),
+        (lambda: MeanStd(deviations=-1), "deviations=-1 must be a finite number, 0 or more"),
     ],
 )
 def test_impossible_numbers_are_refused(make, word: str) -> None:

@@ -48,7 +48,7 @@ def test_a_backbone_that_is_not_to_be_had_is_a_row_and_ends_no_other(
     base: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(weights.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(weights, "try_to_load_from_cache", lambda *_: None)
+    monkeypatch.setattr(weights, "try_to_load_from_cache", lambda *_, **__: None)
     own = [text for text in base if not text.startswith("backbone")]
     given = ("backbone=resnet18,efficientnet_lite0", "category=weave", f"paths.runs={tmp_path}")
     outcome = call("sweep", "experiment=backbones", *own, *given)
