@@ -58,6 +58,15 @@ def test_no_size_moves_features(family: str, size: tuple[int, int]) -> None:
         assert offset(backbone, size).abs().max() < 2.5
 
 
+@pytest.mark.parametrize("size", [(96, 128), (160, 160)])
+def test_a_vision_transformer_sees_a_spot_where_it_is(size: tuple[int, int]) -> None:
+    """It takes whole patches only, and has no offset of its own."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        backbone = TimmBackbone("test_vit", layers=["blocks.1"], source="random")
+    assert offset(backbone, size).abs().max() < 0.5
+
+
 @pytest.mark.parametrize(
     ("family", "layers", "stride"),
     [
