@@ -16,7 +16,7 @@ from adframe.app.clusters import Ray, Slurm
 from adframe.app.launchers import DIED, Joblib, Local
 from adframe.contracts import AdframeError
 from tests.e2e.scripts import ROOT
-from tests.fakes.jobs import FakeJob, noted
+from tests.fakes.jobs import FakeJob, WaitingJob, noted
 
 TWO = {
     "joblib": lambda: Joblib(workers=2),
@@ -45,7 +45,7 @@ def test_a_process_that_dies_takes_no_other_job_with_it(name: str, tmp_path: Pat
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_as_many_processes_as_workers_at_a_time_and_none_is_ours(count: int, tmp_path: Path) -> None:
-    run(Joblib(workers=count), [FakeJob(number, tmp_path) for number in range(4)])
+    run(Joblib(workers=count), [WaitingJob(number, tmp_path, together=count) for number in range(4)])
     jobs = list(noted(tmp_path).values())
     at_once = [sum(one["start"] <= job["start"] < one["end"] for one in jobs) for job in jobs]
     assert max(at_once) == count

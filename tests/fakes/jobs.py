@@ -42,6 +42,20 @@ def noted(sweep: Path) -> dict[str, dict[str, Any]]:
 
 
 @dataclass(frozen=True)
+class WaitingJob(FakeJob):
+    """One that ends once so many of them have begun: workers may take long to start on a busy machine."""
+
+    together: int = 1
+
+    def apart(self, threads: int) -> str | None:
+        self.sweep.joinpath(f"{self.number}.begun").touch()
+        end = time.monotonic() + 120
+        while len(list(self.sweep.glob("*.begun"))) < self.together and time.monotonic() < end:
+            time.sleep(0.05)
+        return self.away(threads)
+
+
+@dataclass(frozen=True)
 class SleepingJob(FakeJob):
     """One that says which process has it, and does not end by itself in any time that a test takes."""
 
