@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Sequence
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 # Keys whose values are names of categories, folders or files.
@@ -16,7 +17,7 @@ _KEYS = re.compile(
     r"|backbone\.checkpoint|run|resume|compare|errors|maps|scores|submission|output"
 )
 _PARTS = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[\[\],])""")  # quoted text, or what divides
-_SPECIAL = re.compile(r"""[=,:\[\]{}()\\'"]|\s""")
+_PLAIN = re.compile(r"[A-Za-z0-9_./@%+*|?-]*")  # what Hydra reads in a value without quotes
 
 
 def as_text(arguments: Sequence[str], *, named: Sequence[str] = ("category",)) -> list[str]:
@@ -37,8 +38,8 @@ def quoted(text: str) -> str:
 
 
 def is_special(text: str) -> bool:
-    """Whether an override's value has characters that Hydra gives a meaning."""
-    return bool(_SPECIAL.search(text.partition("=")[2]))
+    """Whether an override's value has characters that Hydra gives a meaning, or does not know."""
+    return not _PLAIN.fullmatch(text.partition("=")[2])
 
 
 def _as_text(argument: str, *, named: Sequence[str]) -> str:
@@ -47,6 +48,10 @@ def _as_text(argument: str, *, named: Sequence[str]) -> str:
         return argument
     if key not in named and value.strip().lower() == "null":
         return argument
+    if (
+        _read(argument.lstrip("+")) is None
+    ):  # brackets within a path, say: it stays for the message as it was typed
+        return argument
     return f"{key}={''.join(_quoted_part(part) for part in _PARTS.split(value))}"
 
 
@@ -54,8 +59,13 @@ def _quoted_part(part: str) -> str:
     name = part.strip()
     if not name or _PARTS.fullmatch(part):
         return part
+    read = _read(f"key={name}")
+    return f"'{name}'" if read is not None and isinstance(read.value(), int | float | None) else part
+
+
+def _read(argument: str) -> Override | None:
+    """An override as Hydra reads it; None where it cannot."""
     try:
-        read = OverridesParser.create().parse_override(f"key={name}").value()
+        return OverridesParser.create().parse_override(argument)
     except HydraException:
-        return part  # Hydra says what is wrong, when it reads the whole
-    return f"'{name}'" if isinstance(read, int | float | None) else part
+        return None

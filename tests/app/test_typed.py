@@ -4,6 +4,7 @@ import shlex
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import OverrideParseException
 
 from adframe.app.typed import as_text, is_special, quoted
 from adframe.app.wording import one_line
@@ -50,7 +51,20 @@ def test_null_is_no_category_where_a_key_may_be_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/a=b/c", "/a,b", "/with space/[x]", "it's", 'say "x"', "back\\slash\\", "a:b"]
+    "path",
+    [
+        "/a=b/c",
+        "/a,b",
+        "/with space/[x]",
+        "it's",
+        'say "x"',
+        "back\\slash\\",
+        "a:b",
+        "/a[1]",
+        "/\u00e4",
+        "/#a",
+        "~/a",
+    ],
 )
 def test_the_quotes_that_are_shown_work(path: str) -> None:
     assert is_special(f"dataset.root={path}")
@@ -62,3 +76,10 @@ def test_what_cannot_be_read_shows_how_to_type_it() -> None:
     with pytest.raises(Exception, match=r"extraneous|mismatched|no viable") as error:
         OverridesParser.create().parse_overrides(["dataset.root=/a=b"])
     assert one_line(error.value).endswith("is typed as 'dataset.root=\"/a=b\"'")
+
+
+def test_a_path_with_brackets_is_shown_as_it_was_typed() -> None:
+    (argument,) = as_text(["dataset.root=/set[1]"])
+    with pytest.raises(OverrideParseException) as error:
+        OverridesParser.create().parse_overrides([argument])
+    assert one_line(error.value).endswith("is typed as 'dataset.root=\"/set[1]\"'")
