@@ -64,7 +64,7 @@ def _quoted_part(part: str) -> str:
 
 
 def _read(argument: str) -> Override | None:
-    """An override as Hydra reads it; None where it cannot. Hydra says so when it reads the command line."""
+    """An override as Hydra reads it; None where it cannot."""
     try:
         return OverridesParser.create().parse_override(argument)
     except HydraException:

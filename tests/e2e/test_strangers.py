@@ -134,3 +134,28 @@ def test_pictures_of_mistakes_come_from_the_root_that_is_given(taken: Path, tmp_
         assert here.tiles(run, key) == there.tiles(run, key)
         nowhere.tiles(run, key)
     assert (here.missing, there.missing, nowhere.missing) == (set(), set(), set(run.images))
+
+
+def test_pictures_behind_a_link_of_the_dataset_itself_are_shown(taken: Path, tmp_path: Path) -> None:
+    config = yaml.safe_load((taken / "config.yaml").read_text())
+    shutil.rmtree(taken / "heatmaps")
+    shutil.copytree(config["dataset"]["root"], tmp_path / "real")
+    (tmp_path / "linked").mkdir()
+    for category in (tmp_path / "real").iterdir():
+        (tmp_path / "linked" / category.name).symlink_to(category)
+    run, here, there = read_entrant("A", taken), Album(), Album(root=tmp_path / "linked")
+    assert [there.tiles(run, key) for key in run.images] == [here.tiles(run, key) for key in run.images]
+    assert not there.missing
+
+
+def test_pictures_of_several_datasets_are_found_below_their_own_roots(taken: Path, tmp_path: Path) -> None:
+    config = yaml.safe_load((taken / "config.yaml").read_text())
+    shutil.rmtree(taken / "heatmaps")
+    member = config["dataset"] | {"root": str(config["dataset"]["root"])}
+    whole = {"_target_": "adframe.data.several.Several", "name": "several", "root": str(tmp_path / "other")}
+    about = {key: member[key] for key in ("homepage", "licence", "tree", "preprocess")}
+    spoil(taken, "dataset", whole | about | {"members": {"toy": member}})
+    run, album = read_entrant("A", taken), Album()
+    for key in run.images:
+        album.tiles(run, key)
+    assert not album.missing

@@ -40,6 +40,7 @@ class Album:
         self.width, self.root = width, root
         self.missing: set[Key] = set()  # images that are neither kept nor on disk
         self._records: dict[tuple[str, str], dict[str, Record]] = {}
+        self._roots: dict[tuple[str, str], Path] = {}  # as the dataset has them; several datasets share one
 
     def tiles(self, run: Entrant, key: Key) -> Tiles:
         """The image, the image with its defects outlined, and the heatmap (None where none is kept)."""
@@ -71,7 +72,8 @@ class Album:
 
     def _on_disk(self, run: Entrant, key: Key) -> tuple[bytes, bytes]:
         try:
-            path, record = self._inside(run, self._path(run, key)), self._record(run, key)
+            record = self._record(run, key)
+            path = self._inside(run, self._path(run, key), category=key[0], scanned=record is not None)
             image = as_bytes(read_image(path) if record is None else read_image(path, bits=record.bits))
             regions = self._regions(run, record)
             size = tile_size(image.shape[:2], width=self.width)
@@ -89,7 +91,7 @@ class Album:
         if record is None or not record.label:
             return []
         for mask in record.masks:
-            self._inside(run, mask)
+            self._inside(run, mask, category=record.category, scanned=True)
         return regions_of(record, read_truth(record)) or []
 
     def _path(self, run: Entrant, key: Key) -> Path:
@@ -98,9 +100,17 @@ class Album:
     def _root(self, run: Entrant) -> Path:
         return self.root or Path(str(run.run.config["dataset"]["root"]))
 
-    def _inside(self, run: Entrant, path: Path) -> Path:
-        """A ledger from a stranger must not carry other files of this machine into a page."""
-        if not path.resolve().is_relative_to(self._root(run).resolve()):
+    def _inside(self, run: Entrant, path: Path, *, category: str, scanned: bool) -> Path:
+        """A ledger from a stranger must not carry other files of this machine into a page.
+
+        What the dataset's own scan found may lie behind a link to a folder, as such links are part of a
+        dataset; any other file, and one that is itself a link, has to lie below the root where it really is.
+        """
+        root = self._roots.get((str(run.run.path), category)) or self._root(run)
+        written = (
+            not path.is_symlink() and path.is_relative_to(root) and ".." not in path.relative_to(root).parts
+        )
+        if not (scanned and written) and not path.resolve().is_relative_to(root.resolve()):
             raise AdframeError(f"{path} does not lie below the dataset's root")
         return path
 
@@ -117,6 +127,7 @@ class Album:
                 training = {each.path for each in records if each.split == "train"}
                 records, _ = with_bits(records, training=training, bits=source.reading(category).bits)
                 self._records[place] = {str(each.path): each for each in records}
+                self._roots[place] = Path(source.root)
             except (AdframeError, AttributeError, OSError, TypeError, KeyError):
                 self._records[place] = {}
         return self._records[place]
