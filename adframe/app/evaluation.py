@@ -17,7 +17,7 @@ from adframe.app.closing import close
 from adframe.app.comparison import compare
 from adframe.app.console import quieten, warn
 from adframe.app.entrants import fresh_folder
-from adframe.app.folder import MEAN, RunFolder, check_complete, read_config
+from adframe.app.folder import MEAN, RunFolder, check_complete, read_config, with_root
 from adframe.app.provenance import command_line, environment
 from adframe.app.run import CHOICES
 from adframe.app.testing import load_system, measure
@@ -117,7 +117,7 @@ def stored_configuration(cfg: DictConfig, run: RunFolder) -> dict[str, Any]:
     config = read_config(run.path, trusted=cfg.trusted)
     check_complete(config, run.path)
     if cfg.dataset.root is not None:
-        config["dataset"]["root"] = str(Path(str(cfg.dataset.root)).resolve())
+        config = with_root(config, Path(str(cfg.dataset.root)).resolve())
     if cfg.get("shift") is not None:
         stored = OmegaConf.create(config | {"shift": OmegaConf.to_container(cfg.shift)})
         config["shift"] = OmegaConf.to_container(stored.shift, resolve=True)  # its seed is the run's

@@ -107,11 +107,11 @@ class RunFolder:
             config: the run's own.
             root: the folder that holds the dataset now.
         """
-        before = Path(str(config["dataset"]["root"]))
+        before, moved = Path(str(config["dataset"]["root"])), with_root(config, root)
         for entry in (*self.rows, *self.pictures):
             if (path := Path(entry["path"])).is_relative_to(before):
                 entry["path"] = str(root / path.relative_to(before))
-        return config | {"dataset": config["dataset"] | {"root": str(root)}}
+        return moved
 
     def keep_moved(self, config: dict[str, Any]) -> None:
         """Writes what `moved` has changed, once the data is known to be the same; else does nothing."""
@@ -233,6 +233,20 @@ def check_complete(config: Mapping[str, Any], path: Path) -> None:
     """Raises AdframeError where a secret that was typed is needed again, because no file holds it."""
     if keys := hidden_keys(config):
         raise AdframeError(f"{path} does not hold the secret {', '.join(keys)}; start a new run with it")
+
+
+def with_root(config: Mapping[str, Any], root: Path) -> dict[str, Any]:
+    """A run's configuration with its data in another folder.
+
+    Raises:
+        AdframeError: its data lies in several folders.
+    """
+    if config["dataset"].get("members"):
+        raise AdframeError(
+            "dataset.root= cannot move a run of dataset=several, whose members have roots of their own: "
+            "put the data where the run found it"
+        )
+    return {**config, "dataset": {**config["dataset"], "root": str(root)}}
 
 
 def read_book(file: Path) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from adframe.app import folder as app_folder
-from adframe.app.folder import RunFolder, mean_row
+from adframe.app.folder import RunFolder, mean_row, with_root
 from adframe.contracts import AdframeError
 
 DRAWN = {"image/auroc": np.full(8, 0.9)}
@@ -128,3 +128,11 @@ def test_a_book_of_another_shape_is_one_line_with_its_file(name: str, text: str,
     with pytest.raises(AdframeError, match=name) as caught:
         RunFolder(tmp_path / "run").reopen()
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_run_of_several_datasets_cannot_be_moved_by_one_root() -> None:
+    plain = {"dataset": {"root": "/a"}, "seed": 1}
+    assert with_root(plain, Path("/b")) == {"dataset": {"root": "/b"}, "seed": 1}
+    assert plain["dataset"] == {"root": "/a"}
+    with pytest.raises(AdframeError, match="whose members have roots of their own"):
+        with_root({"dataset": {"root": "/", "members": {"ad": {"root": "/a"}}}}, Path("/b"))
