@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from adframe.app.checks import check_whole
+from adframe.app.partial import check_whole
 from adframe.app.signatures import check_arguments
 from adframe.app.trust import checked
 from adframe.app.waiting import shown_progress

@@ -17,7 +17,8 @@ from adframe.app.closing import close
 from adframe.app.comparison import compare
 from adframe.app.console import quieten, warn
 from adframe.app.entrants import fresh_folder
-from adframe.app.folder import MEAN, RunFolder, check_complete, read_config, with_root
+from adframe.app.folder import MEAN, RunFolder, check_complete, read_config
+from adframe.app.moving import with_root
 from adframe.app.provenance import command_line, environment
 from adframe.app.run import CHOICES
 from adframe.app.testing import load_system, measure

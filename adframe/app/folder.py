@@ -100,30 +100,6 @@ class RunFolder:
         self.rows = [row for row in self.rows if row["category"] in self.done]
         self.pictures = [entry for entry in self.pictures if entry["category"] in self.done]
 
-    def moved(self, config: dict[str, Any], root: Path) -> dict[str, Any]:
-        """The configuration and the rows of a run whose data lies elsewhere now; nothing is written yet.
-
-        Args:
-            config: the run's own.
-            root: the folder that holds the dataset now.
-        """
-        before, moved = Path(str(config["dataset"]["root"])), with_root(config, root)
-        for entry in (*self.rows, *self.pictures):
-            if (path := Path(entry["path"])).is_relative_to(before):
-                entry["path"] = str(root / path.relative_to(before))
-        return moved
-
-    def keep_moved(self, config: dict[str, Any]) -> None:
-        """Writes what `moved` has changed, once the data is known to be the same; else does nothing."""
-        if read_book(self.path / "config.yaml")["dataset"]["root"] == config["dataset"]["root"]:
-            return
-        if self.done:
-            write_ledger(self.path / "predictions.parquet", self.rows)
-            write_json(self.path / "heatmaps" / "index.json", self.pictures)
-        write_whole(
-            self.path / "config.yaml", yaml.safe_dump(hidden(config), sort_keys=False, allow_unicode=True)
-        )
-
     def add(
         self,
         category: str,
@@ -233,20 +209,6 @@ def check_complete(config: Mapping[str, Any], path: Path) -> None:
     """Raises AdframeError where a secret that was typed is needed again, because no file holds it."""
     if keys := hidden_keys(config):
         raise AdframeError(f"{path} does not hold the secret {', '.join(keys)}; start a new run with it")
-
-
-def with_root(config: Mapping[str, Any], root: Path) -> dict[str, Any]:
-    """A run's configuration with its data in another folder.
-
-    Raises:
-        AdframeError: its data lies in several folders.
-    """
-    if config["dataset"].get("members"):
-        raise AdframeError(
-            "dataset.root= cannot move a run of dataset=several, whose members have roots of their own: "
-            "put the data where the run found it"
-        )
-    return {**config, "dataset": {**config["dataset"], "root": str(root)}}
 
 
 def read_book(file: Path) -> Any:

@@ -19,6 +19,7 @@ from adframe.app.fitting import fit
 from adframe.app.folder import RunFolder, check_complete, read_config
 from adframe.app.further import FurtherTest, check_further, further_tests, write_further_pages
 from adframe.app.latency import latency_facts, latency_meter
+from adframe.app.moving import keep_moved, moved
 from adframe.app.patches import patch_survey
 from adframe.app.provenance import command_line, environment
 from adframe.app.testing import load_system, map_writer, measure, of_unit
@@ -81,7 +82,7 @@ def _resume(given: DictConfig) -> Path:
     folder = RunFolder(path)
     folder.reopen()
     if any(text.startswith("dataset.root=") for text in typed):
-        config = folder.moved(config, Path(str(given.dataset.root)).resolve())
+        config = moved(folder, config, Path(str(given.dataset.root)).resolve())
     cfg = OmegaConf.create(config)
     source, units = _units(cfg)
     prints = {name: fingerprint(data.records, root=Path(source.root)) for name, data in units.items()}
@@ -92,7 +93,7 @@ def _resume(given: DictConfig) -> Path:
         )
     if prints != noted:
         raise AdframeError(f"the images have changed since {path} was started; start a new run")
-    folder.keep_moved(config)
+    keep_moved(folder, config)
     try:
         return _work(cfg, folder, source, units)
     except BaseException as error:

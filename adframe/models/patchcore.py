@@ -43,14 +43,13 @@ class PatchCore(nn.Module):
         brightness, rotations: of the normal images, variants that join the memory (see `Variants`).
         metric: `euclidean`, or `cosine`: features have unit length, distances are 1 - cos.
         neighbourhood: odd side of the local averaging window in patches (3 in the paper).
-        border: what that window counts beyond the map's border: `zeros` as published, `reflect`,
-            `replicate`, or `ignore` (see `ops.patches.patch_grid`).
+        border: what that window counts beyond the map (see `ops.patches.patch_grid`).
         reduce: `none`, `random` or `pca`: projects the features themselves to `dimensions`.
         dimensions: see `reduce`.
         projection: width of the random projection in which the coreset is selected; None selects
             in the full width. The bank itself keeps the full features.
-        neighbours: b of the density re-weighting (paper, equation 7; 9 in anomalib). 1, the default,
-            switches it off, as the authors' released code does: the score is the largest distance.
+        neighbours: b of the density re-weighting (paper, equation 7; 9 in anomalib); 1 scores by the
+            largest distance alone, as the authors' released code does.
         top_share: image score = mean of this share of the largest patch scores; 0 takes the maximum.
         sigma: Gaussian smoothing of the heatmap, in pixels of the network's view.
         limit_mb: most memory that a distance matrix may take.

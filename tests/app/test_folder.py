@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from adframe.app import folder as app_folder
-from adframe.app.folder import RunFolder, mean_row, with_root
+from adframe.app.folder import RunFolder, mean_row
+from adframe.app.moving import with_root
 from adframe.contracts import AdframeError
 
 DRAWN = {"image/auroc": np.full(8, 0.9)}
