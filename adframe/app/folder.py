@@ -73,9 +73,12 @@ class RunFolder:
         self._made = [self.path, *(parent for parent in self.path.parents if not parent.exists())]
         self.environment = environment
         write_json(self.path / "environment.json", environment)
-        write_whole(
-            self.path / "config.yaml", yaml.safe_dump(hidden(config), sort_keys=False, allow_unicode=True)
-        )
+        self.write_config(config)
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Writes `config.yaml`, whole or not at all, without the secrets that were typed."""
+        text = yaml.safe_dump(hidden(config), sort_keys=False, allow_unicode=True)
+        write_whole(self.path / "config.yaml", text)
 
     def _clear_unbegun(self) -> None:
         """Removes what a run left that was killed before its configuration was written."""

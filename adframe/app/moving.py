@@ -6,12 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from adframe.app.folder import RunFolder, read_book
 from adframe.contracts import AdframeError
-from adframe.ops.files import write_json, write_whole
-from adframe.ops.hiding import hidden
+from adframe.ops.files import write_json
 from adframe.reports.ledger import write_ledger
 
 
@@ -37,9 +34,7 @@ def keep_moved(folder: RunFolder, config: dict[str, Any]) -> None:
     if folder.done:
         write_ledger(folder.path / "predictions.parquet", folder.rows)
         write_json(folder.path / "heatmaps" / "index.json", folder.pictures)
-    write_whole(
-        folder.path / "config.yaml", yaml.safe_dump(hidden(config), sort_keys=False, allow_unicode=True)
-    )
+    folder.write_config(config)
 
 
 def with_root(config: Mapping[str, Any], root: Path) -> dict[str, Any]:

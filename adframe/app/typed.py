@@ -48,9 +48,7 @@ def _as_text(argument: str, *, named: Sequence[str]) -> str:
         return argument
     if key not in named and value.strip().lower() == "null":
         return argument
-    if (
-        _read(argument.lstrip("+")) is None
-    ):  # brackets within a path, say: it stays for the message as it was typed
+    if _read(argument.lstrip("+")) is None:  # brackets within a path, say: the message shows it as typed
         return argument
     return f"{key}={''.join(_quoted_part(part) for part in _PARTS.split(value))}"
 
