@@ -3,15 +3,15 @@
 import hydra
 from omegaconf import DictConfig
 
-from adframe.app.guard import guard
-from adframe.app.jobs import attempt
-from adframe.app.sweep_book import resumable
+from adframe.cli.main import guard
+from adframe.config.attempts import attempt
+from adframe.sweeps.state import resumable
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="sweep")
 def main(cfg: DictConfig) -> None:
     """One job of the sweep."""
-    from adframe.app.sweep_job import work
+    from adframe.sweeps.job import work
 
     attempt(lambda: work(cfg))
 

@@ -3,14 +3,14 @@
 import hydra
 from omegaconf import DictConfig
 
-from adframe.app.guard import guard
-from adframe.app.jobs import attempt
+from adframe.cli.main import guard
+from adframe.config.attempts import attempt
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(cfg: DictConfig) -> None:
-    """Composes the configuration; the work is importable as `adframe.app.run.train`."""
-    from adframe.app.run import train
+    """Composes the configuration; the work is importable as `adframe.runs.train.train`."""
+    from adframe.runs.train import train
 
     attempt(lambda: train(cfg))
 

@@ -37,10 +37,6 @@ GOOD = "good"  # the name of the subset, and of the defect type, that has no def
 UNLABELLED = "unlabelled"  # the name of the subset of which nobody knows; nothing is measured on it
 
 
-class AdframeError(Exception):
-    """What a user can mend. The text is one line: what is wrong, where, what to do."""
-
-
 @dataclass(frozen=True, slots=True)
 class Saturation:
     """When a ground-truth channel counts as fully found (MVTec LOCO, `defects_config.json`)."""

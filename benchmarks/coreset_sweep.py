@@ -28,11 +28,11 @@ from torch.nn import functional as F
 from adframe.contracts import IMAGE
 from adframe.data.dataset import ImageDataset, View
 from adframe.data.mvtec_ad import MvtecAd
+from adframe.io.disk_matrix import Spool
+from adframe.io.feature_cache import Store
 from adframe.models.backbones import TimmBackbone
 from adframe.models.patchcore import PatchCore
-from adframe.ops.spool import Spool
-from adframe.ops.store import Store
-from adframe.ops.traversal import Traversal
+from adframe.ops.coreset_cache import Traversal
 
 Seconds = dict[str, float]
 

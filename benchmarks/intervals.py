@@ -22,8 +22,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from adframe.metrics.bootstrap import interval
 from adframe.metrics.pixel import PixelMetrics
+from adframe.stats.bootstrap import interval
 from benchmarks.pixel_metrics import make_samples
 
 

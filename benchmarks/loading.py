@@ -24,8 +24,8 @@ from torch.utils.data import DataLoader
 from adframe.contracts import IMAGE
 from adframe.data.dataset import ImageDataset, View, collate
 from adframe.data.mvtec_ad import MvtecAd
-from adframe.data.toy.layouts import write_toy
 from adframe.models.backbones import TimmBackbone
+from adframe.toy.layouts import write_toy
 
 
 def loader(

@@ -22,12 +22,12 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from adframe.io.disk_matrix import Spool
 from adframe.models.backbones import TimmBackbone
 from adframe.ops import neighbours
 from adframe.ops.coreset import greedy_k_centre
 from adframe.ops.neighbours import Rounded, nearest, rounded
 from adframe.ops.patches import as_rows, patch_grid
-from adframe.ops.spool import Spool
 from benchmarks.coreset_sweep import on_disk
 
 CHUNK = 1024  # queries of the plain way: distances of 64 MB

@@ -24,12 +24,12 @@ from rich.table import Table
 from torch import Tensor
 from torch.nn import functional as F
 
+from adframe.io.disk_matrix import Spool
 from adframe.models.backbones import TimmBackbone
 from adframe.models.patchcore import PatchCore
 from adframe.ops.coreset import greedy_k_centre
 from adframe.ops.neighbours import nearest, rounded
 from adframe.ops.smoothing import heatmap
-from adframe.ops.spool import Spool
 
 BATCH = 8
 Pair = tuple[str, Callable[[], object], Callable[[], object]]

@@ -27,7 +27,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from adframe.data.decode import read_image
+from adframe.io.images import read_image
 from adframe.metrics.pixel import PixelMetrics
 from adframe.ops.regions import components
 

@@ -53,7 +53,7 @@ def passes(given: Sequence[str]) -> None:
     """Every split of every category, as it is and shifted: images loaded, features read, nothing kept."""
     import torch
 
-    from adframe.app.build import build, build_data, build_source
+    from adframe.config.build import build, build_data, build_source
 
     for shift in ("none", "moderate"):
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
@@ -81,7 +81,7 @@ def main() -> None:
         folder = Path(name)
         train = [sys.executable, str(ROOT / "train.py"), *given]
         timed([*train, *QUIET, f"paths.run={folder / 'warm'}"])  # draws the toy set
-        start_up = timed([sys.executable, "-c", "import adframe.app.run"])
+        start_up = timed([sys.executable, "-c", "import adframe.runs.train"])
         one = seconds("train", *own, "coreset=0.1", "store=none", place=folder / "one")
         three = seconds("sweep", "-m", *own, RATIOS, place=folder / "three")
         say(console, "three coreset ratios", three, "one run of the largest, no store", one)

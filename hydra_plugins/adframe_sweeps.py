@@ -1,7 +1,7 @@
-"""Where Hydra looks for launchers and sweepers; ours stand in `adframe.app`."""
+"""Where Hydra looks for launchers and sweepers; ours stand in `adframe.sweeps`."""
 
-from adframe.app.launching import SweepLauncher
-from adframe.app.sweeping import Sweeper
+from adframe.sweeps.launcher import SweepLauncher
+from adframe.sweeps.sweeper import Sweeper
 
 
 class AdframeLauncher(SweepLauncher):

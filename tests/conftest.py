@@ -11,7 +11,7 @@ import matplotlib.font_manager  # noqa: F401  (lists them)
 import pytest
 import torch
 
-from adframe.data.source import Source
+from adframe.data.base import Source
 from adframe.models.backbones import TimmBackbone
 from tests.fakes.backbones import tiny_backbone
 from tests.fakes.sources import toy_source

@@ -12,13 +12,21 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "adframe"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 SCRIPTS = [ROOT / f"{name}.py" for name in ("train", "sweep", "evaluate")]
-FLOORS = [
-    {"contracts"},
+FLOORS = [  # a room imports only rooms of the floors above it in this list
+    {"errors", "contracts"},
+    {"io", "stats"},
     {"ops"},
-    {"data", "models", "metrics", "calibration", "reports"},
-    {"systems", "callbacks"},
-    {"app"},
+    {"transforms", "toy"},
+    {"data", "models", "metrics", "calibration", "results"},
+    {"systems", "reporting"},
+    {"callbacks", "diagnostics"},
+    {"config"},
+    {"runs"},
+    {"analysis"},
+    {"sweeps"},
+    {"cli", "app"},  # `app` holds one earlier name of a command
 ]
+HYDRA = {"config", "runs", "analysis", "sweeps", "cli"}
 LEVEL = {room: level for level, floor in enumerate(FLOORS) for room in floor}
 
 
@@ -57,16 +65,16 @@ def test_every_folder_of_the_package_is_a_room_of_the_plan() -> None:
     assert {room_of(path) for path in MODULES} - {"__init__"} == set(LEVEL)
 
 
-def test_only_the_app_and_the_scripts_know_hydra() -> None:
+def test_only_rooms_that_need_it_know_hydra() -> None:
     known = {
-        path: {name.split(".")[0] for name in imports(path)} for path in MODULES if room_of(path) != "app"
+        path: {name.split(".")[0] for name in imports(path)} for path in MODULES if room_of(path) not in HYDRA
     }
     assert [names(path) for path in known if known[path] & {"hydra", "omegaconf"}] == []
 
 
 def test_scripts_hold_no_logic() -> None:
     assert [len(path.read_text().splitlines()) <= 30 for path in SCRIPTS] == [True] * 3
-    assert all(rooms(path) == {"app"} for path in SCRIPTS)
+    assert all(rooms(path) <= {"cli", "config", "runs", "sweeps"} for path in SCRIPTS)
 
 
 def test_every_init_is_empty_and_nothing_is_called_utils() -> None:

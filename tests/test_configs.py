@@ -13,9 +13,9 @@ import yaml
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
-from adframe.app.build import build
-from adframe.app.checks import check_values
-from adframe.app.sweep_job import of_job
+from adframe.config.build import build
+from adframe.config.validate import check_values
+from adframe.sweeps.job import of_job
 from tests.e2e.scripts import BACKBONE, ROOT, composed
 from tests.experiments import EXPERIMENTS, jobs_of, one_of_each_value
 

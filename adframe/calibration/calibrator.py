@@ -12,7 +12,8 @@ from torch import nn
 from adframe.calibration.probability import Probability, fit_probability
 from adframe.calibration.rules import Rule, Sample
 from adframe.calibration.scales import Scale, fit_scale
-from adframe.contracts import AdframeError, Decision
+from adframe.contracts import Decision
+from adframe.errors import AdframeError
 from adframe.ops.zones import peaks_of, zones_of
 
 Zone = tuple[int, int]

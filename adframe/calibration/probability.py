@@ -13,7 +13,7 @@ from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from adframe.contracts import AdframeError
+from adframe.errors import AdframeError
 
 KINDS = ("none", "isotonic", "platt")
 

@@ -8,8 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from adframe.contracts import AdframeError
-from adframe.ops.ranges import at_least
+from adframe.errors import AdframeError, at_least
 
 
 @dataclass(frozen=True, slots=True)

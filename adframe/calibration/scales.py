@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from adframe.contracts import AdframeError
+from adframe.errors import AdframeError
 
 KINDS = ("none", "z_score", "ecdf")
 

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from adframe.callbacks.observer import TestObserver
-from adframe.contracts import IMAGE, INDEX, RECORD, AdframeError, Batch, Embedded, Record
-from adframe.reports.feature_plots import write_drawings
-from adframe.reports.features import described, write_features
+from adframe.contracts import IMAGE, INDEX, RECORD, Batch, Embedded, Record
+from adframe.errors import AdframeError
+from adframe.reporting.feature_plots import write_drawings
+from adframe.results.features import described, write_features
 
 
 class Embeddings(TestObserver):

@@ -10,20 +10,10 @@ import numpy as np
 from torch import Tensor
 
 from adframe.callbacks.observer import TestObserver
-from adframe.contracts import (
-    GEOMETRY,
-    IMAGE,
-    RECORD,
-    REGIONS,
-    AdframeError,
-    Batch,
-    Decision,
-    Geometry,
-    Record,
-    Region,
-)
+from adframe.contracts import GEOMETRY, IMAGE, RECORD, REGIONS, Batch, Decision, Geometry, Record, Region
+from adframe.errors import AdframeError
 from adframe.ops.geometry import restore
-from adframe.reports.heatmaps import panel, write_panel
+from adframe.reporting.heatmaps import panel, write_panel
 
 
 @dataclass(frozen=True, slots=True)

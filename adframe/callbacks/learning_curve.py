@@ -7,7 +7,7 @@ from pathlib import Path
 
 import lightning as L
 
-from adframe.reports.learning import Epoch, read_epochs, write_epochs
+from adframe.reporting.training_curves import Epoch, read_epochs, write_epochs
 
 RATE, SECONDS = "learning_rate", "seconds"
 

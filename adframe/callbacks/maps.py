@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from adframe.callbacks.observer import TestObserver
-from adframe.contracts import RECORD, AdframeError, Batch
-from adframe.ops.maps import HALF_MAX, Stored, map_paths, write_map
+from adframe.contracts import RECORD, Batch
+from adframe.errors import AdframeError
+from adframe.io.anomaly_maps import HALF_MAX, Stored, map_paths, write_map
 
 DTYPES = ("float16", "float32")
 _FEW = 256  # different scores in a float16 map below which rounding may blur its ranking

@@ -14,7 +14,7 @@ from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor
 
 from adframe.contracts import IMAGE, RECORD, Pictured
-from adframe.reports.heatmaps import write_panel
+from adframe.reporting.heatmaps import write_panel
 
 ROWS, BAR, GAP = 4, 22, 4  # images, height of the line of words, pixels between pictures
 

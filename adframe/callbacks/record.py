@@ -6,8 +6,8 @@ from typing import Any
 
 from adframe.callbacks.observer import TestObserver
 from adframe.contracts import GEOMETRY, RECORD, REGIONS, SHIFT, Batch, Decision
-from adframe.ops.extent import extent
-from adframe.reports.ledger import row_of
+from adframe.ops.defect_size import extent
+from adframe.results.predictions import row_of
 
 
 class Recorder(TestObserver):

@@ -10,17 +10,17 @@ import lightning as L
 from torch.utils.data import DataLoader
 
 from adframe.contracts import Record
+from adframe.data.base import Source
 from adframe.data.counts import mismatches
 from adframe.data.dataset import ImageDataset, View, collate, several_sizes
-from adframe.data.preflight import check_splits, examine
 from adframe.data.sampling import Cached, Shuffled
-from adframe.data.shared_memory import too_small
-from adframe.data.source import Source
-from adframe.data.split_book import SplitBook
+from adframe.data.split_file import SplitBook
 from adframe.data.splits import Protocol, borrowed, has_validation
 from adframe.data.synthetic import EpochSampler, SyntheticDataset, collate_synthetic
-from adframe.ops.shift.shift import Shift
-from adframe.ops.synthesis.synthesis import Synthesis
+from adframe.data.validate_files import check_splits, examine
+from adframe.io.shared_memory import too_small
+from adframe.transforms.shift.shift import Shift
+from adframe.transforms.synthesis.synthesis import Synthesis
 
 Loader = DataLoader[dict[str, Any]]
 Images = ImageDataset | Cached

@@ -13,24 +13,14 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 from torchvision.transforms.v2 import functional as transforms
 
-from adframe.contracts import (
-    GEOMETRY,
-    IMAGE,
-    INDEX,
-    RECORD,
-    REGIONS,
-    SHIFT,
-    AdframeError,
-    Geometry,
-    Record,
-    Region,
-)
-from adframe.data.decode import read_image
+from adframe.contracts import GEOMETRY, IMAGE, INDEX, RECORD, REGIONS, SHIFT, Geometry, Record, Region
 from adframe.data.masks import read_truth
-from adframe.ops.preprocess import PREPROCESSES
+from adframe.errors import AdframeError
+from adframe.io.images import read_image
 from adframe.ops.regions import channels, components
-from adframe.ops.shift.shift import Shift
-from adframe.ops.shift.transform import Params
+from adframe.transforms.preprocess import PREPROCESSES
+from adframe.transforms.shift.shift import Shift
+from adframe.transforms.shift.transform import Params
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from adframe.contracts import Record
-from adframe.data.decode import is_unmarked, read_samples, too_bright
+from adframe.io.images import is_unmarked, read_samples, too_bright
 
 _KNOWN = (8, 10, 12)  # recognised; where values use 13 bits or more nobody knows whether it was 14 or 16
 

@@ -12,10 +12,10 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
-from adframe.contracts import AdframeError
-from adframe.data.archive import Limits, unpack
-from adframe.data.place import alone, move_all, refuse_existing, remove_empty
-from adframe.data.transfer import UnreachableError, download
+from adframe.errors import AdframeError
+from adframe.io.archive import Limits, unpack
+from adframe.io.http import UnreachableError, download
+from adframe.io.install import alone, move_all, refuse_existing, remove_empty
 
 STORE = ".download"  # below a dataset's root: unfinished downloads, and archives on their way
 WAITS = (2.0, 10.0, 30.0)  # seconds before each new attempt

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from adframe.contracts import GOOD, UNLABELLED, AdframeError, Record
-from adframe.data.files import Masks, Tree, below, counted
-from adframe.data.source import Source
+from adframe.contracts import GOOD, UNLABELLED, Record
+from adframe.data.base import Source
+from adframe.data.listing import Masks, Tree, below, counted
+from adframe.errors import AdframeError
 
 Pattern = str | Sequence[str] | None
 PLACES = ("normal", "normal_test", "abnormal", "unlabelled")

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from adframe.contracts import AdframeError, Record
-from adframe.data.decode import deep_samples, is_deep, read_header
-from adframe.data.opening import (
+from adframe.contracts import Record
+from adframe.errors import AdframeError
+from adframe.io.image_files import (
     as_rgba,
     check_kind,
     has_alpha,
@@ -21,6 +21,7 @@ from adframe.data.opening import (
     orientation_of,
     turned,
 )
+from adframe.io.images import deep_samples, is_deep, read_header
 
 MASK_KINDS = (
     "1", "L", "P", "LA", "La", "PA", "RGB", "RGBA", "RGBa", "RGBX", "F",

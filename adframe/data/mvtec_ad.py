@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adframe.contracts import GOOD, Record
-from adframe.data.files import Masks, folders_in, images_in
-from adframe.data.source import Source
+from adframe.data.base import Source
+from adframe.data.listing import Masks, folders_in, images_in
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from adframe.contracts import GOOD, UNLABELLED, AdframeError, Record
-from adframe.data.files import Masks, images_in
-from adframe.data.source import Source
+from adframe.contracts import GOOD, UNLABELLED, Record
+from adframe.data.base import Source
+from adframe.data.listing import Masks, images_in
+from adframe.errors import AdframeError
 
 PRIVATE = ("test_private", "test_private_mixed")
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adframe.contracts import GOOD, AdframeError, Record, Saturation
-from adframe.data.files import Masks, folders_in, images_in
-from adframe.data.source import Source
-from adframe.ops.names import unknown
+from adframe.contracts import GOOD, Record, Saturation
+from adframe.data.base import Source
+from adframe.data.listing import Masks, folders_in, images_in
+from adframe.errors import AdframeError, unknown
 
 
 @dataclass(frozen=True, kw_only=True)

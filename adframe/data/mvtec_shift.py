@@ -19,14 +19,15 @@ from typing import Any
 import cv2
 import numpy as np
 
-from adframe.contracts import AdframeError, Record
-from adframe.data.decode import read_image
+from adframe.contracts import Record
+from adframe.data.base import Progress, Reading, Source
 from adframe.data.depth import with_bits
 from adframe.data.masks import read_truth
-from adframe.data.source import Progress, Reading, Source
 from adframe.data.splits import Protocol, has_validation
-from adframe.ops.files import write_json, write_whole
-from adframe.ops.shift.shift import Shift
+from adframe.errors import AdframeError
+from adframe.io.files import write_json, write_whole
+from adframe.io.images import read_image
+from adframe.transforms.shift.shift import Shift
 
 BOOK = "shifted_splits.json"
 KEYS = {  # a setting in the book, and where it stands in the configuration

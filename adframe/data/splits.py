@@ -9,7 +9,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from adframe.contracts import AdframeError, Record
+from adframe.contracts import Record
+from adframe.errors import AdframeError
 
 
 class Protocol:

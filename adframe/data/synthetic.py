@@ -24,11 +24,12 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
-from adframe.contracts import FAMILY, IMAGE, INDEX, LABEL, MASK, RECORD, AdframeError, Record
+from adframe.contracts import FAMILY, IMAGE, INDEX, LABEL, MASK, RECORD, Record
 from adframe.data.dataset import ImageDataset, View, collate
 from adframe.data.sampling import Cached, Shuffled
-from adframe.ops.shift.shift import Shift
-from adframe.ops.synthesis.synthesis import Synthesis, Synthesised, untouched
+from adframe.errors import AdframeError
+from adframe.transforms.shift.shift import Shift
+from adframe.transforms.synthesis.synthesis import Synthesis, Synthesised, untouched
 
 Position = int | tuple[int, int]  # in the dataset; or (epoch, position), as `EpochSampler` gives it
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from adframe.contracts import AdframeError, Record
+from adframe.contracts import Record
+from adframe.data.base import Progress, Source
 from adframe.data.mvtec_ad import MvtecAd
 from adframe.data.mvtec_ad2 import MvtecAd2
 from adframe.data.mvtec_loco import MvtecLoco
-from adframe.data.source import Progress, Source
-from adframe.data.toy.layouts import write_toy
-from adframe.ops.names import unknown
+from adframe.errors import AdframeError, unknown
+from adframe.toy.layouts import write_toy
 
 READERS: dict[str, type[Source]] = {"mvtec_ad": MvtecAd, "mvtec_loco": MvtecLoco, "mvtec_ad2": MvtecAd2}
 

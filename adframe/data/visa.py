@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from adframe.contracts import GOOD, AdframeError, Record
-from adframe.data.files import Masks, existing_mask, images_in
-from adframe.data.source import Source
+from adframe.contracts import GOOD, Record
+from adframe.data.base import Source
+from adframe.data.listing import Masks, existing_mask, images_in
+from adframe.errors import AdframeError
 
 SPLIT = Path("split_csv") / "1cls.csv"
 COLUMNS: dict[str, tuple[str, ...]] = {  # what may stand there; (): anything

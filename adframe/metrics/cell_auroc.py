@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from adframe.metrics.bootstrap import interval
+from adframe.stats.bootstrap import interval
 
 EDGES = 1024  # distinct scores at most that a resample tells apart
 

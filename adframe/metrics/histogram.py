@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from adframe.contracts import AdframeError, Region
-from adframe.metrics.codes import codes_of, scores_of
-from adframe.metrics.deciding import thresholds
+from adframe.contracts import Region
+from adframe.errors import AdframeError
+from adframe.metrics.bin_layout import BLOCK, BlockLayout
+from adframe.metrics.float_bins import codes_of, scores_of
 from adframe.metrics.image_bins import ImageBins
-from adframe.metrics.layout import BLOCK, BlockLayout
 from adframe.metrics.sketch import GroupKey, Sketch, sketch_of
+from adframe.metrics.threshold_counts import thresholds
 from adframe.ops.regions import union
 
 _LARGEST = codes_of(np.array([np.finfo(np.float32).max]))[0]  # beyond it are infinity and NaN

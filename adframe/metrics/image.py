@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from adframe.contracts import AdframeError
+from adframe.errors import AdframeError
 from adframe.metrics.curves import auroc, average_precision, f1_max, fpr_at_tpr
 from adframe.metrics.subsets import Line, condition_lines, subset_lines
+from adframe.stats.weighted_metrics import finite
 
 HALVES = ("logical/image/auroc", "structural/image/auroc")  # LOCO's headline is their mean
 
@@ -137,14 +138,6 @@ def labelled(
         conditions=np.array([lights[place] for place in places], dtype=str),
         reported=None if reported is None else np.array([bool(told[place]) for place in places], dtype=bool),
     )
-
-
-def finite(scores: Sequence[float] | np.ndarray) -> np.ndarray:
-    """(n,) float64, or an error that says which scores cannot be ranked."""
-    raw = np.asarray(scores, dtype=np.float64)
-    if wrong := np.flatnonzero(~np.isfinite(raw)).tolist():
-        raise AdframeError(f"image scores {wrong[:5]} are NaN or infinite ({len(wrong)} of {len(raw)})")
-    return raw
 
 
 def _measures(

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from adframe.contracts import Region
-from adframe.metrics.codes import codes_of
-from adframe.metrics.layout import BLOCK, BLOCK_BITS, UNKNOWN, BlockLayout
+from adframe.metrics.bin_layout import BLOCK, BLOCK_BITS, UNKNOWN, BlockLayout
+from adframe.metrics.float_bins import codes_of
 from adframe.ops.regions import bounding_box
 
 WHOLE = 1 << 40  # one region; 8 million regions fit in an int64

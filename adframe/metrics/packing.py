@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from adframe.metrics.codes import codes_of
+from adframe.metrics.float_bins import codes_of
 from adframe.metrics.histogram import PixelHistograms, Tally
 from adframe.metrics.sketch import Sketch
 

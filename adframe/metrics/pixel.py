@@ -13,7 +13,8 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from adframe.contracts import GOOD, AdframeError, Record, Region
+from adframe.contracts import GOOD, Record, Region
+from adframe.errors import AdframeError
 from adframe.metrics.histogram import PixelHistograms, Tally
 from adframe.metrics.packing import absorb, pack
 from adframe.metrics.pixel_bootstrap import Resamples

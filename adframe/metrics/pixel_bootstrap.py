@@ -19,13 +19,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from adframe.contracts import GOOD
-from adframe.metrics.bootstrap import kinds, multiplicities
-from adframe.metrics.codes import codes_of
+from adframe.metrics.bootstrap_pixel_curves import Curves
+from adframe.metrics.float_bins import codes_of
 from adframe.metrics.histogram import Tally
 from adframe.metrics.image_bins import ANOMALOUS, FOUND, NORMAL, WHOLE
 from adframe.metrics.sketch import Sketch, segment_ends
 from adframe.metrics.subsets import Line
-from adframe.metrics.weighted_curves import Curves
+from adframe.stats.bootstrap import kinds, multiplicities
 
 EDGES = 2048  # at most, a line
 _PIECE = 1 << 18  # values of a curve that are worked on at once: 2 MB an array

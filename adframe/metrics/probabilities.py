@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from adframe.ops.reliability import bins_of
+from adframe.stats.calibration_error import bins_of
 
 
 def probability_resampled(

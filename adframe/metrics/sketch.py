@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from adframe.metrics.bin_layout import distinct
 from adframe.metrics.image_bins import ANOMALOUS, FOUND, NORMAL, ImageBins
-from adframe.metrics.layout import distinct
 
 SEGMENTS = 256  # at most, an image
 GroupKey = tuple[str, str, str]  # defect type, subset, condition

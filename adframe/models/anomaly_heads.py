@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from adframe.contracts import AdframeError
+from adframe.errors import AdframeError
 from adframe.models.scoring import image_score
 
 Loss = Literal["focal_dice", "confidence"]

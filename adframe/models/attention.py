@@ -17,8 +17,8 @@ from transformers.models.dinov2_with_registers.modeling_dinov2_with_registers im
     Dinov2WithRegistersAttention,
 )
 
-from adframe.models.stored import StoredBackbone
-from adframe.models.transformers_vit import TransformersVit
+from adframe.models.cached_backbone import StoredBackbone
+from adframe.models.hf_vit import TransformersVit
 
 KINDS = (Attention, Dinov2Attention, Dinov2WithRegistersAttention)
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from adframe.contracts import AdframeError
-from adframe.models.folding import fold
+from adframe.errors import AdframeError, unknown
+from adframe.models.fuse_batchnorm import fold
 from adframe.models.layers import choose_layers
 from adframe.models.weights import (
     REVISION,
@@ -27,7 +27,6 @@ from adframe.models.weights import (
     repository_of,
     require_hub,
 )
-from adframe.ops.names import unknown
 
 SOURCES = ("hub", "package", "random")
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from adframe.contracts import AdframeError
+from adframe.errors import AdframeError
 
 
 def make_room(module: nn.Module, state: Mapping[str, Any], prefix: str, *_: Any) -> None:

@@ -17,12 +17,12 @@ import torch
 from sklearn.covariance import LedoitWolf
 from torch import Tensor, nn
 
-from adframe.contracts import AdframeError
+from adframe.errors import AdframeError
+from adframe.io.disk_matrix import Spool
 from adframe.models.buffers import make_room
 from adframe.ops.kmeans import k_means
 from adframe.ops.neighbours import nearest
-from adframe.ops.reduction import random_axes
-from adframe.ops.spool import Spool
+from adframe.ops.projections import random_axes
 
 WIDTH = 128  # dimensions that words live in: a random projection of the features
 USES = (False, True, "only")

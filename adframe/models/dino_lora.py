@@ -9,11 +9,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from adframe.contracts import IMAGE, LABEL, MASK, AdframeError, Batch, Prediction
+from adframe.contracts import IMAGE, LABEL, MASK, Batch, Prediction
+from adframe.errors import AdframeError, above
 from adframe.models.anomaly_heads import Bottlenecks, DenseHead, Guide, Loss, TokenHead, anomaly_losses
 from adframe.models.lora import AnyVit, Lora, frozen_names, merged, unadapted
 from adframe.models.token_scores import Seen, TokenScores, TokenScoring
-from adframe.ops.ranges import above
 
 SCORING = "scores."  # what no training changes
 

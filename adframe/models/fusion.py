@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from adframe.contracts import AdframeError
-from adframe.ops.names import unknown
+from adframe.errors import AdframeError, unknown
 
 
 class Concat:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from adframe.contracts import AdframeError
-from adframe.ops.names import unknown
+from adframe.errors import AdframeError, unknown
 
 PYRAMID = "pyramid"
 STRIDES = (4, 8, 16)  # of PaDiM's three layers: layer1 to layer3 of a ResNet

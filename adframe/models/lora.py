@@ -13,10 +13,9 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
-from adframe.contracts import AdframeError
-from adframe.models.transformers_vit import TransformersVit
+from adframe.errors import AdframeError, at_least
+from adframe.models.hf_vit import TransformersVit
 from adframe.models.vit import Vit
-from adframe.ops.ranges import at_least
 
 AnyVit = Vit | TransformersVit
 LETTERS = ("q", "k", "v", "o")

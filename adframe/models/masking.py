@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from adframe.contracts import AdframeError
+from adframe.errors import AdframeError
 from adframe.ops.block_masks import random_blocks
 
 FIXED = 2**40  # in place of a step: masks and noise outside training are no training step's

@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from adframe.contracts import AdframeError
+from adframe.errors import AdframeError
+from adframe.io.disk_matrix import Spool
+from adframe.io.feature_cache import Store
 from adframe.models.buffers import make_room
 from adframe.ops.coreset import Progress, greedy_k_centre
 from adframe.ops.kmeans import k_means
 from adframe.ops.neighbours import Rounded, nearest, rounded
-from adframe.ops.reduction import moments, principal_axes
-from adframe.ops.spool import Spool
-from adframe.ops.store import Store
+from adframe.ops.projections import moments, principal_axes
 
 
 @dataclass(frozen=True, slots=True)

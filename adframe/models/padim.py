@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from adframe.contracts import AdframeError, Prediction
+from adframe.contracts import Prediction
+from adframe.errors import AdframeError, above, at_least
+from adframe.io.feature_cache import Store
 from adframe.models.backbones import TimmBackbone
 from adframe.models.buffers import make_room, refuse_update
-from adframe.models.stored import stored
+from adframe.models.cached_backbone import stored
 from adframe.ops.gaussians import Moments, mahalanobis
-from adframe.ops.ranges import above, at_least
 from adframe.ops.smoothing import heatmap
-from adframe.ops.store import Store
 
 NARROW = 448  # channels of ResNet18's three layers
 FEW, MANY = 100, 550  # channels the paper draws: of ResNet18, and of Wide-ResNet50's 1792

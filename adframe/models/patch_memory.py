@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from adframe.contracts import AdframeError
+from adframe.errors import AdframeError
+from adframe.io.disk_matrix import Spool
+from adframe.io.feature_cache import Store
 from adframe.models.buffers import make_room, refuse_update
 from adframe.models.fusion import Concat
 from adframe.models.memory import Choice, Memory
 from adframe.ops.coreset import Progress, greedy_k_centre
-from adframe.ops.reduction import mapped, moments, principal_axes, random_axes
-from adframe.ops.spool import Spool
-from adframe.ops.store import Store
+from adframe.ops.projections import mapped, moments, principal_axes, random_axes
 
 REDUCTIONS = ("none", "random", "pca")
 METRICS = ("euclidean", "cosine")

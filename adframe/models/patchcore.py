@@ -11,20 +11,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from adframe.contracts import AdframeError, Prediction
+from adframe.contracts import Prediction
+from adframe.errors import AdframeError, above, at_least, unknown
+from adframe.io.feature_cache import Store
+from adframe.models.augment_normals import Variants
 from adframe.models.backbones import TimmBackbone, nearest_multiple
+from adframe.models.cached_backbone import stored
 from adframe.models.composition import USES, Composition
 from adframe.models.fusion import Concat
 from adframe.models.memory import Greedy, Memory
 from adframe.models.patch_memory import PatchMemory, Settings, check
-from adframe.models.stored import stored
-from adframe.models.variants import Variants
 from adframe.ops.coreset import Progress
-from adframe.ops.names import unknown
 from adframe.ops.patches import BORDERS, Border, as_rows, patch_grid
-from adframe.ops.ranges import above, at_least
 from adframe.ops.smoothing import heatmap
-from adframe.ops.store import Store
 
 
 class PatchCore(nn.Module):

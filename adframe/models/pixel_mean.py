@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from adframe.contracts import AdframeError, Prediction
+from adframe.contracts import Prediction
+from adframe.errors import AdframeError, above, at_least
 from adframe.models.buffers import make_room, refuse_update
 from adframe.models.scoring import image_score
-from adframe.ops.ranges import above, at_least
 from adframe.ops.smoothing import heatmap
 
 

@@ -9,10 +9,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from adframe.contracts import AdframeError
-from adframe.models.held_out import Normalisation
+from adframe.errors import AdframeError, at_least
+from adframe.models.normalizer import Normalisation
 from adframe.ops.block_masks import cover
-from adframe.ops.ranges import at_least
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,16 +9,16 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from adframe.contracts import IMAGE, INDEX, AdframeError, Batch, Prediction
-from adframe.models.contrast import Contrast
+from adframe.contracts import IMAGE, INDEX, Batch, Prediction
+from adframe.errors import AdframeError, at_least
+from adframe.models.contrastive_loss import Contrast
 from adframe.models.decoder import TokenDecoder
-from adframe.models.held_out import FEWEST, Normaliser
 from adframe.models.masking import FIXED, Masking
+from adframe.models.normalizer import FEWEST, Normaliser
+from adframe.models.reconstruction_targets import Colours, Pixels
 from adframe.models.scoring import Scoring, image_score
 from adframe.models.stitching import stitched_tokens
-from adframe.models.targets import Colours, Pixels
 from adframe.models.vit import Vit, token_distance
-from adframe.ops.ranges import at_least
 from adframe.ops.smoothing import heatmap
 
 SCORING = ("normaliser", "starting")  # parts that no training changes

@@ -10,14 +10,14 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from adframe.contracts import AdframeError, Prediction
+from adframe.contracts import Prediction
+from adframe.errors import AdframeError, at_least
 from adframe.models.anomaly_heads import image_logit
-from adframe.models.held_out import FEWEST, Normaliser
+from adframe.models.border_scales import Rings
 from adframe.models.memory import Greedy
+from adframe.models.normalizer import FEWEST, Normaliser
 from adframe.models.patchcore import PatchCore
-from adframe.models.rings import Rings
 from adframe.models.token_gaussian import TokenGaussian
-from adframe.ops.ranges import at_least
 from adframe.ops.smoothing import heatmap
 
 WAYS = ("decoder", "mahalanobis", "memory")

@@ -12,7 +12,7 @@ from timm.optim._param_groups import param_groups_layer_decay
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from adframe.contracts import AdframeError
+from adframe.errors import AdframeError
 from adframe.models.backbones import build_trunk, check_size, origin_of
 from adframe.models.weights import REVISION, Network, digest, load_strict, read_checkpoint, repository_of
 

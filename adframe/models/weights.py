@@ -14,8 +14,8 @@ from huggingface_hub import constants, try_to_load_from_cache
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from adframe.contracts import AdframeError
-from adframe.ops.network import answers
+from adframe.errors import AdframeError
+from adframe.io.network import answers
 
 REVISION = "main"  # of the hub; which commit it was is noted with the run, and can be asked for again
 Network = Literal["teacher", "student"]

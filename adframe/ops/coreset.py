@@ -21,10 +21,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from adframe.ops.nearer import CLOSE, EQUAL, Rows, at_most, lowered, squared_distances
-from adframe.ops.spool import Spool
-from adframe.ops.store import Store
-from adframe.ops.traversal import INDEX, Traversal
+from adframe.io.disk_matrix import Spool
+from adframe.io.feature_cache import Store
+from adframe.ops.coreset_cache import INDEX, Traversal
+from adframe.ops.pruned_distances import CLOSE, EQUAL, Rows, at_most, lowered, squared_distances
 
 ROUND = 1024  # rows that compete in a round: their Gram matrix is 4 MB
 HOT_BYTES = 64 << 20  # of rows held in memory, rounded ones included: enough that choosing them anew is rare

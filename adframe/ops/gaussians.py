@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from adframe.contracts import AdframeError
+from adframe.errors import AdframeError
 
 BLOCK = 32  # images summed at once: one pass over all matrices in memory serves that many
 PART = 4 << 20  # bytes of float64 matrices that are factorised at once: cache holds them

@@ -7,7 +7,7 @@ import torch
 from sklearn.cluster import MiniBatchKMeans
 from torch import Tensor
 
-from adframe.ops.spool import Spool
+from adframe.io.disk_matrix import Spool
 
 PASSES = 3  # over all rows
 SAMPLE = 65536  # rows that the start is chosen from

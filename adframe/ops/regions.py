@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 import cv2
 import numpy as np
 
-from adframe.contracts import AdframeError, Region, Saturation
+from adframe.contracts import Region, Saturation
+from adframe.errors import AdframeError
 
 
 def components(mask: np.ndarray) -> list[Region]:

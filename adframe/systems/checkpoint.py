@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from adframe.contracts import AdframeError
-from adframe.ops.sealed import UnusableError, read_sealed, write_sealed
+from adframe.errors import AdframeError
+from adframe.io.checksummed import UnusableError, read_sealed, write_sealed
 from adframe.systems.detection import DetectionSystem
 
 FORMAT = "2"

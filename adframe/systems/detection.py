@@ -15,7 +15,7 @@ from adframe.calibration.calibrator import Calibrator
 from adframe.contracts import GEOMETRY, IMAGE, RECORD, REGIONS, Batch, Decision, Prediction, Record
 from adframe.metrics.pixel import PixelMetrics
 from adframe.ops.geometry import restore
-from adframe.systems.tested import Tested
+from adframe.systems.image_results import Tested
 from adframe.systems.validation import Validation
 
 

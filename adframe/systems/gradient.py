@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from adframe.calibration.calibrator import Calibrator
 from adframe.contracts import IMAGE, Batch, Collector, Gradient, Judge, Prediction, Surveyor
 from adframe.metrics.pixel import PixelMetrics
+from adframe.systems.calibration_pass import normals, observe_held_out
 from adframe.systems.detection import DetectionSystem
-from adframe.systems.held_out import normals, observe_held_out
 from adframe.systems.learning import Learning
 
 MONITORED = "val/total"

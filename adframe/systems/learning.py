@@ -11,8 +11,7 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from adframe.contracts import AdframeError
-from adframe.ops.ranges import above, at_least
+from adframe.errors import AdframeError, above, at_least
 
 
 @dataclass(frozen=True, kw_only=True)

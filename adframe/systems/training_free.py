@@ -9,8 +9,8 @@ from torch import nn
 from adframe.calibration.calibrator import Calibrator
 from adframe.contracts import IMAGE, Batch, TrainingFree
 from adframe.metrics.pixel import PixelMetrics
+from adframe.systems.calibration_pass import normals, observe_held_out
 from adframe.systems.detection import DetectionSystem
-from adframe.systems.held_out import normals, observe_held_out
 
 
 class TrainingFreeSystem(DetectionSystem):

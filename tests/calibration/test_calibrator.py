@@ -6,7 +6,7 @@ import torch
 
 from adframe.calibration.calibrator import Calibrator
 from adframe.calibration.rules import BestF1, MeanStd, Quantile, Sample
-from adframe.contracts import AdframeError
+from adframe.errors import AdframeError
 
 RNG = np.random.default_rng(0)
 SCORES = RNG.normal(size=200)

@@ -3,8 +3,8 @@ import pytest
 from sklearn.calibration import _SigmoidCalibration
 
 from adframe.calibration.probability import fit_probability
-from adframe.contracts import AdframeError
-from adframe.ops.reliability import calibration_error
+from adframe.errors import AdframeError
+from adframe.stats.calibration_error import calibration_error
 
 RNG = np.random.default_rng(0)
 NORMAL, ANOMALOUS = RNG.normal(10, 1, 300), RNG.normal(12, 1, 150)

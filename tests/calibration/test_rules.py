@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from adframe.calibration.rules import BestF1, FixedFpr, MeanStd, Quantile, Rule, Sample
-from adframe.contracts import AdframeError
+from adframe.errors import AdframeError
 
 SCORES = np.random.default_rng(0).normal(size=200)
 RULES = [Quantile(q=0.9), MeanStd(deviations=2), FixedFpr(fpr=0.05), BestF1()]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from adframe.calibration.scales import KINDS, fit_scale
-from adframe.contracts import AdframeError
+from adframe.errors import AdframeError
 
 NORMAL = np.random.default_rng(0).normal(5, 2, size=60)
 

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from adframe.callbacks.embeddings import Embeddings, spread
-from adframe.contracts import IMAGE, INDEX, RECORD, AdframeError, Embedded, Record
-from adframe.reports.features import Features, read_features
+from adframe.contracts import IMAGE, INDEX, RECORD, Embedded, Record
+from adframe.errors import AdframeError
+from adframe.results.features import Features, read_features
 from tests.fakes.adapted import tiny_lora
 from tests.fakes.masked import images, tiny_sit
 

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from adframe.callbacks.maps import MapWriter
-from adframe.contracts import RECORD, AdframeError, Geometry, Record
-from adframe.data.source import Source
+from adframe.contracts import RECORD, Geometry, Record
+from adframe.data.base import Source
+from adframe.errors import AdframeError
+from adframe.io.anomaly_maps import map_paths, read_map
 from adframe.ops.geometry import restore
-from adframe.ops.maps import map_paths, read_map
 from tests.fakes.runs import fit, measure, system_of
 
 

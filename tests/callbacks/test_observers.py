@@ -16,7 +16,7 @@ from adframe.callbacks.profile import Profiler, peak_memory
 from adframe.callbacks.progress import ProgressLine
 from adframe.callbacks.record import Recorder
 from adframe.contracts import GEOMETRY, IMAGE, RECORD, REGIONS, Decision, Geometry, Record
-from adframe.data.source import Source
+from adframe.data.base import Source
 from adframe.systems.training_free import TrainingFreeSystem
 from tests.fakes.runs import fit, measure, paths_to_test, system_of
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from adframe.contracts import AdframeError
+from adframe.data.base import Source
 from adframe.data.counts import mismatches
 from adframe.data.mvtec_ad2 import MvtecAd2
-from adframe.data.source import Source
 from adframe.data.splits import shared_group
+from adframe.errors import AdframeError
 
 
 def private(source: Source, root: Path | None = None) -> MvtecAd2:

@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from adframe.contracts import GEOMETRY, IMAGE, INDEX, RECORD, REGIONS
+from adframe.data.base import Source
 from adframe.data.datamodule import AnomalyData
 from adframe.data.dataset import View
-from adframe.data.source import Source
 from adframe.data.splits import Holdout
 from tests.fakes.sources import TRAIN, VALIDATION
 

@@ -7,10 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from adframe.contracts import GEOMETRY, IMAGE, INDEX, RECORD, REGIONS, AdframeError, Record
+from adframe.contracts import GEOMETRY, IMAGE, INDEX, RECORD, REGIONS, Record
+from adframe.data.base import Source
 from adframe.data.dataset import ImageDataset, View, as_unit, collate, resize
 from adframe.data.masks import read_mask
-from adframe.data.source import Source
+from adframe.errors import AdframeError
 from adframe.ops.regions import union
 
 

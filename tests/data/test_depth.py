@@ -11,15 +11,16 @@ import tifffile
 import torch
 from PIL import Image
 
-from adframe.app.learned import learned_store
-from adframe.contracts import IMAGE, AdframeError
+from adframe.contracts import IMAGE
 from adframe.data.datamodule import AnomalyData
-from adframe.data.decode import read_image
+from adframe.data.multi_dataset import Several
 from adframe.data.mvtec_shift import MvtecShift
-from adframe.data.several import Several
 from adframe.data.splits import MvtecShiftProtocol
-from adframe.ops.shift.photometric import Brightness
-from adframe.ops.shift.shift import Shift
+from adframe.errors import AdframeError
+from adframe.io.images import read_image
+from adframe.runs.training_cache import learned_store
+from adframe.transforms.shift.photometric import Brightness
+from adframe.transforms.shift.shift import Shift
 from tests.e2e.scripts import composed
 from tests.fakes.sets import set_up, write_set
 from tests.fakes.sources import source

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from adframe.contracts import AdframeError
-from adframe.data.archive import Limits
 from adframe.data.download import Archive, fetch
+from adframe.errors import AdframeError
+from adframe.io.archive import Limits
 
 PIXELS = bytes(range(256)) * 1200  # what an image holds here: 300 kB, more than a socket's buffers swallow
 IMAGES = {f"bottle/train/good/{i}.png": PIXELS for i in range(3)} | {"readme.txt": b"hello"}
@@ -325,7 +325,7 @@ def test_a_truncated_archive_is_one_line_and_leaves_nothing(
 def test_a_bomb_is_refused(
     limits: Limits, why: str, server: Server, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adframe.data.archive.FREE_RATIO", 1000 if limits.ratio == 2.0 else 10**9)
+    monkeypatch.setattr("adframe.io.archive.FREE_RATIO", 1000 if limits.ratio == 2.0 else 10**9)
     with pytest.raises(AdframeError, match=why):
         get(server.put("set.zip", zipped()), root=root, limits=limits)
     assert not root.exists()

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from adframe.contracts import GEOMETRY, REGIONS, AdframeError, Record
+from adframe.contracts import GEOMETRY, REGIONS, Record
 from adframe.data.dataset import ImageDataset, View
 from adframe.data.folder import Folder
 from adframe.data.splits import Holdout, shared_group
+from adframe.errors import AdframeError
 from adframe.ops.regions import union
 from tests.fakes.pictures import draw, draw_mask, square
 

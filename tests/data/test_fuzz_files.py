@@ -17,10 +17,11 @@ import pytest
 import torch
 from PIL import Image
 
-from adframe.contracts import GEOMETRY, IMAGE, RECORD, REGIONS, AdframeError
+from adframe.contracts import GEOMETRY, IMAGE, RECORD, REGIONS
 from adframe.data.datamodule import AnomalyData
 from adframe.data.dataset import View
 from adframe.data.splits import Holdout
+from adframe.errors import AdframeError
 from adframe.ops.regions import union
 from tests.fakes.formats import IMAGES, MASKS, NO_IMAGES, NO_MASKS, exif_of, turned
 from tests.fakes.sources import source

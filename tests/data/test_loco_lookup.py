@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adframe.contracts import REGIONS, AdframeError
+from adframe.contracts import REGIONS
 from adframe.data.dataset import ImageDataset, View
 from adframe.data.mvtec_loco import MvtecLoco
+from adframe.errors import AdframeError
 from tests.fakes.pictures import draw, draw_mask
 
 NAMED = {"homepage": "h", "licence": "l", "tree": "t"}

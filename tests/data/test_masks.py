@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adframe.contracts import REGIONS, AdframeError, Record, Saturation
+from adframe.contracts import REGIONS, Record, Saturation
 from adframe.data.dataset import ImageDataset, View
 from adframe.data.masks import read_levels, read_mask, read_truth
 from adframe.data.mvtec_loco import read_saturations
-from tests.data.test_decode import png16
+from adframe.errors import AdframeError
+from tests.io.test_images import png16
 
 Y, X = np.mgrid[:80, :60]
 DISC = np.hypot(Y - 30, X - 25) < 11.5  # (80, 60)

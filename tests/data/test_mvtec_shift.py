@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adframe.contracts import AdframeError
-from adframe.data.decode import read_image
+from adframe.data.base import Source
 from adframe.data.folder import Folder
 from adframe.data.masks import read_mask
 from adframe.data.mvtec_shift import MvtecShift
-from adframe.data.source import Source
 from adframe.data.splits import MvtecShiftProtocol, shared_group
-from adframe.ops.shift.geometric import Rotation, Translation
-from adframe.ops.shift.photometric import Noise
-from adframe.ops.shift.shift import Shift
+from adframe.errors import AdframeError
+from adframe.io.images import read_image
+from adframe.transforms.shift.geometric import Rotation, Translation
+from adframe.transforms.shift.photometric import Noise
+from adframe.transforms.shift.shift import Shift
 from tests.data.test_ad2_private import private
 from tests.fakes.pictures import draw, files
 from tests.fakes.sources import source

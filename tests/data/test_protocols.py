@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adframe.contracts import GOOD, AdframeError, Record
+from adframe.contracts import GOOD, Record
 from adframe.data.splits import Holdout, MvtecShiftProtocol, Protocol, borrowed, shared_group
+from adframe.errors import AdframeError
 
 PARTS = st.lists(st.integers(1, 4), min_size=2, max_size=30)  # pictures of each part
 TYPES = st.dictionaries(st.sampled_from(["dent", "dirt", "hole"]), st.lists(st.integers(1, 3), max_size=15))

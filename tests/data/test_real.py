@@ -1,6 +1,6 @@
 from collections import Counter
 
-from adframe.data.preflight import check_files
+from adframe.data.validate_files import check_files
 from tests import real
 from tests.fakes.sources import source
 

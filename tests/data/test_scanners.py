@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from adframe.contracts import GOOD, AdframeError, Record
+from adframe.contracts import GOOD, Record
+from adframe.data.base import Source
 from adframe.data.mvtec_loco import read_saturations
-from adframe.data.source import Source
-from adframe.data.toy.families import FAMILIES
 from adframe.data.toy_source import Toy
+from adframe.errors import AdframeError
+from adframe.toy.families import FAMILIES
 from tests.fakes.sources import TEST_BAD, TEST_GOOD, TRAIN, VALIDATION, source
 
 LIGHTS = {"regular", "overexposed", "underexposed", "shift_1"}

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from adframe.contracts import IMAGE, RECORD, REGIONS, SHIFT
+from adframe.data.base import Source
 from adframe.data.datamodule import AnomalyData
 from adframe.data.dataset import ImageDataset, View, collate
-from adframe.data.source import Source
 from adframe.data.splits import Holdout
 from adframe.ops.regions import union
-from adframe.ops.shift.geometric import Rotation, Translation
-from adframe.ops.shift.photometric import Noise
-from adframe.ops.shift.shift import Shift
+from adframe.transforms.shift.geometric import Rotation, Translation
+from adframe.transforms.shift.photometric import Noise
+from adframe.transforms.shift.shift import Shift
 
 PARTS = {"rotation": Rotation(degrees=[5, 10]), "noise": Noise(sigma=[0.03, 0.05])}
 

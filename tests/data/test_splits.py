@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adframe.contracts import AdframeError, Record
+from adframe.contracts import Record
 from adframe.data.splits import Holdout, MvtecShiftProtocol
+from adframe.errors import AdframeError
 
 
 def records_of(sizes: list[int]) -> list[Record]:

@@ -10,14 +10,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from adframe.contracts import GOOD, IMAGE, INDEX, RECORD, REGIONS, AdframeError, Record
+from adframe.contracts import GOOD, IMAGE, INDEX, RECORD, REGIONS, Record
+from adframe.data.base import Source
 from adframe.data.dataset import ImageDataset, View
-from adframe.data.source import Source
 from adframe.data.synthetic import FAMILY, LABEL, MASK, EpochSampler, SyntheticDataset, collate_synthetic
-from adframe.ops.shift.geometric import Rotation
-from adframe.ops.shift.shift import Shift
-from adframe.ops.synthesis.family import VISIBLE
-from tests.ops.synthesis_scenes import synthesis
+from adframe.errors import AdframeError
+from adframe.transforms.shift.geometric import Rotation
+from adframe.transforms.shift.shift import Shift
+from adframe.transforms.synthesis.family import VISIBLE
+from tests.transforms.synthesis_scenes import synthesis
 
 VIEW = View(size=(48, 64))
 

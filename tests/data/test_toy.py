@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from adframe.contracts import AdframeError
-from adframe.data.toy.families import FAMILIES
-from adframe.data.toy.layouts import write_toy
-from adframe.data.toy.render import render
+from adframe.errors import AdframeError
+from adframe.toy.families import FAMILIES
+from adframe.toy.layouts import write_toy
+from adframe.toy.render import render
 
 SMALL = {"image_size": 64, "train": 1, "validation": 1, "test_good": 1, "test_bad": 6}
 KINDS = [(category, kind) for category, family in FAMILIES.items() for kind in family.kinds]

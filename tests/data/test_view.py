@@ -8,11 +8,12 @@ import pytest
 import torch
 from PIL import Image
 
-from adframe.contracts import GEOMETRY, IMAGE, AdframeError, Geometry, Record
+from adframe.contracts import GEOMETRY, IMAGE, Geometry, Record
+from adframe.data.base import Source
 from adframe.data.datamodule import AnomalyData
 from adframe.data.dataset import ImageDataset, View, as_unit, collate, seen
-from adframe.data.source import Source
 from adframe.data.splits import Holdout
+from adframe.errors import AdframeError
 from adframe.ops.geometry import restore
 from tests.fakes.pictures import draw
 from tests.fakes.sources import source

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from adframe.contracts import REGIONS, AdframeError, Record
+from adframe.contracts import REGIONS, Record
+from adframe.data.base import Source
 from adframe.data.btad import Btad
 from adframe.data.dataset import ImageDataset, View
-from adframe.data.source import Source
 from adframe.data.visa import Visa
+from adframe.errors import AdframeError
 from tests.fakes.pictures import draw, draw_mask
 
 NAMED = {"homepage": "https://home.page", "licence": "CC0", "tree": "..."}

@@ -18,9 +18,9 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
-from adframe.app import jobs
-from adframe.app.run import train
-from adframe.reports.ledger import read_ledger
+from adframe.config import attempts
+from adframe.results.predictions import read_ledger
+from adframe.runs.train import train
 
 ROOT = Path(__file__).parents[2]
 COUNTS = (
@@ -66,7 +66,7 @@ def spawn(script: str, *overrides: str, cwd: Path) -> Outcome:
 def call(script: str, *overrides: str) -> Outcome:
     """The same in this process: the script's own lines run as `__main__`, with its own arguments."""
     out, err = io.StringIO(), io.StringIO()
-    jobs.kept.clear()
+    attempts.kept.clear()
     code: Any = 0
     with (
         patch.object(sys, "argv", command(script, *overrides)[1:]),
@@ -77,7 +77,7 @@ def call(script: str, *overrides: str) -> Outcome:
             runpy.run_path(sys.argv[0], run_name="__main__")
         except SystemExit as left:
             code = left.code
-    jobs.kept.clear()
+    attempts.kept.clear()
     return Outcome(int(code or 0), out.getvalue(), err.getvalue())
 
 

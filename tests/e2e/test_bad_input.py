@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from adframe.app.image_scores import read_scores
-from adframe.contracts import AdframeError
+from adframe.errors import AdframeError
+from adframe.runs.image_scores import read_scores
 from tests.e2e.scripts import COUNTS, Outcome, call, spawn
 
 CASES = {  # override: what the line must say

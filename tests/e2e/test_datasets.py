@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from adframe.reports.ledger import read_ledger
+from adframe.results.predictions import read_ledger
 from tests.e2e.scripts import BACKBONE, call, metrics_of, numbers_of, train_here
 from tests.e2e.test_bad_input import refused
 from tests.fakes.pictures import draw, draw_mask

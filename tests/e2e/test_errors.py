@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from adframe.reports.ledger import read_ledger
-from adframe.reports.validation_scores import read_scores
+from adframe.results.predictions import read_ledger
+from adframe.results.validation_scores import read_scores
 from tests.e2e.scripts import call, metrics_of
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from adframe.reports.patch_samples import read_samples
+from adframe.results.patch_samples import read_samples
 from tests.e2e.scripts import call, numbers_of, train_here
 
 VIT = ("backbone.model=test_vit", "backbone.layers=[blocks.0,blocks.2]")

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from adframe.metrics.image import decision_metrics
-from adframe.reports.ledger import read_ledger
-from adframe.reports.validation_scores import read_scores
+from adframe.results.predictions import read_ledger
+from adframe.results.validation_scores import read_scores
 from tests.e2e.scripts import call, metrics_of, numbers_of, train_here
 from tests.e2e.test_bad_input import refused
 

@@ -9,16 +9,16 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from adframe.app.build import build_data, build_source
-from adframe.app.folder import read_config
-from adframe.app.studies.condition import read_condition
-from adframe.app.studies.hidden import Hidden, hidden_images, look_closer
-from adframe.app.testing import load_system
-from adframe.contracts import AdframeError
-from adframe.data.decode import read_image
+from adframe.analysis.studies.confused_images import Hidden, hidden_images, look_closer
+from adframe.analysis.studies.test_result import read_condition
+from adframe.config.build import build_data, build_source
+from adframe.config.saved_config import read_config
+from adframe.errors import AdframeError
+from adframe.io.images import read_image
 from adframe.models.backbones import TimmBackbone
 from adframe.ops.patches import as_rows, patch_grid
-from adframe.reports.ledger import read_ledger
+from adframe.results.predictions import read_ledger
+from adframe.runs.test import load_system
 from tests.e2e.scripts import call, metrics_of
 from tests.e2e.test_shift_studies import swept, table
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from adframe.app import run as app_run
+from adframe.runs import train as app_run
 from adframe.systems.training_free import TrainingFreeSystem
 from tests.e2e.scripts import call, clean_environment, command, spawn
 

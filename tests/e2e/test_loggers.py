@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from wandb.proto.wandb_internal_pb2 import Record
 
-from adframe.app import tracking
+from adframe.runs import loggers
 from tests.e2e.scripts import Outcome, call, metrics_of, spawn
 
 BLOCK, WHOLE, LAST = 32768, 1, 4  # LevelDB's log format, in which wandb keeps its records
@@ -123,7 +123,7 @@ def test_csv_writes_one_row_of_all_metrics(base: list[str], tmp_path: Path) -> N
 def test_without_an_account_the_modes_that_need_one_are_refused(
     mode: str, base: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tracking.wandb, "login", lambda **_: False)
+    monkeypatch.setattr(loggers.wandb, "login", lambda **_: False)
     arguments = ("category=weave", "logger=wandb", f"logger.mode={mode}", f"paths.runs={tmp_path / 'runs'}")
     outcome = call("train", *base, *arguments)
     assert outcome.code == 2
@@ -142,25 +142,25 @@ def test_auto_is_online_only_with_an_account_and_a_network(
     login: bool, answers: bool, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("WANDB_MODE", raising=False)
-    monkeypatch.setattr(tracking.wandb, "login", lambda **_: login)
-    monkeypatch.setattr(tracking, "answers", lambda _: answers)
-    assert tracking._mode("auto") == mode
+    monkeypatch.setattr(loggers.wandb, "login", lambda **_: login)
+    monkeypatch.setattr(loggers, "answers", lambda _: answers)
+    assert loggers._mode("auto") == mode
 
 
 def test_a_server_that_cannot_be_reached_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracking.wandb, "login", lambda **_: True)
-    monkeypatch.setattr(tracking, "answers", lambda _: False)
-    with pytest.raises(tracking.AdframeError, match=r"cannot be reached; logger\.mode=offline"):
-        tracking._mode("online")
+    monkeypatch.setattr(loggers.wandb, "login", lambda **_: True)
+    monkeypatch.setattr(loggers, "answers", lambda _: False)
+    with pytest.raises(loggers.AdframeError, match=r"cannot be reached; logger\.mode=offline"):
+        loggers._mode("online")
 
 
 def test_a_run_that_fails_does_not_leave_its_tracker_to_the_next(base: list[str], tmp_path: Path) -> None:
     arguments = ("category=weave", "logger=wandb", "logger.mode=offline", f"paths.run={tmp_path / 'run'}")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("adframe.app.run.write_page", lambda _: 1 / 0)
+        patch.setattr("adframe.runs.train.write_page", lambda _: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             call("train", *base, *arguments)
-    assert tracking.wandb.run is None
+    assert loggers.wandb.run is None
 
 
 @pytest.mark.parametrize(

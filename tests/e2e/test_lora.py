@@ -9,7 +9,7 @@ import pytest
 import timm
 from safetensors.torch import load_file
 
-from adframe.reports.ledger import read_ledger
+from adframe.results.predictions import read_ledger
 from tests.e2e.scripts import COUNTS, call, composed, metrics_of, numbers_of, train_here
 
 LORA = (

@@ -11,9 +11,9 @@ import pytest
 import tifffile
 from sklearn.metrics import roc_auc_score
 
-from adframe.contracts import AdframeError
-from adframe.ops.maps import read_map
-from adframe.reports.ledger import read_ledger
+from adframe.errors import AdframeError
+from adframe.io.anomaly_maps import read_map
+from adframe.results.predictions import read_ledger
 from tests.e2e.scripts import COUNTS, Outcome, call, metrics_of, train_here
 
 LOCO = (*COUNTS, "dataset.layout=mvtec_loco", "dataset.products=[weave,tray]")

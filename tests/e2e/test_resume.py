@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from adframe.app import run as app_run
-from adframe.contracts import AdframeError
-from adframe.reports.ledger import read_ledger
+from adframe.errors import AdframeError
+from adframe.results.predictions import read_ledger
+from adframe.runs import train as app_run
 from tests.e2e.scripts import call, metrics_of, numbers_of, train_here
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from adframe.reports.ledger import read_ledger
+from adframe.results.predictions import read_ledger
 from tests.e2e.scripts import BACKBONE, call, composed, metrics_of, numbers_of, train_here
 from tests.e2e.test_bad_input import refused
 from tests.fakes.pictures import files

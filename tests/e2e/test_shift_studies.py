@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adframe.reports.ledger import read_ledger
+from adframe.results.predictions import read_ledger
 from tests.e2e.scripts import call, metrics_of
 
 TWO = "category=[weave,tray]"

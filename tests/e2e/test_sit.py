@@ -10,8 +10,8 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from adframe.contracts import AdframeError
-from adframe.reports.ledger import read_ledger
+from adframe.errors import AdframeError
+from adframe.results.predictions import read_ledger
 from adframe.systems.gradient import GradientSystem
 from tests.e2e.scripts import COUNTS, call, composed, metrics_of, numbers_of, train_here
 

@@ -12,9 +12,9 @@ import pytest
 import yaml
 from PIL import Image
 
-from adframe.app.entrants import read_entrant
-from adframe.app.mistakes.album import Album
-from adframe.reports.ledger import read_ledger, write_ledger
+from adframe.analysis.compared_runs import read_entrant
+from adframe.analysis.error_analysis.thumbnails import Album
+from adframe.results.predictions import read_ledger, write_ledger
 from tests.e2e.scripts import Outcome, call
 
 PLACES = ("dataset", "model", "calibration.image", "callbacks.gallery", "split", "shift")
@@ -152,7 +152,11 @@ def test_pictures_of_several_datasets_are_found_below_their_own_roots(taken: Pat
     config = yaml.safe_load((taken / "config.yaml").read_text())
     shutil.rmtree(taken / "heatmaps")
     member = config["dataset"] | {"root": str(config["dataset"]["root"])}
-    whole = {"_target_": "adframe.data.several.Several", "name": "several", "root": str(tmp_path / "other")}
+    whole = {
+        "_target_": "adframe.data.multi_dataset.Several",
+        "name": "several",
+        "root": str(tmp_path / "other"),
+    }
     about = {key: member[key] for key in ("homepage", "licence", "tree", "preprocess")}
     spoil(taken, "dataset", whole | about | {"members": {"toy": member}})
     run, album = read_entrant("A", taken), Album()

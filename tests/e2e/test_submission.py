@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import tifffile
 
-from adframe.app.submission import scaled_size
-from adframe.app.submission_files import MAPS, MASKS, Scale, check, pack
-from adframe.contracts import AdframeError
-from adframe.data.decode import read_size
+from adframe.data.base import Source
 from adframe.data.masks import read_mask
-from adframe.data.source import Source
+from adframe.errors import AdframeError
+from adframe.io.images import read_size
+from adframe.runs.submission import scaled_size
+from adframe.runs.submission_files import MAPS, MASKS, Scale, check, pack
 from tests.e2e.scripts import BACKBONE, call, train_here
 
 SETS = ("test_private", "test_private_mixed")

@@ -62,11 +62,11 @@ def test_the_terminal_shows_what_varies_first_within_100_columns(sweep: tuple[Ou
 def test_a_bug_in_one_run_ends_no_other(
     base: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from adframe.app import run
+    from adframe.runs import train
 
-    work = run._fit_and_test
+    work = train._fit_and_test
     monkeypatch.setattr(
-        run, "_fit_and_test", lambda cfg, *a, **k: 1 / 0 if cfg.seed == 0 else work(cfg, *a, **k)
+        train, "_fit_and_test", lambda cfg, *a, **k: 1 / 0 if cfg.seed == 0 else work(cfg, *a, **k)
     )
     outcome = call("sweep", "-m", *base, "category=weave", "seed=0,1", f"paths.runs={tmp_path}")
     assert outcome.code == 2

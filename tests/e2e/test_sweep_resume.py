@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from adframe.app import run as app_run
-from adframe.contracts import AdframeError
+from adframe.errors import AdframeError
+from adframe.runs import train as app_run
 from tests.e2e.scripts import call, numbers_of
 from tests.e2e.test_sweep import board
 from tests.e2e.test_sweep_launchers import folder_of
@@ -134,7 +134,7 @@ def test_a_sweep_whose_jobs_have_changed_is_refused(whole: Path, tmp_path: Path)
 def test_what_breaks_before_a_job_begins_is_a_row_too(
     base: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "adframe.app.sweep_job", None)  # importing it fails
+    monkeypatch.setitem(sys.modules, "adframe.sweeps.job", None)  # importing it fails
     outcome = call("sweep", "-m", *base, "category=weave", "seed=0,1", f"paths.runs={tmp_path}")
     assert outcome.code == 2
     assert ["sweep_job" in row["error"] for row in board(tmp_path)] == [True, True]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from adframe.reports.ledger import SCHEMA, read_ledger
+from adframe.results.predictions import SCHEMA, read_ledger
 from tests.e2e.scripts import metrics_of, numbers_of, train_here
 
 IMAGE = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from adframe.reports.patch_samples import ANOMALOUS, NORMAL, TRAIN, LayerSample, PatchSample
+from adframe.results.patch_samples import ANOMALOUS, NORMAL, TRAIN, LayerSample, PatchSample
 
 
 def layer(

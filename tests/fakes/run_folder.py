@@ -12,9 +12,9 @@ import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from adframe.contracts import Region
-from adframe.ops.files import write_json, write_whole
-from adframe.reports.heatmaps import panel, write_panel
-from adframe.reports.ledger import read_ledger, write_ledger
+from adframe.io.files import write_json, write_whole
+from adframe.reporting.heatmaps import panel, write_panel
+from adframe.results.predictions import read_ledger, write_ledger
 
 DEFECTS = {"scratch": "anomaly", "hole": "anomaly", "stain": "anomaly"}
 LOCO = {"logical_anomalies": "logical", "structural_anomalies": "structural"}

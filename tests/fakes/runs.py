@@ -7,9 +7,9 @@ from torch import nn
 
 from adframe.calibration.calibrator import Calibrator
 from adframe.calibration.rules import MeanStd, Quantile
+from adframe.data.base import Source
 from adframe.data.datamodule import AnomalyData
 from adframe.data.dataset import View
-from adframe.data.source import Source
 from adframe.data.splits import Holdout
 from adframe.metrics.pixel import PixelMetrics
 from adframe.models.patchcore import PatchCore

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from adframe.data.base import Source
 from adframe.data.datamodule import AnomalyData
 from adframe.data.dataset import View
-from adframe.data.source import Source
 from adframe.data.splits import Holdout
 from tests.fakes.pictures import SIDE, draw, draw_mask
 from tests.fakes.sources import source

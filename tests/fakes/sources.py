@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from adframe.data.source import Source
-from adframe.data.toy.layouts import write_toy
+from adframe.data.base import Source
 from adframe.data.toy_source import READERS
+from adframe.toy.layouts import write_toy
 
 CATEGORIES = ("tray", "weave")
 TRAIN, VALIDATION, TEST_GOOD, TEST_BAD = 6, 2, 3, 6

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import yaml
 
-from adframe.app.folder import RunFolder, mean_row
-from adframe.app.intervals import RESAMPLES
-from adframe.app.studies.readings import Reading
-from adframe.metrics.bootstrap import image_resampled
+from adframe.analysis.studies.sweep_runs import Reading
+from adframe.io.files import write_json
 from adframe.metrics.image import image_metrics
-from adframe.ops.files import write_json
-from adframe.reports.run_folder import Run
-from adframe.reports.sweep import Entry
+from adframe.metrics.resampled import image_resampled
+from adframe.results.run_folder import RunFolder, mean_row
+from adframe.results.run_reader import Run
+from adframe.results.sweep_folder import Entry
+from adframe.stats.bootstrap import RESAMPLES
 
 COUNT = 30  # images of a class, half of them anomalous
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adframe.contracts import AdframeError
-from adframe.metrics.codes import codes_of, float32_below, scores_of
+from adframe.errors import AdframeError
+from adframe.metrics.float_bins import codes_of, float32_below, scores_of
 from adframe.metrics.histogram import PixelHistograms
 from adframe.metrics.packing import absorb, pack
 from tests.metrics import reference

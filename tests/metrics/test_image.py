@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from adframe.contracts import AdframeError
+from adframe.errors import AdframeError
 from adframe.metrics.image import image_metrics
 
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from adframe.contracts import AdframeError, Region
+from adframe.contracts import Region
+from adframe.errors import AdframeError
 from adframe.metrics.pixel import PixelMetrics
 from adframe.metrics.pixel_measures import pixel_f1_max
 from adframe.ops.regions import components

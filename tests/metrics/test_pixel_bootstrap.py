@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from adframe.metrics import pixel_bootstrap
-from adframe.metrics.bootstrap import image_resampled, interval
 from adframe.metrics.pixel_bootstrap import Resamples
+from adframe.metrics.resampled import image_resampled
 from adframe.metrics.sketch import SEGMENTS
+from adframe.stats.bootstrap import interval
 from benchmarks.pixel_metrics import make_samples
 from tests.metrics import maps, reference
 from tests.metrics.maps import DRAWS, fed, images_of, loco

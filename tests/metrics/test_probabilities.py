@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from adframe.metrics.probabilities import probability_resampled
-from adframe.ops.reliability import brier, calibration_error
+from adframe.stats.calibration_error import brier, calibration_error
 
 
 def test_each_draw_is_the_plain_number_of_the_images_in_it() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from sklearn.covariance import OAS
 
-from adframe.contracts import AdframeError
+from adframe.errors import AdframeError
 from adframe.models.anomaly_heads import anomaly_losses, image_logit
 from adframe.models.token_gaussian import TokenGaussian
 

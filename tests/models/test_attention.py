@@ -12,8 +12,8 @@ from torch import Tensor
 
 from adframe.models.attention import has_class_token, rolled_out, rollout, transformer_in
 from adframe.models.backbones import TimmBackbone
+from adframe.models.hf_vit import open_vit
 from adframe.models.patchcore import PatchCore
-from adframe.models.transformers_vit import open_vit
 from tests.fakes.adapted import tiny_lora
 from tests.fakes.backbones import tiny_backbone
 from tests.fakes.masked import images, tiny_sit, tiny_vit
@@ -60,7 +60,7 @@ def test_a_timm_transformer_against_the_slow_reference() -> None:
 
 
 def test_transformers_dinov2_against_its_own_eager_attention(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("adframe.models.transformers_vit.SHAPES", {"small": (32, 3, 2)})
+    monkeypatch.setattr("adframe.models.hf_vit.SHAPES", {"small": (32, 3, 2)})
     for repository, prefix in (("facebook/dinov2-small", 1), ("facebook/dinov2-with-registers-small", 5)):
         vit: Any = open_vit(repository, source="random")
         with torch.no_grad():

@@ -3,7 +3,7 @@ import timm
 import torch
 from torch import Tensor
 
-from adframe.contracts import AdframeError
+from adframe.errors import AdframeError
 from adframe.models.backbones import TimmBackbone
 from tests.fakes.backbones import tiny_backbone
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from adframe.models.backbones import TimmBackbone
-from adframe.models.folding import fold
+from adframe.models.fuse_batchnorm import fold
 from adframe.models.weights import digest
 
 IMAGE = torch.rand(2, 3, 96, 64, generator=torch.Generator().manual_seed(0))

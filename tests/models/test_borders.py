@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from adframe.contracts import IMAGE, INDEX, LABEL, MASK, TrainingFree
 from adframe.models.backbones import TimmBackbone
+from adframe.models.border_scales import Rings, ring_of
 from adframe.models.memory import Everything
 from adframe.models.padim import PaDiM
 from adframe.models.patchcore import PatchCore
 from adframe.models.pixel_mean import PixelMean
-from adframe.models.rings import Rings, ring_of
 from adframe.ops.smoothing import heatmap
 from tests import real
 from tests.fakes.adapted import tiny_lora

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from adframe.contracts import AdframeError, HeldOut
+from adframe.contracts import HeldOut
+from adframe.errors import AdframeError
 from adframe.models.composition import Composition
 from adframe.models.patchcore import PatchCore
 from tests.fakes.backbones import PixelBackbone

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
+from adframe.io.feature_cache import Store
 from adframe.models.feature_reader import reader_of
 from adframe.models.padim import PaDiM
 from adframe.models.patchcore import PatchCore
 from adframe.models.pixel_mean import PixelMean
-from adframe.ops.store import Store
 from tests.fakes.adapted import tiny_lora
 from tests.fakes.backbones import tiny_backbone
 from tests.fakes.masked import images, tiny_sit

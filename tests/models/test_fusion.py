@@ -1,6 +1,6 @@
 import pytest
 
-from adframe.contracts import AdframeError
+from adframe.errors import AdframeError
 from adframe.models.fusion import Adaptive, Concat, Single, Weighted
 
 LAYERS = ["layer1", "layer2", "layer3"]

@@ -8,9 +8,10 @@ import pytest
 import timm
 import torch
 
-from adframe.contracts import IMAGE, AdframeError, Collector, Gradient, Judge
+from adframe.contracts import IMAGE, Collector, Gradient, Judge
+from adframe.errors import AdframeError
+from adframe.models.hf_vit import TransformersVit, open_vit
 from adframe.models.lora import Lora, merged, unadapted
-from adframe.models.transformers_vit import TransformersVit, open_vit
 from tests.fakes.adapted import calibrated, spoilt, tiny_lora
 from tests.fakes.masked import images, tiny_vit
 
@@ -53,7 +54,7 @@ def test_only_the_attention_of_the_last_blocks_is_adapted(targets: list[str], do
 
 
 def test_transformers_networks_are_adapted_by_their_own_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("adframe.models.transformers_vit.SHAPES", {"small": (32, 3, 2)})
+    monkeypatch.setattr("adframe.models.hf_vit.SHAPES", {"small": (32, 3, 2)})
     for repository in ("facebook/dinov2-small", "facebook/dinov2-with-registers-small"):
         vit = open_vit(repository, source="random")
         assert isinstance(vit, TransformersVit)
@@ -67,8 +68,8 @@ def test_transformers_networks_are_adapted_by_their_own_names(monkeypatch: pytes
 
 
 def test_a_repository_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("adframe.models.transformers_vit.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("adframe.models.transformers_vit.cached_commit", lambda *_, **__: None)
+    monkeypatch.setattr("adframe.models.hf_vit.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("adframe.models.hf_vit.cached_commit", lambda *_, **__: None)
     with pytest.raises(AdframeError, match="are not cached here and the hub cannot be reached"):
         open_vit("facebook/dinov2-base")
     with pytest.raises(AdframeError, match="facebook/dinov2-huge"):

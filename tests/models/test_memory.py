@@ -2,10 +2,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from adframe.contracts import AdframeError
+from adframe.errors import AdframeError
+from adframe.io.disk_matrix import Spool
 from adframe.models.memory import Centres, Choice, Everything, Greedy, Memory, Random, Subspace
 from adframe.ops import neighbours
-from adframe.ops.spool import Spool
 
 ROWS = torch.randn(400, 12, generator=torch.Generator().manual_seed(0))
 QUERIES = torch.randn(30, 12, generator=torch.Generator().manual_seed(1))

@@ -5,7 +5,8 @@ from scipy.spatial.distance import mahalanobis as one_distance
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from adframe.contracts import AdframeError, TrainingFree
+from adframe.contracts import TrainingFree
+from adframe.errors import AdframeError
 from adframe.models.backbones import TimmBackbone
 from adframe.models.padim import PaDiM, stacked
 from adframe.ops.smoothing import heatmap

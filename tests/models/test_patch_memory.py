@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from adframe.contracts import AdframeError
+from adframe.errors import AdframeError
 from adframe.models.fusion import Adaptive, Concat, Weighted
 from adframe.models.memory import Everything, Greedy, Memory, Random
 from adframe.models.patch_memory import PatchMemory, Settings, check

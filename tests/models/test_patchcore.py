@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from adframe.contracts import AdframeError, TrainingFree
+from adframe.contracts import TrainingFree
+from adframe.errors import AdframeError
 from adframe.models.patchcore import PatchCore
 from adframe.ops.patches import as_rows, patch_grid
 from adframe.ops.smoothing import heatmap

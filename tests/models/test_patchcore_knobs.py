@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from adframe.contracts import AdframeError
+from adframe.errors import AdframeError
+from adframe.models.augment_normals import Variants
 from adframe.models.fusion import Adaptive, Single
 from adframe.models.memory import Centres, Everything, Random, Subspace
 from adframe.models.patchcore import PatchCore
-from adframe.models.variants import Variants
 from adframe.ops.patches import as_rows, patch_grid
 from tests.fakes.backbones import tiny_backbone
 

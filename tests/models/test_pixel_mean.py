@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from adframe.contracts import AdframeError, TrainingFree
+from adframe.contracts import TrainingFree
+from adframe.errors import AdframeError
 from adframe.models.pixel_mean import PixelMean
 from tests.fakes.masked import images
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from adframe.contracts import IMAGE, INDEX, AdframeError, Gradient, Judge, Surveyor
+from adframe.contracts import IMAGE, INDEX, Gradient, Judge, Surveyor
+from adframe.errors import AdframeError
 from adframe.models.masking import FIXED, Masking
 from adframe.models.scoring import Scoring
 from adframe.models.sit import SiT

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from adframe.contracts import AdframeError
+from adframe.errors import AdframeError
 from adframe.models.memory import Subspace
 from adframe.models.padim import PaDiM
 from adframe.models.patchcore import PatchCore

@@ -10,7 +10,7 @@ import pytest
 import timm
 import torch
 
-from adframe.contracts import AdframeError
+from adframe.errors import AdframeError
 from adframe.models.backbones import TimmBackbone
 from adframe.models.vit import Vit
 from tests.fakes.masked import images, tiny_vit

@@ -10,7 +10,7 @@ import torch
 from huggingface_hub import constants
 from safetensors.torch import save_file
 
-from adframe.contracts import AdframeError
+from adframe.errors import AdframeError
 from adframe.models import weights
 from adframe.models.backbones import TimmBackbone
 from adframe.models.weights import digest, from_package, read_checkpoint

@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from adframe.ops import coreset, nearer
+from adframe.io.disk_matrix import Spool
+from adframe.ops import coreset, pruned_distances
 from adframe.ops.coreset import greedy_k_centre
-from adframe.ops.spool import Spool
 
 
 def gaussian(n: int = 600) -> Tensor:
@@ -40,8 +40,8 @@ def choose(monkeypatch: pytest.MonkeyPatch, size: tuple[int, int, bool]) -> None
     monkeypatch.setattr(coreset, "ROUND", size[0])
     monkeypatch.setattr(coreset, "HOT_BYTES", size[1])
     monkeypatch.setattr(coreset, "READ", 1 << 14)  # several reads
-    monkeypatch.setattr(nearer, "NARROW", 0)
-    monkeypatch.setattr(nearer, "multiplies_bfloat16", lambda: size[2])
+    monkeypatch.setattr(pruned_distances, "NARROW", 0)
+    monkeypatch.setattr(pruned_distances, "multiplies_bfloat16", lambda: size[2])
 
 
 @pytest.fixture(params=SIZES.values(), ids=SIZES.keys())

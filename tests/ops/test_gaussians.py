@@ -4,7 +4,7 @@ import torch
 from scipy.spatial.distance import mahalanobis as one_distance
 from torch import Tensor
 
-from adframe.contracts import AdframeError
+from adframe.errors import AdframeError
 from adframe.ops import gaussians
 from adframe.ops.gaussians import BLOCK, Moments, inverse_factors, mahalanobis
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from adframe.contracts import AdframeError, Region, Saturation
+from adframe.contracts import Region, Saturation
+from adframe.errors import AdframeError
 from adframe.ops.regions import channels, components, union
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from adframe.contracts import AdframeError
-from adframe.data.source import Source
+from adframe.data.base import Source
+from adframe.errors import AdframeError
+from adframe.io.checksummed import write_sealed
 from adframe.models.backbones import TimmBackbone
-from adframe.ops.sealed import write_sealed
 from adframe.systems.checkpoint import load, save
 from adframe.systems.training_free import TrainingFreeSystem
 from tests.fakes.backbones import PixelBackbone, tiny_backbone

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from adframe.contracts import AdframeError
+from adframe.errors import AdframeError
 from adframe.systems.learning import Learning
 from tests.fakes.masked import tiny_sit
 

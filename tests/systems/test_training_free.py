@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from adframe.contracts import IMAGE, RECORD, Prediction
-from adframe.data.source import Source
+from adframe.data.base import Source
 from adframe.systems.training_free import TrainingFreeSystem
 from tests.fakes.runs import fit, measure, paths_to_test, system_of, toy_data
 from tests.fakes.sources import TRAIN

@@ -1,0 +1,106 @@
+"""Compares finished runs on the same images: `python evaluate.py compare=[runA,runB]`.
+
+Everything comes from the runs' ledgers; no model is loaded and no image is read.
+"""
+
+from __future__ import annotations
+
+import shlex
+import string
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from adframe.analysis.compared_runs import (
+    Entrant,
+    about,
+    check_same,
+    fused,
+    read_entrant,
+    settings,
+)
+from adframe.analysis.comparison_table import (
+    RESAMPLES,
+    Line,
+    across,
+    for_people,
+    for_programs,
+    lines_of,
+    remarks,
+    verdict,
+)
+from adframe.errors import AdframeError
+from adframe.io.files import fresh_folder, write_whole
+from adframe.reporting.console import print_wide
+from adframe.reporting.html import fill
+from adframe.reporting.tables import table_of
+
+_FUSED = "The line with + is the mean of the runs' scores, each in units of its own validation normals."
+
+
+def compare(runs: list[Path], *, output: Path | None, seed: int, fuse: bool = False) -> Path:
+    """Prints how the runs differ in image AUROC; writes a page, a CSV, a Markdown and a LaTeX table.
+
+    Args:
+        runs: two or more runs' folders; each is compared with the first.
+        output: the folder to write; by default `<first run>/comparisons/<time>`.
+        seed: of the bootstrap.
+        fuse: adds the mean of all runs' normalised scores as one more line.
+
+    Returns:
+        The folder.
+
+    Raises:
+        AdframeError: a folder is no run's, or the runs were tested on different images.
+    """
+    if len(runs) < 2 or len(runs) > len(string.ascii_uppercase):
+        raise AdframeError(f"compare takes 2 to {len(string.ascii_uppercase)} runs, not {len(runs)}")
+    if len({path.resolve() for path in runs}) < len(runs):
+        raise AdframeError("compare names a run twice; give different runs' folders")
+    entrants = [read_entrant(name, path) for name, path in zip(string.ascii_uppercase, runs, strict=False)]
+    for other in entrants[1:]:
+        check_same(entrants[0], other)
+    lines = lines_of([*entrants, fused(entrants)] if fuse else entrants, seed=seed)
+    folder = output or fresh_folder(runs[0] / "comparisons")
+    notes = [*across(lines), *remarks(entrants[0]), *([_FUSED] if fuse else [])]
+    command = f"compare=[{','.join(str(entrant.run.path) for entrant in entrants)}]"
+    given = [shlex.quote(command), *(["fuse=true"] if fuse else [])]
+    _write(folder, entrants, lines, notes=notes, seed=seed, command=f"python evaluate.py {' '.join(given)}")
+    print_wide(for_people(lines), rest="comparison.csv")
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    for entrant in entrants:
+        console.print(f"{entrant.name}: {entrant.run.path}")
+    for note in notes:
+        console.print(note)
+    console.print(f"comparison: {folder / 'comparison.html'}")
+    return folder
+
+
+def _write(
+    folder: Path,
+    entrants: Sequence[Entrant],
+    lines: Sequence[Line],
+    *,
+    notes: Sequence[str],
+    seed: int,
+    command: str,
+) -> None:
+    table, runs = for_people(lines), table_of([about(entrant) for entrant in entrants])
+    title = verdict(lines)
+    text = "\n".join([f"# {title}\n", runs.to_markdown(), table.to_markdown(), *notes, ""])
+    context = {
+        "title": title,
+        "table": table,
+        "runs": runs,
+        "settings": settings(entrants),
+        "notes": notes,
+        "images": len(entrants[0].images),
+        "resamples": RESAMPLES,
+        "seed": seed,
+        "command": command,
+    }
+    write_whole(folder / "comparison.csv", for_programs(lines).to_csv())
+    write_whole(folder / "comparison.md", text)
+    write_whole(folder / "comparison.tex", table.to_latex())
+    write_whole(folder / "comparison.html", fill("comparison.html", context))

@@ -1,0 +1,138 @@
+"""Pictures of single test images: what the run kept, else the image on disk with its annotation."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from omegaconf import OmegaConf
+from PIL import Image
+
+from adframe.analysis.compared_runs import Entrant, Key
+from adframe.config.build import build
+from adframe.config.trust import check_resolved
+from adframe.contracts import Record, Region
+from adframe.data.base import Source
+from adframe.data.dataset import regions_of
+from adframe.data.depth import with_bits
+from adframe.data.masks import read_truth
+from adframe.errors import AdframeError
+from adframe.io.images import read_image
+from adframe.reporting.heatmaps import GAP
+from adframe.reporting.outlines import Pixels, as_bytes, encoded, outlined, resized, tile_size
+from adframe.results.gallery import picture_bytes
+
+WIDTH = 190
+_BLANK = 236  # grey of a tile of which there is no picture
+
+Tiles = tuple[bytes, bytes, bytes | None]
+
+
+class Album:
+    """Looks images up; a dataset that is not there any more costs pictures, and stops nothing.
+
+    Args:
+        width: of a tile, in pixels.
+        root: of the dataset, where the user gives it; None: where each run found its images.
+    """
+
+    def __init__(self, *, width: int = WIDTH, root: Path | None = None) -> None:
+        self.width, self.root = width, root
+        self.missing: set[Key] = set()  # images that are neither kept nor on disk
+        self._records: dict[tuple[str, str], dict[str, Record]] = {}
+        self._roots: dict[tuple[str, str], Path] = {}  # as the dataset has them; several datasets share one
+
+    def tiles(self, run: Entrant, key: Key) -> Tiles:
+        """The image, the image with its defects outlined, and the heatmap (None where none is kept)."""
+        path = run.images[key]["path"]
+        for kept in run.run.pictures:
+            if kept.path == path and kept.category == key[0]:
+                tiles = self._split(picture_bytes(run.run.path, kept.file))
+                if tiles is not None:
+                    return tiles
+        return *self._on_disk(run, key), None
+
+    def blank(self, beside: bytes) -> bytes:
+        """An empty tile of another's size."""
+        with Image.open(io.BytesIO(beside)) as picture:
+            return self._jpeg(np.full((picture.height, picture.width, 3), _BLANK, np.uint8))
+
+    def _split(self, panel: bytes) -> Tiles | None:
+        """The three tiles of `heatmaps.panel`; None where the file is missing or broken."""
+        try:
+            with Image.open(io.BytesIO(panel)) as picture:
+                pixels = np.asarray(picture.convert("RGB"))
+        except (OSError, ValueError):
+            return None
+        width = (pixels.shape[1] - 2 * GAP) // 3
+        image, truth, heat = (
+            pixels[:, start : start + width] for start in (0, width + GAP, 2 * (width + GAP))
+        )
+        return self._jpeg(image), self._jpeg(truth), self._jpeg(heat)
+
+    def _on_disk(self, run: Entrant, key: Key) -> tuple[bytes, bytes]:
+        try:
+            record = self._record(run, key)
+            path = self._inside(run, self._path(run, key), category=key[0], scanned=record is not None)
+            image = as_bytes(read_image(path) if record is None else read_image(path, bits=record.bits))
+            regions = self._regions(run, record)
+            size = tile_size(image.shape[:2], width=self.width)
+            plain = resized(image, size)
+            return self._jpeg(plain), self._jpeg(outlined(plain, regions, frame=image.shape[:2]))
+        except (AdframeError, ValueError, OSError, KeyError, TypeError):
+            self.missing.add(key)
+            blank = self._jpeg(np.full((self.width, self.width, 3), _BLANK, np.uint8))
+            return blank, blank
+
+    def _record(self, run: Entrant, key: Key) -> Record | None:
+        return self._scanned(run, key[0]).get(str(self._path(run, key)))
+
+    def _regions(self, run: Entrant, record: Record | None) -> list[Region]:
+        if record is None or not record.label:
+            return []
+        for mask in record.masks:
+            self._inside(run, mask, category=record.category, scanned=True)
+        return regions_of(record, read_truth(record)) or []
+
+    def _path(self, run: Entrant, key: Key) -> Path:
+        return Path(run.images[key]["path"]) if self.root is None else self.root / key[1]
+
+    def _root(self, run: Entrant) -> Path:
+        return self.root or Path(str(run.run.config["dataset"]["root"]))
+
+    def _inside(self, run: Entrant, path: Path, *, category: str, scanned: bool) -> Path:
+        """A ledger from a stranger must not carry other files of this machine into a page.
+
+        What the dataset's own scan found may lie behind a link to a folder, as such links are part of a
+        dataset; any other file, and one that is itself a link, has to lie below the root where it really is.
+        """
+        root = self._roots.get((str(run.run.path), category)) or self._root(run)
+        written = (
+            not path.is_symlink() and path.is_relative_to(root) and ".." not in path.relative_to(root).parts
+        )
+        if not (scanned and written) and not path.resolve().is_relative_to(root.resolve()):
+            raise AdframeError(f"{path} does not lie below the dataset's root")
+        return path
+
+    def _scanned(self, run: Entrant, category: str) -> dict[str, Record]:
+        """A category's records by path, as the run's own dataset has them; nothing where it is not there."""
+        place = (str(run.run.path), category)
+        if place not in self._records:
+            try:
+                check_resolved(dict(run.run.config), run.run.path)
+                # What the folder itself says that is trusted does not count.
+                cfg = OmegaConf.create(dict(run.run.config) | {"trusted": []})
+                source: Source = build(cfg, "dataset", {"root": self._root(run)})
+                records = source.scan(category)
+                training = {each.path for each in records if each.split == "train"}
+                records, _ = with_bits(records, training=training, bits=source.reading(category).bits)
+                self._records[place] = {str(each.path): each for each in records}
+                self._roots[place] = Path(source.root)
+            except (AdframeError, AttributeError, OSError, TypeError, KeyError):
+                self._records[place] = {}
+        return self._records[place]
+
+    def _jpeg(self, pixels: Pixels) -> bytes:
+        size = tile_size(pixels.shape[:2], width=self.width)
+        return encoded(resized(pixels, size), kind="JPEG", quality=72)

@@ -1,0 +1,170 @@
+"""The study of features: patches as points, what each layer tells, where transformers look."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+
+from adframe.analysis.studies.settings import variants_of
+from adframe.analysis.studies.sweep_runs import Reading, read_sweep_runs
+from adframe.reporting.document import Study
+from adframe.reporting.patch_sections import (
+    MEASURES,
+    attention_section,
+    drift_section,
+    layers_section,
+    planes_section,
+)
+from adframe.reporting.study_page import write_study
+from adframe.results.layer_distances import layer_distances, shared_layers
+from adframe.results.patch_samples import LayerSample, PatchSample, read_sample
+from adframe.results.sweep_folder import Sweep
+from adframe.stats.bootstrap import LEVEL
+from adframe.stats.significance import Difference, difference_of, holm
+
+ALPHA = 0.05
+NOTES = (
+    "Layers are ranked on test images: to report by them is fine, but a layer chosen by this page is chosen "
+    "on test data.",
+    "Clouds show what lies near what, nothing else: distances between clusters, their sizes and their number "
+    "hang on the method's settings.",
+    "Intervals say where a number could lie on other images of the same kind, not with another sample of "
+    "training patches.",
+)
+Pair = tuple[str, str, LayerSample, LayerSample]  # measure, where, the better layer, the other
+
+
+class FeatureStudy:
+    """Makes the page of runs that kept patches (`callbacks.patches.count` above 0).
+
+    Args:
+        seed: of planes and draws.
+    """
+
+    def __init__(self, *, seed: int = 0) -> None:
+        self.seed = seed
+
+    def write(self, sweep: Sweep) -> Path | None:
+        """The page; None where no run has kept patches.
+
+        Raises:
+            AdframeError: a file cannot be read or written.
+        """
+        runs = read_sweep_runs(sweep)
+        samples, cells = _samples(sweep, runs)
+        if not samples:
+            return None
+        found = findings(samples)
+        parts = [layers_section(samples), planes_section(samples, seed=self.seed)]
+        for number, (variant, by_class) in enumerate(samples.items()):
+            if len(by_class) > 1 and shared_layers(by_class):
+                distances = layer_distances(by_class, seed=self.seed)
+                parts.append(drift_section(distances, variant=variant, number=number))
+        attention = attention_section(cells)
+        study = Study(
+            title=_title(found, samples),
+            question="What do the network's features know of defects, layer by layer, class by class?",
+            findings=found or ["No layer is told from another of its network by these images."],
+            facts=_facts(sweep, samples, finished=len(runs)),
+            sections=[*parts, *([attention] if attention else [])],
+            command=sweep.command,
+            notes=NOTES,
+        )
+        return write_study(sweep.folder, study)
+
+
+def findings(samples: Mapping[str, Mapping[str, PatchSample]]) -> list[str]:
+    """Which layer tells most, where all others of its network tell less beyond chance.
+
+    Layers have seen the same images, so that differences are taken resample by resample; p values are
+    corrected for all pairs of the study (Holm). Layers are asked about within a network only.
+
+    Args:
+        samples: variant -> class -> its sample.
+    """
+    pairs = [
+        (measure, f"{category}, {variant}" if len(samples) > 1 else category, *pair)
+        for measure in MEASURES
+        for variant, by_class in samples.items()
+        for category, sample in by_class.items()
+        for pair in itertools.permutations(sample.layers, 2)
+        if getattr(pair[0], measure)[0] > getattr(pair[1], measure)[0]
+    ]
+    tested = [_more(measure, better, other) for measure, _, better, other in pairs]
+    shown = [p < ALPHA and each.low > 0 for each, p in zip(tested, holm([e.p for e in tested]), strict=True)]
+    sure = {(m, where, a.name, b.name): each for (m, where, a, b), each, good in
+            zip(pairs, tested, shown, strict=True) if good}  # fmt: skip
+    found = []
+    for measure, where in dict.fromkeys((each[0], each[1]) for each in pairs):
+        layers = {layer.name: layer for m, w, *both in pairs if (m, w) == (measure, where) for layer in both}
+        best = max(layers.values(), key=lambda layer: getattr(layer, measure)[0])
+        others = [name for name in layers if name != best.name]
+        if all((measure, where, best.name, name) in sure for name in others):
+            found.append(
+                _sentence(measure, where, best, {n: sure[measure, where, best.name, n] for n in others})
+            )
+    return found
+
+
+def _sentence(measure: str, where: str, best: LayerSample, more: Mapping[str, Difference]) -> str:
+    name, least = min(more.items(), key=lambda each: each[1].value)
+    value = 100 * getattr(best, measure)[0]
+    return (
+        f"{where}: {best.name} alone has the highest {MEASURES[measure]}, {value:.1f}; the next layer, "
+        f"{name}, has {100 * least.value:.1f} points less ({100 * least.low:.1f} to {100 * least.high:.1f})."
+    )
+
+
+def _more(measure: str, better: LayerSample, other: LayerSample) -> Difference:
+    row = list(MEASURES).index(measure)
+    value = getattr(better, measure)[0] - getattr(other, measure)[0]
+    drawn = better.drawn[row].astype(float) - other.drawn[row].astype(float)
+    return difference_of(drawn, value=value, level=LEVEL)
+
+
+def _samples(
+    sweep: Sweep, runs: list[Reading]
+) -> tuple[dict[str, dict[str, PatchSample]], list[tuple[str, Path, str]]]:
+    """Variant -> class -> sample, the first seed's; and (variant, folder, category) of each."""
+    found: dict[str, dict[str, PatchSample]] = {}
+    places: list[tuple[str, Path, str]] = []
+    for variant in variants_of(sweep, runs):
+        for where, cells in variant.cells.items():
+            reading, category = cells[0]
+            sample = read_sample(reading.run.path, category=category)
+            if sample is not None:
+                found.setdefault(variant.name, {})[where] = sample
+                places.append((variant.name, reading.run.path, category))
+    return found, places
+
+
+def _title(found: list[str], samples: Mapping[str, Mapping[str, PatchSample]]) -> str:
+    classes = list(dict.fromkeys(name for by_class in samples.values() for name in by_class))
+    what = f"{', '.join(classes[:4])}{' and others' if len(classes) > 4 else ''}"
+    if not found:
+        return f"Features of {what}: no layer leads beyond chance"
+    cases = len(MEASURES) * sum(map(len, samples.values()))
+    return f"Features of {what}: one layer leads beyond chance in {len(found)} of {cases} comparisons"
+
+
+def _facts(
+    sweep: Sweep, samples: Mapping[str, Mapping[str, PatchSample]], *, finished: int
+) -> list[tuple[str, str]]:
+    every = [sample for by_class in samples.values() for sample in by_class.values()]
+    failed = len(sweep.entries) - finished
+    return [
+        ("runs", f"{finished}{f', {failed} failed' if failed else ''}"),
+        ("networks", ", ".join(dict.fromkeys(sample.backbone for sample in every))),
+        ("test images", ", ".join(f"{sample.category} {sample.tested}" for sample in _of_each(samples))),
+        ("patches", f"{sum(len(layer.features) for each in every for layer in each.layers)} kept"),
+        ("both passes", f"{sum(sample.seconds for sample in every):.0f} s in all"),
+    ]
+
+
+def _of_each(samples: Mapping[str, Mapping[str, PatchSample]]) -> list[PatchSample]:
+    """One sample a class."""
+    found: dict[str, PatchSample] = {}
+    for by_class in samples.values():
+        found = dict(by_class) | found
+    return list(found.values())

@@ -1,0 +1,65 @@
+"""The door of a script: what a user can mend is one line on standard error and exit code 2."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from rich.console import Console
+
+from adframe.config import attempts
+from adframe.config.literal_overrides import as_text
+from adframe.config.messages import is_mendable, one_line
+from adframe.errors import AdframeError
+
+OPTIONS = (
+    "help", "hydra-help", "version", "cfg", "resolve", "package", "run", "multirun", "shell-completion",
+    "config-path", "config-name", "config-dir", "experimental-rerun", "info"
+)  # fmt: skip
+
+
+def guard(main: Callable[[], Any]) -> None:
+    """Runs a script's main function; a bug keeps its traceback."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on instead of printing them itself
+    try:
+        _check_options(sys.argv[1:])
+        named = () if Path(sys.argv[0]).stem == "evaluate" else ("category",)
+        sys.argv[1:] = as_text(sys.argv[1:], named=named)
+        main()
+        if attempts.kept:
+            raise attempts.kept[0]
+    except KeyboardInterrupt as error:
+        _stop(_stopped(error), 130)
+    except SystemExit as error:  # Lightning leaves so where Ctrl-C stopped it
+        if not isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        _stop(_stopped(error), 130)
+    except BrokenPipeError:  # whoever was reading, `head` say, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except Exception as error:
+        if not is_mendable(error):
+            raise
+        _stop(one_line(error), 2)
+
+
+def _check_options(arguments: Sequence[str]) -> None:
+    script = Path(sys.argv[0]).stem
+    for text in arguments:
+        name = text.lstrip("-").partition("=")[0]
+        if text.startswith("--") and not any(option.startswith(name) for option in OPTIONS):
+            raise AdframeError(f"unknown option {text!r}; overrides have no dashes: {name}=<value>")
+        if script != "sweep" and text in ("-m", "--multirun"):
+            raise AdframeError(f"{script}.py runs one configuration; python sweep.py -m runs several")
+
+
+def _stopped(error: BaseException) -> str:
+    return "; ".join(["stopped", *getattr(error, "__notes__", [])])
+
+
+def _stop(text: str, code: int) -> NoReturn:
+    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"error: {text}")
+    sys.exit(code)

@@ -1,0 +1,126 @@
+"""One layer's part of a patch survey: its sample, and how far test cells lie from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from adframe.contracts import Geometry, Record, Region
+from adframe.metrics.cell_auroc import Measured, cell_auroc
+from adframe.ops.mask_coverage import covered
+from adframe.ops.neighbours import Rounded, nearest, rounded
+from adframe.ops.patches import as_rows
+from adframe.ops.reservoir import Reservoir
+from adframe.results.patch_samples import ANOMALOUS, NORMAL, TRAIN, LayerSample
+
+_BETWEEN = -1  # cells neither normal nor anomalous, or of images that nobody has annotated
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What is annotated in an image; `least`: the share of a cell that makes it anomalous."""
+
+    regions: list[Region] | None
+    geometry: Geometry
+    least: float
+
+    def kinds(self, grid: Size) -> np.ndarray:
+        """(h * w,) int8: what each cell of a grid is."""
+        if self.regions is None:
+            return np.full(grid[0] * grid[1], _BETWEEN, np.int8)
+        share = covered(self.regions, geometry=self.geometry, grid=grid).ravel()
+        kind = np.where(share >= self.least, ANOMALOUS, np.where(share == 0, NORMAL, _BETWEEN))
+        return kind.astype(np.int8)
+
+
+class LayerSurvey:
+    """Grows while images pass; memory for `count` patches of each kind and 4 bytes a finest test cell.
+
+    Args:
+        name: the layer's.
+        count: patches of each kind.
+        seed: of the sample.
+    """
+
+    def __init__(self, name: str, *, count: int, seed: int) -> None:
+        self.name, self.grid = name, (0, 0)
+        self._kept = {kind: Reservoir(count=count, seed=seed) for kind in (TRAIN, NORMAL, ANOMALOUS)}
+        self._cells: dict[int, list[np.ndarray]] = {NORMAL: [], ANOMALOUS: []}  # distances, an array an image
+        self._scores: list[float] = []
+        self._reached = 0
+        self._bank: Tensor | None = None
+        self._prepared: Rounded | None = None
+
+    def learn(self, grid: Tensor, *, first: int) -> None:
+        """Takes (B, C, h, w) of training images in, the first of which has this number."""
+        self.grid = size_of(grid)
+        every = np.ones(self.grid[0] * self.grid[1], dtype=bool)
+        for place, one in enumerate(grid):
+            self._kept[TRAIN].offer(as_rows(one[None]), stream=first + place, chosen=every)
+
+    def test(self, grid: Tensor, truths: list[Truth], *, finest: Size, first: int) -> None:
+        """Takes (B, C, h, w) of test images in, with what is annotated in each."""
+        if self._bank is None:
+            self._bank = self._kept[TRAIN].kept()[0].to(grid.device)
+            self._prepared = rounded(self._bank)
+        rows, size = as_rows(grid), size_of(grid)
+        distances = nearest(rows, self._bank, prepared=self._prepared)[0].view(-1, 1, *size)
+        fine = F.interpolate(distances, size=finest, mode="bilinear", align_corners=False)
+        each, own = fine.flatten(1).cpu().numpy(), rows.view(len(grid), -1, grid.shape[1])
+        self._scores += distances.flatten(1).amax(1).tolist()
+        for place, truth in enumerate(truths):
+            kinds, common = truth.kinds(size), truth.kinds(finest)
+            for kind, cells in self._cells.items():
+                cells.append(each[place][common == kind])
+                self._kept[kind].offer(own[place], stream=first + place, chosen=kinds == kind)
+            self._reached += bool((kinds == ANOMALOUS).any())
+
+    def sample(self, *, trained: list[Record], tested: list[Record], weights: np.ndarray) -> LayerSample:
+        """What was kept and found; images are numbered through, those of training first.
+
+        Args:
+            trained: all training images, in order.
+            tested: all test images, in order.
+            weights: (resamples, test images), see `bootstrap.multiplicities`.
+        """
+        parts = {kind: kept.kept() for kind, kept in self._kept.items()}
+        filled = {kind: part for kind, part in parts.items() if len(part[0])}
+        counts = [len(rows) for rows, _ in filled.values()]
+        streams = [places[:, 0] + (kind != TRAIN) * len(trained) for kind, (_, places) in filled.items()]
+        cells = np.concatenate([places[:, 1] for _, places in filled.values()])
+        images = self._of_images(tested, weights)
+        patches = cell_auroc(self._cells[NORMAL], self._cells[ANOMALOUS], weights=weights)
+        return LayerSample(
+            name=self.name,
+            grid=self.grid,
+            features=torch.cat([rows for rows, _ in filled.values()]).numpy(),
+            kinds=np.repeat(np.array(list(filled), np.int8), counts),
+            images=np.concatenate(streams).astype(np.int32),
+            cells=np.stack(np.divmod(cells, self.grid[1]), axis=1).astype(np.int16),
+            image_auroc=(images.value, images.low, images.high),
+            patch_auroc=(patches.value, patches.low, patches.high),
+            drawn=np.stack([images.drawn, patches.drawn]).astype(np.float32),
+            reached=self._reached,
+        )
+
+    def _of_images(self, tested: list[Record], weights: np.ndarray) -> Measured:
+        """Ranking of images by their farthest cell."""
+        none = np.empty(0)
+        sides = [
+            [
+                np.array([score]) if record.label == label else none
+                for score, record in zip(self._scores, tested, strict=True)
+            ]
+            for label in (0, 1)
+        ]
+        return cell_auroc(sides[0], sides[1], weights=weights)
+
+
+def size_of(grid: Tensor) -> Size:
+    """(h, w) of (B, C, h, w)."""
+    return grid.shape[-2], grid.shape[-1]

@@ -1,0 +1,110 @@
+"""Error maps on the scale of held-out normal images: how far out of the ordinary is an error here."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from adframe.errors import AdframeError
+from adframe.models.buffers import make_room
+from adframe.ops.smoothing import heatmap
+
+Normalisation = Literal["per_pixel", "global", "none"]
+FLOOR = 0.1  # of the mean spread: where all held-out images agree, a spread is luck
+FEWEST = 3  # images that a spread can be told from when one of them is left out
+
+
+class Normaliser(nn.Module):
+    """Mean and spread of each error, at every pixel or over all of them.
+
+    Errors of different kinds have different units; in units of what is usual they can be added up.
+
+    Args:
+        kind: `global`: one scale an error; `per_pixel`: one at every pixel, as edges are rebuilt badly
+            in every image, at the price of what lies on them; `none` leaves errors as they are.
+        sigma: spreads by pixel are smoothed by a Gaussian of so many pixels, as errors are.
+    """
+
+    mean: Tensor
+    spread: Tensor
+
+    def __init__(self, kind: Normalisation, *, sigma: float) -> None:
+        super().__init__()
+        self.kind, self.sigma = kind, sigma
+        self.register_buffer("mean", torch.empty(0))  # (T, H, W) or (T, 1, 1)
+        self.register_buffer("spread", torch.empty(0))
+        self.register_load_state_dict_pre_hook(make_room)  # type: ignore[no-untyped-call]
+        self._count, self._settled = 0, False
+        self._sums: tuple[Tensor, Tensor] | None = None  # of errors and of their squares, float64
+
+    def observe(self, errors: Tensor) -> None:
+        """Takes (B, T, H, W) errors of held-out normal images in."""
+        if self._settled:  # a new calibration starts
+            self._sums, self._count, self._settled = None, 0, False
+        first, second = (each.sum(0) for each in self._moments(errors))
+        known = self._sums or (torch.zeros_like(first), torch.zeros_like(second))
+        self._sums = (known[0] + first, known[1] + second)
+        self._count += len(errors)
+
+    def settle(self) -> None:
+        """Fixes mean and spread; the sums stay, so that an observed image can be left out again."""
+        if self._sums is None or self._count < FEWEST:
+            raise too_few(self._count, needed=FEWEST)
+        self._settled = True
+        mean, spread = self._scale(*self._sums, count=self._count)
+        self.mean, self.spread = mean.float(), spread.float()
+
+    def forward(self, errors: Tensor) -> Tensor:
+        """(B, T, H, W) errors in units of the spread above the mean."""
+        if self.kind == "none":
+            return errors
+        if not self.mean.numel():
+            raise RuntimeError("no held-out images were observed: run validation or load a checkpoint first")
+        if self.kind == "per_pixel" and self.mean.shape[1:] != errors.shape[2:]:
+            own, found = tuple(self.mean.shape[1:]), tuple(errors.shape[2:])
+            raise AdframeError(
+                f"errors of {found[0]}x{found[1]} pixels cannot be held against those of {own[0]}x{own[1]}; "
+                "per-pixel normalisation needs one image_size for all images"
+            )
+        return (errors - self.mean) / self.spread
+
+    def leaving_out(self, errors: Tensor) -> Tensor:
+        """The same for images that were observed: each is held against all the others.
+
+        In-sample an image lies closer to a mean in which it took part, and thresholds came out low.
+        """
+        if self.kind == "none":
+            return errors
+        assert self._sums is not None
+        first, second = self._moments(errors)
+        held = []
+        for error, a, b in zip(errors, first, second, strict=True):
+            mean, spread = self._scale(self._sums[0] - a, self._sums[1] - b, count=self._count - 1)
+            held.append((error - mean.float()) / spread.float())
+        return torch.stack(held)
+
+    def _moments(self, errors: Tensor) -> tuple[Tensor, Tensor]:
+        exact = errors.double()
+        if self.kind == "global":
+            return exact.mean((2, 3), keepdim=True), exact.square().mean((2, 3), keepdim=True)
+        return exact, exact.square()
+
+    def _scale(self, first: Tensor, second: Tensor, *, count: int) -> tuple[Tensor, Tensor]:
+        mean = first / count
+        variance = (second / count - mean.square()).clamp(min=0)
+        if self.kind == "per_pixel" and self.sigma:
+            size = (variance.shape[-2], variance.shape[-1])
+            variance = heatmap(variance[:, None], size=size, sigma=self.sigma)[:, 0]
+        spread = variance.sqrt()
+        usual = spread.mean((1, 2), keepdim=True)
+        return mean, (spread.square() + (FLOOR * usual).square()).sqrt().clamp(min=1e-12)
+
+
+def too_few(count: int, *, needed: int) -> AdframeError:
+    """What to say where a spread would be luck."""
+    return AdframeError(
+        f"{count} held-out normal images are too few to tell how errors spread "
+        f"(at least {needed}); raise holdout="
+    )

@@ -1,0 +1,245 @@
+"""Figures of several panels or of cells: ROC curves, matrices, clouds of points, reliability diagrams.
+
+`reports.figures` has the others and offers these too; the convention for shares is the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from adframe.reporting import figure_style as style
+from adframe.reporting.document import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
+
+Curves = Mapping[str, tuple[np.ndarray, np.ndarray, float]]  # label -> (FPR, TPR, AUROC)
+MANY = 800  # points from which on a cloud is a picture inside the drawing
+
+
+def matrix(
+    name: str,
+    *,
+    caption: str,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    values: np.ndarray,
+    unit: str,
+    diverging: bool = False,
+    texts: Sequence[Sequence[str]] | None = None,
+    row_name: str = "",
+    column_name: str = "",
+) -> Figure:
+    """A heatmap with its numbers in the cells; what is not known is hatched.
+
+    Args:
+        name: of the files.
+        caption: below.
+        rows: names from top to bottom.
+        columns: names from left to right.
+        values: (rows, columns), NaN where not known.
+        unit: of the colours; shares in per cent where it ends in "%".
+        diverging: colours on both sides of 0, as far below as above.
+        texts: in the cells instead of the numbers.
+        row_name: what the rows are.
+        column_name: what the columns are.
+
+    Raises:
+        ValueError: the values have another shape than the names.
+    """
+    cells = np.asarray(values, float) * style.factor(unit)
+    if cells.shape != (len(rows), len(columns)):
+        raise ValueError(f"{name}: values {cells.shape} for {len(rows)} rows and {len(columns)} columns")
+    room = max(0.42, min(0.85, 5.2 / max(len(columns), 1)))
+    margin = 0.062 * max((len(row) for row in rows), default=0)
+    size = (min(max(room * len(columns) + min(margin, 2.0) + 1.3, 3.0), 10.0), 0.3 * len(rows) + 1.5)
+
+    def draw(canvas: Canvas) -> None:
+        axes = canvas.subplots()
+        mesh = _cells(axes, cells, diverging=diverging)
+        _numbers(axes, cells, mesh, texts=texts, percent=style.factor(unit) != 1, room=room)
+        style.name_ticks(axes, columns, room=room)
+        axes.set_yticks(range(len(rows)), [style.wrapped(row, width=32) for row in rows])
+        axes.set(xlabel=column_name, ylabel=row_name)
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        bar: Any = canvas.colorbar(mesh, ax=axes, aspect=18, pad=0.02, shrink=0.9)
+        bar.set_label(unit)
+        bar.outline.set_visible(False)
+
+    return style.drawn(name, caption=caption, size=size, draw=draw)
+
+
+def roc(name: str, *, caption: str, curves: Curves) -> Figure:
+    """Several ROC curves in one, with the area of each.
+
+    Args:
+        name: of the files.
+        caption: below.
+        curves: label -> (false-positive rates, true-positive rates, area), shares.
+    """
+    return roc_panels(name, caption=caption, panels={"": curves})
+
+
+def roc_panels(name: str, *, caption: str, panels: Mapping[str, Curves]) -> Figure:
+    """ROC curves, a panel a class; a variant has the same colour in all.
+
+    Args:
+        name: of the files.
+        caption: below.
+        panels: class -> label -> (false-positive rates, true-positive rates, area), shares.
+    """
+    labels = list(dict.fromkeys(label for curves in panels.values() for label in curves))
+    across, several = min(len(panels), 3), len(panels) > 1
+    down = math.ceil(len(panels) / max(across, 1))
+    side, beside = (2.35, 3) if several else (3.4, 1)  # inches; areas beside each other
+    width = max(side * across, 3.4)
+    above = math.ceil(len(labels) / style.legend_columns(labels, width=width)) if several else 0
+    below = math.ceil(len(labels) / beside)
+    size = (width, (side + 0.3 + 0.15 * below) * down + 0.15 * above)
+
+    def draw(canvas: Canvas) -> None:
+        for axes, (title, curves) in zip(_panels(canvas, panels, across=across), panels.items(), strict=True):
+            axes.plot([0, 100], [0, 100], color=style.RULE, linewidth=0.8)
+            for label, (fpr, tpr, area) in curves.items():
+                look = style.looks(labels.index(label)) | {"marker": ""}
+                shown = f"{100 * area:.1f}" if several else f"{label}  {100 * area:.1f}".strip()
+                axes.plot(np.asarray(fpr) * 100, np.asarray(tpr) * 100, label=shown, **look)
+            axes.set(xlabel="false-positive rate, %", ylabel="true-positive rate, %", xlim=(-1, 101))
+            axes.set(ylim=(-1, 101), aspect="equal")
+            axes.set_title(title, loc="left")
+            if curves:
+                axes.legend(
+                    loc="upper left", bbox_to_anchor=(-0.05, -0.22), borderaxespad=0, title="AUROC, %",
+                    alignment="left", ncols=beside, columnspacing=0.8, handlelength=1.4,
+                )  # fmt: skip
+            style.grid(axes, along="both")
+        if several:
+            from matplotlib.lines import Line2D
+
+            looks = [style.looks(place) | {"marker": ""} for place in range(len(labels))]
+            style.legend_above(canvas, [Line2D([], [], **look) for look in looks], labels, width=size[0])
+
+    return style.drawn(name, caption=caption, size=size, draw=draw)
+
+
+def cloud(name: str, *, caption: str, panels: Mapping[str, tuple[np.ndarray, Sequence[str]]]) -> Figure:
+    """Points on a plane, coloured by group: t-SNE, UMAP. The axes have no meaning and no numbers.
+
+    Args:
+        name: of the files.
+        caption: below.
+        panels: title -> ((n, 2) points, the group of each).
+    """
+    groups = list(dict.fromkeys(group for _, names in panels.values() for group in names))
+    across = min(len(panels), 3)
+    down = math.ceil(len(panels) / max(across, 1))
+    size = (max(2.35 * across, 3.4), 2.5 * down + 0.2 * math.ceil(len(groups) / 4))
+
+    def draw(canvas: Canvas) -> None:
+        places = _panels(canvas, panels, across=across)
+        for axes, (title, (points, names)) in zip(places, panels.items(), strict=True):
+            many, which = len(points) > MANY, np.asarray(names, dtype=str)
+            for place, group in enumerate(groups):
+                own = np.asarray(points)[which == group]
+                look = style.looks(place) | {"linestyle": "none", "markeredgewidth": 0, "alpha": 0.7}
+                dot = 2 if many else 3.5
+                axes.plot(own[:, 0], own[:, 1], markersize=dot, rasterized=many, label=group, **look)
+            axes.set_title(title, loc="left")
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(True)
+            axes.spines[:].set_color(style.RULE)
+        if places:
+            handles, labels = places[0].get_legend_handles_labels()
+            style.legend_above(canvas, handles, labels, width=size[0])
+
+    return style.drawn(name, caption=caption, size=size, draw=draw)
+
+
+def reliability(
+    name: str, *, caption: str, series: Mapping[str, Sequence[tuple[float, float, int]]]
+) -> Figure:
+    """How often what was given a probability was true; the diagonal is a probability that holds.
+
+    Args:
+        name: of the files.
+        caption: below.
+        series: name -> (mean probability, share anomalous, count) of each bin; empty bins are left out.
+    """
+    most = max((count for bins in series.values() for _, _, count in bins), default=1) or 1
+
+    def draw(canvas: Canvas) -> None:
+        axes = canvas.subplots()
+        axes.plot([0, 100], [0, 100], color=style.QUIET, linewidth=0.8, linestyle=style.DASHES[2])
+        for place, (label, bins) in enumerate(series.items()):
+            known = [each for each in bins if each[2] and math.isfinite(each[0]) and math.isfinite(each[1])]
+            x, y, count = np.array(known, float).reshape(-1, 3).T
+            look: dict[str, Any] = style.looks(place)
+            axes.plot(x * 100, y * 100, label=label, **(look | {"markersize": 3}))
+            axes.scatter(
+                x * 100, y * 100, s=8 + 160 * count / most, color=look["color"], alpha=0.25, linewidth=0
+            )
+        axes.set(xlabel="mean probability of a bin, %", ylabel="anomalous images, %")
+        axes.set(xlim=(-4, 104), ylim=(-4, 104), aspect="equal")
+        style.grid(axes, along="both")
+        style.legend_above(canvas, *axes.get_legend_handles_labels(), width=3.6)
+
+    return style.drawn(name, caption=caption, size=(3.6, 3.9), draw=draw)
+
+
+def _panels(canvas: Canvas, panels: Mapping[str, object], *, across: int) -> list[Axes]:
+    if not panels:
+        return []
+    down = math.ceil(len(panels) / across)
+    grid = canvas.subplots(down, across, squeeze=False).ravel()
+    for spare in grid[len(panels) :]:
+        spare.set_visible(False)
+    return list(grid[: len(panels)])
+
+
+def _cells(axes: Axes, cells: np.ndarray, *, diverging: bool) -> Any:
+    from matplotlib.patches import Rectangle
+
+    known = cells[np.isfinite(cells)]
+    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
+    if diverging:
+        high = max(abs(low), abs(high)) or 1.0
+        low = -high
+    elif high == low:
+        low, high = low - 0.5, high + 0.5
+    down, across = cells.shape
+    edges = (np.arange(across + 1) - 0.5, np.arange(down + 1) - 0.5)
+    for row, column in np.argwhere(~np.isfinite(cells)):
+        corner = (column - 0.5, row - 0.5)
+        axes.add_patch(Rectangle(corner, 1, 1, fill=False, hatch="////", edgecolor=style.RULE, linewidth=0))
+    mesh = axes.pcolormesh(
+        *edges, np.ma.masked_invalid(cells), cmap="RdBu_r" if diverging else "YlGnBu",
+        vmin=low, vmax=high, edgecolors="white", linewidth=0.8,
+    )  # fmt: skip
+    axes.set_ylim(down - 0.5, -0.5)
+    return mesh
+
+
+def _numbers(
+    axes: Axes,
+    cells: np.ndarray,
+    mesh: Any,
+    *,
+    texts: Sequence[Sequence[str]] | None,
+    percent: bool,
+    room: float,
+) -> None:
+    for row, column in np.ndindex(*cells.shape):
+        value = cells[row, column]
+        if texts is None and not math.isfinite(value):
+            continue
+        text = texts[row][column] if texts is not None else f"{value:.1f}" if percent else f"{value:.3g}"
+        dark = style.ink(*mesh.cmap(mesh.norm(value))[:3]) if math.isfinite(value) else "#18212B"
+        longest = max(map(len, text.split("\n")), default=1) or 1
+        fits = min(7.0, 72 * (room - 0.06) / (0.6 * longest))
+        axes.text(column, row, text, ha="center", va="center", color=dark, fontsize=fits)

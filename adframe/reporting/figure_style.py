@@ -1,0 +1,169 @@
+"""The house style of figures: palette, fonts, and how a drawing becomes a `Figure`.
+
+matplotlib is used by its objects, on the Agg canvas, and imported only when something is drawn: no state of
+another's figures changes. Letters are drawn as paths, so that a figure looks the same on every machine.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from adframe.reporting.document import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
+
+# Okabe & Ito, Color Universal Design (2008), without its yellow, which no line on white survives.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
+COLUMN, PAGE = 3.5, 7.1  # inches: one column of a paper, its whole width
+QUIET, RULE = "#5A6570", "#D9DEE3"
+DPI = 200
+_STYLE = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere
+    "font.size": 7.5,
+    "axes.titlesize": 8,
+    "axes.titleweight": "bold",
+    "axes.labelsize": 7.5,
+    "axes.labelcolor": "#18212B",
+    "axes.edgecolor": QUIET,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+    "xtick.labelcolor": "#18212B",
+    "ytick.labelcolor": "#18212B",
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.minor.size": 0,
+    "ytick.minor.size": 0,
+    "grid.color": RULE,
+    "grid.linewidth": 0.5,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "legend.handlelength": 1.8,
+    "legend.columnspacing": 1.4,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 4,
+    "hatch.linewidth": 0.5,
+    "svg.fonttype": "path",
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+}
+
+
+def drawn(name: str, *, caption: str, size: tuple[float, float], draw: Callable[[Canvas], None]) -> Figure:
+    """A figure in the house style, as SVG and PNG; the same drawing gives the same bytes.
+
+    Args:
+        name: of the figure's files.
+        caption: below it.
+        size: (width, height) in inches.
+        draw: fills the canvas.
+    """
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Drawing
+
+    settings: Any = {**_STYLE, "svg.hashsalt": name}
+    with matplotlib.rc_context(settings):
+        canvas = Drawing(figsize=size, layout="constrained")
+        FigureCanvasAgg(canvas)
+        draw(canvas)
+        vector, pixels = io.StringIO(), io.BytesIO()
+        nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
+        canvas.savefig(vector, format="svg", metadata=nothing, dpi=DPI)
+        canvas.savefig(pixels, format="png", dpi=DPI, metadata={"Software": None})
+    text = vector.getvalue()
+    return Figure(name, caption, text[text.index("<svg") :].strip() + "\n", pixels.getvalue())
+
+
+def colour(place: int) -> str:
+    """Of the n-th series; with more than eight they begin again, with other dashes and marks."""
+    return PALETTE[place % len(PALETTE)]
+
+
+def looks(place: int) -> dict[str, Any]:
+    """Colour, dash and mark of the n-th line: told apart without colours, too."""
+    return {
+        "color": colour(place),
+        "linestyle": DASHES[(place + place // len(PALETTE)) % len(DASHES)],
+        "marker": MARKERS[(place + place // len(PALETTE)) % len(MARKERS)],
+    }
+
+
+def factor(name: str) -> float:
+    """By what values are multiplied on an axis of that name: shares are shown in per cent."""
+    return 100.0 if name.rstrip().endswith("%") else 1.0
+
+
+def wrapped(text: str, *, width: int = 14) -> str:
+    """A long name on several lines, broken at spaces, and after `_`, `/`, `,` and `=`."""
+    lines = [""]
+    for piece in re.findall(r"\s*[^\s_/,=]+[_/,=]?|[_/,=]", text):
+        if lines[-1] and len(lines[-1]) + len(piece) > width:
+            lines.append("")
+        lines[-1] += piece if lines[-1] else piece.lstrip()
+    return "\n".join(lines)
+
+
+def name_ticks(axes: Axes, names: Sequence[str], *, room: float) -> None:
+    """Names below the x axis at 0, 1, ...: wrapped where that fits, or else turned.
+
+    Args:
+        axes: where.
+        names: of the places.
+        room: inches for each name.
+    """
+    letters = max(int(room / 0.062), 4)  # of this size in that space
+    texts = [wrapped(name, width=letters) for name in names]
+    fits = all(len(line) <= letters for text in texts for line in text.split("\n"))
+    if fits and all(text.count("\n") < 3 for text in texts):
+        axes.set_xticks(range(len(names)), texts)
+    else:
+        turned = [wrapped(name, width=26) for name in names]
+        axes.set_xticks(range(len(names)), turned, rotation=40, ha="right", rotation_mode="anchor")
+
+
+def legend_above(canvas: Canvas, handles: Sequence[Any], labels: Sequence[str], *, width: float) -> None:
+    """One legend above the axes, in as many columns as fit; none for a single unnamed series."""
+    if not labels or (len(labels) == 1 and not labels[0]):
+        return
+    canvas.legend(handles, labels, loc="outside upper left", ncols=legend_columns(labels, width=width))
+
+
+def legend_columns(labels: Sequence[str], *, width: float) -> int:
+    """How many names stand side by side in so many inches."""
+    longest = max((len(label) for label in labels), default=0)
+    return max(1, min(len(labels), int(width / (0.42 + 0.062 * longest))))
+
+
+def grid(axes: Axes, *, along: str = "y") -> None:
+    """Thin lines behind the data."""
+    if along in ("y", "both"):
+        axes.grid(visible=True, axis="y")
+    if along in ("x", "both"):
+        axes.grid(visible=True, axis="x")
+
+
+def finite(values: Iterable[float | None]) -> list[float]:
+    """Those that are known."""
+    return [float(value) for value in values if value is not None and np.isfinite(value)]
+
+
+def ink(red: float, green: float, blue: float) -> str:
+    """Black or white, whichever is read on that colour (components in [0, 1]; ITU-R BT.709 luminance)."""
+    return "white" if 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.5 else "#18212B"

@@ -1,0 +1,150 @@
+"""The figures of a study: bars, points, lines, curves, matrices and clouds in one house style.
+
+One convention for numbers: shares are given in [0, 1], and are shown in per cent on an axis whose name
+(or, of a matrix, whose unit) ends in "%". What is not known is None or NaN and is left blank, never
+drawn as zero.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from adframe.reporting import figure_style as style
+from adframe.reporting.document import Figure
+from adframe.reporting.figure_bars import bars, histogram
+from adframe.reporting.figure_labels import place_labels
+from adframe.reporting.figure_panels import cloud, matrix, reliability, roc, roc_panels
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
+
+__all__ = [
+    "bars", "cloud", "histogram", "lines", "matrix", "reliability", "roc", "roc_panels", "scatter",
+]  # fmt: skip
+
+Point = tuple[float, float, str]  # x, y, its label
+Step = tuple[float, float, float | None, float | None]  # x, y, low, high
+
+
+def scatter(
+    name: str,
+    *,
+    caption: str,
+    points: Mapping[str, Sequence[Point]],
+    x_name: str,
+    y_name: str,
+    log_x: bool = False,
+    front: Sequence[tuple[float, float]] = (),
+) -> Figure:
+    """Points with their names beside them, where there is room for a name.
+
+    Args:
+        name: of the files.
+        caption: below.
+        points: series -> (x, y, label) of each point; label "" for none.
+        x_name: of the axis; shares in per cent where it ends in "%".
+        y_name: likewise.
+        log_x: for values over orders of magnitude.
+        front: (x, y) of points that no other beats in both, joined by a line behind the others.
+    """
+    across, up = style.factor(x_name), style.factor(y_name)
+
+    def draw(canvas: Canvas) -> None:
+        axes = canvas.subplots()
+        placed: list[Point] = []
+        if front:
+            line = np.array(sorted(front), float) * (across, up)
+            axes.plot(line[:, 0], line[:, 1], color=style.RULE, linewidth=3, zorder=1, label="Pareto front")
+        for place, (series, group) in enumerate(points.items()):
+            known = [point for point in group if math.isfinite(point[0]) and math.isfinite(point[1])]
+            placed += [(x * across, y * up, label) for x, y, label in known]
+            look = style.looks(place) | {"linestyle": "none"}
+            x, y = ([point[axis] for point in known] for axis in (0, 1))
+            axes.plot(np.multiply(x, across), np.multiply(y, up), label=series, markersize=5, **look)
+        if log_x:
+            axes.set_xscale("log")
+            _plain_ticks(axes, [x for x, _, _ in placed])
+        axes.margins(0.12)
+        axes.set(xlabel=x_name, ylabel=y_name)
+        style.grid(axes, along="both")
+        style.legend_above(canvas, *axes.get_legend_handles_labels(), width=5.0)
+        canvas.draw_without_rendering()  # places of points are known only then
+        place_labels(axes, placed)
+
+    return style.drawn(name, caption=caption, size=(5.0, 3.6), draw=draw)
+
+
+def lines(
+    name: str,
+    *,
+    caption: str,
+    series: Mapping[str, Sequence[Step]],
+    x_name: str,
+    y_name: str,
+    log_x: bool = False,
+    rings: Sequence[tuple[float, float]] = (),
+    ring_name: str = "",
+) -> Figure:
+    """Curves over a number, with whiskers where the values could lie, and bands where curves are few.
+
+    Args:
+        name: of the files.
+        caption: below.
+        series: name -> (x, y, low, high) of each point; low and high None where not known.
+        x_name: of the axis; shares in per cent where it ends in "%".
+        y_name: likewise.
+        log_x: for values over orders of magnitude.
+        rings: (x, y) of points to mark.
+        ring_name: what the mark means.
+    """
+    across, up = style.factor(x_name), style.factor(y_name)
+
+    def draw(canvas: Canvas) -> None:
+        axes = canvas.subplots()
+        for place, (label, steps) in enumerate(series.items()):
+            _curve(axes, steps, label=label, place=place, scale=(across, up), band=len(series) < 3)
+        if rings:
+            x, y = np.array(rings, float).T
+            axes.plot(
+                x * across, y * up, "o", markersize=9, fillstyle="none", color="#18212B", label=ring_name
+            )
+        if log_x:
+            axes.set_xscale("log")
+            _plain_ticks(axes, [step[0] * across for steps in series.values() for step in steps])
+        axes.margins(x=0.06, y=0.1)
+        axes.set(xlabel=x_name, ylabel=y_name)
+        style.grid(axes)
+        style.legend_above(canvas, *axes.get_legend_handles_labels(), width=5.0)
+
+    return style.drawn(name, caption=caption, size=(5.0, 3.2), draw=draw)
+
+
+def _curve(
+    axes: Axes, steps: Sequence[Step], *, label: str, place: int, scale: tuple[float, float], band: bool
+) -> None:
+    rows = sorted((step for step in steps if math.isfinite(step[1])), key=lambda step: step[0])
+    if not rows:
+        return
+    x = np.array([row[0] for row in rows]) * scale[0]
+    y = np.array([row[1] for row in rows]) * scale[1]
+    blank = [(math.nan if row[2] is None or row[3] is None else 1.0) for row in rows]
+    low = np.array([row[2] or 0.0 for row in rows]) * scale[1] * blank
+    high = np.array([row[3] or 0.0 for row in rows]) * scale[1] * blank
+    look = style.looks(place)
+    axes.plot(x, y, label=label, **look)
+    if band and np.isfinite(low).sum() > 1:
+        axes.fill_between(x, low, high, color=look["color"], alpha=0.12, linewidth=0)
+    reach = np.nan_to_num(np.stack([y - low, high - y])).clip(min=0)
+    axes.errorbar(x, y, reach, fmt="none", ecolor=look["color"], elinewidth=0.7, capsize=2, alpha=0.8)
+
+
+def _plain_ticks(axes: Axes, values: Sequence[float]) -> None:
+    """The values themselves as ticks of a logarithmic axis, where they are few."""
+    ticks = sorted({float(value) for value in values})
+    if len(ticks) <= 8:
+        axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])

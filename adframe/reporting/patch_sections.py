@@ -1,0 +1,207 @@
+"""What sampled patches say, as sections of a study: planes, layers, distances of classes, attention."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adframe.errors import AdframeError
+from adframe.reporting.document import Block, Figure, Numbers, Picture, Pictures, Section
+from adframe.reporting.figures import bars, matrix
+from adframe.reporting.patch_embeddings import NO_UMAP, classes_figure, has_umap, kinds_figure
+from adframe.reporting.tables import DASH, Column, Table
+from adframe.results.layer_distances import LayerDistance
+from adframe.results.patch_samples import FOLDER, PatchSample, Triple
+
+Samples = Mapping[str, Mapping[str, PatchSample]]  # variant -> class -> its sample
+ATTENTION = f"{FOLDER}/attention"  # in a run's folder
+MEASURES = {"image_auroc": "image AUROC", "patch_auroc": "patch AUROC"}
+_ALONE = (
+    "For each layer alone, a test patch's distance to the nearest of the sampled training patches ranks "
+    "patches, and its maximum ranks images. That is not PatchCore with one layer: the bank is a random "
+    "sample and no coreset, and nothing is averaged over neighbours, re-weighted or smoothed. It compares "
+    "layers with each other. Patches are ranked on the finest layer's grid, whichever layer speaks."
+)
+
+
+def planes_section(samples: Samples, *, seed: int) -> Section:
+    """Clouds of patches: by what they are, a figure a class; and of all classes together.
+
+    Args:
+        samples: variant -> class -> its sample.
+        seed: of the planes.
+    """
+    methods = ["tsne", "umap"] if has_umap() else ["tsne"]
+    blocks: list[Block] = [] if len(methods) > 1 else [NO_UMAP]
+    for place, by_class in enumerate(samples.values()):
+        found: list[Figure | None] = []
+        for number, sample in enumerate(by_class.values()):
+            found += [
+                kinds_figure(sample, name=f"{method}_{place}_{number}", method=method, seed=seed)
+                for method in methods
+            ]
+        if len(by_class) > 1:
+            found += [
+                classes_figure(by_class, name=f"{method}_{place}_classes", method=method, seed=seed)
+                for method in methods
+            ]
+        blocks += [figure for figure in found if figure is not None]
+    return Section("Patches as points", tuple(blocks))
+
+
+def layers_section(samples: Samples) -> Section:
+    """What each layer tells by itself, with intervals over images."""
+    figures = [
+        bars(
+            f"layers_{key}",
+            caption=f"{title[0].upper()}{title[1:]} of each layer alone, with 95 % intervals over images.",
+            values=_by_layer(samples, key),
+            y_name=f"{title}, %",
+            base=0.5,
+        )
+        for key, title in MEASURES.items()
+    ]
+    return Section("What each layer tells", (_ALONE, *figures, _layer_table(samples)))
+
+
+def drift_section(distances: Sequence[LayerDistance], *, variant: str, number: int) -> Section:
+    """How far apart classes lie, layer by layer; from three classes on as matrices, too.
+
+    Args:
+        distances: of `layer_distances`.
+        variant: whose features.
+        number: of the variant, for the files' names.
+    """
+    names = list(dict.fromkeys(each.first for each in distances))
+    blocks: list[Block] = []
+    layers = dict.fromkeys(each.layer for each in distances) if len(names) > 2 else {}
+    for place, layer in enumerate(layers):
+        own = {frozenset((each.first, each.second)): each for each in distances if each.layer == layer}
+        values = [[own[frozenset((a, b))].mmd.squared for b in names] for a in names]
+        caption = (
+            f"{variant}, {layer}: squared MMD between classes' training patches, one kernel for all pairs. "
+            "On the diagonal: between two halves of a class's images, which is what no difference looks like."
+        )
+        blocks.append(
+            matrix(
+                f"mmd_{number}_{place}",
+                caption=caption,
+                rows=names,
+                columns=names,
+                values=np.array(values),
+                unit="squared MMD",
+            )
+        )
+    return Section(f"How far classes lie apart: {variant}", (*blocks, _distance_table(distances, number)))
+
+
+def attention_section(runs: Sequence[tuple[str, Path, str]]) -> Section | None:
+    """Roll-outs that runs of vision transformers left; None where no run has any.
+
+    Args:
+        runs: (variant, a run's folder, category).
+
+    Raises:
+        AdframeError: a file cannot be understood.
+    """
+    paths = [(variant, run / ATTENTION / f"{category}.json") for variant, run, category in runs]
+    blocks: list[Block] = [_pictures(variant, path) for variant, path in paths if path.is_file()]
+    words = (
+        "Attention rolled out (Abnar and Zuidema, 2020): the product over blocks of the attention, the mean "
+        "over heads with the residual path added. It says which patches the class token's output is made "
+        "of, not which are anomalous."
+    )
+    return Section("Where transformers look", (words, *blocks)) if blocks else None
+
+
+def _pictures(variant: str, path: Path) -> Pictures:
+    try:
+        facts = json.loads(path.read_text())
+        rows = tuple(_row(path.parent, image) for image in facts["images"])
+        whose = "the class token" if facts["class_token"] else "the mean over patch tokens"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise AdframeError(f"cannot read {path}: {error!r}; delete it, or run again") from error
+    caption = (
+        f"{path.stem}, {variant}: roll-out of {whose}. Colours grow from an image's smallest value to its "
+        "99th percentile: they compare the patches of an image, not images."
+    )
+    return Pictures(caption, ("annotated defect", "roll-out"), rows)
+
+
+def _row(folder: Path, image: Mapping[str, Any]) -> tuple[str, tuple[Picture, ...]]:
+    name = f"{image['defect']}/{Path(image['path']).name}"
+    tiles = [(folder / f"{image['stem']}_{kind}.jpg").read_bytes() for kind in ("truth", "rollout")]
+    return name, (Picture(tiles[0], ""), Picture(tiles[1], ""))
+
+
+def _by_layer(samples: Samples, key: str) -> dict[str, dict[str, Triple | None]]:
+    """Layer -> class -> value with its interval; layers named by variant where there are several."""
+    found: dict[str, dict[str, Triple | None]] = {}
+    for variant, by_class in samples.items():
+        for category, sample in by_class.items():
+            for layer in sample.layers:
+                name = f"{variant} {layer.name}" if len(samples) > 1 else layer.name
+                value: Triple = getattr(layer, key)
+                found.setdefault(name, {})[category] = value if np.isfinite(value[0]) else None
+    return found
+
+
+def _layer_table(samples: Samples) -> Numbers:
+    titles = ("variant", "class", "layer", "grid", "image AUROC", "patch AUROC", "images reached")
+    keys = ("variant", "class", "layer", "rows", "columns", "image_auroc", "image_low", "image_high",
+            "patch_auroc", "patch_low", "patch_high", "reached", "anomalous", "patches",
+            "seconds")  # fmt: skip
+    people, raw = [], []
+    for variant, by_class in samples.items():
+        for category, sample in by_class.items():
+            for layer in sample.layers:
+                reached = f"{layer.reached} of {sample.anomalous}"
+                grid = f"{layer.grid[0]} x {layer.grid[1]}"
+                told = (_share(layer.image_auroc), _share(layer.patch_auroc), reached)
+                people.append((variant, category, layer.name, grid, *told))
+                raw.append(
+                    (variant, category, layer.name, *layer.grid, *layer.image_auroc, *layer.patch_auroc,
+                     layer.reached, sample.anomalous, len(layer.features), sample.seconds)
+                )  # fmt: skip
+    caption = (
+        "AUROC in per cent with 95 % intervals over images. Reached: anomalous test images in which at least "
+        "one cell of the layer's own grid counts as anomalous; the clouds know no patches of the others."
+    )
+    shown = Table(tuple(Column(title, title) for title in titles), tuple(people))
+    return Numbers("layers", caption, shown, Table(tuple(Column(key, key) for key in keys), tuple(raw)))
+
+
+def _distance_table(distances: Sequence[LayerDistance], number: int) -> Numbers:
+    keys = ("first", "second", "layer", "mmd", "mmd_biased", "mmd_floor", "mmd_p", "bandwidth",
+            "sliced_wasserstein", "cosine_of_means")  # fmt: skip
+    titles = ("classes", "layer", "MMD^2", "noise", "p", "sliced W2", "1 - cos of means")
+    people, raw = [], []
+    for each in distances:
+        mmd, self = each.mmd, each.first == each.second
+        pair = f"{each.first}: two halves" if self else f"{each.first}, {each.second}"
+        noise = (DASH, DASH) if self else (f"{mmd.floor:.2g}", f"{mmd.p_value:.3f}")
+        rest = (f"{each.wasserstein:.3g}", f"{each.cosine:.4f}")
+        people.append((pair, each.layer, f"{mmd.squared:.2g}", *noise, *rest))
+        raw.append(
+            (each.first, each.second, each.layer, mmd.squared, mmd.biased, mmd.floor, mmd.p_value,
+             mmd.bandwidth, each.wasserstein, each.cosine)
+        )  # fmt: skip
+    caption = (
+        "Distances between training patches. Noise: the 95th percentile of MMD^2 when whole images change "
+        "sides at random, p from the same permutations. Sliced Wasserstein is in each layer's own units."
+    )
+    shown = Table(tuple(Column(title, title) for title in titles), tuple(people))
+    return Numbers(
+        f"distances_{number}", caption, shown, Table(tuple(Column(key, key) for key in keys), tuple(raw))
+    )
+
+
+def _share(value: Triple) -> str:
+    if not np.isfinite(value[0]):
+        return DASH
+    text = f"{100 * value[0]:.1f}"
+    return f"{text} ({100 * value[1]:.1f} to {100 * value[2]:.1f})" if np.isfinite(value[1]) else text

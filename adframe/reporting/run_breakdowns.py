@@ -1,0 +1,173 @@
+"""A run's results taken apart: by type of defect, by light, and by one threshold against local ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from adframe.reporting.summary import NO_LIGHT, Group, by_condition, by_defect
+from adframe.reporting.tables import Cell, Column, Table
+from adframe.results.names import MEAN, TITLES
+from adframe.results.predictions import Row
+from adframe.results.run_reader import Run
+
+ALL = "all lights"
+_DEFECT = (
+    "image/auroc",
+    "image/recall",
+    "pixel/auroc",
+    "pixel/aupro_0.3",
+    "pixel/aupro_0.05",
+    "pixel/auspro_0.05",
+)
+_LIGHT = ("image/auroc", "image/class_f1", "pixel/aupro_0.05", "pixel/auspro_0.05", "pixel/segf1")
+_DECIDED = ("image/f1", "image/recall", "image/fpr", "pixel/segf1", "pixel/iou")
+_PLAIN_LIGHT = "regular"  # the light of training: the others are read against it
+
+Line = dict[str, Cell]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A metric by one threshold and by local ones."""
+
+    one: float | None
+    local: float | None
+    winner: str  # "one", "local", or "" where they tie or one of them is not known
+
+
+@dataclass(frozen=True, slots=True)
+class Duel:
+    """One threshold against local ones: a pair for every category and metric."""
+
+    titles: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Pair, ...]], ...]
+
+
+def defect_table(run: Run) -> Table | None:
+    """Every category's types of defect in one table, worst first; None where metrics.json has none.
+
+    Nor where each category has a single type: the table of categories has said it.
+    """
+    if not any(len(types) > 1 for types in run.defects.values()):
+        return None
+    many = len(run.categories) > 1
+    lines = [
+        line | {"defect": f"{name}: {line['defect']}" if many else line["defect"]}
+        for name in run.categories
+        for line in _defects(run, name)
+    ]
+    return _table(_worst_first(lines), first="defect", keys=("images", *_DEFECT))
+
+
+def category_defects(run: Run, name: str) -> Table | None:
+    """A category's types of defect, worst first; what metrics.json has of them beside the ledger's counts."""
+    return _table(_worst_first(_defects(run, name)), first="defect", keys=("images", "found", *_DEFECT))
+
+
+def light_table(run: Run) -> Table | None:
+    """The mean over categories (or the only category) in each light, then over all images."""
+    name = run.categories[0] if len(run.categories) == 1 else MEAN
+    numbers = run.test.get(name, {})
+    lights = _lights(run)
+    lines = [_light(numbers, light, count=_count(run.rows, light)) for light in lights]
+    if not any(line.get(key) is not None for line in lines for key in _LIGHT):
+        return None
+    whole: Line = {"light": ALL, "images": len(run.rows), **{key: numbers.get(key) for key in _LIGHT}}
+    table = _table([*lines, whole], first="light", keys=("images", *_LIGHT))
+    return table if table is not None and len(lines) > 1 else None
+
+
+def category_lights(run: Run, name: str) -> Table | None:
+    """A category in each light; what metrics.json has of it beside the ledger's counts."""
+    rows = [row for row in run.rows if row["category"] == name]
+    groups = by_condition(rows)
+    numbers = run.test.get(name, {})
+    lines = [
+        _counted(group, first="light") | _known(_light(numbers, group.name, count=_count(rows, group.name)))
+        for group in sorted(groups, key=lambda group: group.name != _PLAIN_LIGHT)
+    ]
+    return _table(lines, first="light", keys=("images", "image/recall", *_LIGHT))
+
+
+def duel(run: Run) -> Duel | None:
+    """Decisions by one threshold and by local thresholds, side by side; None where no zones were set."""
+    names = [name for name in (*run.categories, MEAN) if name in run.test]
+    if len(run.categories) == 1:
+        names = [name for name in names if name != MEAN]
+    found = {key: [_pair(run.test[name], key) for name in names] for key in _DECIDED}
+    kept = {key: pairs for key, pairs in found.items() if any(pair.local is not None for pair in pairs)}
+    if not kept:
+        return None
+    titles = tuple(TITLES[key].replace("recall", "image recall").replace("FPR", "image FPR") for key in kept)
+    rows = tuple((name, tuple(pairs[place] for pairs in kept.values())) for place, name in enumerate(names))
+    return Duel(titles, rows)
+
+
+def _defects(run: Run, name: str) -> list[Line]:
+    groups = by_defect([row for row in run.rows if row["category"] == name])
+    lines = {group.name: _counted(group, first="defect") for group in groups}
+    for defect, numbers in run.defects.get(name, {}).items():
+        images = numbers.get("images")
+        counted: Line = {"images": int(images)} if images is not None and math.isfinite(images) else {}
+        known = _known({key: numbers.get(key) for key in _DEFECT})
+        lines[defect] = {"defect": defect, **lines.get(defect, {}), **counted, **known}
+    return list(lines.values())
+
+
+def _counted(group: Group, *, first: str) -> Line:
+    numbers: Line = {"image/recall": group.recall, "image/auroc": group.auroc}
+    return {first: group.name, "images": group.images, "found": group.found, **numbers}
+
+
+def _lights(run: Run) -> list[str]:
+    """The ledger knows which of metrics.json's prefixes are lights, and not subsets."""
+    names = sorted({row["condition"] for row in run.rows} - {""})
+    return sorted(names, key=lambda name: name != _PLAIN_LIGHT)
+
+
+def _light(numbers: Mapping[str, float | None], light: str, *, count: int) -> Line:
+    found: Line = {key: numbers.get(f"{light}/{key}") for key in _LIGHT}
+    return {"light": light, "images": count, **found}
+
+
+def _count(rows: Sequence[Row], light: str) -> int:
+    return sum((row["condition"] or NO_LIGHT) == light for row in rows)
+
+
+def _pair(numbers: Mapping[str, float | None], key: str) -> Pair:
+    one, local = (_finite(numbers.get(name)) for name in (key, f"zones/{key}"))
+    if one is None or local is None or f"{one:.3f}" == f"{local:.3f}":  # as the page shows them
+        return Pair(one, local, "")
+    higher = "one" if one > local else "local"
+    lower = "local" if one > local else "one"
+    return Pair(one, local, lower if key == "image/fpr" else higher)
+
+
+def _worst_first(lines: Sequence[Line]) -> list[Line]:
+    """By image AUROC; where that is equal by recall, then by the pixel metrics. Unknown goes last."""
+
+    def rank(line: Line) -> list[float]:
+        values = (_finite(line.get(key)) for key in _DEFECT)
+        return [math.inf if value is None else value for value in values]
+
+    return sorted(lines, key=rank)
+
+
+def _table(lines: Sequence[Line], *, first: str, keys: Sequence[str]) -> Table | None:
+    """The lines under those of `keys` that any of them knows."""
+    kept = [key for key in keys if any(line.get(key) is not None for line in lines)]
+    if not lines or not kept:
+        return None
+    titles = TITLES | {"images": "images", "found": "found"}
+    columns = (Column(first, first), *(Column(key, titles[key], key in TITLES) for key in kept))
+    return Table(columns, tuple(tuple(line.get(key) for key in (first, *kept)) for line in lines))
+
+
+def _known(line: Line) -> Line:
+    return {key: value for key, value in line.items() if value is not None}
+
+
+def _finite(value: Cell) -> float | None:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None

@@ -1,0 +1,100 @@
+"""What a finished run shows in Weights & Biases; all of it is read from the run's folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import wandb
+
+from adframe.metrics.curve_points import pr, roc
+from adframe.reporting.tables import Table
+from adframe.results.features import FOLDER, finding, read_features
+from adframe.results.predictions import read_ledger
+
+POINTS = 200  # of a curve: dashboards do not draw more
+
+
+def flat_metrics(run: Path) -> dict[str, float]:
+    """`metrics.json` under names such as `test/mean/image/auroc`; unknown values are left out."""
+    metrics = json.loads((run / "metrics.json").read_text())
+    return {
+        f"{split}/{category}/{name}": value
+        for split in ("test", "val")  # beside them lie intervals and defect types
+        for category, row in metrics.get(split, {}).items()
+        for name, value in row.items()
+        if value is not None
+    }
+
+
+def show_run(board: Any, run: Path) -> None:
+    """Logs metrics, costs, curves, the score histogram, heatmaps and the metrics table.
+
+    Args:
+        board: an open `wandb.Run`.
+        run: a finished run's folder.
+    """
+    environment = json.loads((run / "environment.json").read_text())
+    costs = {f"cost/{k}": environment[k] for k in ("wall_seconds", "peak_memory_bytes") if k in environment}
+    board.log(flat_metrics(run) | costs)
+    board.summary.update({"environment": environment})
+    rows = read_ledger(run / "predictions.parquet")
+    for category in dict.fromkeys(row["category"] for row in rows):
+        board.log(_curves([row for row in rows if row["category"] == category], category))
+    board.log({"metrics": _table(run)} | _pictures(run) | _features(run))
+
+
+def show_table(board: Any, table: Table) -> None:
+    """Logs a sweep's table: raw numbers under full names."""
+    rows = [list(row) for row in table.rows]
+    board.log({"leaderboard": wandb.Table(columns=[column.key for column in table.columns], data=rows)})
+
+
+def _features(run: Path) -> dict[str, Any]:
+    """What adaptation did to the features, a picture a category."""
+    shown: dict[str, Any] = {}
+    for path in sorted((run / FOLDER).glob("*.png")):
+        features = read_features(run, category=path.stem)
+        caption = finding(features) if features else path.stem
+        shown[f"features/{path.stem}"] = wandb.Image(str(path), caption=caption)
+    return shown
+
+
+def _curves(rows: list[dict[str, Any]], category: str) -> dict[str, Any]:
+    scores, labels = [row["score"] for row in rows], [row["label"] for row in rows]
+    shown: dict[str, Any] = {}
+    for name, curve, axes in (
+        ("roc", roc(scores, labels), ("false positive rate", "true positive rate")),
+        ("pr", pr(scores, labels), ("recall", "precision")),
+    ):
+        if curve is not None:
+            step = max(1, len(curve.x) // POINTS)
+            points = [*zip(curve.x[::step], curve.y[::step], strict=True), (curve.x[-1], curve.y[-1])]
+            table = wandb.Table(columns=list(axes), data=[[float(x), float(y)] for x, y in points])
+            shown[f"curves/{category}/{name}"] = wandb.plot.line(
+                table, *axes, title=f"{category}: {name.upper()}"
+            )
+    kinds = {0: "normal", 1: "anomalous", None: "unlabelled"}
+    table = wandb.Table(
+        columns=["score", "kind"], data=[[s, kinds[y]] for s, y in zip(scores, labels, strict=True)]
+    )
+    shown[f"scores/{category}/histogram"] = wandb.plot.histogram(table, "score", title=f"{category}: scores")
+    return shown
+
+
+def _table(run: Path) -> Any:
+    rows = json.loads((run / "metrics.json").read_text())["test"]
+    columns = list(dict.fromkeys(name for row in rows.values() for name in row))
+    data: list[Any] = [[category, *(row.get(name) for name in columns)] for category, row in rows.items()]
+    return wandb.Table(columns=["category", *columns], data=data)
+
+
+def _pictures(run: Path) -> dict[str, Any]:
+    index = run / "heatmaps" / "index.json"
+    shown: dict[str, list[Any]] = {}
+    for entry in json.loads(index.read_text()) if index.is_file() else []:
+        caption = f"{entry['defect']}: score {entry['score']}, threshold {entry['threshold']}"
+        picture = wandb.Image(str(run / entry["file"]), caption=caption)
+        shown.setdefault(f"heatmaps/{entry['category']}/{entry['kind']}", []).append(picture)
+    return shown

@@ -1,0 +1,135 @@
+"""Where a run is followed: Weights & Biases in each of its modes, a CSV file, or nowhere."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import wandb
+from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from omegaconf import DictConfig
+
+from adframe.errors import AdframeError, unknown
+from adframe.io.network import answers
+from adframe.io.secrets import hidden, hidden_text
+from adframe.reporting.leaderboard_page import for_programs
+from adframe.reporting.wandb_upload import flat_metrics, show_run, show_table
+from adframe.results.sweep_folder import Sweep
+
+KINDS = ("wandb", "csv", "none")
+MODES = ("auto", "online", "offline", "disabled", "shared")
+WAY_OUT = "logger.mode=offline needs no account"
+
+
+@contextmanager
+def tracking(cfg: DictConfig, *, run: Path, config: dict[str, Any]) -> Iterator[Logger | None]:
+    """The logger that `logger=` names, ready for Lightning; ends with it, whatever happens inside.
+
+    Left without an error it hands the finished run over: metrics, curves, pictures, table, costs.
+    """
+    tracker = _open(cfg, run=run, config=config)
+    try:
+        yield tracker
+        _hand_over(tracker, run=run)
+    except BaseException:
+        # One left open would be handed to the next job of a sweep.
+        if isinstance(tracker, WandbLogger):
+            wandb.finish(exit_code=1)
+        raise
+
+
+def show_sweep(sweep: Sweep, options: DictConfig) -> None:
+    """The sweep's table as a run of its own, in the group of its runs.
+
+    Args:
+        sweep: its runs.
+        options: `logger=wandb` and what was said below it.
+    """
+    name = sweep.folder.name
+    board = _begin(options, name=f"{name} table", folder=sweep.folder, config={}, group=options.group or name)
+    show_table(board, for_programs(sweep))
+    wandb.finish()
+
+
+def _open(cfg: DictConfig, *, run: Path, config: dict[str, Any]) -> Logger | None:
+    if cfg.logger.kind == "none":
+        return None
+    if cfg.logger.kind == "csv":
+        return CSVLogger(save_dir=run, name="", version="")
+    if cfg.logger.kind == "wandb":
+        return _wandb(cfg.logger, run=run, config=config)
+    raise AdframeError(unknown("logger.kind", str(cfg.logger.kind), KINDS))
+
+
+def _hand_over(tracker: Logger | None, *, run: Path) -> None:
+    if isinstance(tracker, WandbLogger):
+        show_run(tracker.experiment, run)
+        wandb.finish()
+    elif tracker is not None:
+        tracker.log_metrics(flat_metrics(run))
+        tracker.finalize("success")
+
+
+def _wandb(options: DictConfig, *, run: Path, config: dict[str, Any]) -> WandbLogger:
+    experiment = _begin(options, name=run.name, folder=run, config=config, group=options.group)
+    return WandbLogger(experiment=experiment)
+
+
+def _begin(
+    options: DictConfig, *, name: str, folder: Path, config: dict[str, Any], group: str | None
+) -> wandb.Run:
+    if options.mode not in MODES:
+        raise AdframeError(unknown("logger.mode", str(options.mode), MODES))
+    try:
+        mode: Any = _mode(str(options.mode))
+        with _arguments_without_secrets():
+            return wandb.init(
+                project=options.project,
+                entity=options.entity,
+                group=group,
+                tags=list(options.tags),
+                name=name,
+                dir=folder,
+                mode=mode,
+                config=hidden(config),
+                settings=wandb.Settings(silent=True, console="off", root_dir=str(folder)),
+            )
+    except wandb.Error as error:
+        text = " ".join(str(error).split()).rstrip(".")
+        raise AdframeError(f"logger=wandb, mode {options.mode}: {text}; {WAY_OUT}") from error
+
+
+@contextmanager
+def _arguments_without_secrets() -> Iterator[None]:
+    """wandb notes the command that was typed as it begins."""
+    typed = list(sys.argv)
+    sys.argv[1:] = map(hidden_text, typed[1:])
+    try:
+        yield
+    finally:
+        sys.argv[:] = typed
+
+
+def _mode(wanted: str) -> str:
+    """What `auto` means here; a server that cannot be reached is told in seconds, not in wandb's 90."""
+    if wanted in ("offline", "disabled"):
+        return wanted
+    server = wandb.setup(settings=wandb.Settings(silent=True)).settings.base_url
+    if wanted == "auto":
+        if (said := os.environ.get("WANDB_MODE")) in MODES[1:]:
+            return said
+        if not wandb.login(prompt=False, verify=False):
+            return "offline"
+        if not answers(server):
+            print(f"{server} cannot be reached: logged offline, `wandb sync` uploads it", file=sys.stderr)
+            return "offline"
+        return "online"
+    if not wandb.login(prompt=False, verify=False):
+        raise AdframeError(f"logger.mode={wanted}: no account here; run `wandb login`, or {WAY_OUT}")
+    if not answers(server):
+        raise AdframeError(f"logger.mode={wanted}: {server} cannot be reached; {WAY_OUT}")
+    return wanted

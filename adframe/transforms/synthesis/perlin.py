@@ -1,0 +1,132 @@
+"""DRAEM's anomalies: blobs of Perlin noise, filled with what the normal images themselves offer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from adframe.errors import AdframeError, Range, unknown
+from adframe.transforms.synthesis.family import Family, Scene, interval, uniform, weighed, whole_interval
+from adframe.transforms.synthesis.pasting import blended
+from adframe.transforms.synthesis.sources import blurred, recoloured, shuffled
+
+SOURCES = ("donor", "self", "colour", "blur")
+_COARSE = 128  # pixels of the longer side on which noise is drawn: 4 for the smallest cell
+
+
+class Perlin(Family):
+    """Blobs of thresholded Perlin noise (Zavrtanik et al., DRAEM, ICCV 2021, sec. 3.3).
+
+    DRAEM fills them with a foreign set of textures; here is another normal image, the image's own tiles
+    shuffled, its colours changed, or its blur. Where a foreground is known, blobs stay on it.
+
+    Args:
+        scales: powers of two of the noise's cells a side, drawn for each axis.
+        threshold: noise above it, of [-1, 1], is anomalous.
+        beta: share of the image that shines through.
+        sources: what blobs are filled with, of `donor`, `self`, `colour`, `blur`.
+        weight: against the other families.
+    """
+
+    def __init__(
+        self,
+        *,
+        scales: int | Sequence[int],
+        threshold: float,
+        beta: Range,
+        sources: Sequence[str],
+        weight: float = 1.0,
+    ) -> None:
+        self.scales = whole_interval("perlin.scales", scales, low=0, high=6)
+        self.threshold = interval("perlin.threshold", threshold, low=0, high=0.9)[0]
+        self.beta = interval("perlin.beta", beta, low=0, high=0.95)
+        self.sources = _checked(sources)
+        self.weight = weighed("perlin", weight)
+
+    def change(self, scene: Scene, *, generator: np.random.Generator) -> np.ndarray:
+        blobs = self._blobs(scene, generator)
+        source = _filling(str(generator.choice(self.sources)), scene, generator)
+        return blended(scene.image, source, alpha=blobs * np.float32(1 - uniform(generator, self.beta)))
+
+    def _blobs(self, scene: Scene, generator: np.random.Generator) -> np.ndarray:
+        """(H, W) float32, 0 or 1."""
+        low, high = self.scales
+        rows, columns = (2 ** int(generator.integers(low, high + 1)) for _ in range(2))
+        noise = perlin_noise((rows, columns), size=scene.size, generator=generator)
+        blobs = turned(noise, degrees=float(generator.uniform(-90, 90))) > self.threshold
+        if scene.foreground is not None:
+            blobs &= scene.foreground
+        alpha: np.ndarray = blobs.astype(np.float32)
+        return alpha
+
+
+def perlin_noise(
+    cells: tuple[int, int], *, size: tuple[int, int], generator: np.random.Generator
+) -> np.ndarray:
+    """Gradient noise (Perlin, SIGGRAPH 1985, with the smoother fade of 2002).
+
+    Args:
+        cells: of the lattice, down and across.
+        size: (H, W); drawn on a coarse grid and interpolated.
+        generator: draws the lattice's gradients.
+
+    Returns:
+        (H, W) float32 in [-1, 1], 0 on the lattice's points.
+    """
+    angles = generator.uniform(0, 2 * math.pi, (cells[0] + 1, cells[1] + 1))
+    down, across = np.sin(angles).astype(np.float32), np.cos(angles).astype(np.float32)
+    scale = min(1.0, _COARSE / max(size))
+    height, width = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+    (top, y), (left, x) = _lattice(cells[0], height), _lattice(cells[1], width)
+    y, x = y[:, None], x[None, :]
+
+    def corner(below: int, right: int) -> np.ndarray:
+        at = np.ix_(top + below, left + right)
+        ramp: np.ndarray = down[at] * (y - below) + across[at] * (x - right)
+        return ramp
+
+    fade_y, fade_x = (t**3 * (t * (6 * t - 15) + 10) for t in (y, x))
+    upper = corner(0, 0) + fade_x * (corner(0, 1) - corner(0, 0))
+    lower = corner(1, 0) + fade_x * (corner(1, 1) - corner(1, 0))
+    noise = np.float32(math.sqrt(2)) * (upper + fade_y * (lower - upper))  # (height, width)
+    full: np.ndarray = cv2.resize(noise, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
+    return full
+
+
+def turned(field: np.ndarray, *, degrees: float) -> np.ndarray:
+    """(H, W) float32 turned about its centre; reflected where it ends."""
+    height, width = field.shape
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
+    return cv2.warpAffine(
+        field, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+    )
+
+
+def _lattice(cells: int, pixels: int) -> tuple[np.ndarray, np.ndarray]:
+    """For each pixel the cell it lies in, and how far into it, in [0, 1)."""
+    places = (np.arange(pixels, dtype=np.float32) + 0.5) * np.float32(cells / pixels)
+    whole = np.minimum(places.astype(np.int64), cells - 1)
+    return whole, (places - whole).astype(np.float32)
+
+
+def _filling(source: str, scene: Scene, generator: np.random.Generator) -> np.ndarray:
+    """(H, W, 3) float32: what the blobs show."""
+    if source == "donor":
+        return shuffled(scene.donor(generator), generator=generator)
+    if source == "self":
+        return shuffled(scene.image, generator=generator)
+    if source == "blur":
+        return blurred(scene.image, generator=generator)
+    return recoloured(scene.image, strength=0.7, grey=scene.grey, generator=generator)
+
+
+def _checked(sources: Sequence[str]) -> tuple[str, ...]:
+    for name in sources:
+        if name not in SOURCES:
+            raise AdframeError(unknown("source", name, SOURCES, where="in synthesis.families.perlin.sources"))
+    if not sources:
+        raise AdframeError("synthesis.families.perlin.sources=[] is not possible; it must name one or more")
+    return tuple(sources)

@@ -1,0 +1,57 @@
+"""Findings of the feature study: only what paired draws support, after correction."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from adframe.analysis.studies.features import FeatureStudy, findings
+from adframe.results.patch_samples import LayerSample, write_sample
+from adframe.results.sweep_folder import Entry, Sweep
+from tests.fakes.patches import layer, sample
+from tests.fakes.run_folder import write_run
+
+
+def told(name: str, values: np.ndarray) -> LayerSample:
+    value = (float(values.mean()), float(values.min()), float(values.max()))
+    return replace(
+        layer(name), image_auroc=value, patch_auroc=(np.nan,) * 3,
+        drawn=np.stack([values, np.full_like(values, np.nan)]),
+    )  # fmt: skip
+
+
+def test_a_layer_leads_where_every_paired_difference_is_sure() -> None:
+    images = np.random.default_rng(0).normal(0.8, 0.05, 1000)
+    better, worse = told("layer1", images + 0.02), told("layer2", images)
+    (text,) = findings({"v": {"tray": sample("tray", better, worse)}})
+    assert text.startswith("tray: layer1 alone has the highest image AUROC")
+    assert "2.0 points less (2.0 to 2.0)" in text  # although the two intervals overlap nearly wholly
+    rival = told("layer3", images + 0.02 + np.random.default_rng(1).normal(-0.001, 0.01, 1000))
+    assert findings({"v": {"tray": sample("tray", better, worse, rival)}}) == []
+
+
+def test_many_comparisons_need_more_than_one() -> None:
+    rng = np.random.default_rng(0)
+    gain = rng.normal(0.02, 0.0095, 1000)  # p of about 0.035 by itself
+    pair = (told("layer1", 0.8 + gain), told("layer2", np.full(1000, 0.8)))
+    assert len(findings({"v": {"a": sample("a", *pair)}})) == 1
+    assert findings({"v": {name: sample(name, *pair) for name in "abcd"}}) == []
+
+
+def test_a_page_of_runs_that_kept_patches_and_none_of_others(tmp_path: Path) -> None:
+    entries = []
+    for number, backbone in enumerate(("tiny", "small")):
+        run = write_run(tmp_path / str(number))
+        entries.append(Entry(str(number), {"backbone": backbone}, folder=str(run)))
+    broken = Entry("2", {"backbone": "large"}, error="no weights")
+    sweep = Sweep(tmp_path, (*entries, broken), "python sweep.py experiment=features")
+    assert FeatureStudy().write(sweep) is None
+    write_sample(Path(str(entries[0].folder)), sample("bolt", layer("x", images=4, each=2), images=4))
+    page = FeatureStudy().write(sweep)
+    assert page is not None
+    text = page.read_text()
+    assert "no layer leads beyond chance" in text
+    assert "2, 1 failed" in text
+    assert (tmp_path / "tables" / "layers.csv").is_file()

@@ -1,0 +1,174 @@
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from adframe.errors import AdframeError
+from adframe.io.files import write_json
+from adframe.reporting.run_page import marks, write_page
+from adframe.reporting.tables import metrics_table
+from adframe.results.gallery import data_uris, read_gallery
+from adframe.results.predictions import write_ledger
+from tests.fakes.run_folder import LOCO, row, write_run
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--enable-logging=stderr",
+    "--v=0",
+    "--dump-dom",
+]
+EVIL = "<script>alert(1)</script>\"'&"
+
+
+def rename(run, old, new):
+    """Give a category another name in every file of the run."""
+    for name in ("metrics.json", "heatmaps/index.json"):
+        path = run / name
+        path.write_text(path.read_text().replace(json.dumps(old), json.dumps(new)))
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome in the path")
+@pytest.mark.parametrize("defects", [{"hole": "anomaly"}, LOCO])
+def test_a_browser_shows_the_page_without_a_complaint(tmp_path, defects):
+    page = write_page(write_run(tmp_path / "run", defects=defects))
+    call = [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", page.as_uri()]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=120, check=False)
+    assert "CONSOLE" not in done.stderr
+    assert '<button type="button" data-copies="command">Copy</button>' in done.stdout  # the script has run
+    assert done.stdout.count("<svg") == 6
+
+
+def test_nothing_is_fetched_from_elsewhere(tmp_path):
+    text = write_page(write_run(tmp_path)).read_text()
+    assert not re.search(r"https?://|url\(|@import", text)
+    linked = re.findall(r"""(?:src|href)=["']([^"']*)""", text)
+    assert all(link.startswith(("data:", "#")) for link in linked)
+    assert "default-src 'none'" in text
+
+
+def test_the_page_is_a_function_of_the_folder(tmp_path):
+    run = write_run(tmp_path)
+    assert write_page(run).read_bytes() == write_page(run).read_bytes()
+
+
+def test_the_verdict_names_the_mean_and_the_weakest(tmp_path):
+    text = write_page(write_run(tmp_path, categories=("bolt", "gasket", "tray"))).read_text()
+    assert re.search(
+        r"<h1>PatchCore finds .* 3 toy products with image AUROC [\d.]+ \(mean\); weakest: tray", text
+    )
+    assert "hunter2" not in text  # the logger's key
+
+
+def test_categories_of_several_datasets_are_counted_without_a_datasets_name(tmp_path):
+    run = write_run(tmp_path, categories=("bolt", "tray"))
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("name: toy", "name: several"))
+    assert re.search(r"<h1>PatchCore finds .* 2 products with image AUROC", write_page(run).read_text())
+
+
+def test_hostile_names_are_harmless(tmp_path):
+    run = write_run(tmp_path)
+    rename(run, "bolt", EVIL)
+    changes = [
+        row(category=EVIL, defect=EVIL, path=EVIL, label=n % 2, score=n, condition=EVIL[n:]) for n in range(4)
+    ]
+    write_ledger(run / "predictions.parquet", changes)
+    write_json(run / "environment.json", {"command": EVIL, "warnings": [EVIL], EVIL: EVIL, "dataset": EVIL})
+    text = write_page(run).read_text()
+    assert "<script>alert" not in text
+    assert text.count("<script>") == 1
+    assert not re.search(r"""="[^"]*<""", text)
+
+
+def test_a_folder_with_metrics_alone_makes_a_page(tmp_path):
+    write_json(tmp_path / "metrics.json", {"test": {"bolt": {"image/auroc": float("nan")}}})
+    text = write_page(tmp_path).read_text()
+    assert "without labels of both kinds there is no image AUROC" in text
+    assert "nan" not in re.sub(r"<style>.*?</style>|<script>.*?</script>", "", text, flags=re.S).lower()
+
+
+def test_an_unlabelled_set_makes_a_page(tmp_path):
+    write_json(tmp_path / "metrics.json", {"test": {}, "val": {"can": {"calibration/n": 40}}})
+    unlabelled = row(category="can", label=None, subset="unlabelled", decision=True)
+    write_ledger(tmp_path / "predictions.parquet", [unlabelled, {**unlabelled, "score": float("nan")}])
+    text = write_page(tmp_path).read_text()
+    assert "2 unlabelled; 2 of the unlabelled called anomalous" in text
+    assert "<td>2.4</td>" in text  # 1 / (40 + 1): the floor, where metrics.json has none
+    assert "1 of 2 images have no finite score" in text
+
+
+def test_validation_rows_are_not_test_rows(tmp_path):
+    write_json(tmp_path / "metrics.json", {"test": {"bolt": {}}})
+    write_ledger(tmp_path / "predictions.parquet", [row(split="val", category="never"), row()])
+    text = write_page(tmp_path).read_text()
+    assert "never" not in re.findall(r"<h2>(.*?)</h2>", text)
+    assert "1 test images: 1 normal" in text
+
+
+def test_missing_pictures_are_said(tmp_path):
+    run = write_run(tmp_path)
+    (run / "heatmaps/0/best_00.jpg").unlink()
+    assert "best_00.jpg is not there" in write_page(run).read_text()
+    shutil.rmtree(run / "heatmaps")
+    assert "<img" not in write_page(run).read_text()
+
+
+def test_a_picture_outside_the_run_is_not_taken_in(tmp_path):
+    run = write_run(tmp_path / "run")
+    shutil.copy(run / "heatmaps/0/best_00.jpg", tmp_path / "private.jpg")
+    index = json.loads((run / "heatmaps/index.json").read_text())
+    index[0]["file"] = "heatmaps/../../private.jpg"
+    write_json(run / "heatmaps/index.json", index)
+    assert index[0]["file"] not in data_uris(run, read_gallery(run))
+
+
+def test_too_many_pictures_are_shrunk_alike(tmp_path):
+    run = write_run(tmp_path)
+    pictures = read_gallery(run)
+    whole = data_uris(run, pictures)
+    less = data_uris(run, pictures, budget=20_000)
+    assert set(whole) == set(less)
+    assert sum(map(len, less.values())) < 20_000 * 4 / 3 + 1000
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("metrics.json", "{"),
+        ("metrics.json", '{"test": [1]}'),
+        ("metrics.json", '{"test": {}, "defects": {"test": [1]}}'),
+        ("metrics.json", '{"test": {}, "defects": {"test": {"bolt": {"hole": 1}}}}'),
+        ("metrics.json", '{"test": {}, "intervals": {"test": {"bolt": {"image/auroc": 1}}}}'),
+        ("heatmaps/index.json", '[{"file": 1}]'),
+        ("config.yaml", "a: ["),
+    ],
+)
+def test_a_broken_file_is_named_and_the_older_page_stays(tmp_path, file, content):
+    run = write_run(tmp_path)
+    before = write_page(run).read_text()
+    (run / file).write_text(content)
+    with pytest.raises(AdframeError, match=re.escape(file)):
+        write_page(run)
+    assert (run / "report.html").read_text() == before
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    with pytest.raises(AdframeError, match=r"metrics\.json"):
+        write_page(tmp_path / "absent")
+    assert not (tmp_path / "absent").exists()
+
+
+def test_best_and_worst_are_marked_from_three_categories_on():
+    two = {"a": {"image/auroc": 0.1}, "b": {"image/auroc": 0.2}, "mean": {"image/auroc": 0.15}}
+    assert marks(metrics_table(two)) == {}
+    assert marks(metrics_table({**two, "c": {"image/auroc": 0.3}})) == {(0, 1): "worst", (2, 1): "best"}
