@@ -12,7 +12,8 @@ from adframe.errors import AdframeError
 from adframe.reporting import run_facts
 from adframe.reporting.tables import Cell, Column, Table
 from adframe.results.predictions import Row
-from adframe.results.run_reader import Run, config_text, read_run
+from adframe.results.run_files import config_text
+from adframe.results.run_folder import RunFolder
 
 Key = tuple[str, str]  # category, and path below the dataset's root
 
@@ -22,7 +23,7 @@ class Entrant:
     """A run that is compared: what it is called here, and its labelled test images."""
 
     name: str
-    run: Run
+    run: RunFolder
     images: dict[Key, Row]
 
 
@@ -32,14 +33,14 @@ def read_entrant(name: str, path: Path) -> Entrant:
     Raises:
         AdframeError: the folder is no run's, or its ledger has no labelled test image.
     """
-    run = read_run(path)
+    run = RunFolder.read(path)
     images = {_key(row, run): row for row in run.rows if row["label"] is not None}
     if not images:
         raise AdframeError(f"{path} has no labelled test images in its predictions.parquet to compare")
     return Entrant(name, run, images)
 
 
-def _key(row: Row, run: Run) -> Key:
+def _key(row: Row, run: RunFolder) -> Key:
     """Below the root, because the same data may have lain elsewhere."""
     dataset = run.config.get("dataset")
     root, path = str(dataset.get("root")) if isinstance(dataset, dict) else "", Path(row["path"])

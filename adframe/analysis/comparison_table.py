@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from adframe.analysis.compared_runs import Entrant, parts_of
-from adframe.reporting.format import ends, p_value, signed
+from adframe.reporting.format import p_value, points, span
 from adframe.reporting.tables import Cell, Column, Table, shown
 from adframe.results.names import MEAN
 from adframe.stats.pairwise_auroc import Standing, mean_standings, standings
@@ -115,10 +115,16 @@ def for_people(lines: Iterable[Line]) -> Table:
 
 def _cells(line: Line) -> tuple[Cell, ...]:
     own, more = line.standing, line.standing.difference
-    start = (line.category, line.run, own.value, ends(own.low, own.high))
+    start = (line.category, line.run, own.value, span(own.low, own.high))
     if more is None:
         return (*start, None, None, None, None)
-    return (*start, signed(more.value), ends(more.low, more.high), p_value(own.p), p_value(line.holm))
+    return (
+        *start,
+        points(more.value),
+        span(more.low, more.high, signed=True),
+        p_value(own.p),
+        p_value(line.holm),
+    )
 
 
 def for_programs(lines: Iterable[Line]) -> Table:

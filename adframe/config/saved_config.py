@@ -11,7 +11,7 @@ from adframe.config.trust import check_resolved
 from adframe.config.validate import GROUPS
 from adframe.errors import AdframeError
 from adframe.io.secrets import hidden_keys
-from adframe.results.run_folder import read_book
+from adframe.results.run_files import read_book
 
 
 def read_config(path: Path, *, trusted: Sequence[str] = ()) -> dict[str, Any]:

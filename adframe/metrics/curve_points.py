@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,11 @@ def roc(scores: Scores, labels: Labels) -> Curve | None:
         return None
     x, y, _ = roc_curve(truth, known)
     return Curve(x, y, float(auc(x, y)))
+
+
+def roc_of(rows: Sequence[Mapping[str, Any]]) -> Curve | None:
+    """The ROC curve of rows with a `score` and a `label`; None where there are fewer than two classes."""
+    return roc([row["score"] for row in rows], [row["label"] for row in rows])
 
 
 def pr(scores: Scores, labels: Labels) -> Curve | None:

@@ -13,12 +13,13 @@ import numpy as np
 
 from adframe.reporting import figure_style as style
 from adframe.reporting.document import Figure
+from adframe.stats.estimates import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
-Measured = tuple[float, float, float] | float | None  # a value with its interval, or without
+Measured = Estimate | tuple[float, float, float] | float | None  # a value with its interval, or without
 
 
 def bars(
@@ -114,6 +115,8 @@ def _triple(value: Measured, scale: float) -> tuple[float, float, float]:
     """(value, low, high) as shown; NaN for what is not known."""
     if value is None:
         return math.nan, math.nan, math.nan
+    if isinstance(value, Estimate):
+        value = (value.value, value.low, value.high)
     parts = value if isinstance(value, tuple) else (value, math.nan, math.nan)
     return parts[0] * scale, parts[1] * scale, parts[2] * scale
 

@@ -1,34 +1,89 @@
-"""Numbers as sentences and tables of a comparison have them: in per cent, with one decimal."""
+"""How numbers are written, in one way everywhere: shares in per cent, with one decimal.
+
+percent(0.125)                          12.5%
+points(0.0123)                          +1.2
+span(0.86, 0.944)                       86.0 to 94.4
+with_interval(Estimate(0.9, 0.86, 0.944))   90.0 (86.0 to 94.4)
+p_value(0.0004)                         <0.001
+"""
 
 from __future__ import annotations
 
 import math
 
 from adframe.reporting.tables import DASH
+from adframe.results.names import TITLES
+from adframe.stats.estimates import Difference, Estimate
+
+
+def hundredths(share: float) -> str:
+    """A share in per cent without the sign: 12.5; a dash for what is unknown. Never -0.0."""
+    return DASH if not math.isfinite(share) else f"{100 * share:.1f}".replace("-0.0", "0.0")
 
 
 def percent(share: float) -> str:
-    """0.125 as 12.5 %; a dash for what is not known."""
-    return f"{100 * share:.1f} %" if math.isfinite(share) else DASH
+    """A share in per cent: 12.5%, or a dash for what is unknown."""
+    return f"{hundredths(share)}%" if math.isfinite(share) else DASH
 
 
-def signed(difference: float) -> str:
-    """A difference of shares in points: +1.2, or a dash."""
-    return f"{100 * difference:+.1f}" if math.isfinite(difference) else DASH
+def points(difference: float) -> str:
+    """A difference of shares in points, with its sign: +1.2, -0.3, 0.0, or a dash."""
+    if not math.isfinite(difference):
+        return DASH
+    return f"{100 * difference:+.1f}" if round(abs(100 * difference), 1) else "0.0"
 
 
-def ends(low: float, high: float) -> str:
-    """An interval of shares: [86.0, 94.4], or a dash."""
-    return f"[{100 * low:.1f}, {100 * high:.1f}]" if math.isfinite(low) else DASH
+def span(low: float, high: float, *, signed: bool = False) -> str:
+    """An interval of shares, in per cent: 86.0 to 94.4; with signs for an interval of a difference."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return DASH
+    return f"{points(low)} to {points(high)}" if signed else f"{hundredths(low)} to {hundredths(high)}"
+
+
+def with_interval(found: Estimate) -> str | None:
+    """A number with its spread over seeds and its interval: 90.0 ± 0.5 (86.0 to 94.4); None if unknown."""
+    if not found.known:
+        return None
+    spread = f" ± {100 * found.spread:.1f}" if math.isfinite(found.spread) else ""
+    ends = f" ({span(found.low, found.high)})" if math.isfinite(found.low) else ""
+    return f"{hundredths(found.value)}{spread}{ends}"
+
+
+def gain(found: Difference) -> str:
+    """A difference with its interval: +1.2 (+0.3 to +2.1)."""
+    return f"{points(found.value)} ({span(found.low, found.high, signed=True)})"
+
+
+def amount(found: Difference) -> str:
+    """The size of a difference with its interval, whatever its sign: 1.2 points (0.3 to 2.1)."""
+    own = found.reversed if found.value < 0 else found
+    return f"{hundredths(own.value)} points ({span(own.low, own.high)})"
 
 
 def p_value(p: float) -> str:
-    """Three decimals, and no more than that."""
+    """A p value with three decimals: 0.012, <0.001, or a dash."""
     if not math.isfinite(p):
         return DASH
     return f"{p:.3f}" if p >= 0.001 else "<0.001"
 
 
+def p_equals(p: float) -> str:
+    """A p value in a sentence: p = 0.012, p < 0.001."""
+    if not math.isfinite(p):
+        return "p unknown"
+    return f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
+
+
 def counted(number: int, name: str) -> str:
-    """1 image, 2 images."""
+    """A number with its noun: 1 image, 2 images."""
     return f"{number} {name}" if number == 1 else f"{number} {name}s"
+
+
+def title_of(metric: str) -> str:
+    """The name of a metric in a sentence: `image/auroc` is image AUROC."""
+    return TITLES.get(metric, metric)
+
+
+def capitalised(text: str) -> str:
+    """A sentence with a capital letter in front; a word such as sPRO keeps its own spelling."""
+    return text if text[1:2].isupper() else text[:1].upper() + text[1:]

@@ -9,35 +9,36 @@ from pathlib import Path
 
 from adframe.io.files import write_whole
 from adframe.reporting import run_facts
+from adframe.reporting.format import span
 from adframe.reporting.html import fill
-from adframe.reporting.tables import DASH, Cell, Column, Table, is_share, shown, table_of
-from adframe.results.sweep_folder import MEMORY, MODEL, SECONDS, Ends, Entry, Sweep, best, value_of
+from adframe.reporting.tables import Cell, Column, Table, is_share, shown, table_of
+from adframe.results.run_folder import MEMORY, MODEL, SECONDS
+from adframe.results.sweep_folder import SweepFolder, SweepRun
 
 NAME = "leaderboard"  # of the files
-STUDY = "study.html"  # of the page that a study makes of the same runs
 MEGABYTES = {MODEL: "model MB", MEMORY: "memory MB"}
 
 
-def for_programs(sweep: Sweep) -> Table:
+def for_programs(sweep: SweepFolder) -> Table:
     """Raw numbers under full names; `best` names the metrics by which a run is the best."""
-    winners = best(sweep)
+    winners = sweep.best()
     rows: list[dict[str, Cell]] = []
-    for entry in sweep.entries:
-        row: dict[str, Cell] = {key: entry.told.get(key) for key in sweep.varied}
-        row |= {"run": entry.run, **entry.costs}
+    for run in sweep.runs:
+        row: dict[str, Cell] = {key: run.overrides.get(key) for key in sweep.varied}
+        row |= {"run": run.name, **run.costs}
         if sweep.objective:
-            row[sweep.objective] = entry.objective
-        row |= {key: entry.metrics.get(key) for key in sweep.measured}
-        for key, ends in entry.intervals.items():
+            row[sweep.objective] = run.objective
+        row |= {key: run.metrics.get(key) for key in sweep.measured}
+        for key, ends in run.intervals.items():
             row |= {f"{key}_low": ends[0], f"{key}_high": ends[1]}
-        row["best"] = " ".join(key for key, runs in winners.items() if entry.run in runs) or None
-        rows.append(row | {"folder": entry.folder, "error": entry.error})
+        row["best"] = " ".join(key for key, runs in winners.items() if run.name in runs) or None
+        rows.append(row | {"folder": str(run.folder.path) if run.folder else None, "error": run.error})
     keys = list(dict.fromkeys(key for row in rows for key in row))
     last = [key for key in ("best", "folder", "error") if any(row.get(key) is not None for row in rows)]
     return table_of(rows, keys=[*(key for key in keys if key not in ("best", "folder", "error")), *last])
 
 
-def for_people(sweep: Sweep, *, bold: str = "{}", intervals: bool = True) -> Table:
+def for_people(sweep: SweepFolder, *, bold: str = "{}", intervals: bool = True) -> Table:
     """Percentages, short titles, whole seconds.
 
     Args:
@@ -45,8 +46,8 @@ def for_people(sweep: Sweep, *, bold: str = "{}", intervals: bool = True) -> Tab
         bold: around a number that is the best of its column.
         intervals: below or behind a number where it could lie on other images.
     """
-    winners = best(sweep)
-    costs = [key for key in (SECONDS, MODEL, MEMORY) if any(key in entry.costs for entry in sweep.entries)]
+    winners = sweep.best()
+    costs = [key for key in (SECONDS, MODEL, MEMORY) if any(key in run.costs for run in sweep.runs)]
     asked = [sweep.objective] if sweep.objective else []
     columns = [
         *(Column(key, _title(key, sweep.varied)) for key in [*sweep.varied, "run"]),
@@ -56,22 +57,29 @@ def for_people(sweep: Sweep, *, bold: str = "{}", intervals: bool = True) -> Tab
     ]
     plain = tuple(replace(column, percent=False) for column in columns)
     rows = []
-    for entry in sweep.entries:
-        row: list[Cell] = [entry.told.get(key) for key in sweep.varied]
-        row += [entry.run, *(_cost(entry, key) for key in costs)]
+    for run in sweep.runs:
+        row: list[Cell] = [run.overrides.get(key) for key in sweep.varied]
+        row += [run.name, *(_cost(run, key) for key in costs)]
         for key in [*asked, *sweep.measured]:
-            text = _number(sweep, entry, key, intervals=intervals)
-            row.append(bold.format(text) if entry.run in winners.get(key, ()) else text)
+            text = _number(sweep, run, key, intervals=intervals)
+            row.append(bold.format(text) if run.name in winners.get(key, ()) else text)
         rows.append(tuple(row))
     return Table(plain, tuple(rows))
 
 
-def write_sweep(sweep: Sweep) -> Path:
-    """Writes `leaderboard.csv`, `.md` and `.html`; returns the page."""
+def write_leaderboard(sweep: SweepFolder, *, study: Path | None = None) -> Path:
+    """Writes `leaderboard.csv`, `.md` and `.html`; returns the page.
+
+    Args:
+        sweep: the sweep.
+        study: the page of its study, to which the leaderboard links; None where there is none.
+
+    Raises:
+        AdframeError: a file cannot be written.
+    """
     title = verdict(sweep)
-    failed = [entry for entry in sweep.entries if entry.error is not None]
     text = for_people(sweep, bold="**{}**").to_markdown()
-    errors = "".join(f"- run {entry.run}: {entry.error}\n" for entry in failed)
+    errors = "".join(f"- run {run.name}: {run.error}\n" for run in sweep.failed)
     notes = "\n".join(remarks(sweep))
     markdown = f"# {title}\n\n{text}\n{notes}\n" + (f"\n{errors}" if errors else "")
     context = {
@@ -80,37 +88,36 @@ def write_sweep(sweep: Sweep) -> Path:
         "table": for_people(sweep, intervals=False),
         "best": _places(sweep),
         "ends": _ends(sweep),
-        "failed": failed,
         "remarks": remarks(sweep),
-        "links": [entry.run if entry.folder else None for entry in sweep.entries],
-        "study": (sweep.folder / STUDY).is_file(),
-        "seconds": run_facts.duration(sum(entry.costs.get(SECONDS) or 0 for entry in sweep.entries)),
+        "links": [
+            run.name if (sweep.path / run.name / "report.html").is_file() else None for run in sweep.runs
+        ],
+        "study": study.name if study else None,
+        "seconds": run_facts.duration(sweep.seconds),
     }
-    page = sweep.folder / f"{NAME}.html"
-    write_whole(sweep.folder / f"{NAME}.csv", for_programs(sweep).to_csv())
-    write_whole(sweep.folder / f"{NAME}.md", markdown)
+    page = sweep.path / f"{NAME}.html"
+    write_whole(sweep.path / f"{NAME}.csv", for_programs(sweep).to_csv())
+    write_whole(sweep.path / f"{NAME}.md", markdown)
     write_whole(page, fill("sweep.html", context))
     return page
 
 
-def verdict(sweep: Sweep) -> str:
+def verdict(sweep: SweepFolder) -> str:
     """One sentence: how many runs, and the highest number."""
-    done = [entry for entry in sweep.entries if entry.error is None]
+    done = [run for run in sweep.runs if run.error is None]
     start = f"{len(done)} run{'' if len(done) == 1 else 's'}"
     first = done[0] if done else None
-    value = value_of(sweep, first, sweep.ordering) if first else None
+    value = sweep.value(first, sweep.ordering) if first else None
     if first is None or value is None or not math.isfinite(value):
-        return (
-            f"{start}, {len(sweep.entries) - len(done)} failed" if len(done) < len(sweep.entries) else start
-        )
-    told = ", ".join(f"{key}={first.told[key]}" for key in sweep.varied if key in first.told)
+        return f"{start}, {len(sweep.runs) - len(done)} failed" if len(done) < len(sweep.runs) else start
+    told = ", ".join(f"{key}={first.overrides[key]}" for key in sweep.varied if key in first.overrides)
     number = shown(value, percent=is_share(sweep.ordering))
     name = table_of([{sweep.ordering: 0.0}]).header[0]
     side = "lowest" if sweep.objective and sweep.minimise else "highest"
     return f"{start}: the {side} {name} is {number}" + (f", with {told}" if told and len(done) > 1 else "")
 
 
-def remarks(sweep: Sweep) -> list[str]:
+def remarks(sweep: SweepFolder) -> list[str]:
     """What a reader has to know before choosing by the table."""
     if sweep.objective:
         order = (
@@ -123,24 +130,20 @@ def remarks(sweep: Sweep) -> list[str]:
         "Runs see the same images, so intervals that overlap do not say that two runs are alike: "
         "python evaluate.py compare=[<run>,<run>] tests the difference."
     )
-    return [order, overlap] if len(sweep.entries) > 1 else [order]
+    return [order, overlap] if len(sweep.runs) > 1 else [order]
 
 
-def _number(sweep: Sweep, entry: Entry, key: str, *, intervals: bool) -> str:
-    value = value_of(sweep, entry, key)
+def _number(sweep: SweepFolder, run: SweepRun, key: str, *, intervals: bool) -> str:
+    value = sweep.value(run, key)
     text = shown(value, percent=is_share(key))
-    ends = entry.intervals.get(key)
-    return f"{text} ({_span(ends)})" if ends and intervals and value is not None else text
+    ends = run.intervals.get(key)
+    return f"{text} ({span(*ends)})" if ends and intervals and value is not None else text
 
 
-def _span(ends: Ends) -> str:
-    return DASH.join(shown(end, percent=True) for end in ends)
-
-
-def _cost(entry: Entry, key: str) -> str | None:
-    value = entry.costs.get(key)
+def _cost(run: SweepRun, key: str) -> str | None:
+    value = run.costs.get(key)
     if key == SECONDS:
-        return "failed" if entry.error is not None else shown(None if value is None else round(value))
+        return "failed" if run.error is not None else shown(None if value is None else round(value))
     return None if value is None else f"{value / 1e6:.{3 if value < 1e9 else 4}g}"
 
 
@@ -151,23 +154,23 @@ def _title(key: str, keys: Sequence[str]) -> str:
     return key if "/" in key or len(alike) > 1 else last
 
 
-def _places(sweep: Sweep) -> set[tuple[int, int]]:
+def _places(sweep: SweepFolder) -> set[tuple[int, int]]:
     """Cells of `for_people` that are the best of their column."""
-    winners, columns = best(sweep), for_people(sweep).columns
+    winners, columns = sweep.best(), for_people(sweep).columns
     return {
         (line, place)
         for place, column in enumerate(columns)
-        for line, entry in enumerate(sweep.entries)
-        if entry.run in winners.get(column.key, ())
+        for line, run in enumerate(sweep.runs)
+        if run.name in winners.get(column.key, ())
     }
 
 
-def _ends(sweep: Sweep) -> dict[tuple[int, int], str]:
+def _ends(sweep: SweepFolder) -> dict[tuple[int, int], str]:
     """The interval of each cell of `for_people` that has one."""
     columns = for_people(sweep).columns
     return {
-        (line, place): _span(entry.intervals[column.key])
-        for line, entry in enumerate(sweep.entries)
+        (line, place): span(*run.intervals[column.key])
+        for line, run in enumerate(sweep.runs)
         for place, column in enumerate(columns)
-        if column.key in entry.intervals
+        if column.key in run.intervals
     }

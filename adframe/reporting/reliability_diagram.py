@@ -12,7 +12,7 @@ from adframe.reporting import svg
 from adframe.reporting.plots import SHARES, Plot
 from adframe.reporting.summary import interval
 from adframe.results.predictions import Row
-from adframe.results.run_reader import Run
+from adframe.results.run_folder import RunFolder
 from adframe.stats.calibration_error import Bin, bins_of, brier, calibration_error, reliability
 
 EVERYTHING = "all images"
@@ -33,7 +33,7 @@ class Held:
     plot: Plot
 
 
-def held(run: Run) -> list[Held]:
+def held(run: RunFolder) -> list[Held]:
     """Each category that has probabilities and labels, and all of them together, if several, first."""
     parts = [(name, [row for row in run.rows if row["category"] == name]) for name in run.categories]
     found = [each for name, rows in parts if (each := _held(name, rows)) is not None]

@@ -10,7 +10,7 @@ from adframe.reporting.summary import NO_LIGHT, Group, by_condition, by_defect
 from adframe.reporting.tables import Cell, Column, Table
 from adframe.results.names import MEAN, TITLES
 from adframe.results.predictions import Row
-from adframe.results.run_reader import Run
+from adframe.results.run_folder import RunFolder
 
 ALL = "all lights"
 _DEFECT = (
@@ -45,7 +45,7 @@ class Duel:
     rows: tuple[tuple[str, tuple[Pair, ...]], ...]
 
 
-def defect_table(run: Run) -> Table | None:
+def defect_table(run: RunFolder) -> Table | None:
     """Every category's types of defect in one table, worst first; None where metrics.json has none.
 
     Nor where each category has a single type: the table of categories has said it.
@@ -61,12 +61,12 @@ def defect_table(run: Run) -> Table | None:
     return _table(_worst_first(lines), first="defect", keys=("images", *_DEFECT))
 
 
-def category_defects(run: Run, name: str) -> Table | None:
+def category_defects(run: RunFolder, name: str) -> Table | None:
     """A category's types of defect, worst first; what metrics.json has of them beside the ledger's counts."""
     return _table(_worst_first(_defects(run, name)), first="defect", keys=("images", "found", *_DEFECT))
 
 
-def light_table(run: Run) -> Table | None:
+def light_table(run: RunFolder) -> Table | None:
     """The mean over categories (or the only category) in each light, then over all images."""
     name = run.categories[0] if len(run.categories) == 1 else MEAN
     numbers = run.test.get(name, {})
@@ -79,7 +79,7 @@ def light_table(run: Run) -> Table | None:
     return table if table is not None and len(lines) > 1 else None
 
 
-def category_lights(run: Run, name: str) -> Table | None:
+def category_lights(run: RunFolder, name: str) -> Table | None:
     """A category in each light; what metrics.json has of it beside the ledger's counts."""
     rows = [row for row in run.rows if row["category"] == name]
     groups = by_condition(rows)
@@ -91,7 +91,7 @@ def category_lights(run: Run, name: str) -> Table | None:
     return _table(lines, first="light", keys=("images", "image/recall", *_LIGHT))
 
 
-def duel(run: Run) -> Duel | None:
+def duel(run: RunFolder) -> Duel | None:
     """Decisions by one threshold and by local thresholds, side by side; None where no zones were set."""
     names = [name for name in (*run.categories, MEAN) if name in run.test]
     if len(run.categories) == 1:
@@ -105,7 +105,7 @@ def duel(run: Run) -> Duel | None:
     return Duel(titles, rows)
 
 
-def _defects(run: Run, name: str) -> list[Line]:
+def _defects(run: RunFolder, name: str) -> list[Line]:
     groups = by_defect([row for row in run.rows if row["category"] == name])
     lines = {group.name: _counted(group, first="defect") for group in groups}
     for defect, numbers in run.defects.get(name, {}).items():
@@ -121,7 +121,7 @@ def _counted(group: Group, *, first: str) -> Line:
     return {first: group.name, "images": group.images, "found": group.found, **numbers}
 
 
-def _lights(run: Run) -> list[str]:
+def _lights(run: RunFolder) -> list[str]:
     """The ledger knows which of metrics.json's prefixes are lights, and not subsets."""
     names = sorted({row["condition"] for row in run.rows} - {""})
     return sorted(names, key=lambda name: name != _PLAIN_LIGHT)

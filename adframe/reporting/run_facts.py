@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 from adframe.reporting.summary import confusion, timing
 from adframe.reporting.tables import DASH, shown
-from adframe.results.names import MEAN
-from adframe.results.run_reader import Run, name_of
+from adframe.results.names import MEAN, name_of
+from adframe.results.run_folder import RunFolder
 
 _METHODS = {"patchcore": "PatchCore", "padim": "PaDiM", "sit": "SiT", "dinov2_lora": "DINOv2-LoRA"}
 DATASETS = {
@@ -25,19 +25,19 @@ _PRAISE = ((0.95, "finds the defects in"), (0.8, "finds most defects in"), (0.6,
 _BLAME = "hardly tells defective from good in"
 
 
-def method(run: Run) -> str:
+def method(run: RunFolder) -> str:
     """The method's name as its paper writes it."""
     name = _chosen(run, "model", also="method")
     return _METHODS.get(name.lower(), name) or "The method"
 
 
-def dataset(run: Run) -> str:
+def dataset(run: RunFolder) -> str:
     """The dataset's name as its paper writes it; "" where categories come from several."""
     name = _chosen(run, "dataset")
     return "" if name == "several" else DATASETS.get(name, name)
 
 
-def verdict(run: Run) -> str:
+def verdict(run: RunFolder) -> str:
     """One sentence: who finds defects where, how well, and where worst."""
     names = run.categories
     count = f"{len(names)} {dataset(run)} products".replace("  ", " ")
@@ -57,7 +57,7 @@ def verdict(run: Run) -> str:
     return f"{sentence} (mean); weakest: {weakest} {shown(known[weakest], percent=True)}"
 
 
-def facts(run: Run) -> list[tuple[str, str]]:
+def facts(run: RunFolder) -> list[tuple[str, str]]:
     """The facts line: name and value; what is not known is left out."""
     got = run.environment.get
     shift = _chosen(run, "shift")
@@ -78,7 +78,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
     return [(name, value) for name, value in pairs if value]
 
 
-def tiles(run: Run) -> list[tuple[str, str]]:
+def tiles(run: RunFolder) -> list[tuple[str, str]]:
     """The few numbers that matter most: value and what it is."""
     row = run.test.get(MEAN) or (run.test.get(run.categories[0], {}) if len(run.categories) == 1 else {})
     ranked = {
@@ -99,7 +99,7 @@ def tiles(run: Run) -> list[tuple[str, str]]:
     return found + ([(f"{shown(median)} ms", "per image, median")] if median is not None else [])
 
 
-def model_facts(run: Run, category: str) -> dict[str, float]:
+def model_facts(run: RunFolder, category: str) -> dict[str, float]:
     """What the model holds, by name: metrics.json's `model/<fact>`, such as `model/rows`."""
     both = {**run.test.get(category, {}), **run.val.get(category, {})}
     return {
@@ -109,7 +109,7 @@ def model_facts(run: Run, category: str) -> dict[str, float]:
     }
 
 
-def memory_bank(run: Run) -> str:
+def memory_bank(run: RunFolder) -> str:
     """The memory bank's rows, from the smallest to the largest category."""
     rows = [model_facts(run, name).get("rows") for name in (*run.categories, "global")]
     known = sorted({int(value) for value in rows if value is not None})
@@ -119,7 +119,7 @@ def memory_bank(run: Run) -> str:
     return f"{ends} patches"
 
 
-def command(run: Run) -> str:
+def command(run: RunFolder) -> str:
     """The command that repeats the run, or nothing."""
     value = run.environment.get("command")
     return shlex.join(map(str, value)) if isinstance(value, list) else str(value or "")
@@ -155,7 +155,7 @@ def flat(value: object, *, name: str = "") -> list[tuple[str, str]]:
     return [(name, _joined(value) or DASH)]
 
 
-def _chosen(run: Run, key: str, *, also: str = "") -> str:
+def _chosen(run: RunFolder, key: str, *, also: str = "") -> str:
     """What was chosen by name: what the environment noted, or else what the configuration tells."""
     noted = run.environment.get(also or key)
     return noted if isinstance(noted, str) else name_of(run.config.get(key))

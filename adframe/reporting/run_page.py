@@ -18,7 +18,8 @@ from adframe.reporting.training_curves import learned
 from adframe.results.gallery import BUDGET, Picture, data_uris
 from adframe.results.names import HEADLINE, MEAN, TITLES
 from adframe.results.predictions import Row
-from adframe.results.run_reader import Run, config_text, read_run
+from adframe.results.run_files import config_text
+from adframe.results.run_folder import RunFolder
 
 PAGE = "report.html"
 _FIRST = 4  # pictures of a kind that are open to the eye; the others wait behind a fold
@@ -58,11 +59,11 @@ def write_page(run: Path) -> Path:
         AdframeError: a file cannot be understood, or the page cannot be written.
     """
     path = run / PAGE
-    write_whole(path, render(read_run(run)))
+    write_whole(path, render(RunFolder.read(run)))
     return path
 
 
-def render(run: Run) -> str:
+def render(run: RunFolder) -> str:
     """The page's HTML. No external request: pictures are data URIs, style and script are inside."""
     table = metrics_table(run.test)
     lines = threshold_summary.calibrated(run)
@@ -98,13 +99,13 @@ def render(run: Run) -> str:
         "command": run_facts.command(run),
         "config": config_text(run.config) if run.config else "",
         "environment": _environment(run),
-        "uris": data_uris(run.path, run.pictures, budget=BUDGET - taken),
+        "uris": data_uris(run.path, run.gallery, budget=BUDGET - taken),
         "interval": interval,
     }
     return fill("page.html", context)
 
 
-def ends(table: Table, run: Run) -> dict[tuple[int, int], str]:
+def ends(table: Table, run: RunFolder) -> dict[tuple[int, int], str]:
     """The interval of each cell, by (row, column), that has one: `91.0–98.7`, in per cent."""  # noqa: RUF002
     cells = ((line, place) for line in range(len(table.rows)) for place in range(1, len(table.columns)))
     found = {
@@ -130,7 +131,7 @@ def marks(table: Table) -> dict[tuple[int, int], str]:
     return found
 
 
-def _section(run: Run, name: str, *, place: int) -> Section:
+def _section(run: RunFolder, name: str, *, place: int) -> Section:
     rows = [row for row in run.rows if row["category"] == name]
     thresholds = [row["threshold"] for row in rows if row["threshold"] is not None]
     numbers = run.test.get(name, {})
@@ -162,8 +163,8 @@ def _section(run: Run, name: str, *, place: int) -> Section:
     )
 
 
-def _shelf(run: Run, category: str, kind: str) -> Shelf:
-    found = tuple(each for each in run.pictures if each.category == category and each.kind == kind)
+def _shelf(run: RunFolder, category: str, kind: str) -> Shelf:
+    found = tuple(each for each in run.gallery if each.category == category and each.kind == kind)
     return Shelf(kind, found[:_FIRST], found[_FIRST:])
 
 
@@ -179,7 +180,7 @@ def _contents(rows: Sequence[Row]) -> str:
     return f"{len(rows)} test images: {kinds}{tail}" if rows else ""
 
 
-def _decisions(run: Run) -> list[tuple[str, Confusion]]:
+def _decisions(run: RunFolder) -> list[tuple[str, Confusion]]:
     """Counts for each category, then pooled where there are several; only what has been decided."""
     counts = [
         (name, confusion([row for row in run.rows if row["category"] == name])) for name in run.categories
@@ -188,12 +189,12 @@ def _decisions(run: Run) -> list[tuple[str, Confusion]]:
     return [*lines, ("all images", confusion(run.rows))] if len(lines) > 1 else lines
 
 
-def _timings(run: Run) -> list[Timing]:
+def _timings(run: RunFolder) -> list[Timing]:
     parts = [(name, [row for row in run.rows if row["category"] == name]) for name in run.categories]
     return [timing(rows, name=name) for name, rows in parts if rows]
 
 
-def _environment(run: Run) -> list[tuple[str, str]]:
+def _environment(run: RunFolder) -> list[tuple[str, str]]:
     hidden = ("command", "warnings")
     return run_facts.flat({key: value for key, value in run.environment.items() if key not in hidden})
 

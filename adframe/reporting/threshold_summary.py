@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from adframe.reporting.summary import confusion
-from adframe.results.run_reader import Run, name_of
+from adframe.results.names import name_of
+from adframe.results.run_folder import RunFolder
 
 _RULES = {
     "Quantile": "quantile (q {q:g})",
@@ -36,7 +37,7 @@ class Calibrated:
     pixels: int | None  # of normal validation images
 
 
-def calibration_name(run: Run) -> str:
+def calibration_name(run: RunFolder) -> str:
     """The rules with their settings: `quantile (q 0.995) on images, mean + 3 std on pixels`."""
     node = _node(run)
     if not node:
@@ -47,23 +48,23 @@ def calibration_name(run: Run) -> str:
     return "; ".join([f"{_rule(node['image'])} on images{pixel}", *_extras(node)])
 
 
-def pixel_rule(run: Run) -> str:
+def pixel_rule(run: RunFolder) -> str:
     """How the pixel threshold was chosen, or nothing."""
     return _rule(_node(run).get("pixel"))
 
 
-def calibrated(run: Run) -> list[Calibrated]:
+def calibrated(run: RunFolder) -> list[Calibrated]:
     """What every category's threshold is and rests on; the ledger's threshold where metrics.json has none."""
     return [_calibrated(run, name) for name in run.categories]
 
 
-def broken_promises(run: Run, lines: Sequence[Calibrated]) -> list[str]:
+def broken_promises(run: RunFolder, lines: Sequence[Calibrated]) -> list[str]:
     """Categories whose validation images are too few for the false-positive rate that was asked for."""
     asked = asked_rate(run)
     return [line.category for line in lines if asked and line.floor is not None and line.floor > asked]
 
 
-def asked_rate(run: Run) -> float | None:
+def asked_rate(run: RunFolder) -> float | None:
     """The false-positive rate that the configuration asks for."""
     node = _node(run)
     rule = node.get("image", node)
@@ -73,7 +74,7 @@ def asked_rate(run: Run) -> float | None:
     return _number(rule.get("fpr")) if quantile is None else 1 - quantile
 
 
-def _calibrated(run: Run, name: str) -> Calibrated:
+def _calibrated(run: RunFolder, name: str) -> Calibrated:
     rows = [row for row in run.rows if row["category"] == name]
     # A model that the categories share is calibrated once, under `global`.
     known = run.val.get(name) or run.val.get("global") or {}
@@ -95,7 +96,7 @@ def _calibrated(run: Run, name: str) -> Calibrated:
     )
 
 
-def _node(run: Run) -> Mapping[str, Any]:
+def _node(run: RunFolder) -> Mapping[str, Any]:
     node = run.config.get("calibration")
     return node if isinstance(node, Mapping) else {}
 

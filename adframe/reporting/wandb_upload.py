@@ -47,7 +47,7 @@ def show_run(board: Any, run: Path) -> None:
 
 def show_table(board: Any, table: Table) -> None:
     """Logs a sweep's table: raw numbers under full names."""
-    rows = [list(row) for row in table.rows]
+    rows: list[Any] = [list(row) for row in table.rows]
     board.log({"leaderboard": wandb.Table(columns=[column.key for column in table.columns], data=rows)})
 
 

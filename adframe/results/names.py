@@ -49,3 +49,16 @@ def is_own(config: Mapping[str, Any], name: str) -> bool:
     if not own["transforms"] or "test" not in config["shift"]["splits"]:
         return not domain["transforms"]
     return bool(domain == own)
+
+
+def name_of(node: object) -> str:
+    """The name of a part of the configuration: its text, its `name`, or the class that it builds."""
+    if isinstance(node, Mapping):
+        return str(node.get("name") or str(node.get("_target_", "")).rpartition(".")[2])
+    return "" if node is None else str(node)
+
+
+def method_of(config: Mapping[str, Any]) -> str:
+    """The name of the class of the model of a run."""
+    node = config.get("model")
+    return str(node.get("_target_", "")).rpartition(".")[2] if isinstance(node, Mapping) else str(node or "")

@@ -1,11 +1,19 @@
-"""The run folder: what is in it already, what a finished category adds, how a stopped run goes on."""
+"""The folder of a run: one class writes it, reads it, and resumes it.
+
+metrics.json          numbers by split, category and metric, with intervals and numbers by defect type
+config.yaml           the configuration, resolved, without secrets
+environment.json      versions, command, costs, warnings
+predictions.parquet   one row per test image
+resamples/            bootstrap draws of every metric, one file per category
+heatmaps/             pictures, and index.json which lists them
+checkpoints/          one model per category, or the global one
+domains/, transfer/   the same files for tests under other domains and on other categories
+"""
 
 from __future__ import annotations
 
-import io
-import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +23,168 @@ import yaml
 from adframe.errors import AdframeError
 from adframe.io.files import clear_left_over, write_json, write_whole
 from adframe.io.secrets import hidden
-from adframe.results.names import MEAN
-from adframe.results.predictions import read_ledger, write_ledger
+from adframe.results.gallery import Picture, read_gallery
+from adframe.results.names import DOMAINS, MEAN, RECALIBRATED, TRANSFER, Metrics
+from adframe.results.predictions import Row, read_ledger, write_ledger
+from adframe.results.run_files import (
+    defects_in,
+    intervals_in,
+    mapping_of,
+    mean_row,
+    metrics_of,
+    overrides_of,
+    packed_draws,
+    read_book,
+    read_draws,
+    shaped_book,
+)
 from adframe.stats.bootstrap import intervals_of, mean_of
 
 STARTED = "started"  # in every environment.json
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"  # of a training that has not ended
+SECONDS, MODEL, MEMORY = "seconds", "model/bytes", "peak_memory_bytes"  # names of costs
+FACTS = ("path", "label", "subset", "condition", "group")  # of an image, on which bootstrap draws depend
 
 
 class RunFolder:
-    """Books of a run, written whole after every category, so that a stopped run can go on.
+    """A run's folder. Its files are written whole after every category, so that a stopped run can be resumed.
 
     Args:
-        path: the folder; made by `open`.
+        path: the folder; `open` creates it.
+
+    Example:
+        >>> from pathlib import Path
+        >>> RunFolder(Path("runs/one")).checkpoint("screw").name
+        'screw.ckpt'
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.metrics: dict[str, dict[str, Any]] = {"test": {}, "val": {}}
-        self.rows: list[dict[str, Any]] = []
+        self.metrics: dict[str, Any] = {"test": {}, "val": {}}
+        self.rows: list[Row] = []
         self.pictures: list[dict[str, Any]] = []
+        self.config: Mapping[str, Any] = {}
         self.environment: dict[str, Any] = {}
-        self._made: list[Path] = []  # what `open` made, innermost first
+        self._made: list[Path] = []  # folders that `open` created, innermost first
+        self._draws: dict[str, dict[str, np.ndarray]] = {}
+        self._gallery: list[Picture] | None = None
+
+    # Reading
+
+    @classmethod
+    def read(cls, path: Path) -> RunFolder:
+        """The folder of a run that has ended; only metrics.json must be there, all else may be missing.
+
+        Raises:
+            AdframeError: there is no folder or no metrics.json, or a file cannot be understood.
+        """
+        run = cls(path)
+        file = path / "metrics.json"
+        run.metrics = {"test": {}, "val": {}} | mapping_of(file, required=True)
+        for part in (run.metrics["test"], run.metrics["val"]):
+            metrics_of(part, file=file)
+        intervals_in(run.metrics.get("intervals"), file=file)
+        defects_in(run.metrics.get("defects"), file=file)
+        run.config = mapping_of(path / "config.yaml", required=False)
+        run.environment = mapping_of(path / "environment.json", required=False)
+        ledger = path / "predictions.parquet"
+        rows = read_ledger(ledger) if ledger.exists() else []
+        run.rows = [row for row in rows if row["split"] not in ("train", "val")]
+        run._gallery = read_gallery(path)
+        return run
+
+    @property
+    def test(self) -> Metrics:
+        """Metrics of the test images by category, and of their mean."""
+        return metrics_of(self.metrics["test"], file=self.path / "metrics.json")
+
+    @property
+    def val(self) -> Metrics:
+        """Facts of each fitted model and its calibration, by category or `global`."""
+        return metrics_of(self.metrics["val"], file=self.path / "metrics.json")
+
+    @property
+    def intervals(self) -> Mapping[str, Mapping[str, tuple[float, float]]]:
+        """95% intervals of the test metrics, as `test` names them."""
+        return intervals_in(self.metrics.get("intervals"), file=self.path / "metrics.json")
+
+    @property
+    def defects(self) -> Mapping[str, Metrics]:
+        """Metrics of each defect type, by category."""
+        return defects_in(self.metrics.get("defects"), file=self.path / "metrics.json")
+
+    @property
+    def gallery(self) -> list[Picture]:
+        """The pictures, in the order in which a page shows them."""
+        if self._gallery is None:
+            self._gallery = read_gallery(self.path)
+        return self._gallery
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Categories in the order of metrics.json, then those that only the predictions have."""
+        names = [name for name in self.metrics["test"] if name != MEAN]
+        return tuple(dict.fromkeys([*names, *(row["category"] for row in self.rows)]))
+
+    @property
+    def seed(self) -> int:
+        """The seed of the run, on which its bootstrap draws depend."""
+        return int(self.config.get("seed", self.environment.get("seed", 0)))
+
+    @property
+    def overrides(self) -> dict[str, str]:
+        """The overrides of the command that started the run, by key."""
+        command = self.environment.get("command")
+        return overrides_of(command) if isinstance(command, list) else {}
+
+    @property
+    def costs(self) -> dict[str, float | None]:
+        """Wall seconds, bytes of one category's model on average, largest memory of the process in bytes."""
+        sizes = [size for facts in self.val.values() if (size := facts.get(MODEL)) is not None]
+        return {
+            SECONDS: self.environment.get("wall_seconds"),
+            MODEL: sum(sizes) / len(sizes) if sizes else None,
+            MEMORY: self.environment.get(MEMORY),
+        }
+
+    @property
+    def recalibrated(self) -> Mapping[str, Mapping[str, Any]]:
+        """Decisions with a threshold that was fitted again under the domain: metrics by category."""
+        found: Mapping[str, Mapping[str, Any]] = self.metrics.get(RECALIBRATED, {}).get("test", {})
+        return found
+
+    def labelled_rows(self, category: str) -> list[Row]:
+        """The labelled test images of a category, in the order of their paths."""
+        known = [row for row in self.rows if row["category"] == category and row["label"] is not None]
+        return sorted(known, key=lambda row: str(row["path"]))
+
+    def images(self, category: str) -> tuple[tuple[str, ...], ...]:
+        """What bootstrap draws depend on: which images were tested, and of which kind each is."""
+        rows = (row for row in self.rows if row["category"] == category)
+        return tuple(sorted(tuple(str(row[fact]) for fact in FACTS) for row in rows))
+
+    def draws(self, category: str) -> dict[str, np.ndarray]:
+        """(resamples,) bootstrap draws of a category by metric; empty where the run has none.
+
+        Raises:
+            AdframeError: the file is there and cannot be read.
+        """
+        if category not in self._draws:
+            file = self.path / "resamples" / f"{category}.npz"
+            self._draws[category] = read_draws(file) if file.is_file() else {}
+        return self._draws[category]
+
+    def domains(self) -> dict[str, Path]:
+        """The folders of tests under other domains, by the domain's name."""
+        folders = {name: self.path / DOMAINS / name for name in self.config.get(DOMAINS) or {}}
+        return {name: folder for name, folder in folders.items() if folder.is_dir()}
+
+    def transfers(self) -> dict[str, Path]:
+        """The folders of tests on other categories, by the category on which the model was fitted."""
+        folders = {name: self.path / TRANSFER / name for name in self.categories}
+        return {name: folder for name, folder in folders.items() if folder.is_dir()}
+
+    # Writing and resuming
 
     @property
     def done(self) -> list[str]:
@@ -44,22 +192,22 @@ class RunFolder:
         return [name for name in self.metrics["test"] if name != MEAN]
 
     def checkpoint(self, unit: str) -> Path:
-        """Where the model of a category, or the `global` one, lies."""
+        """The file of the model of a category, or of the `global` one."""
         return self.path / "checkpoints" / f"{unit}.ckpt"
 
     def learning(self, unit: str) -> Path:
-        """Where a model that is still learning leaves what a stopped run goes on from."""
+        """The folder in which a model that is still in training keeps what it resumes from."""
         return self.path / "checkpoints" / f"{unit}.learning"
 
     @property
     def half_learned(self) -> bool:
-        """Whether a model has begun to learn and left something to go on from."""
+        """Whether a training has begun and left something to resume from."""
         return any(any(self.path.glob(f"checkpoints/*.learning/{name}")) for name in (LAST, PREVIOUS))
 
     def open(self, *, config: dict[str, Any], environment: dict[str, Any]) -> None:
-        """Starts the books; refuses a folder that holds anything, because a failure would remove it.
+        """Creates the folder; refuses one that holds anything, because a failure would remove it.
 
-        `config.yaml` comes last: with it the folder can be resumed, and without it there is no run yet.
+        `config.yaml` is written last: a folder with it can be resumed, and without it there is no run yet.
         """
         self._clear_unbegun()
         if (self.path / "config.yaml").exists():
@@ -88,16 +236,16 @@ class RunFolder:
                 file.unlink()
 
     def reopen(self) -> None:
-        """Reads the books of a stopped or finished run, and clears what a killed process was writing."""
+        """Reads the files of a stopped or finished run, and clears what a killed process was writing."""
         clear_left_over(self.path)
-        self.environment = _shaped(self.path / "environment.json", of_mappings=False)
+        self.environment = shaped_book(self.path / "environment.json", of_mappings=False)
         if (self.path / "metrics.json").is_file():
-            self.metrics = _shaped(self.path / "metrics.json", of_mappings=True)
+            self.metrics = shaped_book(self.path / "metrics.json", of_mappings=True)
             self.rows = read_ledger(self.path / "predictions.parquet")
         if (index := self.path / "heatmaps" / "index.json").is_file():
             self.pictures = read_book(index)
             if not isinstance(self.pictures, list) or not all("category" in each for each in self.pictures):
-                raise AdframeError(f"{index} is no list of pictures; delete it, or start the run anew")
+                raise AdframeError(f"{index} is no list of pictures; delete it, or start the run again")
         self.rows = [row for row in self.rows if row["category"] in self.done]
         self.pictures = [entry for entry in self.pictures if entry["category"] in self.done]
 
@@ -111,22 +259,22 @@ class RunFolder:
         defects: Mapping[str, Mapping[str, float]],
         drawn: Mapping[str, np.ndarray],
     ) -> None:
-        """Enters a finished category; `metrics.json` comes last, because it says what is done.
+        """Enters a finished category; `metrics.json` is written last, because it says what is done.
 
         Args:
             category: its name.
             results: its metrics.
-            rows: of the ledger.
-            pictures: of the gallery's index.
+            rows: of its test images, one per image.
+            pictures: entries of the gallery's index.
             defects: metrics of each defect type.
-            drawn: (resamples,) values by metric, from the bootstrap.
+            drawn: (resamples,) bootstrap draws by metric.
         """
         test = {name: row for name, row in self.metrics["test"].items() if name != MEAN}
         test[category] = results
         known = self.metrics.get("intervals", {}).get("test", {})
         intervals = {name: known[name] for name in self.done} | {category: intervals_of(drawn)}
-        earlier = [self._drawn(name) for name in self.done]
-        write_whole(self.path / "resamples" / f"{category}.npz", _packed(drawn))
+        earlier = [read_draws(self.path / "resamples" / f"{name}.npz") for name in self.done]
+        write_whole(self.path / "resamples" / f"{category}.npz", packed_draws(drawn))
         intervals[MEAN] = intervals_of(mean_of([*earlier, drawn]))
         metrics = {
             **self.metrics,
@@ -140,69 +288,21 @@ class RunFolder:
         # Only now: what could not be written is not done.
         self.rows, self.pictures, self.metrics = self.rows + rows, self.pictures + pictures, metrics
 
-    def _drawn(self, category: str) -> dict[str, np.ndarray]:
-        file = self.path / "resamples" / f"{category}.npz"
-        try:
-            with np.load(file) as stored:
-                return dict(stored)
-        except (OSError, ValueError) as error:
-            raise AdframeError(f"cannot read {file}: {error}; the run is damaged, start it anew") from error
-
-    def note(self, facts: dict[str, Any]) -> None:
+    def note(self, facts: Mapping[str, Any]) -> None:
         """Adds facts to `environment.json`."""
         self.environment |= facts
         write_json(self.path / "environment.json", self.environment)
 
-    def warn(self, category: str, lines: list[str]) -> None:
-        """What a reader should know of a category goes into `environment.json`, and so into the report."""
+    def warn(self, category: str, lines: Sequence[str]) -> None:
+        """Adds what a reader must know of a category to `environment.json`, from which the report has it."""
         before = self.environment.get("warnings", [])
         added = (f"{category}: {line}" for line in lines)
         self.note({"warnings": list(dict.fromkeys([*before, *added]))})
 
     def discard(self) -> None:
-        """Removes what `open` made, for a run in which nothing was finished; else does nothing."""
+        """Removes the folders that `open` created, for a run in which nothing was finished."""
         for folder in self._made[:1]:
             shutil.rmtree(folder, ignore_errors=True)
         for parent in self._made[1:]:
             if parent.is_dir() and not any(parent.iterdir()):
                 parent.rmdir()
-
-
-def _packed(arrays: Mapping[str, np.ndarray]) -> bytes:
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **{k: v.astype(np.float32) for k, v in arrays.items()})
-    return buffer.getvalue()
-
-
-def _shaped(file: Path, *, of_mappings: bool) -> dict[str, Any]:
-    """A book that maps names to values, or for `metrics.json` splits to categories to numbers."""
-    book = read_book(file)
-    fits = isinstance(book, dict)
-    if fits and of_mappings:
-        parts = [book.get("test"), book.get("val")]
-        fits = all(isinstance(p, dict) and all(isinstance(row, dict) for row in p.values()) for p in parts)
-    if not fits:
-        raise AdframeError(f"{file} has not the shape of a run's; the run is damaged, start it anew")
-    return book  # type: ignore[no-any-return]
-
-
-def read_book(file: Path) -> Any:
-    """A yaml or JSON file of a run, or an error that says it is damaged."""
-    try:
-        text = file.read_text(encoding="utf-8")
-        return yaml.safe_load(text) if file.suffix == ".yaml" else json.loads(text)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise AdframeError(f"cannot read {file}: {reason}; the run is damaged, start it anew") from error
-
-
-def mean_row(rows: dict[str, dict[str, float]]) -> dict[str, float]:
-    """Mean over categories of each metric that every category has; NaN stays NaN."""
-    values = list(rows.values())
-    names = [name for name in values[0] if all(name in row for row in values)]
-    return {
-        name: float("nan")
-        if any(row[name] is None for row in values)
-        else sum(row[name] for row in values) / len(values)
-        for name in names
-    }

@@ -22,7 +22,8 @@ from adframe.metrics.image import decision_metrics
 from adframe.metrics.resampled import drawn_decisions
 from adframe.reporting.run_page import write_page
 from adframe.results.names import DOMAINS, RECALIBRATED, TRANSFER, is_own
-from adframe.results.run_folder import RunFolder, read_book
+from adframe.results.run_files import read_book
+from adframe.results.run_folder import RunFolder
 from adframe.results.validation_scores import write_scores
 from adframe.runs.test import measure
 from adframe.stats.bootstrap import intervals_of

@@ -18,7 +18,7 @@ from adframe.io.network import answers
 from adframe.io.secrets import hidden, hidden_text
 from adframe.reporting.leaderboard_page import for_programs
 from adframe.reporting.wandb_upload import flat_metrics, show_run, show_table
-from adframe.results.sweep_folder import Sweep
+from adframe.results.sweep_folder import SweepFolder
 
 KINDS = ("wandb", "csv", "none")
 MODES = ("auto", "online", "offline", "disabled", "shared")
@@ -42,15 +42,15 @@ def tracking(cfg: DictConfig, *, run: Path, config: dict[str, Any]) -> Iterator[
         raise
 
 
-def show_sweep(sweep: Sweep, options: DictConfig) -> None:
+def show_sweep(sweep: SweepFolder, options: DictConfig) -> None:
     """The sweep's table as a run of its own, in the group of its runs.
 
     Args:
         sweep: its runs.
         options: `logger=wandb` and what was said below it.
     """
-    name = sweep.folder.name
-    board = _begin(options, name=f"{name} table", folder=sweep.folder, config={}, group=options.group or name)
+    name = sweep.path.name
+    board = _begin(options, name=f"{name} table", folder=sweep.path, config={}, group=options.group or name)
     show_table(board, for_programs(sweep))
     wandb.finish()
 

@@ -9,7 +9,8 @@ from typing import Any
 from adframe.errors import AdframeError
 from adframe.io.files import write_json
 from adframe.results.predictions import write_ledger
-from adframe.results.run_folder import RunFolder, read_book
+from adframe.results.run_files import read_book
+from adframe.results.run_folder import RunFolder
 
 
 def moved(folder: RunFolder, config: dict[str, Any], root: Path) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from adframe.stats.bootstrap import interval, kinds, multiplicities
+from adframe.stats.estimates import Difference
 from adframe.stats.proportions import fisher, newcombe, wilson
-from adframe.stats.significance import Difference, difference_of
+from adframe.stats.significance import difference_of
 from adframe.stats.weighted_metrics import weighted_metrics
 
 FEWEST = 5  # images that each of two bins must have to be compared

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from adframe.stats.bootstrap import interval, kinds, multiplicities
-from adframe.stats.significance import Difference, delong, difference_of
+from adframe.stats.estimates import Difference
+from adframe.stats.significance import delong, difference_of
 from adframe.stats.weighted_metrics import weighted_metrics
 
 _METRIC = "image/auroc"

@@ -8,24 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
 from adframe.errors import AdframeError
 from adframe.stats.bootstrap import interval, kinds, multiplicities
+from adframe.stats.estimates import Difference
 from adframe.stats.weighted_metrics import finite, weighted_metrics
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """What the second run has more than the first: the value, its interval, and the p of no difference."""
-
-    value: float
-    low: float
-    high: float
-    p: float
 
 
 def delong(scores_a: np.ndarray, scores_b: np.ndarray, *, labels: np.ndarray) -> tuple[float, float]:

@@ -24,11 +24,12 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig, open_dict
 
-from adframe.config import attempts
 from adframe.config.messages import is_mendable, one_line
 from adframe.config.trust import checked
 from adframe.errors import AdframeError
-from adframe.sweeps.state import enter, is_finished, own_overrides, told_overrides
+from adframe.results.run_files import told_overrides
+from adframe.results.sweep_folder import forget_failures, is_finished, note_failure
+from adframe.sweeps.state import enter, own_overrides
 
 LOGS = "logs"  # folder in a sweep's: what runs side by side would have printed, a file each
 
@@ -149,7 +150,7 @@ class SweepLauncher(Launcher):
         return [JobReturn(overrides=one, status=JobStatus.COMPLETED) for one in overrides]
 
     def _run(self, todo: Sequence[Job], folder: Path, *, total: int) -> None:
-        attempts.forget(folder, [job.number for job in todo])
+        forget_failures(folder, [job.number for job in todo])
         common = (
             set[str]().union(*(job.overrides for job in todo)).intersection(*(job.overrides for job in todo))
         )
@@ -157,7 +158,7 @@ class SweepLauncher(Launcher):
         try:
             for ended, (job, error) in enumerate(self._ended(todo, first=len(todo) == total), 1):
                 if error is not None:
-                    attempts.note(folder, number=job.number, overrides=job.overrides, error=error)
+                    note_failure(folder, number=job.number, overrides=job.overrides, error=error)
                 if self.workers.at_once(len(todo)) > 1:
                     state = "done" if is_finished(job.folder) else "failed"
                     told = " ".join(text for text in job.overrides if text not in common)

@@ -6,7 +6,6 @@ on validation is read.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,14 +15,13 @@ from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
 from adframe.errors import AdframeError, unknown
 from adframe.io.files import write_json
+from adframe.results.run_folder import RunFolder
+from adframe.results.sweep_folder import PREFIX, SEARCH, is_finished, validation_means
 from adframe.sweeps.launcher import needed
-from adframe.sweeps.state import is_finished
 
 if TYPE_CHECKING:
     from adframe.sweeps.sweeper import Sweeper
 
-BOOK = "search.json"
-PREFIX = "val/"
 SAMPLERS = ("tpe", "random")
 DIRECTIONS = ("maximize", "minimize")
 
@@ -112,7 +110,7 @@ class Optuna:
         """What a run says of its validation images; None where it failed or does not say."""
         if not is_finished(run):
             return None
-        found = validation(run).get(self.metric.removeprefix(PREFIX))
+        found = validation_means(RunFolder.read(run)).get(self.metric.removeprefix(PREFIX))
         return found if found is not None and math.isfinite(found) else None
 
     def _note(self, folder: Path, values: Sequence[float | None]) -> None:
@@ -120,23 +118,16 @@ class Optuna:
         best = (max if self.direction == "maximize" else min)(known) if known else None
         entry = {"metric": self.metric, "direction": self.direction, "values": list(values)}
         number = values.index(best) if best is not None else None
-        write_json(folder / BOOK, entry | {"best": number})
+        write_json(folder / SEARCH, entry | {"best": number})
 
     def _refuse_what_is_not_there(self, folder: Path) -> None:
         """Better now than after all trials; where every run failed, the table says why."""
         for run in filter(is_finished, folder.iterdir()):
-            known = ", ".join(f"{PREFIX}{name}" for name in validation(run))
+            known = ", ".join(f"{PREFIX}{name}" for name in validation_means(RunFolder.read(run)))
             raise AdframeError(
                 f"search.metric={self.metric} is not known: validation says {known}. It has an AUROC where "
                 "it holds anomalies, as with split=mvtec_shift_protocol"
             )
-
-
-def validation(run: Path) -> dict[str, float]:
-    """A finished run's numbers on validation, mean over its models, where all have them."""
-    models: list[dict[str, Any]] = list(json.loads((run / "metrics.json").read_text())["val"].values())
-    names = [name for name in models[0] if all(model.get(name) is not None for model in models)]
-    return {name: sum(model[name] for model in models) / len(models) for name in names}
 
 
 def _short(value: Any) -> str:

@@ -14,12 +14,12 @@ from adframe.config.messages import CONF
 from adframe.errors import AdframeError
 from adframe.io.files import write_json
 from adframe.io.secrets import HIDDEN, hidden_text
+from adframe.results.run_files import ASIDE
+from adframe.results.sweep_folder import BOOK
 
-BOOK = "sweep.json"
 OWN = ("launcher", "search", "study")  # of the sweep, not of its jobs
 DASH_M = ("-m", "--multirun")
 GIVEN_ANEW = ("launcher", "trusted")  # may be another where a sweep goes on
-ASIDE = ("trusted", "fetch")  # not of the book: typed anew, or set where a sweep goes on
 HARMLESS = ("hydra.sweep.dir", "hydra.verbose")  # of Hydra's own keys, which also name code that runs
 
 
@@ -53,17 +53,6 @@ def jobs_of(folder: Path) -> list[list[str]]:
     return jobs
 
 
-def typed_command(folder: Path) -> list[str]:
-    """The command that began a sweep."""
-    known = (folder / BOOK).is_file()
-    return ["python", "sweep.py", *(_read(folder)["arguments"] if known else [])]
-
-
-def is_finished(run: Path) -> bool:
-    """Whether a run has all that it leaves; its page comes last."""
-    return (run / "metrics.json").is_file() and (run / "report.html").is_file()
-
-
 def resumable(main: Callable[[], Any]) -> Callable[[], Any]:
     """A script's main function that understands `resume=<sweep's folder>`."""
 
@@ -78,11 +67,6 @@ def resumable(main: Callable[[], Any]) -> Callable[[], Any]:
 def own_overrides(overrides: Sequence[str]) -> list[str]:
     """A job's overrides without those that tell the sweep how to run it."""
     return [text for text in overrides if _key(text).partition(".")[0] not in OWN]
-
-
-def told_overrides(overrides: Sequence[str]) -> list[str]:
-    """What is written of a job's overrides: no secrets, and nothing that differs where a sweep goes on."""
-    return [hidden_text(text) for text in overrides if _key(text) not in ASIDE]
 
 
 def _taken_up(arguments: Sequence[str]) -> list[str]:

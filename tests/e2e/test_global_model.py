@@ -9,14 +9,15 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from adframe.analysis.studies.confused_images import Hidden, hidden_images, look_closer
-from adframe.analysis.studies.test_result import read_condition
+from adframe.analysis.settings import Setting, by_category
+from adframe.analysis.studies.confused_images import ConfusedImage, confused_images, look_closer
 from adframe.config.build import build_data, build_source
 from adframe.config.saved_config import read_config
 from adframe.errors import AdframeError
 from adframe.io.images import read_image
 from adframe.models.backbones import TimmBackbone
 from adframe.ops.patches import as_rows, patch_grid
+from adframe.results.frame import load
 from adframe.results.predictions import read_ledger
 from adframe.runs.test import load_system
 from tests.e2e.scripts import call, metrics_of
@@ -33,7 +34,7 @@ def both(base: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(both: Path) -> list[Hidden]:
+def found(both: Path) -> list[ConfusedImage]:
     runs = [both / "0", both / "1"]
     paths = [row["path"] for row in read_ledger(runs[0] / "predictions.parquet") if row["label"] == 1]
     images = {name: [(p, 1.0, 0.5) for p in paths if f"/{name}/" in p][:2] for name in NAMES}
@@ -52,23 +53,25 @@ def test_the_gap_is_what_the_model_for_all_has_more(both: Path) -> None:
 
 
 def test_an_image_is_hidden_where_it_loses_rank_among_its_classs_normals(both: Path) -> None:
-    conditions = [read_condition(both / run, name=run) for run in ("0", "1")]
+    conditions = [Setting(run, {}, by_category(load([both / run]).own.tests)) for run in ("0", "1")]
     for name in NAMES:
         ranks = []
         for condition in conditions:
-            rows = condition.reading.rows(name)
+            rows = condition.rows(name)
             normal = [row["score"] for row in rows if row["label"] == 0]
             ranks.append(
                 {r["path"]: np.mean([s < r["score"] for s in normal]) for r in rows if r["label"] == 1}
             )
         lost = {path: ranks[0][path] - ranks[1][path] for path in ranks[0]}
         expected = sorted((loss for loss in lost.values() if loss > 0), reverse=True)[:2]
-        assert [one - two for _, one, two in hidden_images(*conditions, name, most=2)] == pytest.approx(
+        assert [one - two for _, one, two in confused_images(*conditions, name, most=2)] == pytest.approx(
             expected
         )
 
 
-def test_the_nearest_patch_is_the_nearest_of_all_training_patches(found: list[Hidden], both: Path) -> None:
+def test_the_nearest_patch_is_the_nearest_of_all_training_patches(
+    found: list[ConfusedImage], both: Path
+) -> None:
     for each in found:
         assert set(each.nearest) == set(NAMES)
         for name, near in each.nearest.items():
@@ -78,7 +81,7 @@ def test_the_nearest_patch_is_the_nearest_of_all_training_patches(found: list[Hi
     assert {name: near.distance for name, near in found[0].nearest.items()} == pytest.approx(slow, rel=1e-3)
 
 
-def test_the_patch_that_is_looked_up_lies_on_the_defect(found: list[Hidden]) -> None:
+def test_the_patch_that_is_looked_up_lies_on_the_defect(found: list[ConfusedImage]) -> None:
     for each in found:
         top, left, height, width = each.place
         assert each.regions
@@ -103,7 +106,7 @@ def test_a_sweep_of_one_scope_has_its_table_and_says_what_is_missing(base: list[
     assert "sweep scope=per_category,global" in outcome.err
 
 
-def _slow(each: Hidden, sweep: Path) -> dict[str, float]:
+def _slow(each: ConfusedImage, sweep: Path) -> dict[str, float]:
     """Every training patch of every class against the one cell that the box is around."""
     cfg = OmegaConf.create(read_config(sweep / "0"))
     source = build_source(cfg)

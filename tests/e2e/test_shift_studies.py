@@ -51,8 +51,8 @@ def test_differences_are_between_conditions_in_the_mean_over_classes(shifted: Pa
     )
     found = {row["question"]: float(row["difference"]) for row in table(shifted, "effects")}
     assert found["image AUROC lost to the shift"] == pytest.approx(moved - own)
-    assert found["image AUROC through refitting"] == pytest.approx(refitted - moved)
-    assert found["image AUROC against clean, refitted"] == pytest.approx(refitted - own)
+    assert found["image AUROC after refitting"] == pytest.approx(refitted - moved)
+    assert found["image AUROC after refitting, compared with clean"] == pytest.approx(refitted - own)
 
 
 def test_drift_is_of_the_same_normal_images_under_the_unchanged_model(shifted: Path) -> None:
@@ -120,4 +120,4 @@ def test_every_categorys_model_on_every_other_and_the_distances_between_them(
     found = table(sweep, "distances_0")
     assert {row["layer"] for row in found} == {"layer2", "layer3"}
     assert len(found) == 2 * 6
-    assert "3 categories cannot show whether the drop follows" in (sweep / "study.html").read_text()
+    assert "with 3 categories it cannot be shown whether the loss" in (sweep / "study.html").read_text()

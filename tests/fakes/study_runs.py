@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import yaml
 
-from adframe.analysis.studies.sweep_runs import Reading
 from adframe.io.files import write_json
 from adframe.metrics.image import image_metrics
 from adframe.metrics.resampled import image_resampled
-from adframe.results.run_folder import RunFolder, mean_row
-from adframe.results.run_reader import Run
-from adframe.results.sweep_folder import Entry
+from adframe.results.run_files import mean_row
+from adframe.results.run_folder import RunFolder
+from adframe.results.sweep_folder import SweepRun
 from adframe.stats.bootstrap import RESAMPLES
 
 COUNT = 30  # images of a class, half of them anomalous
@@ -52,17 +51,19 @@ def measured(rows: list[dict[str, Any]], *, seed: int) -> tuple[dict[str, float]
     return seen, drawn
 
 
-def reading(
-    number: int, told: dict[str, str], *, skills: dict[str, float], seed: int = 0, images: str = "test"
-) -> Reading:
-    """A finished run that finds each class's defects as well as its skill says."""
+def sweep_run(
+    number: int, overrides: dict[str, str], *, skills: dict[str, float], seed: int = 0, images: str = "test"
+) -> SweepRun:
+    """A finished run that finds each category's defects as well as its skill says."""
     rows = {name: rows_of(name, skill=skill, noise=number, images=images) for name, skill in skills.items()}
     found = {name: measured(each, seed=seed) for name, each in rows.items()}
     test = {name: seen for name, (seen, _) in found.items()}
-    ledger = tuple(row for each in rows.values() for row in each)
-    run = Run(Path(), {"seed": seed}, {}, {**test, "mean": mean_row(test)}, {}, ledger, ())
-    entry = Entry(str(number), told, folder="-", costs={"seconds": 1.0, "model/bytes": 1e6 * (number + 1)})
-    return Reading(entry, run, seed, {name: drawn for name, (_, drawn) in found.items()})
+    run = RunFolder(Path())
+    run.metrics = {"test": {**test, "mean": mean_row(test)}, "val": {}}
+    run.config = {"seed": seed}
+    run.rows = [row for each in rows.values() for row in each]
+    run._draws = {name: drawn for name, (_, drawn) in found.items()}
+    return SweepRun(str(number), overrides, run)
 
 
 def leave_run(sweep: Path, number: int, *told: str, skills: dict[str, float], seed: int = 0) -> None:

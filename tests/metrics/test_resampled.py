@@ -14,7 +14,6 @@ from adframe.metrics.pixel import PixelMetrics
 from adframe.metrics.resampled import drawn_metrics
 from adframe.reporting.run_page import write_page
 from adframe.results.run_folder import RunFolder
-from adframe.results.run_reader import read_run
 from adframe.stats.bootstrap import intervals_of, mean_of
 from tests.fakes.run_folder import row, write_run
 
@@ -92,4 +91,4 @@ def test_intervals_of_another_shape_are_refused_with_the_file(tmp_path: Path) ->
     metrics = json.loads((run / "metrics.json").read_text())
     (run / "metrics.json").write_text(json.dumps(metrics | {"intervals": {"test": {"tray": {"x": [1]}}}}))
     with pytest.raises(AdframeError, match=r"metrics\.json"):
-        read_run(run)
+        RunFolder.read(run)

@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 
 from adframe.reporting.reliability_diagram import EVERYTHING, held, reliability_plot
-from adframe.results.run_reader import Run
+from adframe.results.run_folder import RunFolder
 from tests.fakes.run_folder import row
 
 
 def run_of(rows):
-    nothing = {"config": {}, "environment": {}, "test": {}, "val": {}, "pictures": ()}
-    return Run(path=Path(), rows=tuple(rows), **nothing)
+    run = RunFolder(Path())
+    run.rows = list(rows)
+    return run
 
 
 def test_unlabelled_images_and_those_without_a_probability_are_left_out():

@@ -7,15 +7,18 @@ from adframe.reporting.run_breakdowns import ALL, category_lights, defect_table,
 from adframe.reporting.run_page import ends, write_page
 from adframe.reporting.tables import metrics_table
 from adframe.reporting.threshold_summary import asked_rate, calibration_name
-from adframe.results.run_reader import Run
+from adframe.results.run_folder import RunFolder
 from tests.fakes.run_folder import row, write_rich_run, write_run
 
 LINKS = {"zones", "probabilities", "lights", "defects"}
 
 
-def run_of(*, test=None, rows=(), **known):
-    nothing = {"config": {}, "environment": {}, "val": {}, "pictures": ()}
-    return Run(path=Path(), test=test or {}, rows=tuple(rows), **(nothing | known))
+def run_of(*, test=None, rows=(), defects=None, intervals=None, val=None, config=None):
+    run = RunFolder(Path())
+    run.metrics = {"test": test or {}, "val": val or {}, "defects": {"test": defects or {}}}
+    run.metrics["intervals"] = {"test": intervals or {}}
+    run.rows, run.config = list(rows), config or {}
+    return run
 
 
 def links(text):

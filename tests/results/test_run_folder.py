@@ -10,7 +10,8 @@ import pytest
 
 from adframe.errors import AdframeError
 from adframe.results import run_folder as app_folder
-from adframe.results.run_folder import RunFolder, mean_row
+from adframe.results.run_files import mean_row
+from adframe.results.run_folder import RunFolder
 from adframe.runs.moved_data import with_root
 
 DRAWN = {"image/auroc": np.full(8, 0.9)}

@@ -108,7 +108,7 @@ def test_intervals_memory_and_the_best_are_in_the_tables(tmp_path: Path) -> None
     assert "image/ap_low" not in head
     assert best["peak_memory_bytes"] == "1500000000"
     text = (tmp_path / "leaderboard.md").read_text()
-    assert "| 1 | 1 | 3 | 2 | 1500 | **90.0 (10.0–95.0)** | 50.0 |" in text  # noqa: RUF001
+    assert "| 1 | 1 | 3 | 2 | 1500 | **90.0 (10.0 to 95.0)** | 50.0 |" in text
     assert "2 runs: the highest image AUROC is 90.0, with seed=1" in text
 
 
@@ -142,7 +142,7 @@ class Broken:
 
 class Written:
     def write(self, sweep: Any) -> Path:
-        page: Path = sweep.folder / "study.html"
+        page: Path = sweep.path / "study.html"
         page.touch()
         return page
 

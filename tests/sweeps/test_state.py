@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
 import pytest
 
 from adframe.errors import AdframeError
-from adframe.sweeps.state import enter, jobs_of, own_overrides, resumable, typed_command
+from adframe.results.sweep_folder import read_sweep
+from adframe.sweeps.state import enter, jobs_of, own_overrides, resumable
 
 JOBS = [["seed=0"], ["seed=1"], ["seed=2"]]
 TYPED = ["-m", "launcher=joblib", "launcher.workers=3", "seed=0,1,2", "hydra.sweep.dir=x"]
@@ -47,7 +49,7 @@ def test_resume_is_what_was_typed_in_the_same_folder(sweep: Path, monkeypatch: p
     found = taken_up(monkeypatch, "resume=.")
     assert found == [*TYPED[:-1], "fetch=false", f"hydra.sweep.dir='{sweep.parent}/it\\'s'"]
     assert Path.cwd() == sweep.parent
-    assert typed_command(sweep) == ["python", "sweep.py", *TYPED]
+    assert read_sweep(sweep).command == shlex.join(["python", "sweep.py", *TYPED])
 
 
 def test_resume_takes_another_launcher_and_nothing_else(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:

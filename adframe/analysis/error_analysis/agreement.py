@@ -21,7 +21,7 @@ from adframe.analysis.error_analysis.common import (
 from adframe.analysis.error_analysis.misclassified import extent_text, heat
 from adframe.analysis.error_analysis.thumbnails import Album
 from adframe.reporting.document import Block, Numbers, Picture, Pictures, Section
-from adframe.reporting.format import counted, ends, p_value, percent
+from adframe.reporting.format import counted, p_value, percent, span
 from adframe.reporting.tables import Cell, Column, Table
 from adframe.stats.proportions import mcnemar, wilson
 from adframe.stats.significance import holm
@@ -121,7 +121,7 @@ def _types(runs: Sequence[Entrant], found: dict[str, list[Key]]) -> Numbers:
         fails = [images[key]["defect"] for key in wrong]
         for name in sorted(set(fails), key=lambda name: -fails.count(name) / every.count(name)):
             part, whole = fails.count(name), every.count(name)
-            rows.append((category, name, whole, part, part / whole, ends(*wilson(part, whole))))
+            rows.append((category, name, whole, part, part / whole, span(*wilson(part, whole))))
     text = "Images that every run misjudges at its own threshold, with Wilson's interval of their share."
     return Numbers("wrong_by_all", text, narrow(Table(_TYPES, tuple(rows))))
 
@@ -157,6 +157,7 @@ def _finding(pair: Pair, p: float) -> str:
     return (
         f"At their own thresholds run {better} decides more images of {pair.category} rightly than run "
         f"{other}: {counted(right[0], 'image')} only {better} gets right, {right[1]} only {other}, "
-        f"{percent((pair.both + right[0]) / total)} against {percent((pair.both + right[1]) / total)} in all "
+        f"{percent((pair.both + right[0]) / total)} compared with {percent((pair.both + right[1]) / total)} "
+        "in all "
         f"(McNemar's exact p {p_value(p)} after Holm's correction)."
     )

@@ -11,10 +11,11 @@ from adframe.analysis.error_analysis.common import FIGURES, Part, categories_of,
 from adframe.analysis.error_analysis.size_bins import BORDER, SIZE, Criterion, Sorted, sorted_by
 from adframe.reporting.document import Block, Figure, Numbers, Section
 from adframe.reporting.figures import bars
-from adframe.reporting.format import ends, p_value, percent, signed
+from adframe.reporting.format import gain, p_value, percent, points, span
 from adframe.reporting.tables import Cell, Column, Table
 from adframe.stats.binned import FEWEST, bin_differences
-from adframe.stats.significance import Difference, holm
+from adframe.stats.estimates import Difference
+from adframe.stats.significance import holm
 
 _COLUMNS = (
     *(
@@ -101,15 +102,15 @@ def _tests(lines: Sorted) -> list[Tested]:
 
 def _numbers(criterion: Criterion, found: Sequence[Sorted]) -> Numbers:
     flat = [
-        (lines, name, span, each)
+        (lines, name, range_, each)
         for lines in found
-        for name, span, each in zip(lines.names, lines.ranges, lines.bins, strict=True)
+        for name, range_, each in zip(lines.names, lines.ranges, lines.bins, strict=True)
     ]
     rows: list[tuple[Cell, ...]] = []
     raw: list[tuple[Cell, ...]] = []
-    for lines, name, span, each in flat:
-        start = (lines.category, name, span, lines.run, each.images, each.found)
-        rows.append((*start, each.recall[0], ends(*each.recall[1:]), each.auroc[0], ends(*each.auroc[1:])))
+    for lines, name, range_, each in flat:
+        start = (lines.category, name, range_, lines.run, each.images, each.found)
+        rows.append((*start, each.recall[0], span(*each.recall[1:]), each.auroc[0], span(*each.auroc[1:])))
         raw.append((*start, *each.recall, *each.auroc))
     return Numbers(
         slug("by", criterion.column),
@@ -149,7 +150,7 @@ def _differences(tested: Sequence[Tested], corrected: Sequence[float]) -> Number
         compared = f"{lines.names[-1]} against {lines.names[0]}"
         start = (lines.category, lines.run, lines.criterion.title, test.measure, compared)
         raw.append((*start, more.value, more.low, more.high, more.p, p))
-        rows.append((*start, signed(more.value), ends(more.low, more.high), p_value(p)))
+        rows.append((*start, points(more.value), span(more.low, more.high, signed=True), p_value(p)))
     return Numbers(
         "extent_differences",
         "The last bin against the first, in points. Recall: Newcombe's interval and the larger p of "
@@ -168,13 +169,13 @@ def _finding(test: Tested, p: float) -> str:
     lines, more = test.lines, test.difference
     first, last = lines.bins[0], lines.bins[-1]
     pair = (first.recall, last.recall) if test.measure == "recall" else (first.auroc, last.auroc)
-    texts = [f"{percent(value[0])} {ends(*value[1:])}" for value in pair]
+    texts = [f"{percent(value[0])} ({span(*value[1:])})" for value in pair]
     names, unit = lines.criterion.ends, lines.criterion.unit
     verb, worse = ("finds", "less often") if test.measure == "recall" else ("ranks", "worse")
     better = "more often" if test.measure == "recall" else "better"
     return (
         f"In {lines.category} run {lines.run} {verb} {names[0]} ({lines.ranges[0]} {unit}) "
         f"{worse if more.value > 0 else better} than {names[1]} ({lines.ranges[-1]} %): {test.measure} "
-        f"{texts[0]} against {texts[1]}, difference {signed(more.value)} {ends(more.low, more.high)}, "
+        f"{texts[0]} compared with {texts[1]}, difference {gain(more)}, "
         f"p {p_value(p)} after Holm's correction."
     )

@@ -20,7 +20,7 @@ from adframe.analysis.error_analysis.common import (
 from adframe.contracts import GOOD
 from adframe.reporting.document import Block, Figure, Numbers, Section
 from adframe.reporting.figures import bars
-from adframe.reporting.format import ends, p_value, percent
+from adframe.reporting.format import p_value, percent, span
 from adframe.reporting.tables import Cell, Column, Table
 from adframe.stats.proportions import fisher, wilson
 from adframe.stats.significance import holm
@@ -103,7 +103,7 @@ def _kinds(run: Entrant, category: str) -> list[Kind]:
 def _row(kind: Kind, p: float) -> tuple[Cell, ...]:
     counts = _counts(kind)
     low, high = wilson(kind.called, kind.images)
-    return (kind.category, kind.run, kind.name, *counts, kind.share, ends(low, high), p_value(p))
+    return (kind.category, kind.run, kind.name, *counts, kind.share, span(low, high), p_value(p))
 
 
 def _raw(kind: Kind, p: float) -> tuple[Cell, ...]:
@@ -142,7 +142,7 @@ def _finding(kind: Kind, p: float) -> str:
     assert kind.rest is not None
     return (
         f"Run {kind.run} misses {kind.name} in {kind.category} more often than the other types: it finds "
-        f"{kind.called} of {kind.images}, {percent(kind.share)} {ends(*wilson(kind.called, kind.images))}, "
-        f"against {percent(kind.rest[0] / kind.rest[1])} {ends(*wilson(*kind.rest))} of the others "
+        f"{kind.called} of {kind.images}, {percent(kind.share)} ({span(*wilson(kind.called, kind.images))}), "
+        f"compared with {percent(kind.rest[0] / kind.rest[1])} ({span(*wilson(*kind.rest))}) of the others "
         f"(p {p_value(p)} after Holm's correction)."
     )

@@ -17,7 +17,7 @@ from adframe.analysis.error_analysis.common import (
     rows_of,
 )
 from adframe.reporting.document import Numbers
-from adframe.reporting.format import ends, p_value, percent
+from adframe.reporting.format import p_value, percent, span
 from adframe.reporting.tables import Cell, Column, Table
 from adframe.results.validation_scores import ValidationScores
 from adframe.stats.proportions import more_alarms, wilson
@@ -80,13 +80,13 @@ def _promise(run: Entrant, category: str, scores: ValidationScores) -> Promise:
 def _row(each: Promise, p: float) -> tuple[Cell, ...]:
     share = each.new[0] / each.new[1] if each.new[1] else None
     start = (each.category, each.run, each.known[1], each.known[0], each.new[1], each.new[0])
-    return (*start, share, ends(*wilson(*each.new)), p_value(each.p), p_value(p))
+    return (*start, share, span(*wilson(*each.new)), p_value(each.p), p_value(p))
 
 
 def _finding(each: Promise, p: float) -> str:
     return (
         f"Run {each.run} accuses more normal test images of {each.category} than its validation normals lead "
         f"to expect: {each.new[0]} of {each.new[1]}, {percent(each.new[0] / each.new[1])} "
-        f"{ends(*wilson(*each.new))}, where {each.known[0]} of {each.known[1]} in validation lie above the "
+        f"({span(*wilson(*each.new))}), where {each.known[0]} of {each.known[1]} in validation lie above the "
         f"threshold (p {p_value(p)} after Holm's correction)."
     )

@@ -27,7 +27,7 @@ from adframe.analysis.error_analysis.thumbnails import Album
 from adframe.errors import AdframeError
 from adframe.io.files import fresh_folder
 from adframe.reporting.document import Block, Numbers, Section, Study
-from adframe.reporting.format import counted, ends, percent
+from adframe.reporting.format import counted, percent, span
 from adframe.reporting.run_facts import duration
 from adframe.reporting.study_page import write_study
 from adframe.reporting.summary import confusion
@@ -166,4 +166,4 @@ def _rate(part: int, rest: int, what: str) -> str:
     whole = part + rest
     if not whole:
         return f"no {what.rsplit(' ', 1)[0]}"
-    return f"{part} of {whole} {what} ({percent(part / whole)} {ends(*wilson(part, whole))})"
+    return f"{part} of {whole} {what} ({percent(part / whole)}, 95% interval {span(*wilson(part, whole))})"

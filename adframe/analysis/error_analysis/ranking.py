@@ -9,7 +9,7 @@ from adframe.analysis.compared_runs import Entrant
 from adframe.analysis.comparison_table import Line, across, for_people, for_programs, lines_of, remarks
 from adframe.analysis.error_analysis.common import Part, narrow
 from adframe.reporting.document import Block, Numbers, Section
-from adframe.reporting.format import ends, p_value, percent, signed
+from adframe.reporting.format import gain, p_equals, percent, span
 from adframe.results.names import MEAN
 from adframe.stats.significance import holm
 
@@ -51,6 +51,6 @@ def _finding(line: Line, p: float, *, first: str) -> str:
     where = "on average over categories" if line.category == MEAN else f"of {line.category}"
     return (
         f"Run {line.run} ranks images {where} {'better' if more.value > 0 else 'worse'} than run {first}: "
-        f"AUROC {percent(own.value)} {ends(own.low, own.high)}, difference {signed(more.value)} "
-        f"{ends(more.low, more.high)}, p {p_value(p)} after Holm's correction."
+        f"AUROC {percent(own.value)} ({span(own.low, own.high)}), difference {gain(more)}, "
+        f"{p_equals(p)} after Holm's correction."
     )

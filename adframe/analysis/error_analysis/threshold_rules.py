@@ -14,8 +14,9 @@ from adframe.calibration.rules import BestF1, FixedFpr, MeanStd, Quantile, Rule,
 from adframe.results.predictions import Row
 from adframe.results.validation_scores import ValidationScores
 from adframe.stats.bootstrap import interval, kinds, multiplicities
+from adframe.stats.estimates import Difference
 from adframe.stats.proportions import wilson
-from adframe.stats.significance import Difference, difference_of
+from adframe.stats.significance import difference_of
 from adframe.stats.weighted_metrics import weighted_metrics
 
 OWN, LARGEST = "as the run decided", "largest normal score"

@@ -11,7 +11,7 @@ from adframe.analysis.error_analysis.false_alarm_test import Kept, promises
 from adframe.analysis.error_analysis.threshold_rules import BOUNDS, OWN, Strategy, strategies
 from adframe.reporting.document import Block, Figure, Numbers, Section
 from adframe.reporting.figures import bars
-from adframe.reporting.format import ends, p_value, percent, signed
+from adframe.reporting.format import gain, p_value, percent, span
 from adframe.reporting.tables import Cell, Column, Table, shown
 from adframe.results.validation_scores import read_scores
 from adframe.stats.significance import holm
@@ -103,11 +103,11 @@ def _numbers(found: Sequence[Strategy], corrected: Sequence[float]) -> Numbers:
 
 
 def _row(each: Strategy, p: float, names: Sequence[str]) -> tuple[Cell, ...]:
-    texts = [f"{shown(value[0], percent=True)} {ends(*value[1:])}" for value in each.measures]
+    texts = [f"{shown(value[0], percent=True)} ({span(*value[1:])})" for value in each.measures]
     del texts[1]  # of precision, which the CSV file has
     more = each.more
-    gain = ("", "") if more is None else (f"{signed(more.value)} {ends(more.low, more.high)}", p_value(p))
-    return (each.category, each.run, " = ".join(names), each.threshold, *texts, *gain)
+    tested = ("", "") if more is None else (gain(more), p_value(p))
+    return (each.category, each.run, " = ".join(names), each.threshold, *texts, *tested)
 
 
 def _figure(found: Sequence[Strategy], category: str) -> Figure:
@@ -149,4 +149,4 @@ def _holds(each: Strategy, p: float) -> bool:
 
 def _said(each: Strategy) -> str:
     f1, fpr = each.measures[0], each.measures[3]
-    return f"{percent(f1[0])} {ends(*f1[1:])}, FPR {percent(fpr[0])}"
+    return f"{percent(f1[0])} ({span(*f1[1:])}), FPR {percent(fpr[0])}"

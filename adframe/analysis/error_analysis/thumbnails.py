@@ -46,7 +46,7 @@ class Album:
     def tiles(self, run: Entrant, key: Key) -> Tiles:
         """The image, the image with its defects outlined, and the heatmap (None where none is kept)."""
         path = run.images[key]["path"]
-        for kept in run.run.pictures:
+        for kept in run.run.gallery:
             if kept.path == path and kept.category == key[0]:
                 tiles = self._split(picture_bytes(run.run.path, kept.file))
                 if tiles is not None:

@@ -1,4 +1,4 @@
-"""What one class's normal hides in another: images that only a model of their class finds."""
+"""Defects that look like another category's normal: images that only their own category's model finds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from adframe.analysis.studies.test_result import Condition
+from adframe.analysis.settings import Setting
 from adframe.config.build import build_data, build_source
 from adframe.config.saved_config import read_config
 from adframe.contracts import GEOMETRY, IMAGE, RECORD, REGIONS, Batch, Geometry, Record, Region
@@ -39,7 +39,7 @@ class Nearest:
 
 
 @dataclass(frozen=True, slots=True)
-class Hidden:
+class ConfusedImage:
     """One image.
 
     Attributes:
@@ -61,12 +61,12 @@ class Hidden:
     nearest: Mapping[str, Nearest]
 
 
-def hidden_images(single: Condition, pooled: Condition, category: str, *, most: int) -> list[Ranked]:
+def confused_images(single: Setting, pooled: Setting, category: str, *, most: int) -> list[Ranked]:
     """Paths of anomalous images that lose most rank in the model for all, with both ranks; the worst first.
 
     A rank is the share of the class's normal test images whose score is lower.
     """
-    by_path = [{row["path"]: row for row in each.reading.rows(category)} for each in (single, pooled)]
+    by_path = [{row["path"]: row for row in each.rows(category)} for each in (single, pooled)]
     found = []
     for path, row in by_path[0].items():
         if row["label"] == 1 and path in by_path[1]:
@@ -76,7 +76,9 @@ def hidden_images(single: Condition, pooled: Condition, category: str, *, most: 
     return sorted(found, key=lambda each: each[2] - each[1])[:most]
 
 
-def look_closer(single: Path, pooled: Path, images: Mapping[str, Sequence[Ranked]]) -> list[Hidden] | None:
+def look_closer(
+    single: Path, pooled: Path, images: Mapping[str, Sequence[Ranked]]
+) -> list[ConfusedImage] | None:
     """Both models' heatmaps of some images, and the training patches most like what only one of them finds.
 
     The patch is where the class's own model scores highest inside the annotation. Features are the
@@ -86,7 +88,7 @@ def look_closer(single: Path, pooled: Path, images: Mapping[str, Sequence[Ranked
     Args:
         single: a run with a model a class.
         pooled: a run with one model for all of the same classes, by the same method.
-        images: class -> (path, rank, rank in the model for all), as from `hidden_images`.
+        images: class -> (path, rank, rank in the model for all), as from `confused_images`.
 
     Returns:
         None where the method has no feature maps to look at.
@@ -114,7 +116,7 @@ def look_closer(single: Path, pooled: Path, images: Mapping[str, Sequence[Ranked
     queries = torch.stack([each.query for each in seen])
     found = {name: _nearest(queries, each, reader) for name, each in data.items()}
     return [
-        Hidden(
+        ConfusedImage(
             record=each.record,
             ranks=each.ranks,
             regions=each.regions,

@@ -1,4 +1,4 @@
-"""Pictures of what one class's normal hides in another, and the sentence below them."""
+"""Pictures of defects that look like another category's normal, and the sentence below them."""
 
 from __future__ import annotations
 
@@ -6,50 +6,59 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from adframe.analysis.studies.confused_images import Hidden, Nearest
+from adframe.analysis.studies.confused_images import ConfusedImage, Nearest
 from adframe.io.images import read_image
 from adframe.reporting.document import Block, Picture, Pictures
 from adframe.reporting.format import percent
 from adframe.reporting.heatmaps import overlaid
 from adframe.reporting.outlines import Pixels, as_bytes, contour, encoded, outlined, resized, tile_size
 
-_COLUMNS = ("image and defect", "its class's model", "model for all", "nearest normal patch of another class")
+_COLUMNS = (
+    "image and defect",
+    "its category's model",
+    "model for all",
+    "nearest normal patch of another category",
+)
 _BOX = (255, 200, 0)  # RGB
 _WIDTH = 230  # of a tile, in pixels
 _SCALE = 1.2  # times the pixel threshold: where a heatmap has its full colour at least
 
-Books = Sequence[Mapping[str, Mapping[str, float | None]]]  # of the class's model, of the model for all
+ModelFacts = Sequence[
+    Mapping[str, Mapping[str, float | None]]
+]  # of the category's model, of the model for all
 
 
-def hidden_sentence(method: str, found: Sequence[Hidden]) -> str:
-    """How many of the defects are more like another class's normal."""
+def confused_sentence(method: str, found: Sequence[ConfusedImage]) -> str:
+    """How many of the defects are closer to another category's normal patches than to their own."""
     foreign = [each for each in found if _other(each).distance < each.nearest[each.record.category].distance]
     return (
-        f"{method}: of the {len(found)} images shown that lost rank, {len(foreign)} have a defect that "
-        "is more like a normal patch of another class than like any of their own."
+        f"{method}: of the {len(found)} images shown that lost rank, {len(foreign)} have a defect that is "
+        "closer "
+        "to a normal patch of another category than to any of their own."
     )
 
 
-def hidden_blocks(method: str, found: Sequence[Hidden], *, books: Books) -> tuple[Block, ...]:
+def confused_blocks(method: str, found: Sequence[ConfusedImage], *, facts: ModelFacts) -> tuple[Block, ...]:
     """What the pictures are, and a row an image."""
     text = (
-        f"Anomalous test images that lost most rank among their class's normal ones when {method} was fitted "
+        f"Anomalous test images that lost most rank among their category's normal ones when {method} was "
+        "fitted "
         "to all classes together. The box is the patch that the class's own model finds most anomalous "
         "inside the annotation; beside it, the patch most like it among normal training images of the other "
         "classes."
     )
-    rows = tuple((f"{each.record.category}, {each.record.defect}", _row(each, books)) for each in found)
+    rows = tuple((f"{each.record.category}, {each.record.defect}", _row(each, facts)) for each in found)
     return text, Pictures("Each row is one image; distances are between features.", _COLUMNS, rows)
 
 
-def _row(each: Hidden, books: Books) -> tuple[Picture, ...]:
+def _row(each: ConfusedImage, facts: ModelFacts) -> tuple[Picture, ...]:
     other, own = _other(each), each.nearest[each.record.category]
     image = as_bytes(read_image(each.record.path, bits=each.record.bits))
     frame = image.shape[:2]
     plain = _boxed(outlined(_small(image), each.regions, frame=frame), frame, each.place)
     thresholds = [
         book[unit].get("calibration/pixel_threshold")
-        for book, unit in zip(books, (each.record.category, "global"), strict=True)
+        for book, unit in zip(facts, (each.record.category, "global"), strict=True)
     ]
     heats = [
         _heat(image, values, threshold)
@@ -69,7 +78,7 @@ def _row(each: Hidden, books: Books) -> tuple[Picture, ...]:
     )
 
 
-def _other(each: Hidden) -> Nearest:
+def _other(each: ConfusedImage) -> Nearest:
     return min(
         (near for name, near in each.nearest.items() if name != each.record.category),
         key=lambda near: near.distance,

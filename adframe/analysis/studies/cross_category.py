@@ -8,18 +8,23 @@ from pathlib import Path
 
 import numpy as np
 
-from adframe.analysis.studies.feature_distance_section import MEASURES, distance_section, table_of_distances
-from adframe.analysis.studies.method_groups import grouped
-from adframe.analysis.studies.test_result import read_condition
-from adframe.analysis.studies.transfer_grid import Grid, Place, Square, drops
+from adframe.analysis.compare import ALPHA
+from adframe.analysis.settings import Setting, by_category, methods_of
+from adframe.analysis.studies.feature_distance_section import (
+    MEASURES,
+    distance_section,
+    table_of_distances,
+)
+from adframe.analysis.studies.transfer_grid import Grid, Place, Square, losses
 from adframe.analysis.studies.transfer_page import METRIC, write_grids
 from adframe.errors import AdframeError
-from adframe.reporting.format import p_value
+from adframe.reporting.format import p_equals
+from adframe.results.frame import TestResult, load
 from adframe.results.layer_distances import LayerDistance, layer_distances
-from adframe.results.names import TRANSFER
 from adframe.results.patch_samples import read_samples
-from adframe.results.sweep_folder import Sweep
+from adframe.results.sweep_folder import SweepFolder
 from adframe.stats.mantel import Correlation, mantel
+from adframe.stats.significance import holm
 
 
 class CrossCategory:
@@ -34,17 +39,23 @@ class CrossCategory:
     def __init__(self, *, question: str, patches: int = 1000, permutations: int = 200) -> None:
         self.question, self.patches, self.permutations = question, patches, permutations
 
-    def write(self, sweep: Sweep) -> Path | None:
+    def write(self, sweep: SweepFolder) -> Path | None:
         """Writes `study.html`, its figures and tables into the sweep's folder; returns the page.
 
         Raises:
             AdframeError: no run was tested on other categories, or one cannot be read.
         """
-        runs = _runs(sweep)
-        grids = [_grid(name, run) for name, run in runs.items()]
+        methods = methods_of(load(sweep.finished), sweep.varied)
+        tested = [(name, tests) for name, tests in methods.items() if any(not test.own for test in tests)]
+        if not tested:
+            raise AdframeError(
+                f"{sweep.path} has no run that was tested on other categories; add transfer=true, with two "
+                "categories or more"
+            )
+        grids = [_grid(name, tests) for name, tests in tested]
         findings, sections = [], []
-        for place, grid in enumerate(grids):
-            samples = read_samples(runs[grid.method])
+        for place, (grid, (_, tests)) in enumerate(zip(grids, tested, strict=True)):
+            samples = read_samples(Path(next(test.folder.path for test in tests if test.own)))  # first seed
             if not set(grid.fitted) <= set(samples):
                 continue
             found = layer_distances(
@@ -53,7 +64,7 @@ class CrossCategory:
                 permutations=self.permutations,
             )
             known = _correlations(grid, found)
-            findings += _said(grid, known)
+            findings += _findings(grid, known)
             sections.append(distance_section(grid, found, known, place=place))
         notes = ["A model's threshold is fitted to validation images of its own category."]
         if not sections:
@@ -72,36 +83,22 @@ class CrossCategory:
         )
 
 
-def _runs(sweep: Sweep) -> dict[str, Path]:
-    known = {
-        name: run.path
-        for name, runs in grouped(sweep).items()
-        for run in runs[:1]
-        if (run.path / TRANSFER).is_dir()
-    }
-    if not known:
-        raise AdframeError(
-            f"{sweep.folder} has no run that was tested on other categories; add transfer=true, with two "
-            "categories or more"
-        )
-    return known
-
-
-def _grid(name: str, run: Path) -> Grid:
-    own = read_condition(run, name=name)
+def _grid(method: str, tests: Sequence[TestResult]) -> Grid:
+    """All tests of one method, with every seed; rows and columns are categories."""
+    fitted = tuple(dict.fromkeys(test.fitted for test in tests if test.own))
     squares: dict[Place, Square] = {}
-    for fitted in own.categories:
-        squares[fitted, fitted] = Square(own, (fitted,))
-        other = read_condition(run / TRANSFER / fitted, name=fitted)
-        squares |= {(fitted, tested): Square(other, (tested,)) for tested in other.categories}
-    return Grid(name, "", own.categories, own.categories, squares)
+    for row in fitted:
+        own = [test for test in tests if test.fitted == row]
+        setting = Setting(f"{method}, fitted on {row}", {}, by_category(own))
+        squares |= {(row, column): Square(setting, (column,)) for column in setting.categories}
+    return Grid(method, "", fitted, fitted, squares)
 
 
 def _correlations(grid: Grid, found: Sequence[LayerDistance]) -> dict[tuple[str, str], Correlation]:
-    """By layer and measure: does a model lose more the further the category lies off?"""
+    """By layer and measure: whether a model loses more the further the category is from its own."""
     names, lost = list(grid.fitted), np.full((len(grid.fitted), len(grid.fitted)), math.nan)
-    for (fitted, tested), drop in drops(grid, METRIC).items():
-        lost[names.index(fitted), names.index(tested)] = drop
+    for (fitted, tested), loss in losses(grid, METRIC).items():
+        lost[names.index(fitted), names.index(tested)] = loss
     return {
         (layer, measure): mantel(table_of_distances(found, names, layer=layer, measure=measure), lost)
         for layer in dict.fromkeys(each.layer for each in found)
@@ -109,20 +106,26 @@ def _correlations(grid: Grid, found: Sequence[LayerDistance]) -> dict[tuple[str,
     }
 
 
-def _said(grid: Grid, known: dict[tuple[str, str], Correlation]) -> list[str]:
-    """Only what Mantel's test supports; with few categories nothing can be."""
-    tests = [each for each in known.values() if math.isfinite(each.p)]
+def _findings(grid: Grid, known: dict[tuple[str, str], Correlation]) -> list[str]:
+    """Only what Mantel's test supports after Holm's correction; with few categories nothing can be."""
+    tests = {key: each for key, each in known.items() if math.isfinite(each.p)}
     if not tests:
         return []
-    least, family = tests[0].least, len(tests)
-    if least * family > 0.05:
+    floor = next(iter(tests.values())).least * len(tests)
+    if floor > ALPHA:
         return [
-            f"{grid.name}: {len(grid.fitted)} categories cannot show whether the drop follows the distance: "
-            f"with {family} tests, p by Holm's correction is never below {min(1.0, least * family):.2f}."
+            f"{grid.name}: with {len(grid.fitted)} categories it cannot be shown whether the loss depends "
+            "on the "
+            f"distance: with {len(tests)} tests, p by Holm's correction is never below {min(1.0, floor):.2f}."
         ]
-    supported = {key: each for key, each in known.items() if each.p * family < 0.05}  # Bonferroni: below Holm
+    corrected = zip(tests.items(), holm([each.p for each in tests.values()]), strict=True)
     return [
-        f"{grid.name}: the drop follows {MEASURES[measure]} in {layer} (Spearman {each.rho:.2f}, Mantel p "
-        f"{p_value(each.p)})."
-        for (layer, measure), each in supported.items()
-    ] or [f"{grid.name}: no distance goes with the drop beyond chance (Mantel's test, {family} of them)."]
+        f"{grid.name}: the loss increases with {MEASURES[measure]} in {layer} (Spearman {each.rho:.2f}, "
+        "Mantel's "
+        f"test, {p_equals(p)} after Holm's correction)."
+        for ((layer, measure), each), p in corrected
+        if p < ALPHA
+    ] or [
+        f"{grid.name}: no distance correlates significantly with the loss (Mantel's test, {len(tests)} "
+        "tests)."
+    ]

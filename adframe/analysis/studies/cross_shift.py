@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from adframe.analysis.studies.method_groups import Done, grouped
-from adframe.analysis.studies.shift_results import further_domains
-from adframe.analysis.studies.test_result import Condition, read_condition
+from adframe.analysis.settings import Setting, by_category, methods_of, places_of
+from adframe.analysis.studies.shift_results import ASIDE
 from adframe.analysis.studies.transfer_grid import Grid, Place, Square
 from adframe.analysis.studies.transfer_page import write_grids
 from adframe.errors import AdframeError
+from adframe.results.frame import OWN, TestResult, load
 from adframe.results.names import DOMAINS, MEAN, is_own
-from adframe.results.sweep_folder import Sweep
+from adframe.results.sweep_folder import SweepFolder
 
 
 class CrossShift:
@@ -26,67 +26,56 @@ class CrossShift:
     def __init__(self, *, question: str) -> None:
         self.question = question
 
-    def write(self, sweep: Sweep) -> Path | None:
+    def write(self, sweep: SweepFolder) -> Path | None:
         """Writes `study.html`, its figures and tables into the sweep's folder; returns the page.
 
         Raises:
-            AdframeError: fewer than two shifts were fitted under, or a run cannot be read.
+            AdframeError: models were fitted under fewer than two shifts, or a run cannot be read.
         """
-        grids = _grids(sweep)
+        methods = methods_of(load(sweep.finished), sweep.varied, aside=ASIDE)
+        grids = [grid for method, tests in methods.items() for grid in _grids(method, tests)]
+        if not grids:
+            raise AdframeError(
+                f"{sweep.path} has no two runs fitted under different shifts and tested under the same "
+                "domains= (shift=none,severe shift.splits=[train,val,test] +shift@domains.none=none ...)"
+            )
         return write_grids(
             sweep,
             grids,
-            means=[grid for grid in grids if grid.pool == MEAN] or grids,
+            means=[grid for grid in grids if grid.category == MEAN] or grids,
             kind="shift",
             question=self.question,
             notes=["A model's threshold is fitted to validation images under the shift it was fitted under."],
         )
 
 
-def _grids(sweep: Sweep) -> list[Grid]:
-    grids = [
-        grid
-        for name, runs in grouped(sweep, aside=("shift", DOMAINS)).items()
-        for grid in _of_method(name, runs)
-    ]
-    if not grids:
-        raise AdframeError(
-            f"{sweep.folder} has no two runs fitted under different shifts and tested under the same "
-            "domains= (shift=none,severe shift.splits=[train,val,test] +shift@domains.none=none ...)"
-        )
-    return grids
-
-
-def _of_method(name: str, runs: Sequence[Done]) -> list[Grid]:
-    tests: dict[Place, Condition] = {}
-    for run in runs:
-        own = _own(run.config)
-        if own is None:
-            continue
-        tests[own, own] = read_condition(run.path, name=own)
-        for domain, folder in further_domains(run).items():
-            tests[own, domain] = read_condition(folder, name=domain)
-    fitted = tuple(dict.fromkeys(row for row, _ in tests))
-    tested = tuple(dict.fromkeys([*fitted, *(column for _, column in tests)]))
-    if len(fitted) < 2:
+def _grids(method: str, tests: Sequence[TestResult]) -> list[Grid]:
+    cells: dict[Place, list[TestResult]] = {}
+    for test in tests:
+        fitted = _fitted_under(test.config)
+        if fitted is not None and test.threshold == OWN:
+            cells.setdefault((fitted, test.domain or fitted), []).append(test)
+    fitted_under = tuple(dict.fromkeys(row for row, _ in cells))
+    if len(fitted_under) < 2:
         return []
-    classes = next(iter(tests.values())).categories
-    pools: dict[str, tuple[str, ...]] = {each: (each,) for each in classes}
-    if len(classes) > 1:
-        pools[MEAN] = classes
+    found = {
+        place: Setting(f"{method}, {' on '.join(place)}", {}, by_category(own))
+        for place, own in cells.items()
+    }
+    places = places_of(next(iter(found.values())).categories)
     return [
         Grid(
-            name,
-            pool,
-            fitted,
-            tested,
-            {place: Square(test, names) for place, test in tests.items()},
+            method,
+            where,
+            fitted_under,
+            tuple(dict.fromkeys([*fitted_under, *(column for _, column in cells)])),
+            {place: Square(setting, categories) for place, setting in found.items()},
         )
-        for pool, names in pools.items()
+        for where, categories in places
     ]
 
 
-def _own(config: Mapping[str, Any]) -> str | None:
+def _fitted_under(config: Mapping[str, Any]) -> str | None:
     """The domain under which a run was fitted, calibrated and tested; None where these differ."""
     splits = set(config["shift"]["splits"])
     if config["shift"]["transforms"] and splits != {"train", "val", "test"}:

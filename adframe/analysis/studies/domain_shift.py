@@ -6,42 +6,45 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from adframe.analysis.studies import domain_shift_plots as blocks
-from adframe.analysis.studies.effects import Effect, corrected, effect_table, undecided
-from adframe.analysis.studies.shift_results import Case, shift_cases
-from adframe.analysis.studies.sweep_runs import failures, time_spent
+from adframe.analysis.questions import Answer, Question, answer, answers_table, unanswered
+from adframe.analysis.studies import domain_shift_plots as plots
+from adframe.analysis.studies.shift_results import ShiftCase, shift_cases
+from adframe.analysis.study import TEST_IMAGES, failure_notes, time_of
 from adframe.reporting.document import Section, Study
-from adframe.reporting.format import percent
+from adframe.reporting.format import amount, hundredths, percent
 from adframe.reporting.study_page import write_study
-from adframe.results.sweep_folder import Sweep
+from adframe.results.sweep_folder import SweepFolder
 
-_LOST, _ALARMS = "image AUROC lost to the shift", "false alarms more at the frozen threshold"
-_CALMED, _DECIDED = "false alarms after recalibrating", "balanced accuracy through recalibrating"
-_REGAINED, _LEFT = "image AUROC through refitting", "image AUROC against clean, refitted"
-_WORDS = {  # question -> (more, less)
-    _LOST: ("image AUROC rises by {}", "image AUROC falls by {}"),
+_LOST, _ALARMS = "image AUROC lost to the shift", "false-positive rate at the frozen threshold"
+_CALMED, _DECIDED = "false-positive rate after recalibration", "balanced accuracy after recalibration"
+_REGAINED, _LEFT = "image AUROC after refitting", "image AUROC after refitting, compared with clean"
+_SENTENCES = {  # question -> (where the difference is positive, where it is negative)
+    _LOST: ("the shift raises image AUROC by {}", "the shift lowers image AUROC by {}"),
     _ALARMS: (
-        "the frozen threshold raises false alarms on {} more of the normal images",
-        "the frozen threshold raises false alarms on {} fewer of the normal images",
+        "with the frozen threshold the shift raises the false-positive rate by {}",
+        "with the frozen threshold the shift lowers the false-positive rate by {}",
     ),
     _CALMED: (
-        "recalibrating the threshold adds {} to the false-positive rate",
-        "recalibrating the threshold takes {} off the false-positive rate",
+        "recalibrating the threshold raises the false-positive rate by {}",
+        "recalibrating the threshold lowers the false-positive rate by {}",
     ),
     _DECIDED: (
-        "recalibrating raises balanced accuracy by {}",
-        "recalibrating lowers balanced accuracy by {}",
+        "recalibrating the threshold raises balanced accuracy by {}",
+        "recalibrating the threshold lowers balanced accuracy by {}",
     ),
-    _REGAINED: ("refitting the model adds {} of image AUROC", "refitting the model costs {} of image AUROC"),
+    _REGAINED: (
+        "refitting the model raises image AUROC by {}",
+        "refitting the model lowers image AUROC by {}",
+    ),
     _LEFT: (
-        "refitted, it is {} of image AUROC better than on images as they are",
-        "refitted, it stays {} of image AUROC below images as they are",
+        "the refitted model has {} more image AUROC than on clean images",
+        "the refitted model has {} less image AUROC than on clean images",
     ),
 }
 
 
 class DomainShift:
-    """Makes the page of a sweep whose runs were tested under `domains=` besides.
+    """Makes the page of a sweep whose runs were also tested under `domains=`.
 
     Args:
         question: what the study asks, one or two sentences.
@@ -50,36 +53,33 @@ class DomainShift:
     def __init__(self, *, question: str) -> None:
         self.question = question
 
-    def write(self, sweep: Sweep) -> Path | None:
+    def write(self, sweep: SweepFolder) -> Path | None:
         """Writes `study.html`, its figures and tables into the sweep's folder; returns the page.
 
         Raises:
             AdframeError: the runs have no shift to study, or cannot be read.
         """
         cases = shift_cases(sweep)
-        effects = corrected(effect for case in cases for effect in effects_of(case))
-        facts = [
-            ("Methods", ", ".join(dict.fromkeys(case.variant for case in cases))),
-            ("Shifts", ", ".join(dict.fromkeys(case.domain for case in cases))),
-            ("Classes", ", ".join(cases[0].categories)),
-            ("Time, all runs", time_spent(sweep)),
-        ]
-        found = findings(effects)
+        answers = answer(question for case in cases for question in questions_of(case))
         study = Study(
-            title=_title(effects),
+            title=_title(answers),
             question=self.question,
-            findings=found,
-            facts=facts,
-            sections=_sections(cases, effects),
+            findings=findings(answers),
+            facts=[
+                ("methods", ", ".join(dict.fromkeys(case.method for case in cases))),
+                ("shifts", ", ".join(dict.fromkeys(case.domain for case in cases))),
+                ("categories", ", ".join(cases[0].categories)),
+                ("time, all runs", time_of(sweep)),
+            ],
+            sections=_sections(cases, answers),
             command=sweep.command,
             notes=_notes(cases, sweep),
         )
-        return write_study(sweep.folder, study)
+        return write_study(sweep.path, study)
 
 
-def effects_of(case: Case) -> list[Effect]:
-    """The questions of one method under one domain, in the mean over the classes."""
-    subject, names = f"{case.variant}, {case.domain}", case.categories
+def questions_of(case: ShiftCase) -> list[Question]:
+    """The questions about one method under one domain, in the mean over the categories."""
     asked = [
         (_LOST, case.frozen, case.clean, "image/auroc"),
         (_ALARMS, case.frozen, case.clean, "image/fpr"),
@@ -94,70 +94,72 @@ def effects_of(case: Case) -> list[Effect]:
             (_REGAINED, case.refitted, case.frozen, "image/auroc"),
             (_LEFT, case.refitted, case.clean, "image/auroc"),
         ]
-    return [Effect(subject, text, after.more_than(before, key, names)) for text, after, before, key in asked]
-
-
-def findings(effects: Sequence[Effect]) -> list[str]:
-    """A sentence a method and shift of what is supported, then one of what is not."""
-    found = []
-    for subject in dict.fromkeys(effect.subject for effect in effects):
-        stated = [each for each in effects if each.subject == subject and each.stated]
-        if stated:
-            parts = [each.sentence(*_WORDS[each.question]) for each in stated]
-            found.append(f"{subject}: {'; '.join(parts)}.")
-    return [*found, *undecided(effects)]
-
-
-def _title(effects: Sequence[Effect]) -> str:
-    lost = [each for each in effects if each.question == _LOST and each.stated and each.difference.value < 0]
-    if not lost:
-        return "A domain shift, and no loss of image AUROC that these images could show"
-    worst = min(lost, key=lambda each: each.difference.value)
-    points = f"{-100 * worst.difference.value:.1f} points"
-    return f"The shift costs up to {points} of image AUROC ({worst.subject})"
-
-
-def _sections(cases: Sequence[Case], effects: Sequence[Effect]) -> list[Section]:
-    lost = effect_table(
-        effects,
-        caption="Differences in the mean over the classes, in points, on the same images in both; p by the "
-        "bootstrap's standard error, and by Holm's correction for all lines with the same question.",
-    )
-    drawn = [blocks.heat(cases, "image/auroc", name="heat_auroc")]
-    drawn.append(blocks.heat(cases, "image/fpr", name="heat_fpr"))
-    if len({case.domain for case in cases}) > 1:
-        drawn += [
-            blocks.domain_bars(cases, key, name=f"by_{key[6:]}") for key in ("image/auroc", "image/fpr")
-        ]
-    else:
-        drawn.append(blocks.condition_bars(cases, "image/auroc", name="auroc"))
-        drawn.append(blocks.condition_bars(cases, "image/fpr", name="fpr"))
+    subject = f"{case.method}, {case.domain}"
     return [
-        Section("What is lost and what comes back", (lost,)),
-        Section("Comparison", (*drawn, blocks.both_levels(cases))),
-        Section(
-            "False alarms and score drift", (blocks.alarms_table(cases), *blocks.score_histograms(cases))
-        ),
-        Section("ROC curves", (blocks.roc_curves(cases),)),
-        Section("All numbers", (blocks.conditions_table(cases),)),
+        Question(subject, text, before, after, metric, case.categories)
+        for text, after, before, metric in asked
     ]
 
 
-def _notes(cases: Sequence[Case], sweep: Sweep) -> list[str]:
-    fewest = min(
-        case.clean.reading.run.val.get(name, {}).get("calibration/n") or math.inf
-        for case in cases
-        for name in (*case.categories, "global")
+def findings(answers: Sequence[Answer]) -> list[str]:
+    """One sentence per method and shift on what is significant, then one on what is not."""
+    found = []
+    for subject in dict.fromkeys(each.subject for each in answers):
+        own = [each for each in answers if each.subject == subject and each.significant]
+        parts = [
+            _SENTENCES[each.question][each.value < 0].format(amount(each.comparison.difference))
+            for each in own
+        ]
+        if parts:
+            found.append(f"{subject}: {'; '.join(parts)}.")
+    return [*found, *unanswered(answers)]
+
+
+def _title(answers: Sequence[Answer]) -> str:
+    lost = [each for each in answers if each.question == _LOST and each.significant and each.value < 0]
+    if not lost:
+        return "The shift causes no significant loss of image AUROC"
+    worst = min(lost, key=lambda each: each.value)
+    return f"The shift costs up to {hundredths(-worst.value)} points of image AUROC ({worst.subject})"
+
+
+def _sections(cases: Sequence[ShiftCase], answers: Sequence[Answer]) -> list[Section]:
+    table = answers_table(
+        answers,
+        caption="Differences in the mean over the categories, in points, on the same images in both; p "
+        "values by "
+        "the bootstrap, and by Holm's correction for all lines with the same question.",
     )
+    drawn = [
+        plots.heat(cases, "image/auroc", name="heat_auroc"),
+        plots.heat(cases, "image/fpr", name="heat_fpr"),
+    ]
+    if len({case.domain for case in cases}) > 1:
+        drawn += [plots.domain_bars(cases, key, name=f"by_{key[6:]}") for key in ("image/auroc", "image/fpr")]
+    else:
+        drawn.append(plots.condition_bars(cases, "image/auroc", name="auroc"))
+        drawn.append(plots.condition_bars(cases, "image/fpr", name="fpr"))
+    return [
+        Section("Loss and recovery", (table,)),
+        Section("Comparison", (*drawn, plots.both_levels(cases))),
+        Section("False alarms and score drift", (plots.alarms_table(cases), *plots.score_histograms(cases))),
+        Section("ROC curves", (plots.roc_curves(cases),)),
+        Section("All numbers", (plots.conditions_table(cases),)),
+    ]
+
+
+def _notes(cases: Sequence[ShiftCase], sweep: SweepFolder) -> list[str]:
+    facts = [facts for case in cases for test in case.clean.runs for facts in test.folder.val.values()]
+    counts = [count for each in facts if (count := each.get("calibration/n"))]
     notes = [
-        "Thresholds are fitted to validation images only; test images are never asked. A setting chosen by "
-        "this page is chosen on test data.",
+        "Thresholds are fitted to validation images only, never to test images.",
+        TEST_IMAGES,
         "Every image is shifted by its own seeded draw, the same for every method and run.",
     ]
-    if math.isfinite(fewest):
-        floor = 1 / (fewest + 1)
+    if counts and math.isfinite(min(counts)):
         notes.append(
-            f"The smallest validation set has {fewest:.0f} normal images: its threshold cannot promise a "
-            f"false-positive rate below {percent(floor)}."
+            f"The smallest validation set has {min(counts):.0f} normal images: its threshold cannot "
+            "guarantee a "
+            f"false-positive rate below {percent(1 / (min(counts) + 1))}."
         )
-    return [*notes, *failures(sweep)]
+    return [*notes, *failure_notes(sweep)]

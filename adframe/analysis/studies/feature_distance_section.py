@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from adframe.analysis.studies.transfer_grid import Grid, drops
+from adframe.analysis.studies.transfer_grid import Grid, losses
 from adframe.analysis.studies.transfer_page import METRIC
 from adframe.reporting import figures
 from adframe.reporting.document import Block, Numbers, Section
@@ -92,12 +92,13 @@ def _scatter(grid: Grid, found: Sequence[LayerDistance], layer: str, *, place: i
     names = list(grid.fitted)
     table = table_of_distances(found, names, layer=layer, measure="mmd")
     points = [
-        (float(table[names.index(fitted), names.index(tested)]), drop, f"{fitted} → {tested}")
-        for (fitted, tested), drop in drops(grid, METRIC).items()
+        (float(table[names.index(fitted), names.index(tested)]), loss, f"{fitted} → {tested}")
+        for (fitted, tested), loss in losses(grid, METRIC).items()
     ]
     return figures.scatter(
         f"drop_{place}",
-        caption=f"Image AUROC lost against the model at home, over the distance in {layer}, {grid.name}.",
+        caption="Loss of image AUROC compared with the model trained on the same category, over the "
+        f"distance in {layer}, {grid.name}.",
         points={grid.name: points},
         x_name="squared MMD",
         y_name="image AUROC lost, %",
@@ -115,7 +116,8 @@ def _correlation_table(known: Mapping[tuple[str, str], Correlation], *, place: i
         raw.append((*start, each.rho, each.p, each.entries))
     return Numbers(
         f"correlation_{place}",
-        "Does image AUROC drop more the further the categories lie apart? Spearman's rank correlation over "
+        "Whether image AUROC drops more the further the categories lie apart. Spearman's rank correlation "
+        "over "
         "ordered pairs; p by permuting categories, because pairs that share one are not independent.",
         Table(columns, tuple(people)),
         Table(columns, tuple(raw)),
@@ -124,7 +126,7 @@ def _correlation_table(known: Mapping[tuple[str, str], Correlation], *, place: i
 
 def _distance_table(found: Sequence[LayerDistance], *, place: int) -> Numbers:
     keys = ("first", "second", "layer", "mmd", "mmd_floor", "p", "wasserstein", "cosine")
-    titles = ("category", "other", "layer", "MMD²", "95% of none", "p", "sliced W2", "1 - cosine")
+    titles = ("category", "other", "layer", "MMD²", "95% of no difference", "p", "sliced W2", "1 - cosine")
     people: list[tuple[Cell, ...]] = []
     raw: list[tuple[Cell, ...]] = []
     for each in found:
@@ -136,8 +138,8 @@ def _distance_table(found: Sequence[LayerDistance], *, place: int) -> Numbers:
     return Numbers(
         f"distances_{place}",
         "Distances between features of normal training images by layer. MMD with an RBF kernel, one "
-        "bandwidth a layer by the median heuristic; beside it what 95 % of permutations of images stay "
-        "below, and p by those.",
+        "bandwidth per layer by the median heuristic; next to it the value below which 95% of "
+        "permutations of images lie, and the p value by them.",
         Table(tuple(Column(k, t) for k, t in zip(keys, titles, strict=True)), tuple(people)),
         Table(tuple(Column(key, key) for key in keys), tuple(raw)),
     )

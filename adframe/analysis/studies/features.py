@@ -1,4 +1,4 @@
-"""The study of features: patches as points, what each layer tells, where transformers look."""
+"""The study of features: patches as points, how well each layer separates, attention rollout."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Mapping
 from pathlib import Path
 
-from adframe.analysis.studies.settings import variants_of
-from adframe.analysis.studies.sweep_runs import Reading, read_sweep_runs
+from adframe.analysis.compare import ALPHA
+from adframe.analysis.settings import settings_of
 from adframe.reporting.document import Study
 from adframe.reporting.patch_sections import (
     MEASURES,
@@ -17,18 +17,19 @@ from adframe.reporting.patch_sections import (
     planes_section,
 )
 from adframe.reporting.study_page import write_study
+from adframe.results.frame import load
 from adframe.results.layer_distances import layer_distances, shared_layers
 from adframe.results.patch_samples import LayerSample, PatchSample, read_sample
-from adframe.results.sweep_folder import Sweep
+from adframe.results.sweep_folder import SweepFolder
 from adframe.stats.bootstrap import LEVEL
-from adframe.stats.significance import Difference, difference_of, holm
+from adframe.stats.estimates import Difference
+from adframe.stats.significance import difference_of, holm
 
-ALPHA = 0.05
 NOTES = (
     "Layers are ranked on test images: to report by them is fine, but a layer chosen by this page is chosen "
     "on test data.",
     "Clouds show what lies near what, nothing else: distances between clusters, their sizes and their number "
-    "hang on the method's settings.",
+    "depend on the method's settings.",
     "Intervals say where a number could lie on other images of the same kind, not with another sample of "
     "training patches.",
 )
@@ -45,14 +46,13 @@ class FeatureStudy:
     def __init__(self, *, seed: int = 0) -> None:
         self.seed = seed
 
-    def write(self, sweep: Sweep) -> Path | None:
+    def write(self, sweep: SweepFolder) -> Path | None:
         """The page; None where no run has kept patches.
 
         Raises:
             AdframeError: a file cannot be read or written.
         """
-        runs = read_sweep_runs(sweep)
-        samples, cells = _samples(sweep, runs)
+        samples, cells = _samples(sweep)
         if not samples:
             return None
         found = findings(samples)
@@ -64,18 +64,19 @@ class FeatureStudy:
         attention = attention_section(cells)
         study = Study(
             title=_title(found, samples),
-            question="What do the network's features know of defects, layer by layer, class by class?",
-            findings=found or ["No layer is told from another of its network by these images."],
-            facts=_facts(sweep, samples, finished=len(runs)),
+            question="How well do the network's features separate defects, layer by layer, category by "
+            "category?",
+            findings=found or ["No layer differs significantly from another of its network."],
+            facts=_facts(sweep, samples, finished=len(sweep.finished)),
             sections=[*parts, *([attention] if attention else [])],
             command=sweep.command,
             notes=NOTES,
         )
-        return write_study(sweep.folder, study)
+        return write_study(sweep.path, study)
 
 
 def findings(samples: Mapping[str, Mapping[str, PatchSample]]) -> list[str]:
-    """Which layer tells most, where all others of its network tell less beyond chance.
+    """Which layer separates best, where all others of its network are significantly worse.
 
     Layers have seen the same images, so that differences are taken resample by resample; p values are
     corrected for all pairs of the study (Holm). Layers are asked about within a network only.
@@ -124,18 +125,18 @@ def _more(measure: str, better: LayerSample, other: LayerSample) -> Difference:
 
 
 def _samples(
-    sweep: Sweep, runs: list[Reading]
+    sweep: SweepFolder,
 ) -> tuple[dict[str, dict[str, PatchSample]], list[tuple[str, Path, str]]]:
-    """Variant -> class -> sample, the first seed's; and (variant, folder, category) of each."""
+    """Setting -> category -> sample, the first seed's; and (setting, folder, category) of each."""
     found: dict[str, dict[str, PatchSample]] = {}
     places: list[tuple[str, Path, str]] = []
-    for variant in variants_of(sweep, runs):
-        for where, cells in variant.cells.items():
-            reading, category = cells[0]
-            sample = read_sample(reading.run.path, category=category)
+    for setting in settings_of(load(sweep.finished).own, sweep.varied):
+        for where, tests in setting.tests.items():
+            folder, category = tests[0].folder.path, tests[0].category
+            sample = read_sample(folder, category=category)
             if sample is not None:
-                found.setdefault(variant.name, {})[where] = sample
-                places.append((variant.name, reading.run.path, category))
+                found.setdefault(setting.name, {})[where] = sample
+                places.append((setting.name, folder, category))
     return found, places
 
 
@@ -143,16 +144,16 @@ def _title(found: list[str], samples: Mapping[str, Mapping[str, PatchSample]]) -
     classes = list(dict.fromkeys(name for by_class in samples.values() for name in by_class))
     what = f"{', '.join(classes[:4])}{' and others' if len(classes) > 4 else ''}"
     if not found:
-        return f"Features of {what}: no layer leads beyond chance"
+        return f"Features of {what}: no layer leads significantly"
     cases = len(MEASURES) * sum(map(len, samples.values()))
-    return f"Features of {what}: one layer leads beyond chance in {len(found)} of {cases} comparisons"
+    return f"Features of {what}: one layer leads significantly in {len(found)} of {cases} comparisons"
 
 
 def _facts(
-    sweep: Sweep, samples: Mapping[str, Mapping[str, PatchSample]], *, finished: int
+    sweep: SweepFolder, samples: Mapping[str, Mapping[str, PatchSample]], *, finished: int
 ) -> list[tuple[str, str]]:
     every = [sample for by_class in samples.values() for sample in by_class.values()]
-    failed = len(sweep.entries) - finished
+    failed = len(sweep.failed)
     return [
         ("runs", f"{finished}{f', {failed} failed' if failed else ''}"),
         ("networks", ", ".join(dict.fromkeys(sample.backbone for sample in every))),

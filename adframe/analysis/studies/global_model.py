@@ -1,4 +1,4 @@
-"""The global-model study: one model for all classes against one a class."""
+"""The global-model study: one model for all categories compared with one per category."""
 
 from __future__ import annotations
 
@@ -6,40 +6,59 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from adframe.analysis.studies import domain_shift_plots as blocks
-from adframe.analysis.studies.confused_images import hidden_images, look_closer
-from adframe.analysis.studies.confused_pictures import hidden_blocks, hidden_sentence
-from adframe.analysis.studies.effects import Effect, corrected, effect_table, undecided
-from adframe.analysis.studies.method_groups import grouped
-from adframe.analysis.studies.shift_results import Case
-from adframe.analysis.studies.sweep_runs import failures, time_spent
-from adframe.analysis.studies.test_result import Condition, read_condition
+from adframe.analysis.questions import Answer, Question, answer, answers_table, unanswered
+from adframe.analysis.settings import Setting, by_category, methods_of
+from adframe.analysis.studies import domain_shift_plots as plots
+from adframe.analysis.studies.confused_images import confused_images, look_closer
+from adframe.analysis.studies.confused_pictures import confused_blocks, confused_sentence
+from adframe.analysis.studies.shift_results import ShiftCase
+from adframe.analysis.study import TEST_IMAGES, failure_notes, time_of
 from adframe.errors import AdframeError
-from adframe.reporting.document import Block, Figure, Section, Study
+from adframe.reporting.document import Block, Section, Study
+from adframe.reporting.format import amount, title_of
 from adframe.reporting.study_page import write_study
-from adframe.results.sweep_folder import Sweep
+from adframe.results.frame import load
+from adframe.results.sweep_folder import SweepFolder
 
-SINGLE, POOLED = "a model a class", "one model for all"
-_ASKED = (("image/auroc", "image AUROC"), ("pixel/auroc", "pixel AUROC"), ("image/fpr", "false alarms"))
+SINGLE, POOLED = "one model per category", "one model for all"
+_ASKED = ("image/auroc", "pixel/auroc", "image/fpr")
+_BARS = (("image/auroc", "auroc"), ("pixel/auroc", "pixel_auroc"), ("image/fpr", "fpr"))
+_CAPTION = (
+    "How much more the model for all has than the category's own: differences on the same images, in "
+    "points; p "
+    "values also by Holm's correction for all lines with the same question."
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """One method both ways."""
+@dataclass(frozen=True)
+class BothWays:
+    """One method, with one model per category and with one model for all.
 
-    variant: str
-    single: Condition
-    pooled: Condition
+    Attributes:
+        method: what distinguishes the method from the sweep's others.
+        single: its tests with one model per category.
+        pooled: its tests with one model for all.
+    """
+
+    method: str
+    single: Setting
+    pooled: Setting
 
     @property
-    def books(self) -> tuple[Mapping[str, Mapping[str, float | None]], ...]:
-        """What the runs say of their fitted models, by model."""
-        return self.single.reading.run.val, self.pooled.reading.run.val
+    def case(self) -> ShiftCase:
+        """The same as the plots of two conditions take it."""
+        return ShiftCase(self.method, "global", self.single, self.pooled)
 
     @property
-    def case(self) -> Case:
-        """As the blocks of a comparison have it."""
-        return Case(self.variant, "global", self.single, self.pooled, None, None)
+    def folders(self) -> tuple[Path, Path]:
+        """The runs of the first seed."""
+        single, pooled = (each.runs[0].folder.path for each in (self.single, self.pooled))
+        return single, pooled
+
+    @property
+    def model_facts(self) -> tuple[Mapping[str, Mapping[str, float | None]], ...]:
+        """What the runs of the first seed say about their models, by model."""
+        return tuple(each.runs[0].folder.val for each in (self.single, self.pooled))
 
 
 class GlobalModel:
@@ -47,122 +66,119 @@ class GlobalModel:
 
     Args:
         question: what the study asks, one or two sentences.
-        pictures: images a class of what the model for all does not find any more.
+        pictures: images per category that only the category's own model finds.
     """
 
     def __init__(self, *, question: str, pictures: int = 3) -> None:
         self.question, self.pictures = question, pictures
 
-    def write(self, sweep: Sweep) -> Path | None:
+    def write(self, sweep: SweepFolder) -> Path | None:
         """Writes `study.html`, its figures and tables into the sweep's folder; returns the page.
 
         Raises:
             AdframeError: no method was run both ways, or a run cannot be read.
         """
-        pairs = _pairs(sweep)
-        effects = corrected(effect for pair in pairs for effect in _effects(pair))
-        cases = [pair.case for pair in pairs]
-        gap = effect_table(
-            effects,
-            caption="What the model for all has more than the class's own: differences on the same images, "
-            "in points; p also by Holm's correction for all lines with the same question.",
-        )
-        hidden, said = _looked_at(pairs, most=self.pictures)
+        methods = _methods(sweep)
+        answers = answer(question for each in methods for question in _questions(each))
+        cases = [each.case for each in methods]
+        confused, sentences = _looked_at(methods, most=self.pictures)
         study = Study(
-            title=_title(effects),
+            title=_title(answers),
             question=self.question,
-            findings=[*_said(effects), *said],
+            findings=[*_findings(answers), *sentences],
             facts=[
-                ("Methods", ", ".join(pair.variant for pair in pairs)),
-                ("Classes", ", ".join(cases[0].categories)),
-                ("Time, all runs", time_spent(sweep)),
+                ("methods", ", ".join(each.method for each in methods)),
+                ("categories", ", ".join(cases[0].categories)),
+                ("time, all runs", time_of(sweep)),
             ],
             sections=[
-                Section("The gap", (gap, *_bars(cases))),
-                Section("What one class's normal hides in another", hidden),
-                Section("Images and pixels", (blocks.both_levels(cases), blocks.roc_curves(cases))),
-                Section("All numbers", (blocks.conditions_table(cases),)),
+                Section(
+                    "The difference",
+                    (
+                        answers_table(answers, caption=_CAPTION),
+                        *(plots.condition_bars(cases, key, name=name) for key, name in _BARS),
+                    ),
+                ),
+                Section("Defects that look like another category's normal", confused),
+                Section("Images and pixels", (plots.both_levels(cases), plots.roc_curves(cases))),
+                Section("All numbers", (plots.conditions_table(cases),)),
             ],
             command=sweep.command,
             notes=[
-                "The model for all has one threshold, fitted to validation images of all classes together.",
-                "At one coreset share the model for all keeps as many patches as all single models together.",
-                "Test images report; a setting chosen by this page is chosen on test data.",
-                *failures(sweep),
+                "The model for all has one threshold, fitted to validation images of all categories "
+                "together.",
+                "At the same coreset ratio the model for all keeps as many patches as all single models "
+                "together.",
+                TEST_IMAGES,
+                *failure_notes(sweep),
             ],
         )
-        return write_study(sweep.folder, study)
+        return write_study(sweep.path, study)
 
 
-_BARS = (("image/auroc", "auroc"), ("pixel/auroc", "pixel_auroc"), ("image/fpr", "fpr"))
-
-
-def _pairs(sweep: Sweep) -> list[Pair]:
-    both = {
-        name: {str(run.config["scope"]): run.path for run in reversed(runs)}
-        for name, runs in grouped(sweep, aside=("scope",)).items()
-    }
-    found = [
-        Pair(
-            name,
-            read_condition(runs["per_category"], name=SINGLE),
-            read_condition(runs["global"], name=POOLED),
-        )
-        for name, runs in both.items()
-        if {"per_category", "global"} <= set(runs)
-    ]
+def _methods(sweep: SweepFolder) -> list[BothWays]:
+    found = []
+    for method, all_tests in methods_of(load(sweep.finished).own, sweep.varied, aside=("scope",)).items():
+        tests = {
+            scope: by_category([test for test in all_tests if str(test.config["scope"]) == scope])
+            for scope in ("per_category", "global")
+        }
+        if all(tests.values()):
+            single, pooled = Setting(SINGLE, {}, tests["per_category"]), Setting(POOLED, {}, tests["global"])
+            found.append(BothWays(method, single, pooled))
     if not found or len(found[0].single.categories) < 2:
         raise AdframeError(
-            f"{sweep.folder} has no method that was run both ways on two classes or more; sweep "
+            f"{sweep.path} has no method that was run both ways on two categories or more; sweep "
             "scope=per_category,global"
         )
     return found
 
 
-def _effects(pair: Pair) -> list[Effect]:
+def _questions(method: BothWays) -> list[Question]:
+    return [
+        Question(
+            f"{method.method}, {name}",
+            f"{title_of(key)}, one model for all",
+            method.single,
+            method.pooled,
+            key,
+            (name,),
+        )
+        for key in _ASKED
+        for name in method.case.categories
+    ]
+
+
+def _findings(answers: Sequence[Answer]) -> list[str]:
     found = []
-    for key, title in _ASKED:
-        for name in pair.case.categories:
-            more = pair.pooled.more_than(pair.single, key, (name,))
-            found.append(Effect(f"{pair.variant}, {name}", f"{title}, model for all", more))
-    return found
+    for each in answers:
+        if each.significant:
+            what, verb = each.question.partition(",")[0], "raises" if each.value > 0 else "lowers"
+            size = amount(each.comparison.difference)
+            found.append(f"{each.subject}: one model for all {verb} {what} by {size}.")
+    return [*found, *unanswered(answers)]
 
 
-def _bars(cases: Sequence[Case]) -> list[Figure]:
-    return [blocks.condition_bars(cases, key, name=name) for key, name in _BARS]
-
-
-def _said(effects: Sequence[Effect]) -> list[str]:
-    found = []
-    for each in effects:
-        if each.stated:
-            what = each.question.partition(",")[0]
-            rises, falls = (f"one model for all {verb} {what} by {{}}." for verb in ("raises", "lowers"))
-            found.append(f"{each.subject}: {each.sentence(rises, falls)}")
-    return [*found, *undecided(effects)]
-
-
-def _title(effects: Sequence[Effect]) -> str:
-    own = [each for each in effects if each.question.startswith("image AUROC")]
-    lost = [each for each in own if each.stated and each.difference.value < 0]
+def _title(answers: Sequence[Answer]) -> str:
+    own = [each for each in answers if each.question.startswith("image AUROC")]
+    lost = [each for each in own if each.significant and each.value < 0]
     if not lost:
-        return "One model for all classes: no loss of image AUROC that these images could show"
-    return f"One model for all classes loses image AUROC in {len(lost)} of {len(own)} comparisons"
+        return "One model for all categories: no significant loss of image AUROC"
+    return f"One model for all categories loses image AUROC in {len(lost)} of {len(own)} comparisons"
 
 
-def _looked_at(pairs: Sequence[Pair], *, most: int) -> tuple[tuple[Block, ...], list[str]]:
+def _looked_at(methods: Sequence[BothWays], *, most: int) -> tuple[tuple[Block, ...], list[str]]:
     """Pictures for the first method whose features can be looked at, and what they show."""
-    for pair in pairs:
+    for each in methods:
         images = {
-            name: hidden_images(pair.single, pair.pooled, name, most=most) for name in pair.case.categories
+            name: confused_images(each.single, each.pooled, name, most=most) for name in each.case.categories
         }
-        single, pooled = (each.reading.run.path for each in (pair.single, pair.pooled))
         try:
-            found = look_closer(single, pooled, images)
+            found = look_closer(*each.folders, images)
         except AdframeError as error:
             return (f"There are no pictures: {error}",), []
         if found:
-            return hidden_blocks(pair.variant, found, books=pair.books), [
-                hidden_sentence(pair.variant, found)
+            return confused_blocks(each.method, found, facts=each.model_facts), [
+                confused_sentence(each.method, found)
             ]
     return ("No anomalous image lost rank in a model for all whose features can be looked at.",), []

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from adframe.analysis.studies.effects import Effect, corrected, effect_table, undecided
-from adframe.analysis.studies.sweep_runs import failures, time_spent
+from adframe.analysis.questions import Answer, answer, answers_table, unanswered
 from adframe.analysis.studies.transfer_grid import (
     Grid,
     grid_bars,
@@ -15,26 +14,23 @@ from adframe.analysis.studies.transfer_grid import (
     grid_scatter,
     grid_table,
 )
+from adframe.analysis.study import TEST_IMAGES, failure_notes, time_of
 from adframe.reporting.document import Figure, Section, Study
+from adframe.reporting.format import amount, hundredths
 from adframe.reporting.study_page import write_study
-from adframe.results.sweep_folder import Sweep
+from adframe.results.sweep_folder import SweepFolder
 
 METRIC = "image/auroc"
-_QUESTION = "image AUROC against the model fitted there"
+_QUESTION = "image AUROC compared with the model that was fitted there"
 _CAPTION = (
-    "What a model has more than the one fitted on what is tested: differences on the same images, in "
-    "points; p also by Holm's correction for all lines."
+    "How much more each model has than the one that was fitted on what is tested: differences on the same "
+    "images, in points; p values also by Holm's correction for all lines."
 )
 _PANELS = 4  # grids with ROC curves at most
 
 
-def grid_effects(grids: Sequence[Grid]) -> list[Effect]:
-    """Every model against the one fitted where it is tested, corrected for their number."""
-    return corrected(each for grid in grids for each in grid.effects(METRIC, question=_QUESTION))
-
-
 def write_grids(
-    sweep: Sweep,
+    sweep: SweepFolder,
     grids: Sequence[Grid],
     *,
     means: Sequence[Grid],
@@ -49,27 +45,31 @@ def write_grids(
     Args:
         sweep: the runs.
         grids: all of them.
-        means: those that are held against each other.
+        means: those that are compared.
         kind: what models are fitted on: `category`, `shift`.
         question: what the study asks.
         findings: more of them, after those about the grids.
         sections: more of them, before all numbers.
-        notes: what is said of thresholds.
+        notes: on thresholds, or on what is missing.
 
     Returns:
         The page.
     """
-    effects = grid_effects(means)
-    stated = [each for each in effects if each.stated]
+    answers = answer(question for grid in means for question in grid.questions(METRIC, text=_QUESTION))
+    significant = [each for each in answers if each.significant]
     rows, columns = f"{kind} fitted on", f"{kind} tested"
     study = Study(
-        title=f"Fitted on another {kind}: {len(stated)} of {len(effects)} differ from the model at home",
+        title=(
+            f"Fitted on another {kind}: {len(significant)} of {len(answers)} differ significantly from the "
+            "model "
+            f"fitted on the same {kind}"
+        ),
         question=question,
-        findings=[*_said(stated), *undecided(effects), *findings],
+        findings=[*_findings(significant), *unanswered(answers), *findings],
         facts=[
-            ("Methods", ", ".join(dict.fromkeys(grid.method for grid in grids))),
+            ("methods", ", ".join(dict.fromkeys(grid.method for grid in grids))),
             (f"{kind}, fitted", ", ".join(grids[0].fitted)),
-            ("Time, all runs", time_spent(sweep)),
+            ("time, all runs", time_of(sweep)),
         ],
         sections=[
             Section(
@@ -81,35 +81,31 @@ def write_grids(
                 ),
             ),
             *sections,
-            Section("Against the model fitted there", (effect_table(effects, caption=_CAPTION),)),
+            Section("Compared with the model fitted there", (answers_table(answers, caption=_CAPTION),)),
             Section("Images and pixels", (grid_scatter(means), *_curves(grids))),
             Section("All numbers", (grid_table(grids, rows=rows, columns=columns),)),
         ],
         command=sweep.command,
-        notes=[
-            *notes,
-            "Test images report; a setting chosen by this page is chosen on test data.",
-            *failures(sweep),
-        ],
+        notes=[*notes, TEST_IMAGES, *failure_notes(sweep)],
     )
-    return write_study(sweep.folder, study)
+    return write_study(sweep.path, study)
 
 
-def _said(stated: Sequence[Effect]) -> list[str]:
-    """Losses and gains by method, the largest first; a page of single sentences would not be read."""
+def _findings(significant: Sequence[Answer]) -> list[str]:
+    """Losses, then gains, the largest first; of more than three only their number is given."""
     found = []
     for sign, word in ((-1, "worse"), (1, "better")):
-        own = [each for each in stated if sign * each.difference.value > 0]
-        own.sort(key=lambda each: -abs(each.difference.value))
+        own = [each for each in significant if sign * each.value > 0]
+        own.sort(key=lambda each: -abs(each.value))
         for each in own[:3]:
-            text = each.sentence(*2 * ("{}",))
-            found.append(f"{each.subject}: {text} {word} than the model fitted there.")
+            size = amount(each.comparison.difference)
+            found.append(f"{each.subject}: {size} {word} than the model fitted there.")
         if len(own) > 3:
-            least = abs(own[-1].difference.value)
-            found.append(f"{len(own) - 3} more are {word}, by {100 * least:.1f} points or more.")
+            least = hundredths(abs(own[-1].value))
+            found.append(f"{len(own) - 3} more are {word}, by {least} points or more.")
     return found
 
 
 def _curves(grids: Sequence[Grid]) -> list[Figure]:
-    single = [grid for grid in grids if all(len(each.classes) == 1 for each in grid.squares.values())]
+    single = [grid for grid in grids if all(len(each.categories) == 1 for each in grid.squares.values())]
     return [grid_roc(grid, name=f"roc_{place}") for place, grid in enumerate(single[:_PANELS])]

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from adframe.analysis.studies.ablation import Ablation, study_of
+from adframe.analysis.studies.ablation import Ablation
 from adframe.analysis.studies.ablation_figures import numeric_key
-from adframe.analysis.studies.ablation_results import Board, read_board
-from adframe.sweeps.leaderboard import read_sweep
+from adframe.analysis.studies.ablation_results import AblationResults, read_ablation
+from adframe.results.sweep_folder import read_sweep
 from tests.fakes.study_runs import leave_failure, leave_run
 
 METRICS = ["image/auroc", "pixel/aupro_0.3"]
 
 
-def board_of(sweep: Path) -> Board:
-    board = read_board(read_sweep(sweep), METRICS)
+def board_of(sweep: Path) -> AblationResults:
+    board = read_ablation(read_sweep(sweep), METRICS)
     assert board is not None
     return board
 
@@ -32,9 +32,9 @@ def test_a_page_with_tables_and_figures_of_all_that_finished(tmp_path: Path) -> 
     assert "Run 3 (coreset=2) failed and is in no number here: no such thing" in text
     assert "chosen on test data" in text
     names = {path.stem for path in (tmp_path / "figures").glob("*.svg")}
-    assert names >= {"curve_image_auroc", "bars_image_auroc", "classes_heatmap", "pairs_heatmap", "roc"}
+    assert names >= {"curve_image_auroc", "bars_image_auroc", "categories_heatmap", "pairs_heatmap", "roc"}
     rows = list(csv.DictReader((tmp_path / "tables/results.csv").open()))
-    assert {row["class"] for row in rows} == {"bolt", "tray", "mean"}
+    assert {row["category"] for row in rows} == {"bolt", "tray", "mean"}
     assert {row["coreset"] for row in rows} == {"0.01", "0.1", "1.0"}
 
 
@@ -48,23 +48,23 @@ def test_with_fewer_than_two_finished_runs_there_is_no_page(tmp_path: Path) -> N
 def test_what_the_images_cannot_show_is_not_claimed(tmp_path: Path) -> None:
     for number in range(3):
         leave_run(tmp_path, number, f"x={number}", skills={"bolt": 1.0})
-    study = study_of(board_of(tmp_path))
-    assert study.title == "x: no difference in image AUROC that these images could show"
-    assert "cannot show a difference between any two of the 3 settings" in study.findings[0]
+    study = Ablation().study(board_of(tmp_path))
+    assert study.title == "x: no significant difference in image AUROC"
+    assert "no significant difference between any two of the 3 settings" in study.findings[0]
     assert not any("higher" in text or "highest" in text for text in study.findings)
 
 
 def test_what_they_show_names_the_better_one_and_the_difference(tmp_path: Path) -> None:
     for number, skill in enumerate((0.0, 4.0, 4.0)):
         leave_run(tmp_path, number, f"x={'abc'[number]}", skills={"bolt": skill})
-    study, means = study_of(board_of(tmp_path)), board_of(tmp_path).means("image/auroc")
+    study, means = Ablation().study(board_of(tmp_path)), board_of(tmp_path).means("image/auroc")
     best, second = sorted("bc", key=lambda name: -means[name].value)
-    assert f"{best} has a higher image AUROC than 1 of 2 others by more than chance" in study.title
+    assert f"{best} has a significantly higher image AUROC than 1 of 2 others" in study.title
     assert (
-        f"Beyond chance it is above a by {100 * (means[best].value - means['a'].value):.1f}"
+        f"It is significantly above a by {100 * (means[best].value - means['a'].value):.1f}"
         in study.findings[0]
     )
-    assert f"From {second} these images cannot tell it apart" in study.findings[0]
+    assert f"It does not differ significantly from {second}" in study.findings[0]
 
 
 def test_of_many_settings_figures_show_eight_and_say_so(tmp_path: Path) -> None:
@@ -72,8 +72,8 @@ def test_of_many_settings_figures_show_eight_and_say_so(tmp_path: Path) -> None:
         leave_run(tmp_path, number, f"x=v{number}", skills={"bolt": number / 3})
     board = board_of(tmp_path)
     assert len(board.shown) == 8
-    assert len(board.found) == 45
-    assert any("show 8 of 10 settings" in note for note in study_of(board).notes)
+    assert len(board.pairs) == 45
+    assert any("show 8 of 10 settings" in note for note in Ablation().study(board).notes)
 
 
 def test_seeds_are_replicates_with_a_spread(tmp_path: Path) -> None:
@@ -81,8 +81,8 @@ def test_seeds_are_replicates_with_a_spread(tmp_path: Path) -> None:
         told = f"x={number // 2}", f"seed={number % 2}"
         leave_run(tmp_path, number, *told, skills={"bolt": 0.5 + number}, seed=number % 2)
     board = board_of(tmp_path)
-    assert [each.name for each in board.variants] == ["0", "1"]
-    pair = board.variants[0].seeds("bolt", "image/auroc")
+    assert [each.name for each in board.settings] == ["0", "1"]
+    pair = board.settings[0].values("bolt", "image/auroc")
     found = board.means("image/auroc")["0"]
     assert (found.value, found.seeds) == (pytest.approx(sum(pair) / 2), 2)
     assert found.spread == pytest.approx(abs(pair[0] - pair[1]) / 2**0.5)
@@ -92,4 +92,4 @@ def test_a_number_that_was_swept_is_an_axis_and_words_are_not(tmp_path: Path) ->
     values = [("0.1", "pca"), ("0.2", "pca"), ("0.5", "none")]
     for number, (share, word) in enumerate(values):
         leave_run(tmp_path, number, f"coreset={share}", f"reduce={word}", skills={"bolt": 1.0})
-    assert numeric_key(board_of(tmp_path).variants) == "coreset"
+    assert numeric_key(board_of(tmp_path).settings) == "coreset"

@@ -6,26 +6,27 @@ from pathlib import Path
 
 import numpy as np
 
+from adframe.analysis.settings import Setting
 from adframe.analysis.studies.efficiency import Efficiency
-from adframe.analysis.studies.pareto import P50, Spent, front
-from adframe.analysis.studies.settings import Measured
-from adframe.sweeps.leaderboard import read_sweep
+from adframe.analysis.studies.pareto import P50, Costed, pareto_front
+from adframe.results.sweep_folder import read_sweep
+from adframe.stats.estimates import Estimate
 from tests.fakes.study_runs import leave_latency, leave_run
 
 
-def spent(cost: float, value: float) -> Spent:
-    return Spent(f"{cost} {value}", Measured(value, value, value, 0.0, 1), {P50: cost})
+def costed(cost: float, value: float) -> Costed:
+    return Costed(Setting(f"{cost} {value}", {}, {}), Estimate(value, value, value), {P50: cost})
 
 
 def test_the_front_is_what_a_slow_reading_of_pareto_finds() -> None:
     rng = np.random.default_rng(0)
-    points = [spent(*map(float, rng.integers(0, 6, 2))) for _ in range(30)]
+    points = [costed(*map(float, rng.integers(0, 6, 2))) for _ in range(30)]
     better = [(a, b) for a in points for b in points
               if (b.costs[P50] <= a.costs[P50] and b.found.value > a.found.value)
               or (b.costs[P50] < a.costs[P50] and b.found.value >= a.found.value)]  # fmt: skip
     beaten = {id(a) for a, _ in better}
-    assert front(points, P50) == [each for each in points if id(each) not in beaten]
-    assert 0 < len(front(points, P50)) < 30
+    assert pareto_front(points, P50) == [each for each in points if id(each) not in beaten]
+    assert 0 < len(pareto_front(points, P50)) < 30
 
 
 def test_its_page_sets_latency_against_what_is_found(tmp_path: Path) -> None:
@@ -35,9 +36,9 @@ def test_its_page_sets_latency_against_what_is_found(tmp_path: Path) -> None:
     page = Efficiency(metrics=["image/auroc"]).write(read_sweep(tmp_path))
     assert page is not None
     text = page.read_text()
-    assert "3 of 3 settings are not beaten in both latency and image AUROC" in text
-    assert "10 ms against 30 ms with 0.3" in text
-    assert "That buys more than chance" in text
+    assert "3 of 3 settings are Pareto-optimal in latency and image AUROC" in text
+    assert "10 ms, compared with 30 ms with 0.3" in text
+    assert "The difference in image AUROC is significant" in text
     assert (tmp_path / "figures/latency_against_quality.svg").is_file()
 
 

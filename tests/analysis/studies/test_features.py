@@ -9,7 +9,8 @@ import numpy as np
 
 from adframe.analysis.studies.features import FeatureStudy, findings
 from adframe.results.patch_samples import LayerSample, write_sample
-from adframe.results.sweep_folder import Entry, Sweep
+from adframe.results.run_folder import RunFolder
+from adframe.results.sweep_folder import SweepFolder, SweepRun
 from tests.fakes.patches import layer, sample
 from tests.fakes.run_folder import write_run
 
@@ -41,17 +42,17 @@ def test_many_comparisons_need_more_than_one() -> None:
 
 
 def test_a_page_of_runs_that_kept_patches_and_none_of_others(tmp_path: Path) -> None:
-    entries = []
+    runs = []
     for number, backbone in enumerate(("tiny", "small")):
         run = write_run(tmp_path / str(number))
-        entries.append(Entry(str(number), {"backbone": backbone}, folder=str(run)))
-    broken = Entry("2", {"backbone": "large"}, error="no weights")
-    sweep = Sweep(tmp_path, (*entries, broken), "python sweep.py experiment=features")
+        runs.append(SweepRun(str(number), {"backbone": backbone}, RunFolder.read(run)))
+    broken = SweepRun("2", {"backbone": "large"}, error="no weights")
+    sweep = SweepFolder(tmp_path, (*runs, broken), "python sweep.py experiment=features")
     assert FeatureStudy().write(sweep) is None
-    write_sample(Path(str(entries[0].folder)), sample("bolt", layer("x", images=4, each=2), images=4))
+    write_sample(tmp_path / "0", sample("bolt", layer("x", images=4, each=2), images=4))
     page = FeatureStudy().write(sweep)
     assert page is not None
     text = page.read_text()
-    assert "no layer leads beyond chance" in text
+    assert "no layer leads significantly" in text
     assert "2, 1 failed" in text
     assert (tmp_path / "tables" / "layers.csv").is_file()

@@ -1,7 +1,7 @@
 import pytest
 
 from adframe.io.files import write_json
-from adframe.results.run_reader import read_run
+from adframe.results.run_folder import RunFolder
 from tests.fakes.run_folder import write_rich_run
 
 ENDS = {"bolt": {"image/auroc": [0.9, 1.0], "pixel/ap": None, "image/ap": [None, None]}}
@@ -11,7 +11,7 @@ TYPES = {"bolt": {"hole": {"images": 3, "image/auroc": None}}}
 def test_intervals_and_types_of_defect_are_read(tmp_path):
     known = {"intervals": {"test": ENDS}, "defects": {"test": TYPES}}
     write_json(tmp_path / "metrics.json", {"test": {"bolt": {}}, **known})
-    run = read_run(tmp_path)
+    run = RunFolder.read(tmp_path)
     assert run.intervals == {"bolt": {"image/auroc": (0.9, 1.0)}}
     assert run.defects == {"bolt": {"hole": {"images": 3.0, "image/auroc": None}}}
 

@@ -1,0 +1,42 @@
+"""What every study of a sweep has in common."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from adframe.reporting.run_facts import duration
+from adframe.results.sweep_folder import SweepFolder
+
+TEST_IMAGES = (
+    "These are test images: to report by them is fine, but a setting that is chosen by this page is chosen "
+    "on "
+    "test data, and its numbers here are then too good."
+)
+
+
+class SweepStudy(Protocol):
+    """What `study=` names: it makes a page of a sweep that has ended."""
+
+    def write(self, sweep: SweepFolder) -> Path | None:
+        """Writes the page, and returns it; None where there is nothing to make a page of.
+
+        Raises:
+            AdframeError: something is missing, or a file cannot be written.
+        """
+
+
+def failure_notes(sweep: SweepFolder) -> list[str]:
+    """A note for each run that failed."""
+    notes = []
+    for run in sweep.failed:
+        told = ", ".join(f"{key}={run.overrides[key]}" for key in sweep.varied if key in run.overrides)
+        notes.append(
+            f"Run {run.name}{f' ({told})' if told else ''} failed and is in no number here: {run.error}"
+        )
+    return notes
+
+
+def time_of(sweep: SweepFolder) -> str:
+    """The wall time of all runs of a sweep, in words."""
+    return duration(sweep.seconds)

@@ -1,0 +1,214 @@
+"""Finished runs as one tidy table, from which studies, comparisons and notebooks select rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from adframe.metrics.resampled import drawn_decisions
+from adframe.results.names import MEAN, method_of, name_of
+from adframe.results.predictions import Row
+from adframe.results.run_folder import RunFolder
+from adframe.results.sweep_folder import SweepRun
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+OWN, RECALIBRATED = "own", "recalibrated"  # thresholds: fitted with the model, or again under the domain
+COLUMNS = (
+    "run", "model", "dataset", "fitted", "category", "domain", "threshold", "seed", "metric",
+    "value", "low", "high"
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """One model tested on the images of one category under one condition.
+
+    Attributes:
+        run: the name of the run.
+        folder: where the files of this test lie: the run's folder, or one below its `domains` or `transfer`.
+        fitted: the category on which the model was fitted, or `global`.
+        category: the category that was tested.
+        domain: the domain under which it was tested; "" for the images as the run itself has them.
+        threshold: `own`, or `recalibrated` for decisions with a threshold fitted again under the domain.
+        overrides: what the run's command overrides, by key.
+        config: the run's configuration.
+        seed: the run's seed.
+    """
+
+    __test__ = False  # pytest takes classes of this name for tests
+
+    run: str
+    folder: RunFolder
+    fitted: str
+    category: str
+    domain: str
+    threshold: str
+    overrides: Mapping[str, str]
+    config: Mapping[str, Any]
+    seed: int
+
+    @cached_property
+    def values(self) -> dict[str, float]:
+        """Metrics by name; NaN where a metric is undefined."""
+        found = {name: _number(value) for name, value in self.folder.test[self.category].items()}
+        if self.threshold == RECALIBRATED:
+            found |= {k: _number(v) for k, v in self.folder.recalibrated[self.category].items()}
+        return found
+
+    @cached_property
+    def draws(self) -> dict[str, np.ndarray]:
+        """(resamples,) bootstrap draws by metric."""
+        found = self.folder.draws(self.category)
+        if self.threshold == RECALIBRATED:
+            decided = drawn_decisions(self.rows, threshold=self.values["threshold"], seed=self.seed)
+            found = found | {name: draws.astype(np.float32) for name, draws in decided.items()}
+        return found
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """Its labelled test images, in the order of their paths."""
+        return self.folder.labelled_rows(self.category)
+
+    @cached_property
+    def images(self) -> tuple[tuple[str, ...], ...]:
+        """Which images were tested, and of which kind each is: what the bootstrap draws depend on."""
+        return self.folder.images(self.category)
+
+    @property
+    def own(self) -> bool:
+        """Whether the model was tested where it was fitted: under no other domain, on no other category."""
+        return not self.domain and self.fitted in (self.category, "global")
+
+    @property
+    def image_threshold(self) -> float:
+        """The threshold of image scores; NaN where there is none."""
+        known = self.values.get("threshold")
+        if known is None and self.rows:
+            known = self.rows[0]["threshold"]
+        return _number(known)
+
+    def is_paired_with(self, other: TestResult) -> bool:
+        """Whether the draws of both are of the same images in every resample."""
+        return self.seed == other.seed and self.images == other.images
+
+
+@dataclass(frozen=True)
+class Results:
+    """Tests of finished runs, and the same as one tidy table.
+
+    Attributes:
+        tests: in the order of the runs.
+
+    Example:
+        >>> Results(()).frame.columns.tolist()[:5]
+        ['run', 'model', 'dataset', 'fitted', 'category']
+    """
+
+    tests: tuple[TestResult, ...]
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """One row per test and metric: the columns `COLUMNS`, then one per key that a run overrides."""
+        import pandas as pd
+
+        keys = list(dict.fromkeys(key for test in self.tests for key in test.overrides if key not in COLUMNS))
+        rows = []
+        for test in self.tests:
+            ends = test.folder.intervals.get(test.category, {})
+            start = (
+                test.run, method_of(test.config), name_of(test.config.get("dataset")), test.fitted,
+                test.category, test.domain, test.threshold, test.seed,
+            )  # fmt: skip
+            told = [test.overrides.get(key) for key in keys]
+            for metric, value in test.values.items():
+                low, high = ends.get(metric, (math.nan, math.nan))
+                rows.append((*start, metric, value, low, high, *told))
+        return pd.DataFrame(rows, columns=[*COLUMNS, *keys])
+
+    @property
+    def own(self) -> Results:
+        """The tests of each model where it was fitted: under no other domain, on no other category."""
+        return Results(tuple(test for test in self.tests if test.own))
+
+    def select(
+        self, *, run: str | None = None, category: str | None = None, domain: str | None = None
+    ) -> Results:
+        """The tests of a run, of a category, under a domain; None selects all."""
+        return Results(
+            tuple(
+                test
+                for test in self.tests
+                if run in (None, test.run)
+                and category in (None, test.category)
+                and domain in (None, test.domain)
+            )
+        )
+
+    def by_run(self) -> dict[str, Results]:
+        """The tests of each run, in the order of the runs."""
+        return {name: self.select(run=name) for name in dict.fromkeys(test.run for test in self.tests)}
+
+
+def load(runs: Iterable[Path | SweepRun]) -> Results:
+    """Reads finished runs, with their tests under other domains and on other categories.
+
+    Args:
+        runs: folders of runs, or runs of a sweep; those of a sweep that failed are left out.
+
+    Returns:
+        The tests, in the order of the runs.
+
+    Raises:
+        AdframeError: a file of a run cannot be read.
+    """
+    tests: list[TestResult] = []
+    for given in runs:
+        if isinstance(given, Path):
+            name, folder, overrides = str(given), RunFolder.read(given), None
+        elif given.folder is None or given.error is not None:
+            continue
+        else:
+            name, folder, overrides = given.name, given.folder, given.overrides
+        tests += _tests_of(name, folder, overrides if overrides is not None else folder.overrides)
+    return Results(tuple(tests))
+
+
+def _tests_of(name: str, run: RunFolder, overrides: Mapping[str, str]) -> list[TestResult]:
+    pooled = "global" if run.config.get("scope") == "global" else None
+
+    def test(
+        folder: RunFolder, category: str, *, fitted: str, domain: str = "", threshold: str = OWN
+    ) -> TestResult:
+        return TestResult(name, folder, fitted, category, domain, threshold, overrides, run.config, run.seed)
+
+    found = [test(run, category, fitted=pooled or category) for category in _tested(run)]
+    for domain, path in run.domains().items():
+        folder = RunFolder.read(path)
+        for category in _tested(folder):
+            found.append(test(folder, category, fitted=pooled or category, domain=domain))
+        if set(_tested(folder)) <= set(folder.recalibrated):
+            for category in _tested(folder):
+                again = test(
+                    folder, category, fitted=pooled or category, domain=domain, threshold=RECALIBRATED
+                )
+                found.append(again)
+    for fitted, path in run.transfers().items():
+        folder = RunFolder.read(path)
+        found += [test(folder, category, fitted=fitted) for category in _tested(folder)]
+    return found
+
+
+def _tested(run: RunFolder) -> Sequence[str]:
+    return [name for name in run.metrics["test"] if name != MEAN]
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
