@@ -137,4 +137,4 @@ def test_what_breaks_before_a_job_begins_is_a_row_too(
     monkeypatch.setitem(sys.modules, "adframe.sweeps.job", None)  # importing it fails
     outcome = call("sweep", "-m", *base, "category=weave", "seed=0,1", f"paths.runs={tmp_path}")
     assert outcome.code == 2
-    assert ["sweep_job" in row["error"] for row in board(tmp_path)] == [True, True]
+    assert ["sweeps.job" in row["error"] for row in board(tmp_path)] == [True, True]
