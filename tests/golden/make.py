@@ -19,16 +19,17 @@ from tests.e2e.scripts import BACKBONE, call
 from tests.golden.replay import CASES, EXPECTED, FOLDER, replay, unpack
 
 PLACE = Path("/tmp/adframe-golden")  # no user's folder, and gone when all is made
-BUDGET = 3_000_000  # bytes of all archives and tables
+BUDGET = 3_500_000  # bytes of all archives and tables
 COUNTS = ("dataset.size=64", "dataset.train=12", "dataset.validation=6", "dataset.test_good=8")
 PLAIN = (
     *COUNTS, "dataset.test_bad=12", "image_size=64", "num_workers=0", "logger=none",
     "callbacks.gallery.pictures=2", f"paths.runs={PLACE}",
 )  # fmt: skip
 BASE = (*PLAIN, *BACKBONE)
+ROOTED = (*BASE, f"paths.data={PLACE / 'data'}")  # or the paths of images are those below the working folder
 TOKENS = (
-    *PLAIN, "backbone=timm", "backbone.model=test_vit", "backbone.layers=[blocks.1]",
-    "backbone.source=random", "holdout=0.34", "batch_size=4",
+    *PLAIN, f"paths.data={PLACE / 'data'}", "backbone=timm", "backbone.model=test_vit",
+    "backbone.layers=[blocks.1]", "backbone.source=random", "holdout=0.34", "batch_size=4",
 )  # fmt: skip
 TWO, ONE = "category=[weave,tray]", "category=weave"
 SWEEPS: dict[str, tuple[str, ...]] = {
@@ -36,17 +37,17 @@ SWEEPS: dict[str, tuple[str, ...]] = {
     "failed": (*BASE, ONE, "coreset=0.1,2,0.5"),
     "datasets": (*BASE, "category=tray", "dataset=toy,toy_loco", "coreset=0.1,0.5"),
     "search": (
-        *BASE, ONE, "search=optuna", "search.trials=4", "search.metric=val/calibration/threshold",
+        *BASE, ONE, "search=optuna", "search.trials=3", "search.metric=val/calibration/threshold",
         "search.direction=minimize", "coreset=interval(0.05,0.9)", "memory=greedy,random",
     ),
     "domain_shift": ("experiment=domain_shift", *BASE, TWO),
-    "severity": ("experiment=shift_severity", *BASE, TWO, "model=patchcore"),
+    "severity": ("experiment=shift_severity", *BASE, ONE, "model=patchcore"),
     "cross_shift": (
-        "experiment=cross_shift", *BASE, ONE, "shift=none,photometric,illumination",
+        "experiment=cross_shift", *BASE, ONE, "shift=none,photometric",
         "~shift@domains.geometric",
     ),
     "cross_category": (
-        "experiment=cross_category", *BASE, "model=patchcore,padim", "callbacks.patches.count=40",
+        "experiment=cross_category", *BASE, "model=patchcore", "callbacks.patches.count=40",
         "study.permutations=20",
     ),
     "global_model": ("experiment=global_model", *BASE, TWO),
@@ -61,13 +62,13 @@ SWEEPS: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 RUNS: dict[str, tuple[str, ...]] = {
-    "patchcore": (*BASE, TWO),
-    "padim": (*BASE, TWO, "model=padim"),
-    "loco": (*BASE, TWO, "dataset=toy_loco"),
-    "loco_random": (*BASE, TWO, "dataset=toy_loco", "memory=random"),
-    "ad2": (*BASE, TWO, "dataset.layout=mvtec_ad2"),
+    "patchcore": (*ROOTED, TWO),
+    "padim": (*ROOTED, TWO, "model=padim"),
+    "loco": (*ROOTED, "category=tray", "dataset=toy_loco"),
+    "loco_random": (*ROOTED, "category=tray", "dataset=toy_loco", "memory=random"),
+    "ad2": (*ROOTED, ONE, "dataset.layout=mvtec_ad2"),
     "calibrated": (
-        *BASE, TWO, "split=mvtec_shift_protocol", "split.anomalies=0.5", "calibration=f1",
+        *ROOTED, TWO, "split=mvtec_shift_protocol", "split.anomalies=0.5", "calibration=f1",
         "calibration.zones=2", "calibration.probability=platt", "calibration.normalisation=ecdf",
         "calibration/rule@calibration.pixel=quantile",
     ),
@@ -118,7 +119,7 @@ def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 def main(names: list[str]) -> None:
-    """Makes those named, or all; `expected` makes the tables only."""
+    """Makes the archives named, or all, and then the tables of all; any other name makes tables only."""
     shutil.rmtree(PLACE, ignore_errors=True)
     PLACE.mkdir()
     os.chdir(PLACE)
