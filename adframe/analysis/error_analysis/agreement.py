@@ -119,7 +119,7 @@ def _types(runs: Sequence[Entrant], found: dict[str, list[Key]]) -> Numbers:
     for category, wrong in found.items():
         every = [images[key]["defect"] for key in keys_of(runs, category)]
         fails = [images[key]["defect"] for key in wrong]
-        for name in sorted(set(fails), key=lambda name: -fails.count(name) / every.count(name)):
+        for name in sorted(set(fails), key=lambda name: (-fails.count(name) / every.count(name), name)):
             part, whole = fails.count(name), every.count(name)
             rows.append((category, name, whole, part, part / whole, span(*wilson(part, whole))))
     text = "Images that every run misjudges at its own threshold, with Wilson's interval of their share."
