@@ -21,6 +21,7 @@ from adframe.stats.estimates import NO_DIFFERENCE, Difference
 from adframe.stats.significance import difference_of, holm
 
 ALPHA = 0.05  # the family-wise error rate of every family of comparisons
+_DIGITS = 6  # of draws, which are kept in float32: what differs beyond them is a tie
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +141,11 @@ def from_draws(drawn: np.ndarray, *, value: float) -> Difference:
         drawn: (resamples,) draws of the difference.
         value: the difference that was seen.
     """
-    more = difference_of(drawn, value=value, level=LEVEL)
+    ties = np.round(drawn.astype(np.float64), _DIGITS)
+    p = difference_of(ties, value=value, level=LEVEL).p
+    more = replace(difference_of(drawn, value=value, level=LEVEL), p=p)
     spread = float(np.std(drawn))
-    if not math.isfinite(more.p) or not spread or np.any(drawn <= 0) == np.any(drawn >= 0):
+    if not math.isfinite(more.p) or not spread or np.any(ties <= 0) == np.any(ties >= 0):
         return more
     return replace(more, p=min(more.p, float(2 * stats.norm.sf(abs(value) / spread))))
 

@@ -151,8 +151,8 @@ def _by_layer(samples: Samples, key: str) -> dict[str, dict[str, Triple | None]]
 
 
 def _layer_table(samples: Samples) -> Numbers:
-    titles = ("variant", "class", "layer", "grid", "image AUROC", "patch AUROC", "images reached")
-    keys = ("variant", "class", "layer", "rows", "columns", "image_auroc", "image_low", "image_high",
+    titles = ("method", "category", "layer", "grid", "image AUROC", "patch AUROC", "images reached")
+    keys = ("method", "category", "layer", "rows", "columns", "image_auroc", "image_low", "image_high",
             "patch_auroc", "patch_low", "patch_high", "reached", "anomalous", "patches",
             "seconds")  # fmt: skip
     people, raw = [], []

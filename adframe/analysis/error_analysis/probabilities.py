@@ -75,7 +75,7 @@ def by_probability(runs: Sequence[Entrant], *, seed: int) -> Part:
                 len(labels),
                 *means,
                 brier(probabilities, labels),
-                f"[{low:.3f}, {high:.3f}]",
+                f"{low:.3f} to {high:.3f}",
                 error,
             )
         )

@@ -112,8 +112,8 @@ def domain_bars(cases: Sequence[ShiftCase], metric: str, *, name: str) -> Figure
     values: dict[str, dict[str, Estimate]] = {}
     for case in cases:
         group = values.setdefault(case.method, {})
-        for name, condition in (("clean", case.clean), (case.domain, case.frozen)):
-            group[name] = condition.estimate(metric, case.categories)
+        for domain, condition in (("clean", case.clean), (case.domain, case.frozen)):
+            group[domain] = condition.estimate(metric, case.categories)
     title = title_of(metric)
     caption = f"{title} with nothing adapted, mean over the categories, with 95% intervals."
     return figures.bars(name, caption=caption, values=values, y_name=f"{title}, %")
