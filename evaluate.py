@@ -5,19 +5,20 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
+from adframe.cli.attempts import attempt
 from adframe.cli.main import guard
-from adframe.config.attempts import attempt
 
 MAPS = any(text.startswith("maps=") for text in sys.argv[1:])  # those have a dataset, and no run
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="maps" if MAPS else "evaluate")
 def main(cfg: DictConfig) -> None:
-    """Composes the configuration; the work is importable from `adframe.cli` and `adframe.runs`."""
-    from adframe.cli.evaluate import evaluate
-    from adframe.runs.evaluate_maps import evaluate_maps
+    """Composes the configuration; the work is importable from `adframe.runs` and `adframe.analysis`."""
+    from adframe.cli.evaluate import run_evaluation
+    from adframe.cli.evaluate_maps import run_maps
+    from adframe.cli.typed import Typed
 
-    attempt(lambda: evaluate_maps(cfg) if MAPS else evaluate(cfg))
+    attempt(lambda: (run_maps if MAPS else run_evaluation)(cfg, Typed.here()))
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 import hydra
 from omegaconf import DictConfig
 
+from adframe.cli.attempts import attempt
 from adframe.cli.main import guard
-from adframe.config.attempts import attempt
 from adframe.sweeps.state import resumable
 
 

@@ -3,16 +3,17 @@
 import hydra
 from omegaconf import DictConfig
 
+from adframe.cli.attempts import attempt
 from adframe.cli.main import guard
-from adframe.config.attempts import attempt
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(cfg: DictConfig) -> None:
-    """Composes the configuration; the work is importable as `adframe.runs.train.train`."""
-    from adframe.runs.train import train
+    """Composes the configuration; from Python, `adframe.train` does the same."""
+    from adframe.cli.train import run_training
+    from adframe.cli.typed import Typed
 
-    attempt(lambda: train(cfg))
+    attempt(lambda: run_training(cfg, Typed.here()))
 
 
 if __name__ == "__main__":

@@ -21,13 +21,13 @@ FLOORS = [  # a room imports only rooms of the floors above it in this list
     {"results"},
     {"systems", "reporting"},
     {"callbacks", "diagnostics"},
-    {"config"},
     {"runs"},
     {"analysis"},
-    {"sweeps"},
-    {"cli", "app"},  # `app` holds one earlier name of a command
+    {"config"},
+    {"cli"},
+    {"sweeps", "app"},  # `app` holds one earlier name of a command
 ]
-HYDRA = {"config", "runs", "analysis", "sweeps", "cli"}
+HYDRA = {"config", "sweeps", "cli"}
 LEVEL = {room: level for level, floor in enumerate(FLOORS) for room in floor}
 
 

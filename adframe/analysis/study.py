@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from adframe.reporting.run_facts import duration
 from adframe.results.sweep_folder import SweepFolder
+from adframe.runs.recipe import OpenRun
 
 TEST_IMAGES = (
     "These are test images: to report by them is fine, but a setting that is chosen by this page is chosen "
@@ -21,9 +22,23 @@ class SweepStudy(Protocol):
     def write(self, sweep: SweepFolder) -> Path | None:
         """Writes the page, and returns it; None where there is nothing to make a page of.
 
+        Args:
+            sweep: a sweep that has ended.
+
         Raises:
             AdframeError: something is missing, or a file cannot be written.
         """
+
+
+@runtime_checkable
+class ModelStudy(SweepStudy, Protocol):
+    """A study that looks at models again.
+
+    Attributes:
+        open_run: gives the parts of a run from its folder; it is set before `write` is called.
+    """
+
+    open_run: OpenRun | None
 
 
 def failure_notes(sweep: SweepFolder) -> list[str]:

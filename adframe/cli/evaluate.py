@@ -3,35 +3,97 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from adframe.config.saved_config import read_config
+from adframe.analysis.comparison import compare
+from adframe.analysis.error_analysis.page import show_errors
+from adframe.cli.train import CHOICES, print_run
+from adframe.cli.typed import Typed
+from adframe.config.build import build
+from adframe.config.recipe import ConfigRecipe
+from adframe.config.saved_config import check_complete, read_config
 from adframe.config.validate import check_evaluation
+from adframe.data.base import Source
+from adframe.errors import AdframeError
 from adframe.reporting.console import quieten
+from adframe.results.run_folder import RunFolder
+from adframe.runs.moved_data import with_root
+from adframe.runs.provenance import command_line
+from adframe.runs.reevaluate import compared, finished_categories, reevaluate
+from adframe.runs.submission import submit
 
 
-def evaluate(cfg: DictConfig) -> Path:
+def run_evaluation(cfg: DictConfig, typed: Typed) -> Path:
     """Does what the configuration asks for, and returns the folder that was written.
 
     Args:
         cfg: the configuration of `evaluate.py`, composed. `compare=` and `errors=` name runs that are only
             read; `run=` names one that is tested again, or of which `submission=` is made.
-    """
-    from adframe.analysis.comparison import compare
-    from adframe.analysis.error_analysis.page import show_errors
-    from adframe.runs.reevaluate import reevaluate
-    from adframe.runs.submission import submit
+        typed: what was typed.
 
-    if cfg.submission is not None:
-        return submit(cfg)
+    Raises:
+        AdframeError: something is not possible; one line says what, where, and what to do.
+    """
     quieten()
-    check_evaluation(cfg)
+    check_evaluation(cfg, typed=typed.overrides, hydra=typed.hydra)
     if cfg.compare is not None:
         runs = [Path(str(path)) for path in cfg.compare]
         return compare(runs, output=None, seed=read_config(runs[0])["seed"], fuse=cfg.fuse)
     if cfg.errors is not None:
         runs = [Path(cfg.errors)] if isinstance(cfg.errors, str) else [Path(str(path)) for path in cfg.errors]
         root = None if cfg.dataset.root is None else Path(str(cfg.dataset.root)).resolve()
-        return show_errors(runs, output=None, seed=read_config(runs[0])["seed"], root=root)
-    return reevaluate(cfg)
+        seed = read_config(runs[0])["seed"]
+        return show_errors(runs, output=None, seed=seed, root=root, open_source=open_source)
+    return _of_run(cfg, typed)
+
+
+def open_source(run: Path, root: Path) -> Source:
+    """The dataset of a run that may come from a stranger: what its folder says is trusted does not count."""
+    source: Source = build(OmegaConf.create(read_config(run)), "dataset", {"root": root})
+    return source
+
+
+def _of_run(cfg: DictConfig, typed: Typed) -> Path:
+    run = RunFolder(Path(str(cfg.run)))
+    if cfg.submission is not None and cfg.get("shift") is not None:
+        raise AdframeError("submission= takes the images as they are; leave out shift=")
+    config = _stored(cfg, run)
+    run.reopen()
+    wanted: Any = OmegaConf.to_container(cfg)["category"]  # type: ignore[index,call-overload]
+    categories = finished_categories(run, wanted)
+    choices = {key: run.environment[key] for key in CHOICES if key in run.environment}
+    if cfg.get("shift") is not None:
+        choices["shift"] = cfg.shift.name
+    recipe = ConfigRecipe(
+        OmegaConf.create(config),
+        config=config,
+        choices=choices,
+        command=command_line(list(typed.overrides)),
+        root_given=cfg.dataset.root is not None,
+    )
+    if cfg.submission is not None:
+        return submit(recipe, run, categories, Path(str(cfg.submission)), share=cfg.submission_scale)
+    lacking = [key for key in CHOICES if key not in choices]
+    if lacking:
+        file = run.path / "environment.json"
+        raise AdframeError(f"{file} lacks {', '.join(lacking)}; the run is damaged, start it again")
+    folder = reevaluate(recipe, run, categories)
+    print_run(folder)
+    print(compared(run.metrics["test"], folder.metrics["test"]))
+    return folder.path
+
+
+def _stored(cfg: DictConfig, run: RunFolder) -> dict[str, Any]:
+    """A run's configuration, with what `evaluate.py` was told in place of what it says."""
+    config = read_config(run.path, trusted=cfg.trusted)
+    check_complete(config, run.path)
+    if cfg.dataset.root is not None:
+        config = with_root(config, Path(str(cfg.dataset.root)).resolve())
+    if cfg.get("shift") is not None:
+        stored = OmegaConf.create(config | {"shift": OmegaConf.to_container(cfg.shift)})
+        config["shift"] = OmegaConf.to_container(stored.shift, resolve=True)  # its seed is the run's
+    if cfg.num_workers is not None:
+        config["num_workers"] = cfg.num_workers
+    return config

@@ -14,8 +14,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from rich.console import Console
 
+from adframe.cli.attempts import attempt
 from adframe.cli.main import guard
-from adframe.config.attempts import attempt
 from adframe.config.build import build, build_source, wanted
 from adframe.config.signatures import shown
 from adframe.config.validate import RULES, Rule, resolved

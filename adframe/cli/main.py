@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from rich.console import Console
 
-from adframe.config import attempts
+from adframe.cli import attempts
 from adframe.config.literal_overrides import as_text
 from adframe.config.messages import is_mendable, one_line
 from adframe.errors import AdframeError

@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -102,38 +101,44 @@ GROUPS = (
 
 
 def check_values(
-    cfg: DictConfig, *, rules: Mapping[str, Rule] = RULES, groups: Sequence[str] = GROUPS
+    cfg: DictConfig,
+    *,
+    typed: Sequence[str],
+    hydra: Sequence[str] = (),
+    rules: Mapping[str, Rule] = RULES,
+    groups: Sequence[str] = GROUPS,
 ) -> None:
     """Every shared top-level value: known, and of a kind that can work.
 
     Args:
         cfg: a script's whole configuration.
+        typed: the overrides that were typed.
+        hydra: the overrides of Hydra's own keys that were typed.
         rules: its own keys, and what is right for them.
         groups: its keys that hold more keys.
 
     Raises:
         AdframeError: the key, the value, and what would be right.
     """
-    check_places()
+    check_places(hydra)
     for key in map(str, cfg):
         if key not in (*rules, *groups):  # added with `+`: nobody would read it
             raise AdframeError(unknown("override", key, [*rules, *groups]))
     for key in (*rules, *groups):
         if key not in cfg:
             raise AdframeError(f"{key} is missing; it was taken out with ~{key}")
-    _check_additions(cfg)
+    _check_additions(cfg, typed)
     _check_missing(cfg)
     _check_finite(cfg)
     _check_rules(cfg, rules)
 
 
-def check_evaluation(cfg: DictConfig) -> None:
+def check_evaluation(cfg: DictConfig, *, typed: Sequence[str], hydra: Sequence[str] = ()) -> None:
     """The same for `evaluate.py`, which has few keys; `compare` and `errors` allow no other."""
-    check_places()
+    check_places(hydra)
     for key, read in (("compare", ("compare", "fuse")), ("errors", ("errors", "dataset.root"))):
         if cfg.get(key) is not None:
             _check_rules(cfg, {name: EVALUATION_RULES[name] for name in read if name in EVALUATION_RULES})
-            typed = HydraConfig.get().overrides.task
             if other := [text for text in typed if text.lstrip("+").partition("=")[0] not in read]:
                 raise AdframeError(f"{key} reads what the runs left behind; remove {' '.join(other)}")
             return
@@ -162,25 +167,26 @@ def _leaves(node: Any, place: str) -> Iterator[tuple[str, Any]]:
         yield place, node
 
 
-def unread(cfg: DictConfig) -> list[str]:
-    """What was typed of a method's own keys that the chosen method does not read, a line each.
+def unread(cfg: DictConfig, *, typed: Sequence[str], model: str) -> list[str]:
+    """What was typed of a method's own keys that the chosen method does not read, one line each.
 
     Args:
         cfg: the whole configuration, its interpolations not yet followed.
+        typed: the overrides that were typed.
+        model: the name of the chosen method.
     """
-    model = str(OmegaConf.to_container(cfg.model, resolve=False))
-    typed = dict.fromkeys(text.lstrip("+").partition("=")[0] for text in HydraConfig.get().overrides.task)
-    name = HydraConfig.get().runtime.choices.get("model", "this one")
+    node = str(OmegaConf.to_container(cfg.model, resolve=False))
+    keys = {text.lstrip("+").partition("=")[0] for text in typed}
     return [
-        f"{key} was given, but model={name} does not read it"
+        f"{key} was given, but model={model} does not read it"
         for key in METHOD_KEYS
-        if key in typed and not re.search(rf"\$\{{(oc\.select:)?{key}\b", model)
+        if key in keys and not re.search(rf"\$\{{(oc\.select:)?{key}\b", node)
     ]
 
 
-def check_places() -> None:
-    """Refuses keys of Hydra that would place a run's files, because a run keeps its own books."""
-    for text in HydraConfig.get().overrides.hydra:
+def check_places(hydra: Sequence[str]) -> None:
+    """Refuses keys of Hydra that would place a run's files, because a run has a folder of its own."""
+    for text in hydra:
         key = text.lstrip("+").partition("=")[0]
         if key in PLACES:
             raise AdframeError(f"{key} is not read; {PLACES[key]}")
@@ -195,9 +201,9 @@ def _check_known(cfg: DictConfig) -> None:
             raise AdframeError(unknown("override", key, known))
 
 
-def _check_additions(cfg: DictConfig) -> None:
+def _check_additions(cfg: DictConfig, typed: Sequence[str]) -> None:
     """What `+` adds is read only where a class or the trainer takes it, and those check it themselves."""
-    for text in HydraConfig.get().overrides.task:
+    for text in typed:
         key = text.partition("=")[0].lstrip("+")
         place, _, name = key.rpartition(".")
         if "@" in key:

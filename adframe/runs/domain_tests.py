@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig, OmegaConf
 
 from adframe.callbacks.progress import ProgressLine
-from adframe.config.build import build, build_data, build_trainer
 from adframe.data.datamodule import AnomalyData
 from adframe.errors import AdframeError
 from adframe.io.files import write_json
@@ -25,11 +23,10 @@ from adframe.results.names import DOMAINS, RECALIBRATED, TRANSFER, is_own
 from adframe.results.run_files import read_book
 from adframe.results.run_folder import RunFolder
 from adframe.results.validation_scores import write_scores
+from adframe.runs.recipe import Recipe
 from adframe.runs.test import measure
 from adframe.stats.bootstrap import intervals_of
 from adframe.systems.detection import DetectionSystem
-
-VALIDATED = ["val", "test"]  # splits that a domain shifts
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +37,7 @@ class FurtherTest:
         path: of the books.
         unit: the model: a category, or `global`.
         categories: whose test images it sees.
-        domain: key of a shift in `cfg.domains`; None: images as the run has them.
+        domain: the name of a domain; None: images as the run has them.
     """
 
     path: Path
@@ -54,20 +51,21 @@ class FurtherTest:
         return set(self.categories) <= set(self._done())
 
     def run(
-        self, cfg: DictConfig, folder: RunFolder, system: DetectionSystem, pools: Mapping[str, AnomalyData]
+        self, recipe: Recipe, folder: RunFolder, system: DetectionSystem, pools: Mapping[str, AnomalyData]
     ) -> None:
         """Tests what is missing.
 
         Args:
-            cfg: the run's configuration.
+            recipe: of the run.
             folder: the run's.
             system: the fitted model.
             pools: images of each category, as the run has them.
         """
-        own, book = self._configuration(cfg), self._opened(cfg, folder)
+        own = recipe.elsewhere() if self.domain is None else recipe.under(self.domain)
+        book = self._opened(own, folder)
         book.metrics["val"][self.unit] = folder.metrics["val"][self.unit]
         if self.domain is not None:
-            images = build_data(own, pools[self.categories[0]].source, list(self.categories))
+            images = own.data(pools[self.categories[0]].source, self.categories)
             images.setup()
             pools = dict.fromkeys(self.categories, images)
         for category in self.categories:
@@ -81,66 +79,52 @@ class FurtherTest:
         metrics = read_book(file) if file.is_file() else {}
         return list((metrics if self.domain is None else metrics.get(RECALIBRATED, {})).get("test", {}))
 
-    def _opened(self, cfg: DictConfig, folder: RunFolder) -> RunFolder:
+    def _opened(self, own: Recipe, folder: RunFolder) -> RunFolder:
         book = RunFolder(self.path)
         if (self.path / "config.yaml").is_file():
             book.reopen()
         else:
             noted = {k: v for k, v in folder.environment.items() if k not in ("warnings", "wall_seconds")}
             if self.domain is not None:
-                noted["shift"] = cfg.domains[self.domain].name
-            config: Any = OmegaConf.to_container(self._configuration(cfg), resolve=True)
-            book.open(config=config, environment=noted)
+                noted["shift"] = own.shift_name
+            book.open(config=own.config, environment=noted)
         return book
 
-    def _configuration(self, cfg: DictConfig) -> DictConfig:
-        """The run's, with the shift of the domain in place of its own."""
-        own = cfg.copy()
-        if self.domain is None:
-            if "patches" in own.callbacks:
-                own.callbacks.patches.count = 0  # each category's own test has sampled them
-            return own
-        OmegaConf.update(
-            own, "shift", OmegaConf.to_container(cfg.domains[self.domain], resolve=True), merge=False
-        )
-        own.shift.splits = VALIDATED
-        return own
 
-
-def further_tests(cfg: DictConfig, run: Path, *, unit: str, categories: Sequence[str]) -> list[FurtherTest]:
+def further_tests(recipe: Recipe, run: Path, *, unit: str, categories: Sequence[str]) -> list[FurtherTest]:
     """The tests of one model, which has been fitted to some of the run's categories.
 
     The domain in which the run itself is tested is left out.
 
     Args:
-        cfg: the run's configuration.
+        recipe: of the run.
         run: its folder.
         unit: the model.
         categories: all of the run's.
     """
-    mine = tuple(categories) if cfg.scope == "global" else (unit,)
+    mine = tuple(categories) if recipe.pooled else (unit,)
     tests = [
         FurtherTest(run / DOMAINS / name, unit, mine, name)
-        for name in cfg.get(DOMAINS) or {}
-        if not is_own(cfg, name)
+        for name in recipe.domains
+        if not is_own(recipe.config, name)
     ]
     others = tuple(name for name in categories if name not in mine)
-    if cfg.get(TRANSFER) and others:
+    if recipe.transfer and others:
         tests.append(FurtherTest(run / TRANSFER / unit, unit, others, None))
     return tests
 
 
-def check_further(cfg: DictConfig, units: Mapping[str, AnomalyData]) -> None:
-    """Refuses domains whose thresholds could not be fitted, and looks whether each can be built."""
-    for name in cfg.get(DOMAINS) or {}:
-        build(cfg, f"{DOMAINS}.{name}")
-    free = "_target_" not in cfg.learning
-    if cfg.get(DOMAINS) and free and cfg.refit and any(data.held_out for data in units.values()):
+def check_further(recipe: Recipe, units: Mapping[str, AnomalyData]) -> None:
+    """Refuses domains whose thresholds could not be fitted, and builds each once."""
+    for name in recipe.domains:
+        recipe.under(name).check_shift()
+    free = recipe.learning() is None
+    if recipe.domains and free and recipe.refit and any(data.held_out for data in units.values()):
         raise AdframeError(
             "domains= fits thresholds again on shifted validation images, which refit=true would put into "
             "the model: set refit=false"
         )
-    if cfg.get(TRANSFER) and (cfg.scope == "global" or len(units) < 2):
+    if recipe.transfer and (recipe.pooled or len(units) < 2):
         raise AdframeError("transfer=true needs two categories or more, with scope=per_category")
 
 
@@ -151,16 +135,14 @@ def write_further_pages(tests: Sequence[FurtherTest]) -> None:
 
 
 def _enter_recalibrated(
-    cfg: DictConfig, book: RunFolder, system: DetectionSystem, data: AnomalyData, *, unit: str
+    recipe: Recipe, book: RunFolder, system: DetectionSystem, data: AnomalyData, *, unit: str
 ) -> None:
     """Fits the thresholds of an unchanged model to the domain's validation images, and decides anew.
 
     Scores stay what they are, so only decisions about images change; maps are not thresholded again.
     """
-    calibrated = DetectionSystem(
-        detector=system.detector, calibrator=build(cfg, "calibration"), pixel=system.pixel
-    )
-    trainer = build_trainer(cfg, [ProgressLine(title=f"{unit}, thresholds")], None)
+    calibrated = DetectionSystem(detector=system.detector, calibrator=recipe.calibrator(), pixel=system.pixel)
+    trainer = recipe.trainer([ProgressLine(title=f"{unit}, thresholds")], None)
     trainer.validate(calibrated, dataloaders=data.val_dataloader(), verbose=False)
     write_scores(book.path, unit=unit, scores=calibrated.validation_scores())
     threshold = calibrated.calibrator.fitted.threshold
@@ -170,7 +152,7 @@ def _enter_recalibrated(
         rows = [row for row in book.rows if row["category"] == category and row["label"] is not None]
         decided = np.array([row["score"] > threshold for row in rows])
         labels = np.array([bool(row["label"]) for row in rows])
-        drawn = drawn_decisions(rows, threshold=threshold, seed=cfg.seed)
+        drawn = drawn_decisions(rows, threshold=threshold, seed=recipe.seed)
         entries["test"][category] = {"threshold": threshold, **decision_metrics(decided, labels=labels)}
         entries["intervals"][category] = intervals_of(drawn)
     write_json(book.path / "metrics.json", book.metrics)

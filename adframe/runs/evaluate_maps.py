@@ -10,11 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
 
-from adframe.config.build import build, build_source, wanted
-from adframe.config.validate import RULES, Rule, check_values
 from adframe.contracts import Record
 from adframe.data.base import Source
 from adframe.data.dataset import regions_of
@@ -28,23 +24,13 @@ from adframe.metrics.by_defect import coarse, defect_metrics
 from adframe.metrics.image import image_metrics
 from adframe.metrics.pixel import PixelMetrics
 from adframe.metrics.resampled import drawn_metrics
-from adframe.reporting.console import quieten, warn
+from adframe.reporting.console import warn
 from adframe.reporting.download_progress import shown_progress
 from adframe.results.predictions import row_of
 from adframe.results.run_folder import RunFolder
-from adframe.runs.finish import close
+from adframe.runs.finish import finish
 from adframe.runs.image_scores import read_scores
-from adframe.runs.provenance import command_line, environment
-
-GROUPS = ("paths", "dataset", "metrics")
-OWN_RULES: dict[str, Rule] = {
-    "maps": (lambda v: isinstance(v, str) and v != "", "a folder of anomaly maps"),
-    "scores": (lambda v: v is None or isinstance(v, str), "null, or a CSV with columns path and score"),
-    "category": RULES["category"],
-    "seed": RULES["seed"],
-    "trusted": RULES["trusted"],
-    "output": (lambda v: isinstance(v, str) and v != "", "a new or an empty folder"),
-}
+from adframe.runs.provenance import environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,70 +42,106 @@ class Tested:
     size: tuple[int, int]  # (H, W) of the image
 
 
-def evaluate_maps(cfg: DictConfig) -> Path:
-    """Measures the maps in `cfg.maps` against a dataset's ground truth and returns the folder it fills.
+@dataclass(frozen=True, slots=True)
+class Maps:
+    """Anomaly maps of another tool, and what they are measured against.
 
-    Every test image needs a map of its size; image scores are the maps' maxima, as the official
-    evaluators have it, unless `cfg.scores` gives them. Without a model there is no threshold, and
-    so there are no decisions.
+    Attributes:
+        folder: of the maps: `<category>/test/<defect>/<id>.tiff`.
+        source: the dataset.
+        category: `all`, a name, or names.
+        scores: a CSV with the columns path and score; None: the largest value of each map.
+        pixel: measures the maps.
+        seed: of the bootstrap.
+    """
+
+    folder: Path
+    source: Source
+    category: str | Sequence[str]
+    scores: Path | None
+    pixel: PixelMetrics
+    seed: int
+
+
+def evaluate_maps(
+    maps: Maps, output: Path, *, config: dict[str, Any], choices: Mapping[str, str], command: list[str]
+) -> RunFolder:
+    """Measures maps against a dataset's ground truth, and writes a folder like that of a run.
+
+    Every test image needs a map of its size; image scores are the maps' maxima, as the official evaluators
+    have it, unless `maps.scores` gives them. Without a model there is no threshold, and so there are no
+    decisions.
+
+    Args:
+        maps: what is measured.
+        output: a new or empty folder.
+        config: what `config.yaml` keeps.
+        choices: what `environment.json` keeps: `method` and `dataset`.
+        command: the command that was typed.
+
+    Returns:
+        The folder, with its report written.
 
     Raises:
-        AdframeError: a map is missing, of another size, or not finite; names the map and its image.
+        AdframeError: a map is missing, of another size, or not finite; it names the map and its image.
     """
     start = time.perf_counter()
-    quieten()
-    check_values(cfg, rules=OWN_RULES, groups=GROUPS)
-    check_writable(Path(str(cfg.output)), key="output")
-    source = build_source(cfg)
+    check_writable(output, key="output")
+    source = maps.source
     warnings: list[str] = []
-    tested = {name: _match(cfg, source, name, warnings=warnings) for name in _categories(cfg, source)}
-    warnings += _left_over(Path(str(cfg.maps)), tested, known=source.choose(wanted(cfg)))
+    tested = {name: _match(maps.folder, source, name, warnings=warnings) for name in _categories(maps)}
+    warnings += _left_over(maps.folder, tested, known=source.choose(maps.category))
     images = [each.record.path for members in tested.values() for each in members]
     scores = None
-    if cfg.scores is not None:
-        scores = read_scores(Path(str(cfg.scores)), images=images, root=Path(source.root))
-    pixel: PixelMetrics = build(cfg, "metrics", {"saturated": source.saturated})
-    folder = RunFolder(Path(str(cfg.output)))
+    if maps.scores is not None:
+        scores = read_scores(maps.scores, images=images, root=Path(source.root))
+    folder = RunFolder(output)
     for line in warnings:
         warn(line)
+    prints = {
+        name: fingerprint((each.record for each in members), root=Path(source.root))
+        for name, members in tested.items()
+    }
+    noted = environment(seed=maps.seed, fingerprints=prints, command=command)
     try:
-        folder.open(config=_config(cfg), environment=_environment(cfg, source, tested, warnings=warnings))
+        folder.open(config=config, environment=noted | dict(choices) | {"warnings": warnings})
         with shown_progress() as told:
             for name, members in tested.items():
-                results, rows = _measure(members, pixel=pixel, scores=scores, told=told)
-                folder.warn(name, coarse(pixel.bound()))
+                results, rows = _measure(members, pixel=maps.pixel, scores=scores, told=told)
+                folder.warn(name, coarse(maps.pixel.bound()))
                 folder.add(
                     name,
                     results=results,
                     rows=rows,
                     pictures=[],
-                    defects=defect_metrics(rows, pixel=pixel),
-                    drawn=drawn_metrics(rows, pixel=pixel, seed=cfg.seed),
+                    defects=defect_metrics(rows, pixel=maps.pixel),
+                    drawn=drawn_metrics(rows, pixel=maps.pixel, seed=maps.seed),
                 )
     except BaseException:
         folder.discard()
         raise
-    close(folder, seconds=time.perf_counter() - start)
-    return folder.path
+    finish(folder, seconds=time.perf_counter() - start)
+    return folder
 
 
-def _categories(cfg: DictConfig, source: Source) -> list[str]:
+def _categories(maps: Maps) -> list[str]:
     """The chosen categories; of `all`, those that have a folder of maps."""
-    maps = Path(str(cfg.maps))
-    if not maps.is_dir():
-        raise AdframeError(f"maps={maps} is no folder; it should hold <category>/test/<defect>/<id>.tiff")
-    chosen = source.choose(wanted(cfg))
-    if cfg.category != "all":
-        return chosen
-    if not (there := [name for name in chosen if (maps / name).is_dir()]):
+    if not maps.folder.is_dir():
         raise AdframeError(
-            f"{maps} has no folder of a category of {source.root}: {', '.join(chosen)}; "
+            f"maps={maps.folder} is no folder; it should hold <category>/test/<defect>/<id>.tiff"
+        )
+    chosen = maps.source.choose(maps.category)
+    if maps.category != "all":
+        return chosen
+    if not (there := [name for name in chosen if (maps.folder / name).is_dir()]):
+        raise AdframeError(
+            f"{maps.folder} has no folder of a category of {maps.source.root}: {', '.join(chosen)}; "
             "it should hold <category>/test/<defect>/<id>.tiff"
         )
     return there
 
 
-def _match(cfg: DictConfig, source: Source, category: str, *, warnings: list[str]) -> list[Tested]:
+def _match(maps: Path, source: Source, category: str, *, warnings: list[str]) -> list[Tested]:
     """Every test image of a category with its map; all are looked for before one is read.
 
     What is doubtful about the files joins `warnings`.
@@ -130,7 +152,7 @@ def _match(cfg: DictConfig, source: Source, category: str, *, warnings: list[str
     warnings += examine(source, category, records, training=()).warnings
     places = map_paths(records)
     return [
-        Tested(record, _map_file(Path(str(cfg.maps)) / places[record.path], record), read_size(record.path))
+        Tested(record, _map_file(maps / places[record.path], record), read_size(record.path))
         for record in records
     ]
 
@@ -198,31 +220,3 @@ def _image_metrics(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
         conditions=[row["condition"] for row in rows],
         threshold=None,
     )
-
-
-def _config(cfg: DictConfig) -> dict[str, Any]:
-    """What was measured with what, with paths that hold from any folder."""
-    keys = ("maps", "scores", "category", "seed", "dataset", "metrics")
-    nodes = {key: cfg[key] for key in keys}
-    plain: dict[str, Any] = {
-        key: OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
-        for key, node in nodes.items()
-    }
-    for key in ("maps", "scores"):
-        plain[key] = None if plain[key] is None else str(Path(plain[key]).resolve())
-    plain["dataset"]["root"] = str(Path(plain["dataset"]["root"]).resolve())
-    return plain
-
-
-def _environment(
-    cfg: DictConfig, source: Source, tested: Mapping[str, Sequence[Tested]], *, warnings: list[str]
-) -> dict[str, Any]:
-    hydra = HydraConfig.get()
-    prints = {
-        name: fingerprint((each.record for each in members), root=Path(source.root))
-        for name, members in tested.items()
-    }
-    noted = environment(seed=cfg.seed, fingerprints=prints, command=command_line(list(hydra.overrides.task)))
-    tool = "/".join(Path(str(cfg.maps)).resolve().parts[-2:])  # its name is not known, its folder is
-    chosen = {"method": tool, "dataset": hydra.runtime.choices["dataset"]}
-    return noted | chosen | {"warnings": warnings}

@@ -1,21 +1,23 @@
-"""The end of an evaluation: what it cost, its page, its table."""
+"""The end of an evaluation: what it cost, and its page."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from adframe.callbacks.profile import peak_memory
-from adframe.reporting.console import announce, print_table
 from adframe.reporting.run_page import write_page
 from adframe.results.run_folder import RunFolder
 
 
-def close(folder: RunFolder, *, seconds: float) -> None:
-    """Notes the costs, writes the report and prints the table.
+def finish(folder: RunFolder, *, seconds: float) -> Path:
+    """Notes the costs and writes the report.
 
     Args:
         folder: with all its categories entered.
-        seconds: wall time it took.
+        seconds: wall time that it took.
+
+    Returns:
+        The report.
     """
     folder.note({"wall_seconds": seconds} | peak_memory())
-    page = write_page(folder.path)
-    print_table(folder.metrics)
-    announce(folder, page)
+    return write_page(folder.path)

@@ -9,13 +9,11 @@ import lightning as L
 import safetensors.torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
-from omegaconf import DictConfig
 
 from adframe.callbacks.learning_curve import LearningCurve
 from adframe.callbacks.profile import Profiler
 from adframe.callbacks.progress import ProgressLine
 from adframe.callbacks.reconstructions import Reconstructions
-from adframe.config.build import build_trainer
 from adframe.contracts import Exporter, Judge
 from adframe.data.datamodule import AnomalyData
 from adframe.io.files import write_whole
@@ -23,9 +21,8 @@ from adframe.models.normalizer import too_few
 from adframe.reporting.console import warn
 from adframe.results.run_folder import RunFolder
 from adframe.results.validation_scores import write_scores
+from adframe.runs.recipe import Recipe
 from adframe.runs.synthetic_metrics import synthetic_metrics
-from adframe.runs.test import identity_of
-from adframe.runs.training_cache import learned_store
 from adframe.systems.checkpoint import identity, save
 from adframe.systems.detection import DetectionSystem
 from adframe.systems.gradient import MONITORED, GradientSystem
@@ -34,7 +31,7 @@ from adframe.systems.training_state import LearningFiles
 
 
 def fit(
-    cfg: DictConfig,
+    recipe: Recipe,
     folder: RunFolder,
     system: DetectionSystem,
     data: AnomalyData,
@@ -42,15 +39,15 @@ def fit(
     unit: str,
     tracker: Logger | None,
 ) -> dict[str, float]:
-    """Fits and calibrates, writes the checkpoint, and returns what the run's books say of it."""
+    """Fits and calibrates, writes the checkpoint, and returns what metrics.json says about it."""
     profiler = Profiler()
     watching: list[L.Callback] = [profiler, ProgressLine(title=unit)]
     learned: dict[str, float] = {}
     if isinstance(system, GradientSystem):
-        learned = _learn(cfg, folder, system, data, unit=unit, tracker=tracker, watching=watching)
+        learned = _learn(recipe, folder, system, data, unit=unit, tracker=tracker, watching=watching)
     else:
-        build_trainer(cfg, watching, tracker).fit(system, datamodule=data)
-    save(system, folder.checkpoint(unit), of=identity_of(cfg, unit))
+        recipe.trainer(watching, tracker).fit(system, datamodule=data)
+    save(system, folder.checkpoint(unit), of=recipe.identity(unit))
     write_scores(folder.path, unit=unit, scores=system.validation_scores())
     _export(system, folder.path / "checkpoints" / f"{unit}.merged.safetensors")
     folder.note({"weights": {**folder.environment.get("weights", {}), unit: _origin(system)}})
@@ -61,7 +58,7 @@ def fit(
 
 
 def _learn(
-    cfg: DictConfig,
+    recipe: Recipe,
     folder: RunFolder,
     system: GradientSystem,
     data: AnomalyData,
@@ -72,18 +69,18 @@ def _learn(
 ) -> dict[str, float]:
     """Learns, or takes what an equal training has learned; then fits scales and thresholds."""
     _check_held_out(system, data)
-    method, kept = system.method, learned_store(cfg, system.detector, data)
+    method, kept = system.method, recipe.learned(system.detector, data)
     learned = kept.fill(method) if kept else None
     if learned is None:
-        learned = _train(cfg, folder, system, data, unit=unit, tracker=tracker, watching=watching)
+        learned = _train(recipe, folder, system, data, unit=unit, tracker=tracker, watching=watching)
         if kept and learned:
             kept.keep(method, learned)
-    build_trainer(cfg, watching, tracker).validate(system, datamodule=data, verbose=False)
+    recipe.trainer(watching, tracker).validate(system, datamodule=data, verbose=False)
     return learned
 
 
 def _train(
-    cfg: DictConfig,
+    recipe: Recipe,
     folder: RunFolder,
     system: GradientSystem,
     data: AnomalyData,
@@ -96,13 +93,13 @@ def _train(
     learning, place = system.learning, folder.learning(unit)
     if not learning.epochs:
         return {}
-    files = LearningFiles(place, identity=identity(system, of=identity_of(cfg, unit)))
+    files = LearningFiles(place, identity=identity(system, of=recipe.identity(unit)))
     keeper = ModelCheckpoint(
         dirpath=place, filename="best", monitor=MONITORED, save_last=True, enable_version_counter=False
     )
     grids = Reconstructions(folder.path, unit=unit, times=learning.pictures)
     curve = LearningCurve(folder.path, unit=unit)
-    trainer = build_trainer(cfg, [*watching, keeper, grids, curve], tracker, learning=learning, files=files)
+    trainer = recipe.trainer([*watching, keeper, grids, curve], tracker, learning=learning, files=files)
     begun, lost = files.begun()
     for line in lost:
         warn(f"{unit}: {line}")
@@ -137,7 +134,7 @@ def _export(system: DetectionSystem, path: Path) -> None:
 
 
 def _check_held_out(system: GradientSystem, data: AnomalyData) -> None:
-    """Better now than after hours of learning."""
+    """Raises an error before hours of training, where too few normal validation images are held out."""
     normal = sum((record.split, record.label) == ("val", 0) for record in data.records)
     if isinstance(system.detector, Judge) and normal < system.detector.fewest:
         raise too_few(normal, needed=system.detector.fewest)

@@ -1,41 +1,30 @@
-"""Measures a fitted model's latency where the configuration asks for it."""
+"""Measures a fitted model's latency where the recipe asks for it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from omegaconf import DictConfig
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from adframe.config.build import build, build_trainer
 from adframe.contracts import IMAGE
 from adframe.data.datamodule import AnomalyData
-from adframe.diagnostics.latency import Latency
+from adframe.runs.recipe import Recipe
 from adframe.systems.detection import DetectionSystem
 
 
-def latency_meter(cfg: DictConfig) -> Latency | None:
-    """What measures; None where it is off, or where a stored run is older than it."""
-    if "latency" not in cfg.callbacks:
-        return None
-    meter: Latency = build(cfg, "callbacks.latency")
-    return meter if meter.images else None
-
-
-def latency_facts(cfg: DictConfig, system: DetectionSystem, data: AnomalyData) -> dict[str, float]:
+def latency_facts(recipe: Recipe, system: DetectionSystem, data: AnomalyData) -> dict[str, float]:
     """`latency/p50_ms` and more for the run's books; nothing unless `callbacks.latency.images` is set.
 
     Args:
-        cfg: the run's; stored ones may be older than this measurement.
+        recipe: of the run.
         system: fitted.
         data: whose test images are scored.
     """
-    meter = latency_meter(cfg)
+    meter = recipe.latency()
     if meter is None:
         return {}
-    device = build_trainer(cfg, [], None).strategy.root_device
-    return meter.measure(system.detector, _batches(data), device=device)
+    return meter.measure(system.detector, _batches(data), device=recipe.device())
 
 
 def _batches(data: AnomalyData) -> Iterator[Tensor]:

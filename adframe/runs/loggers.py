@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import wandb
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
-from omegaconf import DictConfig
 
 from adframe.errors import AdframeError, unknown
 from adframe.io.network import answers
@@ -26,12 +25,17 @@ WAY_OUT = "logger.mode=offline needs no account"
 
 
 @contextmanager
-def tracking(cfg: DictConfig, *, run: Path, config: dict[str, Any]) -> Iterator[Logger | None]:
-    """The logger that `logger=` names, ready for Lightning; ends with it, whatever happens inside.
+def tracking(options: Mapping[str, Any], *, run: Path, config: dict[str, Any]) -> Iterator[Logger | None]:
+    """The logger of a run, ready for Lightning; it ends with the context, whatever happens inside.
 
     Left without an error it hands the finished run over: metrics, curves, pictures, table, costs.
+
+    Args:
+        options: kind (wandb, csv or none), and for wandb mode, project, entity, group and tags.
+        run: the folder of the run.
+        config: the configuration of the run.
     """
-    tracker = _open(cfg, run=run, config=config)
+    tracker = _open(options, run=run, config=config)
     try:
         yield tracker
         _hand_over(tracker, run=run)
@@ -42,27 +46,29 @@ def tracking(cfg: DictConfig, *, run: Path, config: dict[str, Any]) -> Iterator[
         raise
 
 
-def show_sweep(sweep: SweepFolder, options: DictConfig) -> None:
+def show_sweep(sweep: SweepFolder, options: Mapping[str, Any]) -> None:
     """The sweep's table as a run of its own, in the group of its runs.
 
     Args:
         sweep: its runs.
-        options: `logger=wandb` and what was said below it.
+        options: as in `tracking`.
     """
     name = sweep.path.name
-    board = _begin(options, name=f"{name} table", folder=sweep.path, config={}, group=options.group or name)
+    board = _begin(
+        options, name=f"{name} table", folder=sweep.path, config={}, group=options["group"] or name
+    )
     show_table(board, for_programs(sweep))
     wandb.finish()
 
 
-def _open(cfg: DictConfig, *, run: Path, config: dict[str, Any]) -> Logger | None:
-    if cfg.logger.kind == "none":
+def _open(options: Mapping[str, Any], *, run: Path, config: dict[str, Any]) -> Logger | None:
+    if options["kind"] == "none":
         return None
-    if cfg.logger.kind == "csv":
+    if options["kind"] == "csv":
         return CSVLogger(save_dir=run, name="", version="")
-    if cfg.logger.kind == "wandb":
-        return _wandb(cfg.logger, run=run, config=config)
-    raise AdframeError(unknown("logger.kind", str(cfg.logger.kind), KINDS))
+    if options["kind"] == "wandb":
+        return _wandb(options, run=run, config=config)
+    raise AdframeError(unknown("logger.kind", str(options["kind"]), KINDS))
 
 
 def _hand_over(tracker: Logger | None, *, run: Path) -> None:
@@ -74,24 +80,24 @@ def _hand_over(tracker: Logger | None, *, run: Path) -> None:
         tracker.finalize("success")
 
 
-def _wandb(options: DictConfig, *, run: Path, config: dict[str, Any]) -> WandbLogger:
-    experiment = _begin(options, name=run.name, folder=run, config=config, group=options.group)
+def _wandb(options: Mapping[str, Any], *, run: Path, config: dict[str, Any]) -> WandbLogger:
+    experiment = _begin(options, name=run.name, folder=run, config=config, group=options["group"])
     return WandbLogger(experiment=experiment)
 
 
 def _begin(
-    options: DictConfig, *, name: str, folder: Path, config: dict[str, Any], group: str | None
+    options: Mapping[str, Any], *, name: str, folder: Path, config: dict[str, Any], group: str | None
 ) -> wandb.Run:
-    if options.mode not in MODES:
-        raise AdframeError(unknown("logger.mode", str(options.mode), MODES))
+    if options["mode"] not in MODES:
+        raise AdframeError(unknown("logger.mode", str(options["mode"]), MODES))
     try:
-        mode: Any = _mode(str(options.mode))
+        mode: Any = _mode(str(options["mode"]))
         with _arguments_without_secrets():
             return wandb.init(
-                project=options.project,
-                entity=options.entity,
+                project=options["project"],
+                entity=options["entity"],
                 group=group,
-                tags=list(options.tags),
+                tags=list(options["tags"]),
                 name=name,
                 dir=folder,
                 mode=mode,
@@ -100,7 +106,7 @@ def _begin(
             )
     except wandb.Error as error:
         text = " ".join(str(error).split()).rstrip(".")
-        raise AdframeError(f"logger=wandb, mode {options.mode}: {text}; {WAY_OUT}") from error
+        raise AdframeError(f"logger=wandb, mode {options['mode']}: {text}; {WAY_OUT}") from error
 
 
 @contextmanager

@@ -1,36 +1,25 @@
-"""Looks at a fitted method's features after a category was tested, where `callbacks.patches` says so."""
+"""Looks at a fitted method's features after a category was tested, where the recipe asks for it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-from omegaconf import DictConfig
-
-from adframe.config.build import build, build_trainer
 from adframe.contracts import Batch
 from adframe.data.base import Progress
 from adframe.data.datamodule import AnomalyData
-from adframe.diagnostics.patch_survey import PatchSurvey
 from adframe.reporting.download_progress import shown_progress
 from adframe.results.patch_samples import write_sample
 from adframe.results.run_folder import RunFolder
+from adframe.runs.recipe import Recipe
 from adframe.systems.detection import DetectionSystem
 
 
-def patch_survey(cfg: DictConfig) -> PatchSurvey | None:
-    """The survey that is asked for; None where it is off, or where a stored run is older than it."""
-    if "patches" not in cfg.callbacks:
-        return None
-    survey: PatchSurvey = build(cfg, "callbacks.patches")
-    return survey if survey.count else None
-
-
 def survey_patches(
-    cfg: DictConfig, folder: RunFolder, system: DetectionSystem, data: AnomalyData, *, category: str
+    recipe: Recipe, folder: RunFolder, system: DetectionSystem, data: AnomalyData, *, category: str
 ) -> None:
     """Leaves `features/<category>.patches.npz` in the run's folder, and a vision transformer's roll-outs."""
-    survey = patch_survey(cfg)
+    survey = recipe.patches()
     if survey is None:
         return
     # Only now: they load every method's libraries, which would cost each run a second.
@@ -42,7 +31,7 @@ def survey_patches(
     if reader is None:
         folder.warn(category, ["the method has no layers to look at: no patches were sampled"])
         return
-    device = build_trainer(cfg, [], None).strategy.root_device
+    device = recipe.device()
     system.to(device).eval()
     test = data.test_on(category)
     with shown_progress() as told:
@@ -52,7 +41,7 @@ def survey_patches(
             test=_told(test, told, f"{category}: patches of test images"),
             category=category,
             backbone=str(getattr(getattr(system.detector, "backbone", None), "name", "")),
-            seed=cfg.seed,
+            seed=recipe.seed,
             device=device,
         )
     write_sample(folder.path, sample)

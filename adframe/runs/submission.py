@@ -14,12 +14,9 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from torch.utils.data import DataLoader
 
-from adframe.config.build import build_data, build_source, build_trainer
-from adframe.config.validate import check_evaluation
 from adframe.contracts import GEOMETRY, IMAGE, RECORD, Record
 from adframe.data.base import Progress
 from adframe.data.counts import PRIVATE
@@ -31,51 +28,56 @@ from adframe.errors import AdframeError
 from adframe.io.files import check_writable, write_json
 from adframe.io.images import read_size
 from adframe.ops.geometry import restore
-from adframe.reporting.console import quieten, warn
+from adframe.reporting.console import warn
 from adframe.reporting.download_progress import shown_progress
 from adframe.results.run_folder import RunFolder
-from adframe.runs.reevaluate import finished_categories, load_unit, stored_configuration
+from adframe.runs.recipe import Recipe
 from adframe.runs.submission_files import Scale, check, check_names, expected, pack, write_pair
+from adframe.runs.test import load_system
 from adframe.systems.detection import DetectionSystem, heatmaps
 
 
-def submit(cfg: DictConfig) -> Path:
-    """Writes the private test sets' maps and masks to `cfg.submission`, packs and checks them.
+def submit(recipe: Recipe, run: RunFolder, categories: Sequence[str], folder: Path, *, share: float) -> Path:
+    """Writes the private test sets' maps and masks to a folder, packs and checks them.
 
-    Beside the folder lie `<folder>.tar.gz`, which the server takes, and `<folder>.json`, which says what
-    the thresholds are and how many scores float16 made equal. An object's threshold is the one that
-    its calibration fitted on the pixels of validation images (by zones where it has those).
+    Next to the folder lie `<folder>.tar.gz`, which the server takes, and `<folder>.json`, which says what the
+    thresholds are and how many scores float16 made equal. An object's threshold is the one that its
+    calibration fitted on the pixels of validation images (by zones where it has those).
+
+    Args:
+        recipe: made of the run's own configuration.
+        run: the run, reopened.
+        categories: the objects, all finished.
+        folder: a new folder.
+        share: of the sides of the images at which maps are submitted, in (0, 1].
+
+    Returns:
+        The archive.
 
     Raises:
-        AdframeError: the run is of another dataset, a private set is not there, or the place is taken.
+        AdframeError: the run is of another dataset, a private set is missing, or the place is taken.
     """
-    quieten()
-    check_evaluation(cfg)
-    run, folder = RunFolder(Path(str(cfg.run))), Path(str(cfg.submission))
     if not folder.name or folder.name == "..":
         raise AdframeError(f"submission={folder} names no new folder; give it a name, as in submission=mine")
     archive, notes = (folder.with_name(f"{folder.name}{end}") for end in (".tar.gz", ".json"))
-    if cfg.get("shift") is not None:
-        raise AdframeError("submission= takes the images as they are; leave out shift=")
-    stored = OmegaConf.create(stored_configuration(cfg, run))
-    run.reopen()
     _check_free(folder, archive, notes)
     check_writable(folder.parent, key="submission")
-    pools = _pools(stored, finished_categories(cfg, run), root_given=cfg.dataset.root is not None)
+    pools = _pools(recipe, categories)
     private = {name: [r for r in data.records if r.defect in SETS] for name, data in pools.items()}
     _check_sets(private)
     facts: dict[str, Any] = {}
     try:
         with shown_progress() as told:
             for name, data in pools.items():
-                system = load_unit(stored, data.source, run, "global" if stored.scope == "global" else name)
-                work = _Object(system, data, device=_device(stored), share=cfg.submission_scale, told=told)
+                checkpoint = run.checkpoint("global" if recipe.pooled else name)
+                system = load_system(recipe, data.source, checkpoint)
+                work = _Object(system, data, device=recipe.device(), share=share, told=told)
                 facts[name] = work.write(folder, private[name])
         records = [record for members in private.values() for record in members]
-        sizes = {r.path: scaled_size(read_size(r.path), share=cfg.submission_scale) for r in records}
+        sizes = {r.path: scaled_size(read_size(r.path), share=share) for r in records}
         pack(folder, archive)
         check(folder, archive, expected(records, sizes))
-        write_json(notes, {"run": run.path.resolve(), "scale": cfg.submission_scale, "objects": facts})
+        write_json(notes, {"run": run.path.resolve(), "scale": share, "objects": facts})
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         archive.unlink(missing_ok=True)
@@ -140,12 +142,12 @@ def _shrunk(scores: np.ndarray, *, share: float) -> np.ndarray:
     return np.asarray(cv2.resize(scores, (width, height), interpolation=cv2.INTER_AREA), dtype=np.float32)
 
 
-def _pools(stored: DictConfig, categories: list[str], *, root_given: bool) -> dict[str, AnomalyData]:
-    source = build_source(stored, root_given=root_given)
+def _pools(recipe: Recipe, categories: Sequence[str]) -> dict[str, AnomalyData]:
+    source = recipe.source()
     if not isinstance(source, MvtecAd2):
         raise AdframeError(f"submission= is for runs of dataset=mvtec_ad2; this one is of {source.name}")
     source = replace(source, private=True)  # the run itself may have left them out
-    pools = {name: build_data(stored, source, [name]) for name in categories}
+    pools = {name: recipe.data(source, [name]) for name in categories}
     for data in pools.values():
         data.setup()
     return pools
@@ -171,12 +173,6 @@ def _check_sets(private: dict[str, list[Record]]) -> None:
             warn(f"{name}: {count} private images, the official sets have {2 * PRIVATE[name]}")
     if missing := sorted(PRIVATE.keys() - private.keys()):
         warn(f"the server wants all {len(PRIVATE)} objects; this submission lacks {', '.join(missing)}")
-
-
-def _device(stored: DictConfig) -> torch.device:
-    """Where the run's trainer would test."""
-    device: torch.device = build_trainer(stored, [], None).strategy.root_device
-    return device
 
 
 def _announce(facts: dict[str, Any], archive: Path) -> None:

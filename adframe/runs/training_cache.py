@@ -1,4 +1,4 @@
-"""What one training has learned serves every run that differs only in how it scores."""
+"""A training is kept and shared by every run that differs from it only in how it scores."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-from omegaconf import DictConfig, OmegaConf
 
 from adframe.contracts import Gradient
 from adframe.data.datamodule import AnomalyData
@@ -19,12 +17,12 @@ from adframe.reporting.console import warn
 
 FORMAT = "2"  # of the files; another number makes older ones count as missing
 KEYS = ("model", "learning", "shift", "split", "holdout", "image_size", "keep_aspect", "batch_size", "seed")
-ASIDE = ("scoring",)  # of the model: no training hangs on it
+ASIDE = ("scoring",)  # of the model: no training depends on it
 LATER = ("pictures", "cache_mb")  # of learning: the same
 
 
 class Learned:
-    """A file a training in the store, named by everything that the training hangs on.
+    """A file a training in the store, named by everything that the training depends on.
 
     A file that is damaged, or holds another training, counts as missing; that is said once.
 
@@ -56,21 +54,31 @@ class Learned:
         write_sealed(self.path, content, identity=self._identity)
 
 
-def learned_store(cfg: DictConfig, detector: Any, data: AnomalyData) -> Learned | None:
-    """Where this training is kept; None with `store=none`."""
-    if cfg.store is None:
-        return None
-    plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    told = {key: plain[key] for key in KEYS}
-    told["model"] = {key: value for key, value in plain["model"].items() if key not in ASIDE}
-    told["learning"] = {key: value for key, value in plain["learning"].items() if key not in LATER}
-    told["synthesis"] = plain["synthesis"] if plain["learning"]["synthetic"] else None
-    told["precision"] = plain["trainer"].get("precision")
-    told["weights"] = detector.backbone.digest
+def learned_store(folder: Path, settings: Mapping[str, Any], detector: Any, data: AnomalyData) -> Learned:
+    """Where a training is kept.
+
+    Args:
+        folder: of the store.
+        settings: everything else that the training depends on, as plain data.
+        detector: the method, with the digest of its weights.
+        data: the images of the training.
+    """
     used = [record for record in data.records if record.split != "test"]
-    told["data"] = fingerprint(used, root=Path(data.source.root))
-    told["pixels"] = (READING, data.view.preprocess, [record.bits for record in used])
-    told["splits"] = [(record.path.name, record.split) for record in used]
-    text = json.dumps(told, sort_keys=True, default=str)
-    key = hashlib.sha256(text.encode()).hexdigest()[:32]
-    return Learned(Path(str(cfg.store.folder)), key=key)
+    facts = dict(settings) | {
+        "weights": detector.backbone.digest,
+        "data": fingerprint(used, root=Path(data.source.root)),
+        "pixels": (READING, data.view.preprocess, [record.bits for record in used]),
+        "splits": [(record.path.name, record.split) for record in used],
+    }
+    text = json.dumps(facts, sort_keys=True, default=str)
+    return Learned(folder, key=hashlib.sha256(text.encode()).hexdigest()[:32])
+
+
+def settings_of_training(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a configuration a training depends on, as plain data."""
+    told = {key: config[key] for key in KEYS}
+    told["model"] = {key: value for key, value in config["model"].items() if key not in ASIDE}
+    told["learning"] = {key: value for key, value in config["learning"].items() if key not in LATER}
+    told["synthesis"] = config["synthesis"] if config["learning"]["synthetic"] else None
+    told["precision"] = config["trainer"].get("precision")
+    return told

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, open_dict
 
+from adframe.cli.train import print_run, resume_run, run_training
+from adframe.cli.typed import Typed
 from adframe.results.run_folder import RunFolder
-from adframe.runs.train import train
 from adframe.sweeps.state import OWN
 
 
@@ -20,7 +19,7 @@ def work(cfg: DictConfig) -> Path:
     """Runs the job and returns its folder.
 
     A job that was stopped goes on with its own configuration; where nothing of it was finished or
-    half learned, it starts anew.
+    half learned, it starts again.
     """
     _measure_memory_from_here()
     cfg = of_job(cfg)
@@ -30,10 +29,9 @@ def work(cfg: DictConfig) -> Path:
     run = RunFolder(Path(str(cfg.paths.run)))
     if (run.path / "config.yaml").is_file():
         if (run.path / "metrics.json").is_file() or run.half_learned:
-            with _no_overrides():  # they are those that its configuration was made of
-                return train(OmegaConf.create({"resume": str(run.path), "trusted": cfg.trusted}))
+            return print_run(resume_run(run.path, trusted=cfg.trusted))
         shutil.rmtree(run.path)
-    return train(cfg)
+    return run_training(cfg, Typed.here())
 
 
 def of_job(cfg: DictConfig) -> DictConfig:
@@ -43,17 +41,6 @@ def of_job(cfg: DictConfig) -> DictConfig:
         for key in OWN:
             own.pop(key, None)
     return own
-
-
-@contextlib.contextmanager
-def _no_overrides() -> Iterator[None]:
-    overrides: Any = HydraConfig.get().overrides
-    with read_write(overrides):
-        given, overrides.task = overrides.task, []
-        try:
-            yield
-        finally:
-            overrides.task = given
 
 
 def _measure_memory_from_here() -> None:

@@ -6,12 +6,13 @@ import traceback
 from pathlib import Path
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from adframe.analysis.study import SweepStudy
-from adframe.config import attempts
+from adframe.analysis.study import ModelStudy, SweepStudy
+from adframe.cli import attempts
 from adframe.config.messages import is_mendable, one_line
+from adframe.config.recipe import open_run
 from adframe.errors import AdframeError
 from adframe.reporting.console import print_wide
 from adframe.reporting.leaderboard_page import for_people, write_leaderboard
@@ -55,6 +56,8 @@ def _study(sweep: SweepFolder, config: DictConfig) -> Path | None:
     """The study's page; where it cannot be made, the table and the runs stay, and the command fails."""
     try:
         study: SweepStudy | None = made(config, "study")
+        if isinstance(study, ModelStudy):
+            study.open_run = open_run
         return study.write(sweep) if study else None
     except Exception as error:
         if not is_mendable(error):
@@ -70,6 +73,6 @@ def _show(sweep: SweepFolder, config: DictConfig) -> None:
         from adframe.runs.loggers import show_sweep  # imports wandb, which takes seconds
 
         try:
-            show_sweep(sweep, logger)
+            show_sweep(sweep, OmegaConf.to_container(logger, resolve=True))  # type: ignore[arg-type]
         except AdframeError as error:  # the runs and the files are there
             attempts.kept.append(error)

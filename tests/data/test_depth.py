@@ -11,6 +11,7 @@ import tifffile
 import torch
 from PIL import Image
 
+from adframe.config.recipe import ConfigRecipe
 from adframe.contracts import IMAGE
 from adframe.data.datamodule import AnomalyData
 from adframe.data.multi_dataset import Several
@@ -18,7 +19,6 @@ from adframe.data.mvtec_shift import MvtecShift
 from adframe.data.splits import MvtecShiftProtocol
 from adframe.errors import AdframeError
 from adframe.io.images import read_image
-from adframe.runs.training_cache import learned_store
 from adframe.transforms.shift.photometric import Brightness
 from adframe.transforms.shift.shift import Shift
 from tests.e2e.scripts import composed
@@ -159,7 +159,7 @@ def learned_under(root: Path, store: Path, *overrides: str) -> Path:
     cfg = composed("train", "model=sit", "store=disk", f"paths.store={store}", *overrides)
     detector = SimpleNamespace(backbone=SimpleNamespace(digest="d"))
     data = set_up(replace(source(root, "mvtec_ad"), bits=cfg.dataset.bits))
-    kept = learned_store(cfg, detector, data)
+    kept = ConfigRecipe(cfg).learned(detector, data)  # type: ignore[arg-type]
     assert kept is not None
     return kept.path
 

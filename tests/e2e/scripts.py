@@ -18,9 +18,10 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
-from adframe.config import attempts
+from adframe.cli import attempts
+from adframe.cli.train import run_training
+from adframe.cli.typed import Typed
 from adframe.results.predictions import read_ledger
-from adframe.runs.train import train
 
 ROOT = Path(__file__).parents[2]
 COUNTS = (
@@ -93,7 +94,7 @@ def composed(name: str, *overrides: str) -> DictConfig:
 
 def train_here(*overrides: str) -> Path:
     """One run in this process; returns its folder."""
-    return train(composed("train", *overrides))
+    return run_training(composed("train", *overrides), Typed.here())
 
 
 def metrics_of(run: Path) -> dict[str, Any]:

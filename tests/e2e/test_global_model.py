@@ -7,12 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from omegaconf import OmegaConf
 
 from adframe.analysis.settings import Setting, by_category
 from adframe.analysis.studies.confused_images import ConfusedImage, confused_images, look_closer
-from adframe.config.build import build_data, build_source
-from adframe.config.saved_config import read_config
+from adframe.config.recipe import open_run
 from adframe.errors import AdframeError
 from adframe.io.images import read_image
 from adframe.models.backbones import TimmBackbone
@@ -38,7 +36,7 @@ def found(both: Path) -> list[ConfusedImage]:
     runs = [both / "0", both / "1"]
     paths = [row["path"] for row in read_ledger(runs[0] / "predictions.parquet") if row["label"] == 1]
     images = {name: [(p, 1.0, 0.5) for p in paths if f"/{name}/" in p][:2] for name in NAMES}
-    found = look_closer(*runs, images)
+    found = look_closer(*runs, images, open_run=open_run)
     assert found
     return found
 
@@ -96,7 +94,7 @@ def test_the_patch_that_is_looked_up_lies_on_the_defect(found: list[ConfusedImag
 
 def test_images_that_are_gone_are_an_error_that_says_so(both: Path) -> None:
     with pytest.raises(AdframeError, match=r"gone\.png is not there any more"):
-        look_closer(both / "0", both / "1", {"tray": [("gone.png", 1.0, 0.0)]})
+        look_closer(both / "0", both / "1", {"tray": [("gone.png", 1.0, 0.0)]}, open_run=open_run)
 
 
 def test_a_sweep_of_one_scope_has_its_table_and_says_what_is_missing(base: list[str], tmp_path: Path) -> None:
@@ -108,9 +106,9 @@ def test_a_sweep_of_one_scope_has_its_table_and_says_what_is_missing(base: list[
 
 def _slow(each: ConfusedImage, sweep: Path) -> dict[str, float]:
     """Every training patch of every class against the one cell that the box is around."""
-    cfg = OmegaConf.create(read_config(sweep / "0"))
-    source = build_source(cfg)
-    backbone = load_system(cfg, source, sweep / "0/checkpoints/tray.ckpt").detector.backbone
+    recipe = open_run(sweep / "0")
+    source = recipe.source()
+    backbone = load_system(recipe, source, sweep / "0/checkpoints/tray.ckpt").detector.backbone
     assert isinstance(getattr(backbone, "backbone", backbone), TimmBackbone)
     image = torch.from_numpy(read_image(each.record.path).copy()).permute(2, 0, 1)[None] / 255
     grid = patch_grid(backbone(image), neighbourhood=3)
@@ -119,7 +117,7 @@ def _slow(each: ConfusedImage, sweep: Path) -> dict[str, float]:
     query = grid[:, :, cell[0], cell[1]]
     distances = {}
     for name in NAMES:
-        data = build_data(cfg, source, [name])
+        data = recipe.data(source, [name])
         data.setup()
         rows = [as_rows(patch_grid(backbone(b["image"]), neighbourhood=3)) for b in data.plain_dataloader()]
         distances[name] = float((torch.cat(rows) - query).norm(dim=1).min())

@@ -16,7 +16,7 @@ from tests.e2e.scripts import call, metrics_of, numbers_of, train_here
 
 def stop_at(unit: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Makes the run stop when it comes to a model; returns the models that were fitted, as they come."""
-    work, fitted = app_run._fit_and_test, []
+    work, fitted = app_run.fit_and_test, []
 
     def stopping(*args: Any, **more: Any) -> None:
         if more["unit"] == unit:
@@ -24,7 +24,7 @@ def stop_at(unit: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         fitted.append(more["unit"])
         work(*args, **more)
 
-    monkeypatch.setattr(app_run, "_fit_and_test", stopping)
+    monkeypatch.setattr(app_run, "fit_and_test", stopping)
     return fitted
 
 

@@ -64,9 +64,9 @@ def test_a_bug_in_one_run_ends_no_other(
 ) -> None:
     from adframe.runs import train
 
-    work = train._fit_and_test
+    work = train.fit_and_test
     monkeypatch.setattr(
-        train, "_fit_and_test", lambda cfg, *a, **k: 1 / 0 if cfg.seed == 0 else work(cfg, *a, **k)
+        train, "fit_and_test", lambda cfg, *a, **k: 1 / 0 if cfg.seed == 0 else work(cfg, *a, **k)
     )
     outcome = call("sweep", "-m", *base, "category=weave", "seed=0,1", f"paths.runs={tmp_path}")
     assert outcome.code == 2

@@ -25,15 +25,15 @@ def rows(place: Path) -> list[dict[str, str]]:
 def fitted(monkeypatch: pytest.MonkeyPatch, *, power_ends_at: tuple[int, str] | None = None) -> list[str]:
     """What is fitted from now on: `seed/category`; the power may end at one of them."""
     seen: list[str] = []
-    work = app_run._fit_and_test
+    work = app_run.fit_and_test
 
-    def watched(cfg, folder, source, *, unit, data, tracker):  # type: ignore[no-untyped-def]
-        if (cfg.seed, unit) == power_ends_at:
+    def watched(recipe, *rest, unit, **named):  # type: ignore[no-untyped-def]
+        if (recipe.seed, unit) == power_ends_at:
             raise KeyboardInterrupt
-        seen.append(f"{cfg.seed}/{unit}")
-        return work(cfg, folder, source, unit=unit, data=data, tracker=tracker)
+        seen.append(f"{recipe.seed}/{unit}")
+        return work(recipe, *rest, unit=unit, **named)
 
-    monkeypatch.setattr(app_run, "_fit_and_test", watched)
+    monkeypatch.setattr(app_run, "fit_and_test", watched)
     return seen
 
 
@@ -94,14 +94,14 @@ def test_a_run_of_which_nothing_was_done_starts_anew(whole: Path, tmp_path: Path
 
 def test_a_job_that_failed_is_tried_again(base: list[str], tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        work = app_run._fit_and_test
+        work = app_run.fit_and_test
 
         def broken(cfg, *rest, **named):  # type: ignore[no-untyped-def]
             if cfg.seed == 0:
                 raise AdframeError("no luck")
             return work(cfg, *rest, **named)
 
-        patch.setattr(app_run, "_fit_and_test", broken)
+        patch.setattr(app_run, "fit_and_test", broken)
         first = call("sweep", "-m", *base, "category=weave", "seed=0,1", f"paths.runs={tmp_path}")
     assert (first.code, [row["error"] for row in board(tmp_path)]) == (2, ["", "no luck"])
     assert call("sweep", f"resume={folder_of(tmp_path)}").code == 0

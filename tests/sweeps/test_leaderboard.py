@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from adframe.config import attempts
+from adframe.cli import attempts
 from adframe.io.files import write_json
 from adframe.sweeps.leaderboard import Leaderboard
 

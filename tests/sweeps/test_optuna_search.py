@@ -12,7 +12,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from adframe.errors import AdframeError
 from adframe.io.files import write_json
-from adframe.sweeps.optuna_search import Optuna, validation
+from adframe.results.run_folder import RunFolder
+from adframe.results.sweep_folder import validation_means
+from adframe.sweeps.optuna_search import Optuna
 
 
 class FakeSweeper:
@@ -121,4 +123,4 @@ def test_nothing_to_search_is_refused(tmp_path: Path) -> None:
 def test_validation_is_the_mean_over_models_of_what_all_have(tmp_path: Path) -> None:
     models = {"a": {"x": 1.0, "y": 2.0}, "b": {"x": 3.0, "y": None, "z": 1.0}}
     write_json(tmp_path / "metrics.json", {"test": {"mean": {"x": 9.0}}, "val": models})
-    assert validation(tmp_path) == {"x": 2.0}
+    assert validation_means(RunFolder.read(tmp_path)) == {"x": 2.0}

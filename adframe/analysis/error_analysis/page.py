@@ -23,7 +23,7 @@ from adframe.analysis.error_analysis.misclassified import mistakes
 from adframe.analysis.error_analysis.probabilities import by_probability
 from adframe.analysis.error_analysis.ranking import by_ranking
 from adframe.analysis.error_analysis.thresholds import by_rule
-from adframe.analysis.error_analysis.thumbnails import Album
+from adframe.analysis.error_analysis.thumbnails import Album, OpenSource
 from adframe.errors import AdframeError
 from adframe.io.files import fresh_folder
 from adframe.reporting.document import Block, Numbers, Section, Study
@@ -42,11 +42,19 @@ _NOTES = (
 )
 
 
-def show_errors(runs: Sequence[Path], *, output: Path | None, seed: int, root: Path | None = None) -> Path:
+def show_errors(
+    runs: Sequence[Path],
+    *,
+    open_source: OpenSource,
+    output: Path | None,
+    seed: int,
+    root: Path | None = None,
+) -> Path:
     """Writes the page with its figures and tables, and prints the findings.
 
     Args:
         runs: one run's folder, or several of runs on the same images.
+        open_source: gives the dataset of a run, for pictures.
         output: the folder to write; by default `<first run>/errors/<time>`.
         seed: of the bootstrap.
         root: of the dataset, for the pictures; None: where each run found it.
@@ -63,7 +71,7 @@ def show_errors(runs: Sequence[Path], *, output: Path | None, seed: int, root: P
     if len({path.resolve() for path in runs}) < len(runs):
         raise AdframeError("errors names a run twice; give different runs' folders")
     entrants = [read_entrant(name, path) for name, path in zip(string.ascii_uppercase, runs, strict=False)]
-    album = Album(root=root)
+    album = Album(open_source, root=root)
     parts = _parts(entrants, album=album, seed=seed)
     folder = output or fresh_folder(runs[0] / "errors")
     given = f"errors=[{','.join(map(str, runs))}]"
@@ -77,17 +85,18 @@ def show_errors(runs: Sequence[Path], *, output: Path | None, seed: int, root: P
     return folder
 
 
-def error_sections(runs: Sequence[Entrant], *, seed: int = 0) -> list[Section]:
+def error_sections(runs: Sequence[Entrant], *, open_source: OpenSource, seed: int = 0) -> list[Section]:
     """The analysis as sections of another study's page.
 
     Args:
         runs: on the same images; what each is called stands in its `name`.
+        open_source: gives the dataset of a run, for pictures.
         seed: of the bootstrap.
 
     Raises:
         AdframeError: a run has no decisions, or the runs were tested on different images.
     """
-    return [part.section for part in _parts(runs, album=Album(), seed=seed)]
+    return [part.section for part in _parts(runs, album=Album(open_source), seed=seed)]
 
 
 def _parts(runs: Sequence[Entrant], *, album: Album, seed: int) -> list[Part]:

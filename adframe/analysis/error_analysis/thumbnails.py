@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from omegaconf import OmegaConf
 from PIL import Image
 
 from adframe.analysis.compared_runs import Entrant, Key
-from adframe.config.build import build
-from adframe.config.trust import check_resolved
 from adframe.contracts import Record, Region
 from adframe.data.base import Source
 from adframe.data.dataset import regions_of
@@ -27,18 +25,20 @@ WIDTH = 190
 _BLANK = 236  # grey of a tile of which there is no picture
 
 Tiles = tuple[bytes, bytes, bytes | None]
+OpenSource = Callable[[Path, Path], Source]  # (folder of a run, root of its data) -> its dataset
 
 
 class Album:
     """Looks images up; a dataset that is not there any more costs pictures, and stops nothing.
 
     Args:
+        open_source: gives the dataset of a run.
         width: of a tile, in pixels.
         root: of the dataset, where the user gives it; None: where each run found its images.
     """
 
-    def __init__(self, *, width: int = WIDTH, root: Path | None = None) -> None:
-        self.width, self.root = width, root
+    def __init__(self, open_source: OpenSource, *, width: int = WIDTH, root: Path | None = None) -> None:
+        self._open_source, self.width, self.root = open_source, width, root
         self.missing: set[Key] = set()  # images that are neither kept nor on disk
         self._records: dict[tuple[str, str], dict[str, Record]] = {}
         self._roots: dict[tuple[str, str], Path] = {}  # as the dataset has them; several datasets share one
@@ -120,10 +120,7 @@ class Album:
         place = (str(run.run.path), category)
         if place not in self._records:
             try:
-                check_resolved(dict(run.run.config), run.run.path)
-                # What the folder itself says that is trusted does not count.
-                cfg = OmegaConf.create(dict(run.run.config) | {"trusted": []})
-                source: Source = build(cfg, "dataset", {"root": self._root(run)})
+                source = self._open_source(run.run.path, self._root(run))
                 records = source.scan(category)
                 training = {each.path for each in records if each.split == "train"}
                 records, _ = with_bits(records, training=training, bits=source.reading(category).bits)

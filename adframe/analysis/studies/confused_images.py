@@ -8,12 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from omegaconf import OmegaConf
 from torch import Tensor
 
 from adframe.analysis.settings import Setting
-from adframe.config.build import build_data, build_source
-from adframe.config.saved_config import read_config
 from adframe.contracts import GEOMETRY, IMAGE, RECORD, REGIONS, Batch, Geometry, Record, Region
 from adframe.data.datamodule import AnomalyData
 from adframe.errors import AdframeError
@@ -21,6 +18,7 @@ from adframe.models.feature_reader import FeatureReader, reader_of
 from adframe.ops.geometry import restore
 from adframe.ops.patches import as_rows, patch_grid
 from adframe.ops.regions import union
+from adframe.runs.recipe import OpenRun
 from adframe.runs.test import load_system
 from adframe.systems.detection import DetectionSystem
 
@@ -77,7 +75,7 @@ def confused_images(single: Setting, pooled: Setting, category: str, *, most: in
 
 
 def look_closer(
-    single: Path, pooled: Path, images: Mapping[str, Sequence[Ranked]]
+    single: Path, pooled: Path, images: Mapping[str, Sequence[Ranked]], *, open_run: OpenRun
 ) -> list[ConfusedImage] | None:
     """Both models' heatmaps of some images, and the training patches most like what only one of them finds.
 
@@ -86,9 +84,10 @@ def look_closer(
     looked up is training images, not a model's memory of them.
 
     Args:
-        single: a run with a model a class.
-        pooled: a run with one model for all of the same classes, by the same method.
-        images: class -> (path, rank, rank in the model for all), as from `confused_images`.
+        single: a run with one model per category.
+        pooled: a run with one model for all of the same categories, by the same method.
+        images: category -> (path, rank, rank in the model for all), as from `confused_images`.
+        open_run: gives the parts of a run.
 
     Returns:
         None where the method has no feature maps to look at.
@@ -96,9 +95,9 @@ def look_closer(
     Raises:
         AdframeError: the images or a checkpoint are not there any more.
     """
-    cfg, own = (OmegaConf.create(read_config(run)) for run in (single, pooled))
-    source = build_source(cfg)
-    data = {name: build_data(cfg, source, [name]) for name in images}
+    recipe, own = open_run(single), open_run(pooled)
+    source = recipe.source()
+    data = {name: recipe.data(source, [name]) for name in images}
     whole = load_system(own, source, pooled / "checkpoints" / "global.ckpt").eval()
     reader = reader_of(whole.detector)
     if reader is None:
@@ -107,7 +106,7 @@ def look_closer(
     for name, chosen in images.items():
         data[name].setup()
         if chosen:
-            system = load_system(cfg, source, single / "checkpoints" / f"{name}.ckpt").eval()
+            system = load_system(recipe, source, single / "checkpoints" / f"{name}.ckpt").eval()
             seen += [
                 _seen(batch, ranks, system, whole, reader) for batch, ranks in _batches(data[name], chosen)
             ]

@@ -19,6 +19,7 @@ from adframe.reporting.format import amount, title_of
 from adframe.reporting.study_page import write_study
 from adframe.results.frame import load
 from adframe.results.sweep_folder import SweepFolder
+from adframe.runs.recipe import OpenRun
 
 SINGLE, POOLED = "one model per category", "one model for all"
 _ASKED = ("image/auroc", "pixel/auroc", "image/fpr")
@@ -71,6 +72,7 @@ class GlobalModel:
 
     def __init__(self, *, question: str, pictures: int = 3) -> None:
         self.question, self.pictures = question, pictures
+        self.open_run: OpenRun | None = None  # without it there are no pictures
 
     def write(self, sweep: SweepFolder) -> Path | None:
         """Writes `study.html`, its figures and tables into the sweep's folder; returns the page.
@@ -81,7 +83,7 @@ class GlobalModel:
         methods = _methods(sweep)
         answers = answer(question for each in methods for question in _questions(each))
         cases = [each.case for each in methods]
-        confused, sentences = _looked_at(methods, most=self.pictures)
+        confused, sentences = _looked_at(methods, self.open_run, most=self.pictures)
         study = Study(
             title=_title(answers),
             question=self.question,
@@ -167,14 +169,18 @@ def _title(answers: Sequence[Answer]) -> str:
     return f"One model for all categories loses image AUROC in {len(lost)} of {len(own)} comparisons"
 
 
-def _looked_at(methods: Sequence[BothWays], *, most: int) -> tuple[tuple[Block, ...], list[str]]:
+def _looked_at(
+    methods: Sequence[BothWays], open_run: OpenRun | None, *, most: int
+) -> tuple[tuple[Block, ...], list[str]]:
     """Pictures for the first method whose features can be looked at, and what they show."""
+    if open_run is None:
+        return ("There are no pictures: the models of the runs were not opened.",), []
     for each in methods:
         images = {
             name: confused_images(each.single, each.pooled, name, most=most) for name in each.case.categories
         }
         try:
-            found = look_closer(*each.folders, images)
+            found = look_closer(*each.folders, images, open_run=open_run)
         except AdframeError as error:
             return (f"There are no pictures: {error}",), []
         if found:

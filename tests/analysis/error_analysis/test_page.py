@@ -19,6 +19,7 @@ from adframe.analysis.error_analysis.common import excesses, slug
 from adframe.analysis.error_analysis.page import error_sections, show_errors
 from adframe.analysis.error_analysis.threshold_rules import EVERY, ORACLE, OWN, strategies
 from adframe.analysis.error_analysis.thresholds import by_rule
+from adframe.cli.evaluate import open_source
 from adframe.errors import AdframeError
 from adframe.reporting.document import Numbers, Pictures
 from adframe.results.predictions import read_ledger, write_ledger
@@ -67,7 +68,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def page(pair: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return show_errors(pair, output=tmp_path_factory.mktemp("out") / "page", seed=0)
+    return show_errors(pair, output=tmp_path_factory.mktemp("out") / "page", seed=0, open_source=open_source)
 
 
 def lines_of(page: Path, name: str) -> list[dict[str, str]]:
@@ -141,7 +142,7 @@ def test_small_defects_that_are_missed_are_said_and_chance_is_not(page, pair, tm
         return row | ({"defect_area": rng.random(), "defect_border": rng.random()} if row["label"] else {})
 
     chance = changed(pair[0], tmp_path / "chance", random_size)
-    quiet = show_errors([chance], output=tmp_path / "quiet", seed=0)
+    quiet = show_errors([chance], output=tmp_path / "quiet", seed=0, open_source=open_source)
     assert "less often than large ones" not in (quiet / "errors.html").read_text()
 
 
@@ -160,10 +161,10 @@ def test_sizes_that_only_one_run_knows_serve_both(pair, tmp_path):
     old = changed(
         pair[1], tmp_path / "old", lambda row, n: row | {"defect_area": None, "defect_border": None}
     )
-    shown = show_errors([old, pair[0]], output=tmp_path / "out", seed=0)
+    shown = show_errors([old, pair[0]], output=tmp_path / "out", seed=0, open_source=open_source)
     lines = lines_of(shown, "by_defect_area")
     assert {line["run"] for line in lines} == {"A", "B"}
-    alone = show_errors([old], output=tmp_path / "alone", seed=0)
+    alone = show_errors([old], output=tmp_path / "alone", seed=0, open_source=open_source)
     assert "No test image has an annotated defect in the ledger" in (alone / "errors.html").read_text()
 
 
@@ -227,7 +228,7 @@ def test_more_false_alarms_than_validation_promises_are_said(pair, tmp_path):
 
 
 def test_pictures_come_from_the_run_or_the_disk_and_a_missing_dataset_stops_nothing(page, pair):
-    sections = error_sections([read_entrant("first", pair[0])])
+    sections = error_sections([read_entrant("first", pair[0])], open_source=open_source)
     sheets = [block for section in sections for block in section.blocks if isinstance(block, Pictures)]
     assert sheets
     for sheet in sheets:
@@ -241,7 +242,9 @@ def test_many_mistakes_are_cut_short_and_the_page_says_by_how_many(pair, tmp_pat
     def wrong(row, number):
         return row | {"score": 0.0 if row["label"] else row["score"]}
 
-    shown = show_errors([changed(pair[0], tmp_path / "bad", wrong)], output=tmp_path / "out", seed=0)
+    shown = show_errors(
+        [changed(pair[0], tmp_path / "bad", wrong)], output=tmp_path / "out", seed=0, open_source=open_source
+    )
     text = (shown / "errors.html").read_text()
     assert re.search(r"12 of each kind are shown, \d+ are left out", text)
     assert "42 missed, the clearest first, 34 more are left out" in text
@@ -249,7 +252,9 @@ def test_many_mistakes_are_cut_short_and_the_page_says_by_how_many(pair, tmp_pat
 
 
 def test_probabilities_are_shown_where_a_run_has_them(pair, tmp_path):
-    rich = show_errors([write_rich_run(tmp_path / "rich")], output=tmp_path / "out", seed=0)
+    rich = show_errors(
+        [write_rich_run(tmp_path / "rich")], output=tmp_path / "out", seed=0, open_source=open_source
+    )
     (line,) = [each for each in lines_of(rich, "probabilities") if each["category"] == "tray"]
     rows = rows_of(tmp_path / "rich", "tray")
     assert float(line["brier"]) == pytest.approx(
@@ -265,12 +270,12 @@ def test_what_has_no_decisions_or_other_images_or_is_named_twice_is_refused(pair
     rows = read_ledger(pair[0] / "predictions.parquet")
     write_ledger(tmp_path / "open" / "predictions.parquet", [row | {"decision": None} for row in rows])
     with pytest.raises(AdframeError, match="no decisions"):
-        show_errors([tmp_path / "open"], output=None, seed=0)
+        show_errors([tmp_path / "open"], output=None, seed=0, open_source=open_source)
     write_ledger(tmp_path / "open" / "predictions.parquet", rows[1:])
     with pytest.raises(AdframeError, match="different images"):
-        show_errors([pair[0], tmp_path / "open"], output=None, seed=0)
+        show_errors([pair[0], tmp_path / "open"], output=None, seed=0, open_source=open_source)
     with pytest.raises(AdframeError, match="twice"):
-        show_errors([pair[0], pair[0]], output=None, seed=0)
+        show_errors([pair[0], pair[0]], output=None, seed=0, open_source=open_source)
 
 
 def test_pictures_of_one_part_make_no_finding_and_equal_names_in_categories_are_no_part(pair, tmp_path):
@@ -286,7 +291,7 @@ def test_pictures_of_one_part_make_no_finding_and_equal_names_in_categories_are_
     for place, (change, said) in enumerate(((named, True), (together, False))):
         first = changed(pair[0], tmp_path / f"a{place}", change)
         other = changed(first, tmp_path / f"b{place}", hopeless)
-        page = show_errors([first, other], output=tmp_path / f"out{place}", seed=0)
+        page = show_errors([first, other], output=tmp_path / f"out{place}", seed=0, open_source=open_source)
         text = (page / "errors.html").read_text()
         assert ("decides more images of bolt rightly" in text) == said
         assert ("nothing is concluded from it" in text) == (not said)

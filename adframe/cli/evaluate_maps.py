@@ -1,0 +1,72 @@
+"""What `evaluate.py maps=<folder>` does: it measures anomaly maps that another tool wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from adframe.cli.train import print_run
+from adframe.cli.typed import Typed
+from adframe.config.build import build, build_source, wanted
+from adframe.config.validate import RULES, Rule, check_values
+from adframe.reporting.console import quieten
+from adframe.runs.evaluate_maps import Maps, evaluate_maps
+from adframe.runs.provenance import command_line
+
+GROUPS = ("paths", "dataset", "metrics")
+OWN_RULES: dict[str, Rule] = {
+    "maps": (lambda v: isinstance(v, str) and v != "", "a folder of anomaly maps"),
+    "scores": (lambda v: v is None or isinstance(v, str), "null, or a CSV with columns path and score"),
+    "category": RULES["category"],
+    "seed": RULES["seed"],
+    "trusted": RULES["trusted"],
+    "output": (lambda v: isinstance(v, str) and v != "", "a new or an empty folder"),
+}
+
+
+def run_maps(cfg: DictConfig, typed: Typed) -> Path:
+    """Measures the maps in `cfg.maps` against a dataset's ground truth, and returns the folder that it fills.
+
+    Args:
+        cfg: the configuration of `evaluate.py maps=...`, composed.
+        typed: what was typed.
+
+    Raises:
+        AdframeError: a map is missing, of another size, or not finite; it names the map and its image.
+    """
+    quieten()
+    check_values(cfg, typed=typed.overrides, hydra=typed.hydra, rules=OWN_RULES, groups=GROUPS)
+    source = build_source(cfg)
+    maps = Maps(
+        folder=Path(str(cfg.maps)),
+        source=source,
+        category=wanted(cfg),
+        scores=None if cfg.scores is None else Path(str(cfg.scores)),
+        pixel=build(cfg, "metrics", {"saturated": source.saturated}),
+        seed=cfg.seed,
+    )
+    tool = "/".join(maps.folder.resolve().parts[-2:])  # its name is not known, its folder is
+    folder = evaluate_maps(
+        maps,
+        Path(str(cfg.output)),
+        config=_config(cfg),
+        choices={"method": tool, "dataset": typed.choices["dataset"]},
+        command=command_line(list(typed.overrides)),
+    )
+    return print_run(folder)
+
+
+def _config(cfg: DictConfig) -> dict[str, Any]:
+    """What was measured with what, with paths that hold from any folder."""
+    keys = ("maps", "scores", "category", "seed", "dataset", "metrics")
+    nodes = {key: cfg[key] for key in keys}
+    plain: dict[str, Any] = {
+        key: OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+        for key, node in nodes.items()
+    }
+    for key in ("maps", "scores"):
+        plain[key] = None if plain[key] is None else str(Path(plain[key]).resolve())
+    plain["dataset"]["root"] = str(Path(plain["dataset"]["root"]).resolve())
+    return plain

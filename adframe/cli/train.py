@@ -1,0 +1,87 @@
+"""What `train.py` does: a run as its configuration says, or the rest of a run that was stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from adframe.cli.typed import Typed
+from adframe.config.recipe import ConfigRecipe
+from adframe.config.saved_config import check_complete, read_config
+from adframe.config.validate import check_values, resolved, unread
+from adframe.errors import AdframeError
+from adframe.reporting.console import announce, print_table, quieten, warn
+from adframe.results.run_folder import RunFolder
+from adframe.runs.moved_data import moved
+from adframe.runs.provenance import command_line
+from adframe.runs.train import resume, train
+
+CHOICES = ("model", "backbone", "dataset", "split", "shift", "calibration", "trainer", "logger")
+
+
+def run_training(cfg: DictConfig, typed: Typed) -> Path:
+    """Does what the configuration says, prints the table, and returns the run's folder.
+
+    Args:
+        cfg: the configuration of `train.py`, composed.
+        typed: what was typed.
+
+    Raises:
+        AdframeError: something is not possible; one line says what, where, and what to do.
+    """
+    quieten()
+    if cfg.resume is not None:
+        folder = _resume(cfg, typed)
+    else:
+        check_values(cfg, typed=typed.overrides, hydra=typed.hydra)
+        path = Path(str(resolved(cfg.paths, "run")))
+        lines = unread(cfg, typed=typed.overrides, model=typed.choices.get("model", "this one"))
+        for line in lines:
+            warn(line)
+        recipe = ConfigRecipe(
+            cfg,
+            choices={name: typed.choices[name] for name in CHOICES},
+            command=command_line(list(typed.overrides)),
+        )
+        folder = train(recipe, path, warnings=lines)
+    return print_run(folder)
+
+
+def print_run(folder: RunFolder) -> Path:
+    """Prints the table of a finished run and where its report lies; returns its folder."""
+    print_table(folder.metrics)
+    announce(folder, folder.path / "report.html")
+    return folder.path
+
+
+def _resume(given: DictConfig, typed: Typed) -> RunFolder:
+    """Goes on with a run as its own configuration says; only the place of its data may be given again."""
+    own = ("resume=", "trusted=", "dataset.root=")
+    if other := [text for text in typed.overrides if not text.startswith(own)]:
+        raise AdframeError(f"resume goes on with the run's own configuration; remove {' '.join(other)}")
+    moved_data = any(text.startswith("dataset.root=") for text in typed.overrides)
+    return resume_run(
+        Path(str(given.resume)),
+        trusted=given.get("trusted") or (),
+        root=given.dataset.root if moved_data else None,
+    )
+
+
+def resume_run(path: Path, *, trusted: Sequence[str] = (), root: str | None = None) -> RunFolder:
+    """Goes on with the run in a folder.
+
+    Args:
+        path: the run's folder.
+        trusted: packages that the user trusts.
+        root: where the data lies now; None: where the run has it.
+    """
+    quieten()
+    config = read_config(path, trusted=trusted)
+    check_complete(config, path)
+    folder = RunFolder(path)
+    folder.reopen()
+    if root is not None:
+        config = moved(folder, config, Path(str(root)).resolve())
+    return resume(ConfigRecipe(OmegaConf.create(config), config=config), folder)
