@@ -116,6 +116,32 @@ class Decision:
         return self.score > self.threshold
 
 
+class ImagePrediction:
+    """What a calibrated model says about one image.
+
+    It is no dataclass, because Lightning copies those field by field where it gathers predictions.
+
+    Args:
+        decision: the score, the threshold, and what follows from them.
+        heatmap: (H0, W0) float32 raw scores in the frame of the image.
+    """
+
+    __slots__ = ("decision", "heatmap")
+
+    def __init__(self, decision: Decision, heatmap: np.ndarray) -> None:
+        self.decision, self.heatmap = decision, heatmap
+
+    @property
+    def anomalous(self) -> bool:
+        """Whether the image is called anomalous."""
+        return self.decision.anomalous
+
+    @property
+    def score(self) -> float:
+        """The raw score of the image; larger is more anomalous."""
+        return self.decision.score
+
+
 @runtime_checkable
 class Detector(Protocol):
     """Any method: (B, 3, H, W) in [0, 1] in, `Prediction` out."""

@@ -25,7 +25,7 @@ FLOORS = [  # a room imports only rooms of the floors above it in this list
     {"analysis"},
     {"config"},
     {"cli"},
-    {"sweeps", "app"},  # `app` holds one earlier name of a command
+    {"sweeps", "app", "api"},  # `app` holds one earlier name of a command
 ]
 HYDRA = {"config", "sweeps", "cli"}
 LEVEL = {room: level for level, floor in enumerate(FLOORS) for room in floor}
@@ -80,7 +80,11 @@ def test_scripts_hold_no_logic() -> None:
 
 def test_every_init_is_empty_and_nothing_is_called_utils() -> None:
     sources = [*MODULES, *(ROOT / "tests").rglob("*.py")]
-    assert [names(path) for path in sources if path.name == "__init__.py" and path.read_text().strip()] == []
+    assert [
+        names(path)
+        for path in sources
+        if path.name == "__init__.py" and path != PACKAGE / "__init__.py" and path.read_text().strip()
+    ] == []
     assert [
         names(path) for path in sources if "util" in path.stem.lower() or "helpers" in path.stem.lower()
     ] == []

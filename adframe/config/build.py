@@ -10,7 +10,6 @@ import lightning as L
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
-from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -24,6 +23,7 @@ from adframe.data.dataset import View
 from adframe.data.split_file import SplitBook
 from adframe.errors import AdframeError
 from adframe.reporting.download_progress import shown_progress
+from adframe.runs.trainer import make_trainer
 from adframe.systems.detection import DetectionSystem
 from adframe.systems.gradient import GradientSystem
 from adframe.systems.learning import Learning
@@ -196,26 +196,4 @@ def build_trainer(
     """
     options = {key: value for key, value in cfg.trainer.items() if key != "gradient_checkpointing"}
     check_whole(options)
-    try:
-        return L.Trainer(
-            **options,
-            max_epochs=1 if learning is None else learning.epochs,
-            gradient_clip_val=None if learning is None else learning.clip,
-            num_sanity_val_steps=0,
-            log_every_n_steps=1,
-            callbacks=callbacks,
-            logger=logger or False,
-            enable_checkpointing=any(isinstance(each, ModelCheckpoint) for each in callbacks),
-            plugins=None if files is None else [files],
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
-    except (
-        ImportError,
-        TypeError,
-        ValueError,
-        RuntimeError,
-        L.fabric.utilities.exceptions.MisconfigurationException,
-    ) as error:
-        text = " ".join(str(error).split()).rstrip(".!")
-        raise AdframeError(f"trainer: {text}; see conf/trainer/, trainer=cpu runs anywhere") from error
+    return make_trainer(options, callbacks, logger, learning=learning, files=files)

@@ -17,6 +17,11 @@ class Btad(Source):
     A mask has its image's name; the suffix may be another one.
     """
 
+    name: str = "btad"
+    homepage: str = "https://avires.dimi.uniud.it/papers/btad/btad.zip"
+    licence: str = "CC BY-SA, as the archive's readme says"
+    tree: str = "<product>/{train/ok,test/{ok,ko},ground_truth/ko} with bmp, jpg or png"
+
     marker: str = "train/ok"
 
     def scan(self, category: str) -> list[Record]:

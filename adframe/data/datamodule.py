@@ -172,6 +172,16 @@ class AnomalyData(L.LightningDataModule):
             collate_fn=collate_synthetic,
         )
 
+    def test_dataloader(self) -> Loader:
+        """The test images of all categories."""
+        chosen = [record for record in self.records if record.split == "test"]
+        return self._loader(ImageDataset(chosen, view=self.view, truth=True, shift=self.shift))
+
+    def predict_dataloader(self) -> Loader:
+        """The test images of all categories, without their annotations."""
+        chosen = [record for record in self.records if record.split == "test"]
+        return self._loader(ImageDataset(chosen, view=self.view, truth=False, shift=self.shift))
+
     def test_on(self, category: str) -> Loader:
         """The test images of one category."""
         chosen = [r for r in self.records if (r.split, r.category) == ("test", category)]

@@ -38,6 +38,11 @@ class Folder(Source):
         seed: draws that share.
     """
 
+    name: str = "folder"
+    homepage: str = "yourself"
+    licence: str = "yours"
+    tree: str = "the folder that dataset.normal names, with images in it"
+
     product: str | None = None
     normal: Pattern = "good"
     normal_test: Pattern = None

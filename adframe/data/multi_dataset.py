@@ -22,6 +22,11 @@ class Several(Source):
         bits: of all members; None leaves each its own. `max_megapixels` likewise.
     """
 
+    name: str = "several"
+    homepage: str = "each member's own"
+    licence: str = "each member's own"
+    tree: str = "what each member has"
+
     members: Mapping[str, Source] = field(default_factory=dict)
     max_megapixels: float | None = None
 

@@ -14,6 +14,14 @@ from adframe.data.listing import Masks, folders_in, images_in
 class MvtecAd(Source):
     """`<category>/{train/good, test/<defect>, ground_truth/<defect>/<id>_mask.png}`; no validation split."""
 
+    name: str = "mvtec_ad"
+    homepage: str = "https://www.mvtec.com/company/research/datasets/mvtec-ad"
+    licence: str = "CC BY-NC-SA 4.0"
+    tree: str = (
+        "<category>/train/good/*.png, <category>/test/{good,<defect>}/*.png and "
+        "<category>/ground_truth/<defect>/*_mask.png"
+    )
+
     def scan(self, category: str) -> list[Record]:
         """Train and test records; a defect without its mask is an error."""
         base = Path(self.root) / category

@@ -24,6 +24,15 @@ class MvtecAd2(Source):
         private: read the private test sets too; they are as large as all the rest.
     """
 
+    name: str = "mvtec_ad2"
+    homepage: str = "https://www.mvtec.com/company/research/datasets/mvtec-ad-2"
+    licence: str = "CC BY-NC-SA 4.0"
+    tree: str = (
+        "<object>/{train,validation}/good/*_regular.png, "
+        "<object>/test_public/{good,bad}/*_<condition>.png and "
+        "<object>/test_public/ground_truth/bad/*_mask.png"
+    )
+
     private: bool = False
 
     def scan(self, category: str) -> list[Record]:

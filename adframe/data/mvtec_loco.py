@@ -26,6 +26,15 @@ class MvtecLoco(Source):
         missing_masks: `error`, or `zero` for an empty mask where none is found.
     """
 
+    name: str = "mvtec_loco"
+    homepage: str = "https://www.mvtec.com/company/research/datasets/mvtec-loco"
+    licence: str = "CC BY-NC-SA 4.0"
+    tree: str = (
+        "<category>/defects_config.json, <category>/{train,validation}/good/*.png, "
+        "<category>/test/{good,logical_anomalies,structural_anomalies}/*.png and "
+        "<category>/ground_truth/<anomalies>/<id>/<channel>.png"
+    )
+
     missing_masks: str = "error"
 
     def __post_init__(self) -> None:

@@ -29,6 +29,11 @@ class Toy(Source):
         seed: draws every picture; a set on disk made with another seed is refused.
     """
 
+    name: str = "toy"
+    homepage: str = "adframe itself (it is drawn on first use)"
+    licence: str = "no restriction"
+    tree: str = "what the layout has; delete the folder and it is drawn again"
+
     layout: str = "mvtec_ad"
     products: Sequence[str] = ("weave", "bracket", "tray")
     size: int = 256

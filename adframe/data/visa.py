@@ -30,6 +30,14 @@ class Visa(Source):
     ground_truth/bad}` with masks named as their images. Masks hold small class numbers, not 255.
     """
 
+    name: str = "visa"
+    homepage: str = "https://github.com/amazon-science/spot-diff"
+    licence: str = "CC BY 4.0"
+    tree: str = (
+        "split_csv/1cls.csv and <object>/Data/{Images/{Normal,Anomaly},Masks/Anomaly}, or "
+        "converted: <object>/{train/good,test/{good,bad},ground_truth/bad}"
+    )
+
     def found(self) -> list[str]:
         """The objects that the split file lists, or the folders of the converted layout."""
         if not (Path(self.root) / SPLIT).is_file():

@@ -16,6 +16,7 @@ from adframe.io.feature_cache import Store
 from adframe.models.backbones import TimmBackbone
 from adframe.models.buffers import make_room, refuse_update
 from adframe.models.cached_backbone import stored
+from adframe.models.named_backbones import create_backbone
 from adframe.ops.gaussians import Moments, mahalanobis
 from adframe.ops.smoothing import heatmap
 
@@ -50,7 +51,7 @@ class PaDiM(nn.Module):
 
     def __init__(
         self,
-        backbone: TimmBackbone,
+        backbone: TimmBackbone | str,
         *,
         channels: int | None = None,
         regularisation: float = 0.01,
@@ -59,6 +60,8 @@ class PaDiM(nn.Module):
         store: Store | None = None,
     ) -> None:
         super().__init__()
+        if isinstance(backbone, str):
+            backbone = create_backbone(backbone)
         if (channels is not None and channels < 1) or not (above(regularisation, 0) and at_least(sigma, 0)):
             raise AdframeError(
                 f"model.channels={channels} must be null or above 0, "

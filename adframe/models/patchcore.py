@@ -20,6 +20,7 @@ from adframe.models.cached_backbone import stored
 from adframe.models.composition import USES, Composition
 from adframe.models.fusion import Concat
 from adframe.models.memory import Greedy, Memory
+from adframe.models.named_backbones import create_backbone
 from adframe.models.patch_memory import PatchMemory, Settings, check
 from adframe.ops.coreset import Progress
 from adframe.ops.patches import BORDERS, Border, as_rows, patch_grid
@@ -33,7 +34,7 @@ class PatchCore(nn.Module):
     memory grows with the memory bank, not with the number of training images.
 
     Args:
-        backbone: gives the feature maps.
+        backbone: gives the feature maps; a name is looked up by `named_backbones.create_backbone`.
         coreset: share of patches that the bank keeps, in (0, 1].
         memory: makes an empty memory: a greedy coreset where None (see `models.memory`).
         fusion: which layers, with what weight (see `models.fusion`); all side by side where None.
@@ -65,7 +66,7 @@ class PatchCore(nn.Module):
 
     def __init__(
         self,
-        backbone: TimmBackbone,
+        backbone: TimmBackbone | str,
         *,
         coreset: float,
         memory: Callable[[], Memory] | None = None,
@@ -93,6 +94,8 @@ class PatchCore(nn.Module):
         store: Store | None = None,
     ) -> None:
         super().__init__()
+        if isinstance(backbone, str):
+            backbone = create_backbone(backbone)
         _check(neighbourhood=neighbourhood, neighbours=neighbours, top_share=top_share, sigma=sigma)
         if border not in BORDERS:
             raise AdframeError(unknown("model.border", border, BORDERS))

@@ -157,7 +157,7 @@ class Results:
         return {name: self.select(run=name) for name in dict.fromkeys(test.run for test in self.tests)}
 
 
-def load(runs: Iterable[Path | SweepRun]) -> Results:
+def load_results(runs: Iterable[Path | SweepRun]) -> Results:
     """Reads finished runs, with their tests under other domains and on other categories.
 
     Args:

@@ -12,7 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from adframe.calibration.calibrator import Calibrator
-from adframe.contracts import GEOMETRY, IMAGE, RECORD, REGIONS, Batch, Decision, Prediction, Record
+from adframe.contracts import (
+    GEOMETRY,
+    IMAGE,
+    RECORD,
+    REGIONS,
+    Batch,
+    Decision,
+    ImagePrediction,
+    Prediction,
+    Record,
+)
 from adframe.metrics.pixel import PixelMetrics
 from adframe.ops.geometry import restore
 from adframe.systems.image_results import Tested
@@ -34,6 +44,22 @@ class DetectionSystem(L.LightningModule):
         self.results: dict[str, float] = {}  # of the last test
         self._validation = Validation(zones=calibrator.zones)
         self.tested = Tested()  # of the running or the last test
+
+    def forward(self, image: Tensor) -> Prediction:
+        """(B, 3, H, W) images in [0, 1] to raw scores (B,) and heatmaps (B, 1, H, W)."""
+        prediction: Prediction = self.detector(image)
+        return prediction
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> list[ImagePrediction]:
+        """What is decided about each image of a batch, with heatmaps in the frames of the images."""
+        del batch_idx
+        prediction = self(batch[IMAGE])
+        pairs = zip(heatmaps(prediction), batch[GEOMETRY], prediction.score.tolist(), strict=True)
+        found = []
+        for heatmap, geometry, score in pairs:
+            frame = restore(heatmap, geometry)
+            found.append(ImagePrediction(self.calibrator.decide(score, heatmap=frame), frame))
+        return found
 
     def transfer_batch_to_device(
         self, batch: dict[str, Any], device: torch.device, dataloader_idx: int
@@ -87,8 +113,12 @@ class DetectionSystem(L.LightningModule):
         return {"decisions": decisions, "maps": maps, "frames": frames, "milliseconds": spent}
 
     def on_test_epoch_end(self) -> None:
-        """Image metrics, pixel metrics, and decisions at the calibrated threshold."""
+        """Image metrics, pixel metrics, and decisions at the calibrated threshold.
+
+        They are in `results`, and in `trainer.callback_metrics` for Lightning's callbacks.
+        """
         self.results = self.tested.results(threshold=self.calibrator.fitted.threshold) | self.pixel.compute()
+        self.log_dict(self.results, logger=False)
 
     def _score(self, batch: Batch) -> Prediction:
         """Raw scores of validation images."""

@@ -44,11 +44,15 @@ class TrainingFreeSystem(DetectionSystem):
 
     def on_validation_start(self) -> None:
         """Lightning validates before `on_train_epoch_end`: a bank closed there would be empty here."""
+        if self.trainer.sanity_checking:  # before anything was collected
+            return
         self.method.finalise()
         observe_held_out(self.detector, self.trainer.val_dataloaders, system=self)  # type: ignore[arg-type]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Calibration scores; the images themselves are kept for the refit."""
+        if self.trainer.sanity_checking:
+            return
         super().validation_step(batch, batch_idx)
         normal = normals(batch)
         if self.refit and normal.any():
@@ -56,6 +60,8 @@ class TrainingFreeSystem(DetectionSystem):
 
     def on_validation_epoch_end(self) -> None:
         """Fits the threshold, and only then the final model."""
+        if self.trainer.sanity_checking:
+            return
         super().on_validation_epoch_end()
         if self.refit:
             self.method.finalise()

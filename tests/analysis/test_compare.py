@@ -9,7 +9,7 @@ import pytest
 
 from adframe.analysis.compare import all_pairs, between, compare, from_draws
 from adframe.analysis.settings import Setting, mean_over_seeds, settings_of
-from adframe.results.frame import load
+from adframe.results.frame import load_results
 from adframe.results.sweep_folder import SweepFolder, SweepRun
 from adframe.stats.significance import holm
 from tests.fakes.study_runs import sweep_run
@@ -19,7 +19,7 @@ BOTH = {"bolt": 1.0, "tray": 2.0}
 
 
 def grouped(*runs: SweepRun) -> list[Setting]:
-    return settings_of(load(runs), SweepFolder(Path(), runs, command="").varied)
+    return settings_of(load_results(runs), SweepFolder(Path(), runs, command="").varied)
 
 
 def test_seeds_and_classes_make_no_settings_and_names_hold_only_what_varies() -> None:

@@ -15,7 +15,7 @@ from adframe.errors import AdframeError
 from adframe.io.images import read_image
 from adframe.models.backbones import TimmBackbone
 from adframe.ops.patches import as_rows, patch_grid
-from adframe.results.frame import load
+from adframe.results.frame import load_results
 from adframe.results.predictions import read_ledger
 from adframe.runs.test import load_system
 from tests.e2e.scripts import call, metrics_of
@@ -51,7 +51,7 @@ def test_the_gap_is_what_the_model_for_all_has_more(both: Path) -> None:
 
 
 def test_an_image_is_hidden_where_it_loses_rank_among_its_classs_normals(both: Path) -> None:
-    conditions = [Setting(run, {}, by_category(load([both / run]).own.tests)) for run in ("0", "1")]
+    conditions = [Setting(run, {}, by_category(load_results([both / run]).own.tests)) for run in ("0", "1")]
     for name in NAMES:
         ranks = []
         for condition in conditions:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from adframe.analysis.compare import Comparison, all_pairs, compare
 from adframe.analysis.settings import Setting, common_categories, settings_of, short_key
-from adframe.results.frame import Results, load
+from adframe.results.frame import Results, load_results
 from adframe.results.names import MEAN
 from adframe.results.run_folder import MODEL
 from adframe.results.sweep_folder import METRICS, SweepFolder
@@ -106,7 +106,7 @@ def read_ablation(sweep: SweepFolder, metrics: Sequence[str]) -> AblationResults
         sweep: a sweep that has ended.
         metrics: to compare, as far as the runs have them; the first one leads.
     """
-    by_run = load(sweep.finished).own.by_run()
+    by_run = load_results(sweep.finished).own.by_run()
     labelled = [each for each in by_run.values() if any(_known(each, name) for name in metrics)]
     if len(labelled) < 2:
         return None

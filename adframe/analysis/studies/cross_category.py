@@ -19,7 +19,7 @@ from adframe.analysis.studies.transfer_grid import Grid, Place, Square, losses
 from adframe.analysis.studies.transfer_page import METRIC, write_grids
 from adframe.errors import AdframeError
 from adframe.reporting.format import p_equals
-from adframe.results.frame import TestResult, load
+from adframe.results.frame import TestResult, load_results
 from adframe.results.layer_distances import LayerDistance, layer_distances
 from adframe.results.patch_samples import read_samples
 from adframe.results.sweep_folder import SweepFolder
@@ -45,7 +45,7 @@ class CrossCategory:
         Raises:
             AdframeError: no run was tested on other categories, or one cannot be read.
         """
-        methods = methods_of(load(sweep.finished), sweep.varied)
+        methods = methods_of(load_results(sweep.finished), sweep.varied)
         tested = [(name, tests) for name, tests in methods.items() if any(not test.own for test in tests)]
         if not tested:
             raise AdframeError(

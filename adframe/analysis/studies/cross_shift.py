@@ -11,7 +11,7 @@ from adframe.analysis.studies.shift_results import ASIDE
 from adframe.analysis.studies.transfer_grid import Grid, Place, Square
 from adframe.analysis.studies.transfer_page import write_grids
 from adframe.errors import AdframeError
-from adframe.results.frame import OWN, TestResult, load
+from adframe.results.frame import OWN, TestResult, load_results
 from adframe.results.names import DOMAINS, MEAN, is_own
 from adframe.results.sweep_folder import SweepFolder
 
@@ -32,7 +32,7 @@ class CrossShift:
         Raises:
             AdframeError: models were fitted under fewer than two shifts, or a run cannot be read.
         """
-        methods = methods_of(load(sweep.finished), sweep.varied, aside=ASIDE)
+        methods = methods_of(load_results(sweep.finished), sweep.varied, aside=ASIDE)
         grids = [grid for method, tests in methods.items() for grid in _grids(method, tests)]
         if not grids:
             raise AdframeError(

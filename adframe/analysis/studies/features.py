@@ -17,7 +17,7 @@ from adframe.reporting.patch_sections import (
     planes_section,
 )
 from adframe.reporting.study_page import write_study
-from adframe.results.frame import load
+from adframe.results.frame import load_results
 from adframe.results.layer_distances import layer_distances, shared_layers
 from adframe.results.patch_samples import LayerSample, PatchSample, read_sample
 from adframe.results.sweep_folder import SweepFolder
@@ -130,7 +130,7 @@ def _samples(
     """Setting -> category -> sample, the first seed's; and (setting, folder, category) of each."""
     found: dict[str, dict[str, PatchSample]] = {}
     places: list[tuple[str, Path, str]] = []
-    for setting in settings_of(load(sweep.finished).own, sweep.varied):
+    for setting in settings_of(load_results(sweep.finished).own, sweep.varied):
         for where, tests in setting.tests.items():
             folder, category = tests[0].folder.path, tests[0].category
             sample = read_sample(folder, category=category)

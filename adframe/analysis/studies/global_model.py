@@ -17,7 +17,7 @@ from adframe.errors import AdframeError
 from adframe.reporting.document import Block, Section, Study
 from adframe.reporting.format import amount, title_of
 from adframe.reporting.study_page import write_study
-from adframe.results.frame import load
+from adframe.results.frame import load_results
 from adframe.results.sweep_folder import SweepFolder
 from adframe.runs.recipe import OpenRun
 
@@ -120,7 +120,9 @@ class GlobalModel:
 
 def _methods(sweep: SweepFolder) -> list[BothWays]:
     found = []
-    for method, all_tests in methods_of(load(sweep.finished).own, sweep.varied, aside=("scope",)).items():
+    for method, all_tests in methods_of(
+        load_results(sweep.finished).own, sweep.varied, aside=("scope",)
+    ).items():
         tests = {
             scope: by_category([test for test in all_tests if str(test.config["scope"]) == scope])
             for scope in ("per_category", "global")

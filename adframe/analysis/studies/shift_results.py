@@ -8,7 +8,7 @@ from typing import Any
 
 from adframe.analysis.settings import Setting, by_category, methods_of
 from adframe.errors import AdframeError
-from adframe.results.frame import OWN, RECALIBRATED, TestResult, load
+from adframe.results.frame import OWN, RECALIBRATED, TestResult, load_results
 from adframe.results.names import DOMAINS, is_own
 from adframe.results.sweep_folder import SweepFolder
 
@@ -63,7 +63,7 @@ def shift_cases(sweep: SweepFolder) -> list[ShiftCase]:
         AdframeError: no run was tested on images as they are and under another domain.
     """
     found = []
-    for method, tests in methods_of(load(sweep.finished), sweep.varied, aside=ASIDE).items():
+    for method, tests in methods_of(load_results(sweep.finished), sweep.varied, aside=ASIDE).items():
         base = [test for test in tests if not is_shifted(test.config)]
         for domain in dict.fromkeys(test.domain for test in base if test.domain):
             again = [test for test in tests if test.own and _learned_from(test.config, domain)]
