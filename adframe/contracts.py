@@ -20,7 +20,7 @@ shift       list of B dict              what a domain shift drew for the image; 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -233,6 +233,22 @@ class Exporter(Detector, Protocol):
     exports: bool  # as it is set up
 
     def exported(self) -> dict[str, Tensor]: ...  # under the plain network's names
+
+
+class FeatureReader(Protocol):
+    """Layers by name, and their feature maps."""
+
+    @property
+    def layers(self) -> Sequence[str]: ...
+
+    def __call__(self, image: Tensor) -> list[Tensor]: ...  # (B, 3, H, W) in [0, 1] to (B, C, h, w) per layer
+
+
+@runtime_checkable
+class Layered(Detector, Protocol):
+    """A method whose layers can be looked at: before any averaging, fusion or projection."""
+
+    def feature_reader(self) -> FeatureReader: ...
 
 
 @runtime_checkable

@@ -17,7 +17,7 @@ from adframe.results.patch_samples import PatchSample
 from adframe.stats.bootstrap import kinds, multiplicities
 
 if TYPE_CHECKING:
-    from adframe.models.feature_reader import FeatureReader
+    from adframe.contracts import FeatureReader
 
 RESAMPLES = 1000
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from adframe.contracts import IMAGE, LABEL, MASK, Batch, Prediction
+from adframe.contracts import IMAGE, LABEL, MASK, Batch, FeatureReader, Prediction
 from adframe.errors import AdframeError, above
 from adframe.models.anomaly_heads import Bottlenecks, DenseHead, Guide, Loss, TokenHead, anomaly_losses
 from adframe.models.lora import AnyVit, Lora, frozen_names, merged, unadapted
@@ -186,6 +186,10 @@ class DinoLora(nn.Module):
             "before": self.tokens(image, adapted=False)[0].float(),
             "after": self.scores.reader.read(image).whole,
         }
+
+    def feature_reader(self) -> FeatureReader:
+        """The adapted network."""
+        return self.scores.reader
 
     def facts(self) -> dict[str, float]:
         """Parameters that learn, and what the bank holds."""

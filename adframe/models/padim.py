@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from adframe.contracts import Prediction
+from adframe.contracts import FeatureReader, Prediction
 from adframe.errors import AdframeError, above, at_least
 from adframe.io.feature_cache import Store
 from adframe.models.backbones import TimmBackbone
@@ -105,6 +105,10 @@ class PaDiM(nn.Module):
         patches = distances.view(len(image), 1, *self.grid.tolist())
         smooth = heatmap(patches, size=(image.shape[-2], image.shape[-1]), sigma=self.sigma)
         return Prediction(smooth.amax(dim=(1, 2, 3)), smooth)
+
+    def feature_reader(self) -> FeatureReader:
+        """The backbone, with its store: its own maps, at the plain size of the image."""
+        return self.backbone
 
     def facts(self) -> dict[str, float]:
         """Positions, channels, and bytes of the Gaussians."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from adframe.contracts import Prediction
+from adframe.contracts import FeatureReader, Prediction
 from adframe.errors import AdframeError, above, at_least, unknown
 from adframe.io.feature_cache import Store
 from adframe.models.augment_normals import Variants
@@ -183,6 +183,10 @@ class PatchCore(nn.Module):
             own = self.head.rate(grids[0][0])
             score = own.float() if self.composition == "only" else self.head.fused(score, own)
         return Prediction(score, heatmap(patches, size=(image.shape[-2], image.shape[-1]), sigma=self.sigma))
+
+    def feature_reader(self) -> FeatureReader:
+        """The backbone, with its store: its own maps, at the plain size of the image."""
+        return self.backbone
 
     def facts(self) -> dict[str, float]:
         """Rows, width and bytes of the memories; how many patches came, and how often they were thinned."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from adframe.contracts import IMAGE, INDEX, Batch, Prediction
+from adframe.contracts import IMAGE, INDEX, Batch, FeatureReader, Prediction
 from adframe.errors import AdframeError, at_least
 from adframe.models.contrastive_loss import Contrast
 from adframe.models.decoder import TokenDecoder
@@ -19,6 +19,7 @@ from adframe.models.reconstruction_targets import Colours, Pixels
 from adframe.models.scoring import Scoring, image_score
 from adframe.models.stitching import stitched_tokens
 from adframe.models.vit import Vit, token_distance
+from adframe.models.vit_maps import VitMaps
 from adframe.ops.smoothing import heatmap
 
 SCORING = ("normaliser", "starting")  # parts that no training changes
@@ -209,6 +210,10 @@ class SiT(nn.Module):
             "rebuilt": self.vit.restore(shown),
             "error": (error / error.amax().clamp(min=1e-6)).expand(-1, 3, -1, -1),
         }
+
+    def feature_reader(self) -> FeatureReader:
+        """The encoder, which sees the whole image: nothing is hidden."""
+        return VitMaps(self.vit)
 
     def facts(self) -> dict[str, float]:
         """Parameters that learn, and training steps so far."""

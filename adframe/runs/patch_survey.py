@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from adframe.contracts import Batch
+from adframe.contracts import Batch, Layered
 from adframe.data.base import Progress
 from adframe.data.datamodule import AnomalyData
 from adframe.reporting.download_progress import shown_progress
@@ -25,10 +25,8 @@ def survey_patches(
     # Only now: they load every method's libraries, which would cost each run a second.
     from adframe.diagnostics.attention import write_rollouts
     from adframe.models.attention import transformer_in
-    from adframe.models.feature_reader import reader_of
 
-    reader = reader_of(system.detector)
-    if reader is None:
+    if not isinstance(system.detector, Layered):
         folder.warn(category, ["the method has no layers to look at: no patches were sampled"])
         return
     device = recipe.device()
@@ -36,7 +34,7 @@ def survey_patches(
     test = data.test_on(category)
     with shown_progress() as told:
         sample = survey.survey(
-            reader,
+            system.detector.feature_reader(),
             train=_told(data.plain_dataloader(), told, f"{category}: patches of training images"),
             test=_told(test, told, f"{category}: patches of test images"),
             category=category,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from adframe.contracts import Layered
 from adframe.io.feature_cache import Store
-from adframe.models.feature_reader import reader_of
 from adframe.models.padim import PaDiM
 from adframe.models.patchcore import PatchCore
 from adframe.models.pixel_mean import PixelMean
@@ -17,9 +17,9 @@ from tests.fakes.masked import images, tiny_sit
 def test_a_frozen_backbone_is_read_as_it_is_and_through_its_store(tmp_path: object) -> None:
     plain = tiny_backbone()
     for method in (PatchCore(plain, coreset=1.0), PaDiM(plain)):
-        assert reader_of(method) is plain
+        assert method.feature_reader() is plain
     kept = PatchCore(plain, coreset=1.0, store=Store(str(tmp_path)))
-    reader = reader_of(kept)
+    reader = kept.feature_reader()
     assert reader is kept.backbone
     assert reader is not plain
     assert list(reader.layers) == ["layer2", "layer3"]
@@ -27,7 +27,7 @@ def test_a_frozen_backbone_is_read_as_it_is_and_through_its_store(tmp_path: obje
 
 def test_what_learns_gives_the_tokens_of_its_blocks() -> None:
     for method in (tiny_sit(), tiny_lora()):
-        reader, image = reader_of(method), images(3)
+        reader, image = method.feature_reader(), images(3)
         assert reader is not None
         maps = reader(image)
         assert len(maps) == len(reader.layers) > 1
@@ -38,5 +38,5 @@ def test_what_learns_gives_the_tokens_of_its_blocks() -> None:
 
 
 def test_a_method_without_layers_has_none_even_if_a_backbone_is_named() -> None:
-    assert reader_of(PixelMean(tiny_backbone())) is None
-    assert reader_of(torch.nn.Identity()) is None
+    assert not isinstance(PixelMean(tiny_backbone()), Layered)
+    assert not isinstance(torch.nn.Identity(), Layered)

@@ -11,10 +11,20 @@ import torch
 from torch import Tensor
 
 from adframe.analysis.settings import Setting
-from adframe.contracts import GEOMETRY, IMAGE, RECORD, REGIONS, Batch, Geometry, Record, Region
+from adframe.contracts import (
+    GEOMETRY,
+    IMAGE,
+    RECORD,
+    REGIONS,
+    Batch,
+    FeatureReader,
+    Geometry,
+    Layered,
+    Record,
+    Region,
+)
 from adframe.data.datamodule import AnomalyData
 from adframe.errors import AdframeError
-from adframe.models.feature_reader import FeatureReader, reader_of
 from adframe.ops.geometry import restore
 from adframe.ops.patches import as_rows, patch_grid
 from adframe.ops.regions import union
@@ -99,9 +109,9 @@ def look_closer(
     source = recipe.source()
     data = {name: recipe.data(source, [name]) for name in images}
     whole = load_system(own, source, pooled / "checkpoints" / "global.ckpt").eval()
-    reader = reader_of(whole.detector)
-    if reader is None:
+    if not isinstance(whole.detector, Layered):
         return None
+    reader = whole.detector.feature_reader()
     seen: list[_Seen] = []
     for name, chosen in images.items():
         data[name].setup()

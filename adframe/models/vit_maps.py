@@ -1,0 +1,30 @@
+"""Patch tokens of a transformer as feature maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from adframe.models.vit import Vit
+
+
+class VitMaps:
+    """Patch tokens of a transformer at a quarter, a half, three quarters and the end of its depth.
+
+    Args:
+        vit: the network, as it is when it is called.
+    """
+
+    def __init__(self, vit: Vit) -> None:
+        self.vit = vit
+        self._blocks = sorted({max(0, vit.depth * q // 4 - 1) for q in (1, 2, 3, 4)})
+        self.layers: Sequence[str] = [f"blocks.{block}" for block in self._blocks]
+
+    @torch.no_grad()
+    def __call__(self, image: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) in [0, 1] to one (B, C, h, w) map per block."""
+        tokens = self.vit.at(self.vit.normalise(image), blocks=self._blocks)
+        grid = (image.shape[-2] // self.vit.patch, image.shape[-1] // self.vit.patch)
+        return [each.float().transpose(1, 2).reshape(len(image), -1, *grid) for each in tokens]
