@@ -10,9 +10,11 @@ from adframe.results.sweep_folder import SweepFolder
 
 TEST_IMAGES = (
     "These are test images: to report by them is fine, but a setting that is chosen by this page is chosen "
-    "on "
-    "test data, and its numbers here are then too good."
+    "on test data, and its numbers here are then too good."
 )
+
+
+LEADERBOARD = (("leaderboard.html", "All runs"),)  # the page to which the page of a study links
 
 
 class SweepStudy(Protocol):
