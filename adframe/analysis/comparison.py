@@ -33,8 +33,9 @@ from adframe.analysis.comparison_table import (
 from adframe.errors import AdframeError
 from adframe.io.files import fresh_folder, write_whole
 from adframe.reporting.console import print_wide
-from adframe.reporting.html import fill
-from adframe.reporting.tables import table_of
+from adframe.reporting.document import Block, Heading, Page, Section, TableBlock, Text
+from adframe.reporting.page_writer import render
+from adframe.reporting.tables import Table, table_of
 
 _FUSED = "The line with + is the mean of the runs' scores, each in units of its own validation normals."
 
@@ -89,18 +90,50 @@ def _write(
     table, runs = for_people(lines), table_of([about(entrant) for entrant in entrants])
     title = verdict(lines)
     text = "\n".join([f"# {title}\n", runs.to_markdown(), table.to_markdown(), *notes, ""])
-    context = {
-        "title": title,
-        "table": table,
-        "runs": runs,
-        "settings": settings(entrants),
-        "notes": notes,
-        "images": len(entrants[0].images),
-        "resamples": RESAMPLES,
-        "seed": seed,
-        "command": command,
-    }
+    page = Page(
+        title=title,
+        facts=[("runs", f"{len(entrants)}"), ("images", f"{len(entrants[0].images):,}")],
+        sections=[
+            _runs(entrants, runs),
+            Section("Image AUROC", (_results(table), *notes), anchor="results"),
+            Section("How to read this", _reading(seed), anchor="reading"),
+        ],
+        command=command,
+        again="Compare again",
+    )
     write_whole(folder / "comparison.csv", for_programs(lines).to_csv())
     write_whole(folder / "comparison.md", text)
     write_whole(folder / "comparison.tex", table.to_latex())
-    write_whole(folder / "comparison.html", fill("comparison.html", context))
+    write_whole(folder / "comparison.html", render(page))
+
+
+def _runs(entrants: Sequence[Entrant], runs: Table) -> Section:
+    differing = settings(entrants)
+    configured: tuple[Block, ...] = (Text("Apart from their folders, the runs have the same configuration."),)
+    if differing is not None:
+        caption = "Settings that differ between the runs."
+        configured = (Heading("Configuration"), TableBlock("settings", caption, differing))
+    return Section("Runs", (TableBlock("runs", "", runs), *configured), anchor="runs")
+
+
+def _results(table: Table) -> TableBlock:
+    caption = (
+        "Image AUROC in per cent with its 95% interval, the difference from run A in percentage points, "
+        "and p values of that difference. The images are the same for every run."
+    )
+    return TableBlock("results", caption, table)
+
+
+def _reading(seed: int) -> tuple[Block, ...]:
+    return (
+        f"An interval holds the middle 95% of {RESAMPLES:,} bootstrap resamples of the test images (seed "
+        f"{seed}). The images of one part are drawn together, and every subset keeps its number of parts. "
+        "All runs see the same resamples, so a difference can be significant although the intervals of the "
+        "runs overlap: judge by the interval of the difference.",
+        "The p value of DeLong's test is the probability of so large a difference if neither run were "
+        "better. Holm's correction raises it for the number of comparisons in the table; below 0.05 after "
+        "that, the difference is significant. The test is about these models and other images; it says "
+        "nothing about training the models again with another seed.",
+        "The interval of an AUROC of 100 has no width: resampling cannot show errors of a kind that did not "
+        "occur.",
+    )

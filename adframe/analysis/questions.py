@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from adframe.analysis.compare import Comparison, adjusted, compare_pair, unknown_pair
 from adframe.analysis.settings import Setting
 from adframe.analysis.statements import not_significant
-from adframe.reporting.document import Numbers
+from adframe.reporting.document import TableBlock
 from adframe.reporting.format import p_value, points, span
 from adframe.reporting.tables import Cell, Column, Table
 from adframe.results.names import MEAN
@@ -69,7 +69,7 @@ def answer(questions: Iterable[Question]) -> list[Answer]:
     return [found[place] for place in range(len(asked))]
 
 
-def answers_table(answers: Sequence[Answer], *, caption: str) -> Numbers:
+def answers_table(answers: Sequence[Answer], *, caption: str) -> TableBlock:
     """The answers for people, in points with intervals; and for programs, raw."""
     titles = (
         ("subject", "subject"), ("question", "question"), ("difference", "points"),
@@ -86,7 +86,7 @@ def answers_table(answers: Sequence[Answer], *, caption: str) -> Numbers:
         )
         raw.append((*start, own.value, own.low, own.high, own.p, p))
     columns = tuple(Column(key, title) for key, title in titles)
-    return Numbers(
+    return TableBlock(
         "effects",
         caption,
         Table(columns, tuple(people)),

@@ -11,9 +11,11 @@ from adframe.runs.recipe import OpenRun
 
 TEST_IMAGES = (
     "These are test images: to report by them is fine, but a setting that is chosen by this page is chosen "
-    "on "
-    "test data, and its numbers here are then too good."
+    "on test data, and its numbers here are then too good."
 )
+
+
+LEADERBOARD = (("leaderboard.html", "All runs"),)  # the page to which the page of a study links
 
 
 class SweepStudy(Protocol):

@@ -13,7 +13,7 @@ from torch import Tensor
 from adframe.callbacks.observer import TestObserver
 from adframe.contracts import IMAGE, INDEX, RECORD, Batch, Embedded, Record
 from adframe.errors import AdframeError
-from adframe.reporting.feature_plots import write_drawings
+from adframe.reporting.feature_figures import write_feature_figure
 from adframe.results.features import described, write_features
 
 
@@ -71,7 +71,7 @@ class Embeddings(TestObserver):
             vectors = {name: np.stack(each) for name, each in self._vectors.items()}
             features = described(vectors, self._records, seed=seed)
             write_features(run, features, category=category)
-            write_drawings(run, features, category=category)
+            write_feature_figure(run, features, category=category)
 
 
 def spread(index: Tensor, *, total: int, most: int) -> Tensor:

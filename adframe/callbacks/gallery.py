@@ -13,7 +13,7 @@ from adframe.callbacks.observer import TestObserver
 from adframe.contracts import GEOMETRY, IMAGE, RECORD, REGIONS, Batch, Decision, Geometry, Record, Region
 from adframe.errors import AdframeError
 from adframe.ops.geometry import restore
-from adframe.reporting.heatmaps import panel, write_panel
+from adframe.reporting.heatmaps import heatmap_tiles, write_picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +61,14 @@ class Gallery(TestObserver):
     def write(
         self, run: Path, *, category: str, normal_median: float, normal_max: float
     ) -> list[dict[str, Any]]:
-        """Draws the pictures and returns their index entries (see `reports.gallery`).
+        """Draws the pictures and returns their index entries (see `results.gallery`).
 
         Args:
             run: the run's folder.
             category: whose pictures these are.
-            normal_median: of the heatmap pixels of normal validation images: colours start here.
-            normal_max: the highest of those pixels: the middle of the scale, and what lies above
-                it is outlined.
+            normal_median: of the heatmap pixels of normal validation images: the colours start here.
+            normal_max: the highest of those pixels: it is the middle of the colour scale, and what lies
+                above it is outlined.
         """
         worst = sorted(self._worst, key=lambda c: c.margin)
         shown = {c.record.path for c in worst}
@@ -100,7 +100,7 @@ class Gallery(TestObserver):
         rank: int,
         scale: tuple[float, float],
     ) -> dict[str, Any]:
-        picture = panel(
+        tiles = heatmap_tiles(
             _in_frame(candidate.image, candidate.geometry),
             heatmap=restore(candidate.heatmap, candidate.geometry),
             regions=candidate.regions,
@@ -109,14 +109,15 @@ class Gallery(TestObserver):
             high=2 * scale[1] - scale[0],
             width=self.width,
         )
-        file = Path("heatmaps") / category / f"{kind}_{rank:02d}.jpg"
-        write_panel(run / file, picture)
+        files = {name: Path("heatmaps", category, f"{kind}_{rank:02d}_{name}.jpg") for name in tiles}
+        for name, tile in tiles.items():
+            write_picture(run / files[name], tile)
         record, decision = candidate.record, candidate.decision
         return {
             "category": category,
             "kind": kind,
             "rank": rank,
-            "file": file.as_posix(),
+            "tiles": {name: file.as_posix() for name, file in files.items()},
             "path": str(record.path),
             "defect": record.defect,
             "subset": record.subset,

@@ -14,7 +14,7 @@ from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor
 
 from adframe.contracts import IMAGE, RECORD, Pictured
-from adframe.reporting.heatmaps import write_panel
+from adframe.reporting.heatmaps import write_picture
 
 ROWS, BAR, GAP = 4, 22, 4  # images, height of the line of words, pixels between pictures
 
@@ -45,7 +45,7 @@ class Reconstructions(L.Callback):
         with torch.no_grad(), trainer.precision_plugin.forward_context():
             picture = grid(detector.picture(images))
         file = self.folder / f"{self.unit}_epoch_{epoch:04d}.png"
-        write_panel(file, picture)
+        write_picture(file, picture)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.log_image(key=f"reconstructions/{self.unit}", images=[str(file)])

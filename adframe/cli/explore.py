@@ -30,7 +30,6 @@ from adframe.errors import AdframeError, unknown
 from adframe.io.images import read_image, read_size
 from adframe.io.secrets import hidden_text
 from adframe.reporting.console import print_wide
-from adframe.reporting.dataset_examples import Album
 from adframe.reporting.dataset_page import About, Chapter, chapter, write_exploration
 from adframe.reporting.dataset_stats import Reader, draw, survey
 from adframe.reporting.dataset_tables import overview
@@ -70,16 +69,16 @@ def explore(cfg: DictConfig) -> Path:
     shifts, synthesis = _shifts(cfg), build(cfg, "synthesis")
     source, records, warnings = _records(cfg)
     view = View(size=_size(cfg), preprocess=source.preprocess)
-    album, chapters = Album(), []
+    chapters: list[Chapter] = []
     with shown_progress() as told:
         for name, group in groupby(records, key=lambda record: record.category):
             members, progress = list(group), _staged(told, name)
             made = _specimens(cfg, members, synthesis=synthesis, view=view, progress=progress)
             chapters.append(
-                _chapter(cfg, members, album=album, shifts=shifts, specimens=made, progress=progress)
+                _chapter(cfg, members, place=len(chapters), shifts=shifts, specimens=made, progress=progress)
             )
     page = Path(str(cfg.output))
-    write_exploration(page, chapters, album=album, about=_about(cfg, source, records, warnings))
+    write_exploration(page, chapters, about=_about(cfg, source, records, warnings))
     print_wide(overview([each.survey for each in chapters]), rest=page.name)
     Console(soft_wrap=True, highlight=False, markup=False).print(f"page: {page}")
     return page
@@ -106,7 +105,7 @@ def _chapter(
     cfg: DictConfig,
     records: list[Record],
     *,
-    album: Album,
+    place: int,
     shifts: list[Shift],
     specimens: Iterator[Specimen],
     progress: Callable[[str, int, int], None],
@@ -114,7 +113,7 @@ def _chapter(
     found = survey(records, read=READER, sample=cfg.sample, seed=cfg.seed, progress=progress)
     return chapter(
         found,
-        album,
+        place=place,
         read=READER,
         shifts=shifts,
         examples=cfg.examples,

@@ -15,7 +15,7 @@ from adframe.data.dataset import collate
 from adframe.io.files import write_json
 from adframe.models.attention import has_class_token, rollout
 from adframe.ops.geometry import restore
-from adframe.reporting.heatmaps import overlaid, write_panel
+from adframe.reporting.heatmaps import overlaid, write_picture
 from adframe.reporting.outlines import outlined, resized, tile_size
 from adframe.reporting.patch_sections import ATTENTION
 
@@ -56,7 +56,7 @@ def write_rollouts(
         truth, flow = pictures(batch, lambda image: rollout(network, image.to(device)).cpu())
         stem = f"{category}/{record.defect}_{record.path.stem}"
         for name, picture in (("truth", truth), ("rollout", flow)):
-            write_panel(run / ATTENTION / f"{stem}_{name}.jpg", picture)
+            write_picture(run / ATTENTION / f"{stem}_{name}.jpg", picture)
         entries.append(
             {"path": str(record.path), "defect": record.defect, "label": record.label, "stem": stem}
         )

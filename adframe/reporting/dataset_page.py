@@ -1,37 +1,39 @@
-"""The page of a dataset: what is in it, before anything is trained; one self-contained file."""
+"""The page of a dataset: what is in it, before anything is trained."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from adframe.io.files import write_whole
-from adframe.reporting import dataset_plots, dataset_tables, run_facts
-from adframe.reporting.dataset_examples import (
-    Album,
-    Row,
-    Strip,
-    Tile,
-    counted,
-    example_rows,
-    percent,
-    shift_strips,
-)
+from adframe.reporting import dataset_tables, figure_dataset, run_facts
+from adframe.reporting.dataset_examples import example_galleries, jpeg, shifted_examples
 from adframe.reporting.dataset_stats import Progress, Reader, Survey
+from adframe.reporting.document import (
+    Block,
+    Card,
+    Facts,
+    Figure,
+    Gallery,
+    Heading,
+    Page,
+    Section,
+    TableBlock,
+    Text,
+)
+from adframe.reporting.format import counted, short_percent
 from adframe.reporting.heatmaps import overlaid
-from adframe.reporting.html import fill
 from adframe.reporting.outlines import Heatmap, Pixels, resized
-from adframe.reporting.plots import Plot
-from adframe.reporting.synthetic_examples import Exhibit, Specimen, exhibits
-from adframe.reporting.tables import Table
-from adframe.results.gallery import fitted_uris
+from adframe.reporting.page_writer import render
+from adframe.reporting.synthetic_examples import Specimen, synthetic_galleries
 from adframe.transforms.shift.shift import Shift
 
-_PLACES = 176  # pixels, the width of a small map of where defects lie
+_MAP = 176  # pixels, the width of a small map of where defects lie
 _MAPS = 11  # types of defect with a map of their own
+_SUBSETS = ("logical", "structural")  # MVTec LOCO scores them apart: each has its own colour
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,37 +43,22 @@ class About:
     name: str
     homepage: str
     facts: tuple[tuple[str, str], ...]  # names and values: folder, licence, seed, ...
-    command: str  # makes the page again
+    command: str  # that makes the page again
     warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """All that the page shows of one category; its pictures are in the album."""
+    """What was measured of one category, and its pictures."""
 
     survey: Survey
-    places: tuple[Tile, ...]
-    rows: tuple[Row, ...]
-    strips: tuple[Strip, ...]
-    exhibits: tuple[Exhibit, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Section:
-    anchor: str
-    name: str
-    images: int
-    summary: str
-    contents: Table
-    conditions: Table | None
-    plots: tuple[Plot, ...]
-    chapter: Chapter
+    pictures: tuple[Block, ...]
 
 
 def chapter(
     survey: Survey,
-    album: Album,
     *,
+    place: int,
     read: Reader,
     shifts: Sequence[Shift],
     examples: int,
@@ -83,51 +70,64 @@ def chapter(
 
     Args:
         survey: what was measured.
-        album: takes in the pictures.
+        place: of the category among the others.
         read: from files to pixels.
-        shifts: under which to show a few images; none for no such pictures.
-        examples: how many images of each kind at most.
-        seed: draws them.
-        progress: told of what is being read.
+        shifts: under which a few images are shown; none for no such pictures.
+        examples: the largest number of images of each kind.
+        seed: of the choice of images.
+        progress: is called with what is being read.
         specimens: synthetic anomalies to show, family by family.
     """
-    rows = example_rows(survey, album, read=read, count=examples, seed=seed, progress=progress)
-    strips = (
-        shift_strips(survey, album, read=read, shifts=shifts, seed=seed, progress=progress) if shifts else []
-    )
-    return Chapter(survey, _places(survey, album), tuple(rows), tuple(strips), exhibits(specimens, album))
+    blocks: list[Block] = [*_places(survey), Heading("Examples"), Text(_examples_text(survey))]
+    blocks += example_galleries(survey, read=read, count=examples, seed=seed, progress=progress)
+    if shifts:
+        blocks += [Heading("Under a domain shift"), Text(_shifts_text(shifts))]
+        blocks += shifted_examples(
+            survey, name=f"shift_{place}", read=read, shifts=shifts, seed=seed, progress=progress
+        )
+    synthetic = synthetic_galleries(specimens)
+    if synthetic:
+        blocks += [Heading("Synthetic anomalies"), Text(_SYNTHETIC), *synthetic]
+    return Chapter(survey, tuple(blocks))
 
 
-def write_exploration(path: Path, chapters: Sequence[Chapter], *, album: Album, about: About) -> None:
+def write_exploration(path: Path, chapters: Sequence[Chapter], *, about: About) -> None:
     """Writes the page whole or not at all.
 
     Args:
         path: where it goes.
         chapters: the categories.
-        album: their pictures.
         about: the dataset.
 
     Raises:
         AdframeError: the page cannot be written.
     """
-    write_whole(path, render(chapters, album=album, about=about))
+    write_whole(path, render(page_of(chapters, about=about)))
 
 
-def render(chapters: Sequence[Chapter], *, album: Album, about: About) -> str:
-    """The page's HTML, a function of its arguments; nothing is fetched from elsewhere."""
+def page_of(chapters: Sequence[Chapter], *, about: About) -> Page:
+    """What the page of a dataset holds."""
     surveys = [each.survey for each in chapters]
-    title = _title(surveys, name=about.name)
-    context = {
-        "title": title,
-        "about": about,
-        "tiles": _tiles(surveys),
-        "table": dataset_tables.overview(surveys),
-        "drift": dataset_tables.drift(surveys) if any(survey.lights for survey in surveys) else None,
-        "plots": _overview_plots(surveys),
-        "sections": [_section(each, place=place) for place, each in enumerate(chapters)],
-        "uris": fitted_uris(album.files),
-    }
-    return fill("exploration.html", context, styles=("page.css", "exploration.css"))
+    return Page(
+        title=_title(surveys, name=about.name),
+        facts=[*about.facts, ("from", about.homepage)],
+        sections=[_overview(surveys), *(_section(each, place=place) for place, each in enumerate(chapters))],
+        notes=about.warnings,
+        command=about.command,
+        again="Make this page again",
+        source="the dataset's files",
+    )
+
+
+_SYNTHETIC = (
+    "From left to right: a normal training image, the same image with a synthetic anomaly, and the visible "
+    "change outlined in green, which is the mask for training. Below: the share of the image that is marked."
+)
+_DRIFT = (
+    "Mean ± standard deviation over a seeded sample of normal images, in per cent of full scale: the mean of "
+    "the grey image (brightness) and its standard deviation (contrast). The last column is the difference of "
+    "the mean brightness of test and training images, in standard deviations of the training images."
+)
 
 
 def _title(surveys: Sequence[Survey], *, name: str) -> str:
@@ -135,7 +135,7 @@ def _title(surveys: Sequence[Survey], *, name: str) -> str:
     bad, normal = (sum(record.label == label for record in records) for label in (1, 0))
     unlabelled = len(records) - bad - normal
     parts = [f"{normal:,} normal"]
-    parts += [f"{bad:,} defective"] if bad else []
+    parts += [f"{bad:,} anomalous"] if bad else []
     parts += [f"{unlabelled:,} unlabelled"] if unlabelled else []
     many = len(surveys) != 1
     what = ", ".join([run_facts.DATASETS.get(name, name), *(() if many else (surveys[0].category,))])
@@ -143,39 +143,50 @@ def _title(surveys: Sequence[Survey], *, name: str) -> str:
     return f"{what}: {counted(len(records), 'image')}{where}, {', '.join(parts)}"
 
 
-def _tiles(surveys: Sequence[Survey]) -> list[tuple[str, str]]:
+def _overview(surveys: Sequence[Survey]) -> Section:
+    caption = "Images by category, in the original split of the dataset. Sizes are in pixels, height first."
+    table = TableBlock("categories", caption, dataset_tables.overview(surveys), total=dataset_tables.ALL)
+    blocks: list[Block] = [_tiles(surveys), table]
+    if any(survey.lights for survey in surveys):
+        blocks += [Heading("Light by split"), TableBlock("light", _DRIFT, dataset_tables.drift(surveys))]
+    if len(surveys) > 1 and any(survey.marks for survey in surveys):
+        shares = {survey.category: [mark.share for mark in survey.marks] for survey in surveys}
+        caption = "Area of the defects of an image by category; the line is the median."
+        blocks.append(figure_dataset.defect_areas("areas", caption=caption, shares=shares, subsets={}))
+    return Section("Overview", tuple(blocks), anchor="overview")
+
+
+def _tiles(surveys: Sequence[Survey]) -> Facts:
     marks = [mark for survey in surveys for mark in survey.marks]
-    tiles = [
-        (f"{sum(len(survey.records) for survey in surveys):,}", "images"),
-        (f"{sum(len(survey.defects) for survey in surveys):,}", "types of defect"),
-        (f"{len(marks):,}", "images with masks"),
-        (f"{sum(mark.regions for mark in marks):,}", "annotated regions"),
+    pairs = [
+        ("images", f"{sum(len(survey.records) for survey in surveys):,}"),
+        ("types of defect", f"{sum(len(survey.defects) for survey in surveys):,}"),
+        ("images with masks", f"{len(marks):,}"),
+        ("annotated regions", f"{sum(mark.regions for mark in marks):,}"),
     ]
     if marks:
         median = float(np.median([mark.share for mark in marks]))
-        tiles.append((f"{percent(median)} %", "of the image: the median defect"))
-    return tiles
+        pairs.append(("of the image: the median defect", short_percent(median)))
+    return Facts(tuple(pairs), tiles=True)
 
 
-def _overview_plots(surveys: Sequence[Survey]) -> tuple[Plot, ...]:
-    """Category against category; a single one has all its drawings in its own section."""
-    if len(surveys) < 2:
-        return ()
-    shares = {survey.category: [mark.share for mark in survey.marks] for survey in surveys}
-    return (dataset_plots.area_plot(shares, title="Area of defects by category", styles={}),)
-
-
-def _section(chapter: Chapter, *, place: int) -> _Section:
+def _section(chapter: Chapter, *, place: int) -> Section:
     survey = chapter.survey
-    return _Section(
+    caption = "Images by kind and split." + (" Areas are shares of the image." if survey.marks else "")
+    blocks: list[Block] = [
+        Text(f"{_summary(survey)}."),
+        TableBlock(f"kinds_{place}", caption, dataset_tables.contents(survey)),
+    ]
+    conditions = dataset_tables.conditions(survey)
+    if conditions is not None:
+        caption = "Images by light condition; brightness and contrast are of sampled normal images."
+        blocks += [Heading("By light"), TableBlock(f"lights_{place}", caption, conditions)]
+    return Section(
+        survey.category,
+        (*blocks, *_figures(survey, place=place), *chapter.pictures),
         anchor=f"category-{place}",  # never the name: it may be anything
-        name=survey.category,
-        images=len(survey.records),
-        summary=_summary(survey),
-        contents=dataset_tables.contents(survey),
-        conditions=dataset_tables.conditions(survey),
-        plots=_plots(survey),
-        chapter=chapter,
+        group="Categories (images)",
+        number=f"{len(survey.records):,}",
     )
 
 
@@ -185,40 +196,76 @@ def _summary(survey: Survey) -> str:
     return f"{counted(len(survey.records), 'image')}, {defects}, {size} px, height first"
 
 
-def _plots(survey: Survey) -> tuple[Plot, ...]:
-    styles = {record.defect: record.subset for record in survey.records if record.subset in _SUBSETS}
-    shares: Mapping[str, list[float]] = {
-        defect: [mark.share for mark in survey.marks if mark.defect == defect] for defect in survey.defects
-    }
-    plots = [dataset_plots.area_plot(shares, title="Area of defects", styles=styles)] if shares else []
-    plots += [dataset_plots.region_plot([mark.regions for mark in survey.marks])] if shares else []
-    plots.append(dataset_plots.light_plot(survey.lights))
-    return (*plots, *([dataset_plots.size_plot(survey.sizes)] if len(survey.sizes) > 1 else []))
+def _figures(survey: Survey, *, place: int) -> list[Figure]:
+    found = []
+    if survey.marks:
+        found.append(
+            figure_dataset.defect_areas(
+                f"areas_{place}",
+                caption="Area of the defects of an image by type; the line is the median.",
+                shares={
+                    defect: [mark.share for mark in survey.marks if mark.defect == defect]
+                    for defect in survey.defects
+                },
+                subsets={r.defect: r.subset for r in survey.records if r.subset in _SUBSETS},
+            )
+        )
+    if survey.marks or survey.lights or len(survey.sizes) > 1:
+        found.append(
+            figure_dataset.images(
+                f"images_{place}",
+                caption="What differs between images: one dot per image, or per size of images.",
+                regions=[mark.regions for mark in survey.marks],
+                lights=survey.lights,
+                sizes=survey.sizes,
+            )
+        )
+    return found
 
 
-_SUBSETS = ("logical", "structural")  # what MVTec LOCO scores apart: each has its own colour
+def _examples_text(survey: Survey) -> str:
+    marked = (
+        " Annotated defects are outlined in green; below each image: the share that is marked, and the "
+        "number of regions."
+    )
+    return f"The choice is random with a fixed seed.{marked if survey.marks else ''}"
 
 
-def _places(survey: Survey, album: Album) -> tuple[Tile, ...]:
+def _shifts_text(shifts: Sequence[Shift]) -> str:
+    one = "The same image before and after the shift; its masks are moved with it."
+    many = "What the presets make of an image; shift=<name> shows and tests one of them."
+    return f"{one if len(shifts) == 1 else many} Below each image: the share that is marked."
+
+
+def _places(survey: Survey) -> list[Block]:
     """The mean normal image, then where the defects lie on it: all of them, and type by type."""
     if survey.mean is None:
-        return ()
+        return []
     name = survey.category
-    tiles = [Tile(album.paste(survey.mean), f"{name}: the mean of normal images.", "mean normal image")]
-    if not survey.density:
-        return tuple(tiles)
+    first = jpeg(survey.mean, alt=f"{name}: the mean of normal images.")
+    cards = [Card((first,), "mean normal image")]
     counts = {defect: sum(mark.defect == defect for mark in survey.marks) for defect in survey.density}
-    every = sum(survey.density[defect] * count for defect, count in counts.items()) / sum(counts.values())
-    maps = {"all defects": np.asarray(every, np.float32)} if len(survey.density) > 1 else {}
+    maps: dict[str, Heatmap] = {}
+    if len(survey.density) > 1:
+        every = sum(survey.density[defect] * count for defect, count in counts.items())
+        maps["all defects"] = np.asarray(every / sum(counts.values()), np.float32)
     for what, values in (maps | dict(list(survey.density.items())[:_MAPS])).items():
-        highest = f"up to {100 * float(values.max()):.0f} %"
+        highest = f"up to {short_percent(float(values.max()))}"
         alt = f"{name}: where the masks of {what} lie; {highest} of the images are marked at one place."
-        tiles.append(Tile(album.paste(_map(survey.mean, values)), alt, what, highest))
-    return tuple(tiles)
+        cards.append(Card((jpeg(_map(survey.mean, values), alt=alt),), what, highest))
+    text = (
+        "The colour is the share of the annotated images that have a mask at that place, from black for none "
+        "to yellow for the share that the map's caption says."
+    )
+    return [
+        Heading("Where defects lie"),
+        *([Text(text)] if len(cards) > 1 else []),
+        Gallery(tuple(cards), size="small"),
+    ]
 
 
 def _map(mean: Pixels, values: Heatmap) -> Pixels:
-    size = round(mean.shape[0] * _PLACES / mean.shape[1]), _PLACES
+    size = round(mean.shape[0] * _MAP / mean.shape[1]), _MAP
     return overlaid(
         resized(mean, size), resized(values, size), threshold=None, low=0.0, high=float(values.max())
     )

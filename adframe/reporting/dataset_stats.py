@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from adframe.contracts import GOOD, Record, Region
 from adframe.ops.regions import union
-from adframe.reporting.outlines import Heatmap, Pixels, resized, tile_size
+from adframe.reporting.outlines import Heatmap, Pixels, as_bytes, resized, tile_size
 
 UNLABELLED = "unlabelled"
 SPLITS = {"train": "train", "val": "validation", "test": "test"}
@@ -118,11 +118,6 @@ def draw(records: Sequence[Record], count: int, *, seed: int, key: str) -> list[
     digest = hashlib.sha256(repr((records[0].category, key, seed)).encode()).digest()
     generator = np.random.default_rng(int.from_bytes(digest[:8], "little"))
     return [records[place] for place in sorted(generator.permutation(len(records))[:count])]
-
-
-def as_bytes(image: NDArray[Any]) -> Pixels:
-    """(H, W, 3) uint8 or uint16 as uint8: the upper 8 bits, not stretched, as a network sees it."""
-    return (image >> 8).astype(np.uint8) if image.dtype == np.uint16 else image
 
 
 def _sizes(records: Sequence[Record], *, read: Reader, progress: Progress) -> dict[Path, tuple[int, int]]:

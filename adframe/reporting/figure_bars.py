@@ -69,7 +69,7 @@ def bars(
         else:
             style.legend_above(canvas, *axes.get_legend_handles_labels(), width=width)
 
-    return style.drawn(name, caption=caption, size=(width, 2.9), draw=draw)
+    return Figure(name, caption, (width, 2.9), draw)
 
 
 def histogram(
@@ -102,13 +102,13 @@ def histogram(
             axes.stairs(shares, edges, color=style.colour(place), linewidth=1.2, label=label)
         for place, (label, mark) in enumerate(marks.items()):
             dash = style.DASHES[1 + place % 3]
-            axes.axvline(mark * scale, color="#18212B", linewidth=1, linestyle=dash, label=label)
+            axes.axvline(mark * scale, color=style.INK, linewidth=1, linestyle=dash, label=label)
         axes.set(xlabel=x_name, ylabel="images, %")
         axes.set_ylim(bottom=0)
         style.grid(axes)
         style.legend_above(canvas, *axes.get_legend_handles_labels(), width=5.0)
 
-    return style.drawn(name, caption=caption, size=(5.0, 3.0), draw=draw)
+    return Figure(name, caption, (5.0, 3.0), draw)
 
 
 def _triple(value: Measured, scale: float) -> tuple[float, float, float]:
@@ -137,7 +137,7 @@ def _bars(
     axes.bar(x, np.nan_to_num(y - base), thick, bottom=base, color=color, label=label)
     reach = np.nan_to_num(np.stack([y - low, high - y])).clip(min=0)
     ends = np.isfinite(low) & np.isfinite(high)
-    axes.errorbar(x[ends], y[ends], reach[:, ends], fmt="none", ecolor="#18212B", elinewidth=0.8, capsize=2)
+    axes.errorbar(x[ends], y[ends], reach[:, ends], fmt="none", ecolor=style.INK, elinewidth=0.8, capsize=2)
     for at, value, bottom, top in zip(x, y, np.fmin(low, y), np.fmax(high, y), strict=True):
         below = value < base
         text = f"{value:.1f}" if percent else f"{value:.3g}"

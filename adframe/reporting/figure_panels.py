@@ -1,4 +1,4 @@
-"""Figures of several panels or of cells: ROC curves, matrices, clouds of points, reliability diagrams.
+"""Figures of several panels or of cells: ROC curves, matrices, clouds of points.
 
 `reports.figures` has the others and offers these too; the convention for shares is the same.
 """
@@ -72,7 +72,7 @@ def matrix(
         bar.set_label(unit)
         bar.outline.set_visible(False)
 
-    return style.drawn(name, caption=caption, size=size, draw=draw)
+    return Figure(name, caption, size, draw)
 
 
 def roc(name: str, *, caption: str, curves: Curves) -> Figure:
@@ -87,12 +87,12 @@ def roc(name: str, *, caption: str, curves: Curves) -> Figure:
 
 
 def roc_panels(name: str, *, caption: str, panels: Mapping[str, Curves]) -> Figure:
-    """ROC curves, a panel a class; a variant has the same colour in all.
+    """ROC curves, one panel per category; a method has the same colour in all.
 
     Args:
         name: of the files.
         caption: below.
-        panels: class -> label -> (false-positive rates, true-positive rates, area), shares.
+        panels: category -> label -> (false-positive rates, true-positive rates, area), shares.
     """
     labels = list(dict.fromkeys(label for curves in panels.values() for label in curves))
     across, several = min(len(panels), 3), len(panels) > 1
@@ -125,71 +125,61 @@ def roc_panels(name: str, *, caption: str, panels: Mapping[str, Curves]) -> Figu
             looks = [style.looks(place) | {"marker": ""} for place in range(len(labels))]
             style.legend_above(canvas, [Line2D([], [], **look) for look in looks], labels, width=size[0])
 
-    return style.drawn(name, caption=caption, size=size, draw=draw)
+    return Figure(name, caption, size, draw)
 
 
-def cloud(name: str, *, caption: str, panels: Mapping[str, tuple[np.ndarray, Sequence[str]]]) -> Figure:
-    """Points on a plane, coloured by group: t-SNE, UMAP. The axes have no meaning and no numbers.
+def cloud(
+    name: str,
+    *,
+    caption: str,
+    panels: Mapping[str, tuple[np.ndarray | None, Sequence[str]]],
+    groups: Sequence[str] = (),
+    notes: Mapping[str, str] | None = None,
+    across: int = 3,
+) -> Figure:
+    """Points on a plane, coloured by group: PCA, t-SNE, UMAP. The axes have no numbers.
 
     Args:
         name: of the files.
         caption: below.
-        panels: title -> ((n, 2) points, the group of each).
+        panels: title -> ((n, 2) points, the group of each); None instead of points where there is no plane.
+        groups: in the order of their colours; those of later groups lie on top. By default the order of
+            first appearance.
+        notes: title -> what is to be said of its axes, or why there is no plane.
+        across: how many panels stand side by side.
     """
-    groups = list(dict.fromkeys(group for _, names in panels.values() for group in names))
-    across = min(len(panels), 3)
+    found = list(groups) or list(dict.fromkeys(group for _, names in panels.values() for group in names))
+    across = min(len(panels), across)
     down = math.ceil(len(panels) / max(across, 1))
-    size = (max(2.35 * across, 3.4), 2.5 * down + 0.2 * math.ceil(len(groups) / 4))
+    size = (max(2.35 * across, 3.4), 2.5 * down + 0.2 * math.ceil(len(found) / 4))
 
     def draw(canvas: Canvas) -> None:
+        from matplotlib.lines import Line2D
+
         places = _panels(canvas, panels, across=across)
         for axes, (title, (points, names)) in zip(places, panels.items(), strict=True):
-            many, which = len(points) > MANY, np.asarray(names, dtype=str)
-            for place, group in enumerate(groups):
-                own = np.asarray(points)[which == group]
-                look = style.looks(place) | {"linestyle": "none", "markeredgewidth": 0, "alpha": 0.7}
-                dot = 2 if many else 3.5
-                axes.plot(own[:, 0], own[:, 1], markersize=dot, rasterized=many, label=group, **look)
             axes.set_title(title, loc="left")
-            axes.set(xticks=[], yticks=[])
+            axes.set(xticks=[], yticks=[], xlabel=(notes or {}).get(title, ""))
             axes.spines[:].set_visible(True)
             axes.spines[:].set_color(style.RULE)
+            if points is not None:
+                _points(axes, np.asarray(points), names, groups=found)
         if places:
-            handles, labels = places[0].get_legend_handles_labels()
-            style.legend_above(canvas, handles, labels, width=size[0])
+            looks = [_dot(place) | {"markersize": 3.5} for place in range(len(found))]
+            style.legend_above(canvas, [Line2D([], [], **look) for look in looks], found, width=size[0])
 
-    return style.drawn(name, caption=caption, size=size, draw=draw)
+    return Figure(name, caption, size, draw)
 
 
-def reliability(
-    name: str, *, caption: str, series: Mapping[str, Sequence[tuple[float, float, int]]]
-) -> Figure:
-    """How often what was given a probability was true; the diagonal is a probability that holds.
+def _points(axes: Axes, points: np.ndarray, names: Sequence[str], *, groups: Sequence[str]) -> None:
+    many, which = len(points) > MANY, np.asarray(names, dtype=str)
+    for place, group in enumerate(groups):
+        own = points[which == group]
+        axes.plot(own[:, 0], own[:, 1], markersize=2 if many else 3.5, rasterized=many, **_dot(place))
 
-    Args:
-        name: of the files.
-        caption: below.
-        series: name -> (mean probability, share anomalous, count) of each bin; empty bins are left out.
-    """
-    most = max((count for bins in series.values() for _, _, count in bins), default=1) or 1
 
-    def draw(canvas: Canvas) -> None:
-        axes = canvas.subplots()
-        axes.plot([0, 100], [0, 100], color=style.QUIET, linewidth=0.8, linestyle=style.DASHES[2])
-        for place, (label, bins) in enumerate(series.items()):
-            known = [each for each in bins if each[2] and math.isfinite(each[0]) and math.isfinite(each[1])]
-            x, y, count = np.array(known, float).reshape(-1, 3).T
-            look: dict[str, Any] = style.looks(place)
-            axes.plot(x * 100, y * 100, label=label, **(look | {"markersize": 3}))
-            axes.scatter(
-                x * 100, y * 100, s=8 + 160 * count / most, color=look["color"], alpha=0.25, linewidth=0
-            )
-        axes.set(xlabel="mean probability of a bin, %", ylabel="anomalous images, %")
-        axes.set(xlim=(-4, 104), ylim=(-4, 104), aspect="equal")
-        style.grid(axes, along="both")
-        style.legend_above(canvas, *axes.get_legend_handles_labels(), width=3.6)
-
-    return style.drawn(name, caption=caption, size=(3.6, 3.9), draw=draw)
+def _dot(place: int) -> dict[str, Any]:
+    return style.looks(place) | {"linestyle": "none", "markeredgewidth": 0, "alpha": 0.7}
 
 
 def _panels(canvas: Canvas, panels: Mapping[str, object], *, across: int) -> list[Axes]:
@@ -239,7 +229,7 @@ def _numbers(
         if texts is None and not math.isfinite(value):
             continue
         text = texts[row][column] if texts is not None else f"{value:.1f}" if percent else f"{value:.3g}"
-        dark = style.ink(*mesh.cmap(mesh.norm(value))[:3]) if math.isfinite(value) else "#18212B"
+        dark = style.ink(*mesh.cmap(mesh.norm(value))[:3]) if math.isfinite(value) else style.INK
         longest = max(map(len, text.split("\n")), default=1) or 1
         fits = min(7.0, 72 * (room - 0.06) / (0.6 * longest))
         axes.text(column, row, text, ha="center", va="center", color=dark, fontsize=fits)

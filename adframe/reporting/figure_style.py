@@ -1,38 +1,36 @@
-"""The house style of figures: palette, fonts, and how a drawing becomes a `Figure`.
+"""The house style of figures: palette, fonts, ticks and legends. `figure_render` makes files of figures.
 
-matplotlib is used by its objects, on the Agg canvas, and imported only when something is drawn: no state of
-another's figures changes. Letters are drawn as paths, so that a figure looks the same on every machine.
+matplotlib is imported only when something is drawn.
 """
 
 from __future__ import annotations
 
-import io
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from adframe.reporting.document import Figure
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure as Canvas
 
 # Okabe & Ito, Color Universal Design (2008), without its yellow, which no line on white survives.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#18212B", "#7F7F7F")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
 COLUMN, PAGE = 3.5, 7.1  # inches: one column of a paper, its whole width
-QUIET, RULE = "#5A6570", "#D9DEE3"
-DPI = 200
-_STYLE = {
+INK, QUIET, RULE = "#18212B", "#5A6570", "#D9DEE3"  # a page replaces these three by its own text colour
+ON_LIGHT = "#101418"  # text on a coloured ground, which no page replaces
+STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere
     "font.size": 7.5,
     "axes.titlesize": 8,
     "axes.titleweight": "bold",
     "axes.labelsize": 7.5,
-    "axes.labelcolor": "#18212B",
+    "axes.labelcolor": INK,
+    "text.color": INK,
     "axes.edgecolor": QUIET,
     "axes.linewidth": 0.6,
     "axes.spines.top": False,
@@ -40,8 +38,8 @@ _STYLE = {
     "axes.axisbelow": True,
     "xtick.color": QUIET,
     "ytick.color": QUIET,
-    "xtick.labelcolor": "#18212B",
-    "ytick.labelcolor": "#18212B",
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
     "xtick.labelsize": 7,
     "ytick.labelsize": 7,
     "xtick.major.width": 0.6,
@@ -59,36 +57,11 @@ _STYLE = {
     "lines.linewidth": 1.3,
     "lines.markersize": 4,
     "hatch.linewidth": 0.5,
-    "svg.fonttype": "path",
-    "figure.facecolor": "white",
-    "savefig.facecolor": "white",
+    "svg.fonttype": "none",  # text stays text: it is small, can be searched and takes the page's font
+    "text.parse_math": False,  # a category may be called `a$b$`
+    "axes.unicode_minus": True,
+    "axes.facecolor": "none",
 }
-
-
-def drawn(name: str, *, caption: str, size: tuple[float, float], draw: Callable[[Canvas], None]) -> Figure:
-    """A figure in the house style, as SVG and PNG; the same drawing gives the same bytes.
-
-    Args:
-        name: of the figure's files.
-        caption: below it.
-        size: (width, height) in inches.
-        draw: fills the canvas.
-    """
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure as Drawing
-
-    settings: Any = {**_STYLE, "svg.hashsalt": name}
-    with matplotlib.rc_context(settings):
-        canvas = Drawing(figsize=size, layout="constrained")
-        FigureCanvasAgg(canvas)
-        draw(canvas)
-        vector, pixels = io.StringIO(), io.BytesIO()
-        nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
-        canvas.savefig(vector, format="svg", metadata=nothing, dpi=DPI)
-        canvas.savefig(pixels, format="png", dpi=DPI, metadata={"Software": None})
-    text = vector.getvalue()
-    return Figure(name, caption, text[text.index("<svg") :].strip() + "\n", pixels.getvalue())
 
 
 def colour(place: int) -> str:
@@ -159,11 +132,27 @@ def grid(axes: Axes, *, along: str = "y") -> None:
         axes.grid(visible=True, axis="x")
 
 
+def log_ticks(axis: Axis, values: Sequence[float]) -> None:
+    """Plain numbers on a logarithmic axis: the values themselves as ticks, where they are few.
+
+    Args:
+        axis: the x or y axis, whose scale is logarithmic.
+        values: of the points.
+    """
+    from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
+
+    axis.set_major_formatter(StrMethodFormatter("{x:.3g}"))
+    axis.set_minor_formatter(NullFormatter())
+    ticks = sorted({float(value) for value in values})
+    if len(ticks) <= 8:
+        axis.set_major_locator(FixedLocator(ticks))
+
+
 def finite(values: Iterable[float | None]) -> list[float]:
-    """Those that are known."""
+    """The values that are known and finite."""
     return [float(value) for value in values if value is not None and np.isfinite(value)]
 
 
 def ink(red: float, green: float, blue: float) -> str:
     """Black or white, whichever is read on that colour (components in [0, 1]; ITU-R BT.709 luminance)."""
-    return "white" if 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.5 else "#18212B"
+    return "white" if 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.5 else ON_LIGHT

@@ -17,14 +17,16 @@ from adframe.reporting import figure_style as style
 from adframe.reporting.document import Figure
 from adframe.reporting.figure_bars import bars, histogram
 from adframe.reporting.figure_labels import place_labels
-from adframe.reporting.figure_panels import cloud, matrix, reliability, roc, roc_panels
+from adframe.reporting.figure_panels import cloud, matrix, roc, roc_panels
+from adframe.reporting.figure_reliability import reliability, reliability_panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
 __all__ = [
-    "bars", "cloud", "histogram", "lines", "matrix", "reliability", "roc", "roc_panels", "scatter",
+    "bars", "cloud", "histogram", "lines", "matrix", "reliability", "reliability_panels", "roc",
+    "roc_panels", "scatter",
 ]  # fmt: skip
 
 Point = tuple[float, float, str]  # x, y, its label
@@ -68,7 +70,7 @@ def scatter(
             axes.plot(np.multiply(x, across), np.multiply(y, up), label=series, markersize=5, **look)
         if log_x:
             axes.set_xscale("log")
-            _plain_ticks(axes, [x for x, _, _ in placed])
+            style.log_ticks(axes.xaxis, [x for x, _, _ in placed])
         axes.margins(0.12)
         axes.set(xlabel=x_name, ylabel=y_name)
         style.grid(axes, along="both")
@@ -76,7 +78,7 @@ def scatter(
         canvas.draw_without_rendering()  # places of points are known only then
         place_labels(axes, placed)
 
-    return style.drawn(name, caption=caption, size=(5.0, 3.6), draw=draw)
+    return Figure(name, caption, (5.0, 3.6), draw)
 
 
 def lines(
@@ -111,17 +113,17 @@ def lines(
         if rings:
             x, y = np.array(rings, float).T
             axes.plot(
-                x * across, y * up, "o", markersize=9, fillstyle="none", color="#18212B", label=ring_name
+                x * across, y * up, "o", markersize=9, fillstyle="none", color=style.INK, label=ring_name
             )
         if log_x:
             axes.set_xscale("log")
-            _plain_ticks(axes, [step[0] * across for steps in series.values() for step in steps])
+            style.log_ticks(axes.xaxis, [step[0] * across for steps in series.values() for step in steps])
         axes.margins(x=0.06, y=0.1)
         axes.set(xlabel=x_name, ylabel=y_name)
         style.grid(axes)
         style.legend_above(canvas, *axes.get_legend_handles_labels(), width=5.0)
 
-    return style.drawn(name, caption=caption, size=(5.0, 3.2), draw=draw)
+    return Figure(name, caption, (5.0, 3.2), draw)
 
 
 def _curve(
@@ -141,10 +143,3 @@ def _curve(
         axes.fill_between(x, low, high, color=look["color"], alpha=0.12, linewidth=0)
     reach = np.nan_to_num(np.stack([y - low, high - y])).clip(min=0)
     axes.errorbar(x, y, reach, fmt="none", ecolor=look["color"], elinewidth=0.7, capsize=2, alpha=0.8)
-
-
-def _plain_ticks(axes: Axes, values: Sequence[float]) -> None:
-    """The values themselves as ticks of a logarithmic axis, where they are few."""
-    ticks = sorted({float(value) for value in values})
-    if len(ticks) <= 8:
-        axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])

@@ -1,6 +1,7 @@
 """How numbers are written, in one way everywhere: shares in per cent, with one decimal.
 
 percent(0.125)                          12.5%
+short_percent(0.00034)                  0.034%
 points(0.0123)                          +1.2
 span(0.86, 0.944)                       86.0 to 94.4
 with_interval(Estimate(0.9, 0.86, 0.944))   90.0 (86.0 to 94.4)
@@ -24,6 +25,13 @@ def hundredths(share: float) -> str:
 def percent(share: float) -> str:
     """A share in per cent: 12.5%, or a dash for what is unknown."""
     return f"{hundredths(share)}%" if math.isfinite(share) else DASH
+
+
+def short_percent(share: float) -> str:
+    """A share in per cent with two significant digits, for areas, of which small ones matter: 0.034%, 12%."""
+    if not math.isfinite(share):
+        return DASH
+    return f"{100 * share:.0f}%" if share >= 0.1 else f"{100 * share:.2g}%"
 
 
 def points(difference: float) -> str:
@@ -74,9 +82,10 @@ def p_equals(p: float) -> str:
     return f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
 
 
-def counted(number: int, name: str) -> str:
-    """A number with its noun: 1 image, 2 images."""
-    return f"{number} {name}" if number == 1 else f"{number} {name}s"
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: 1 image, 2 images, 1,200 categories."""
+    many = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else many}"
 
 
 def title_of(metric: str) -> str:

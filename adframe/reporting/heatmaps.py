@@ -1,4 +1,4 @@
-"""A picture that explains a score: the image, the annotated defect, the heatmap."""
+"""Three tiles that explain a score: the image, the image with the annotated defect, the heatmap."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ import numpy as np
 from adframe.contracts import Region
 from adframe.io.files import write_whole
 from adframe.reporting.outlines import Heatmap, Pixels, contour, encoded, outlined, resized, tile_size
+from adframe.results.gallery import TILES
 
-GAP = 4  # pixels between tiles
-_BETWEEN = 128  # the gaps' grey, quiet on a light page and on a dark one
 _DECIDED = (255, 255, 255)
 
 
-def panel(
+def heatmap_tiles(
     image: Pixels,
     *,
     heatmap: Heatmap,
@@ -26,8 +25,10 @@ def panel(
     low: float,
     high: float,
     width: int = 256,
-) -> Pixels:
-    """Three tiles: the image | the image with the annotated defects outlined | the heatmap over the image.
+) -> dict[str, Pixels]:
+    """Three pictures of one size by the names in `TILES`.
+
+    They are the image, the image with the annotated defects outlined, and the heatmap over the image.
 
     The colour scale is fixed by `low` and `high`, so that the pictures of a category compare.
 
@@ -41,7 +42,7 @@ def panel(
         width: a tile's width in pixels; tall images get a narrower tile, at most 1.5 `width` high.
 
     Returns:
-        (h, 3 * w + 2 * GAP, 3) uint8 RGB, the image's aspect kept.
+        (h, w, 3) uint8 RGB each, the image's aspect kept.
 
     Raises:
         ValueError: image and heatmap are not of one size, or not of these kinds.
@@ -55,11 +56,10 @@ def panel(
     values = resized(np.nan_to_num(heatmap.astype(np.float32), nan=low, posinf=high, neginf=low), size)
     truth = outlined(plain, regions, frame=image.shape[:2])
     heat = overlaid(plain, values, threshold=threshold, low=low, high=high)
-    gap = np.full((size[0], GAP, 3), _BETWEEN, dtype=np.uint8)
-    return np.concatenate([plain, gap, truth, gap, heat], axis=1)
+    return dict(zip(TILES, (plain, truth, heat), strict=True))
 
 
-def write_panel(path: Path, picture: Pixels, *, quality: int = 80) -> None:
+def write_picture(path: Path, picture: Pixels, *, quality: int = 80) -> None:
     """Write a picture whole or not at all, as PNG or JPEG by the path's suffix.
 
     Args:

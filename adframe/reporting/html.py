@@ -1,10 +1,10 @@
-"""From a template to a self-contained page: style and script inside, nothing fetched from elsewhere."""
+"""From what a page holds to a self-contained HTML text: style and script inside, nothing fetched."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,25 +12,23 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from adframe.reporting import run_facts
-from adframe.reporting.tables import shown
-
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def fill(name: str, context: Mapping[str, Any], *, styles: Sequence[str] = ("page.css",)) -> str:
+def fill(context: Mapping[str, Any]) -> str:
     """The HTML of a page.
 
     Args:
-        name: the template, which extends `shell.html`.
-        context: what the template reads.
-        styles: the style sheets that the page takes in, in order.
+        context: what `page.html` reads; see `page_writer`.
     """
-    script = Markup(_TEMPLATES.joinpath("page.js").read_text(encoding="utf-8"))  # ours, so not escaped
-    sheets = [_TEMPLATES.joinpath(sheet).read_text(encoding="utf-8") for sheet in styles]
+    script, style = (Markup(_read(f"page.{kind}")) for kind in ("js", "css"))  # ours, so not escaped
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    shell = {"script": script, "script_hash": digest, "style": Markup("".join(sheets))}
-    return _environment().get_template(name).render({**context, **shell})
+    shell = {"script": script, "script_hash": digest, "style": style}
+    return _environment().get_template("page.html").render({**context, **shell})
+
+
+def _read(name: str) -> str:
+    return _TEMPLATES.joinpath(name).read_text(encoding="utf-8")
 
 
 @cache
@@ -42,23 +40,16 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["shown"] = shown
-    environment.filters["percent"] = _percent
     environment.filters["breakable"] = _breakable
-    environment.filters["grouped"] = _grouped
-    environment.filters["size"] = run_facts.size
+    environment.filters["heading"] = _heading
     return environment
-
-
-def _percent(value: Any) -> str:
-    return shown(value, percent=True)
-
-
-def _grouped(value: int | None) -> str:
-    """Thousands apart: 12,500,000."""
-    return shown(None) if value is None else f"{value:,}"
 
 
 def _breakable(text: str) -> Markup:
     """Escaped, and allowed to break after an underscore: `splicing_connectors` in a narrow column."""
     return Markup("_<wbr>").join(text.split("_"))
+
+
+def _heading(text: str) -> str:
+    """A column's title that breaks after a stroke, and not at a hyphen: `AU-PRO`, `macro/micro`."""
+    return text.replace("-", "\u2011").replace("/", "/\u200b")

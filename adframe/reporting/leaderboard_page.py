@@ -9,8 +9,9 @@ from pathlib import Path
 
 from adframe.io.files import write_whole
 from adframe.reporting import run_facts
+from adframe.reporting.document import Page, Section, TableBlock
 from adframe.reporting.format import span
-from adframe.reporting.html import fill
+from adframe.reporting.page_writer import render
 from adframe.reporting.tables import Cell, Column, Table, is_share, shown, table_of
 from adframe.results.run_folder import MEMORY, MODEL, SECONDS
 from adframe.results.sweep_folder import SweepFolder, SweepRun
@@ -82,24 +83,56 @@ def write_leaderboard(sweep: SweepFolder, *, study: Path | None = None) -> Path:
     errors = "".join(f"- run {run.name}: {run.error}\n" for run in sweep.failed)
     notes = "\n".join(remarks(sweep))
     markdown = f"# {title}\n\n{text}\n{notes}\n" + (f"\n{errors}" if errors else "")
-    context = {
-        "title": title,
-        "sweep": sweep,
-        "table": for_people(sweep, intervals=False),
-        "best": _places(sweep),
-        "ends": _ends(sweep),
-        "remarks": remarks(sweep),
-        "links": [
-            run.name if (sweep.path / run.name / "report.html").is_file() else None for run in sweep.runs
-        ],
-        "study": study.name if study else None,
-        "seconds": run_facts.duration(sweep.seconds),
-    }
     page = sweep.path / f"{NAME}.html"
     write_whole(sweep.path / f"{NAME}.csv", for_programs(sweep).to_csv())
     write_whole(sweep.path / f"{NAME}.md", markdown)
-    write_whole(page, fill("sweep.html", context))
+    write_whole(page, render(_page(sweep, title=title, study=study)))
     return page
+
+
+def _page(sweep: SweepFolder, *, title: str, study: Path | None) -> Page:
+    winners = sweep.best()
+    columns = for_people(sweep).columns
+    cells = {
+        (line, place): (run, column.key)
+        for line, run in enumerate(sweep.runs)
+        for place, column in enumerate(columns)
+    }
+    notes = {at: f"({span(*run.intervals[key])})" for at, (run, key) in cells.items() if key in run.intervals}
+    marks = {at: "best" for at, (run, key) in cells.items() if run.name in winners.get(key, ())}
+    links = {
+        at: f"{run.name}/report.html"
+        for at, (run, key) in cells.items()
+        if key == "run" and (sweep.path / run.name / "report.html").is_file()
+    }
+    caption = "Metrics of the test images in per cent, as a mean over the categories."
+    caption += " In brackets: the 95% bootstrap interval." if notes else ""
+    caption += " The best value of each column is marked." if marks else ""
+    table = TableBlock(
+        NAME,
+        f"{caption} Memory is the largest amount that the process of the run used.",
+        for_people(sweep, intervals=False),
+        notes=notes,
+        marks=marks,
+        links=links,
+    )
+    failed = tuple(f"Run {run.name} failed: {run.error}" for run in sweep.failed)
+    count = f"{len(sweep.runs)}" + (f", {len(sweep.failed)} failed" if sweep.failed else "")
+    return Page(
+        title=title,
+        facts=[
+            ("runs", count),
+            ("what varies", ", ".join(sweep.varied) or "nothing"),
+            ("time, all runs", run_facts.duration(sweep.seconds)),
+        ],
+        sections=[
+            Section("Results", (table, *remarks(sweep)), anchor="results"),
+            *([Section("Failed runs", failed, anchor="failed")] if failed else []),
+        ],
+        command=sweep.command,
+        again="Run the sweep again",
+        links=[(study.name, "Figures and tests")] if study else [],
+    )
 
 
 def verdict(sweep: SweepFolder) -> str:
@@ -152,25 +185,3 @@ def _title(key: str, keys: Sequence[str]) -> str:
     last = key.rpartition(".")[2]
     alike = [other for other in keys if other.rpartition(".")[2] == last]
     return key if "/" in key or len(alike) > 1 else last
-
-
-def _places(sweep: SweepFolder) -> set[tuple[int, int]]:
-    """Cells of `for_people` that are the best of their column."""
-    winners, columns = sweep.best(), for_people(sweep).columns
-    return {
-        (line, place)
-        for place, column in enumerate(columns)
-        for line, run in enumerate(sweep.runs)
-        if run.name in winners.get(column.key, ())
-    }
-
-
-def _ends(sweep: SweepFolder) -> dict[tuple[int, int], str]:
-    """The interval of each cell of `for_people` that has one."""
-    columns = for_people(sweep).columns
-    return {
-        (line, place): span(*run.intervals[column.key])
-        for line, run in enumerate(sweep.runs)
-        for place, column in enumerate(columns)
-        if column.key in run.intervals
-    }

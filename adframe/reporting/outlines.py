@@ -64,8 +64,10 @@ def contour(picture: Pixels, mask: Pixels, *, colour: tuple[int, int, int], thic
 
 
 def as_bytes(pixels: NDArray[Any]) -> Pixels:
-    """(H, W, 3) uint8 as it is, uint16 brought down to it."""
-    return (pixels // 257).astype(np.uint8) if pixels.dtype == np.uint16 else pixels.astype(np.uint8)
+    """(H, W, 3) uint8 as it is; uint16 as the nearest of 256 values, so that full scale stays full scale."""
+    if pixels.dtype != np.uint16:
+        return pixels.astype(np.uint8)
+    return np.rint(pixels * (255 / 65535)).astype(np.uint8)
 
 
 def encoded(picture: Pixels, *, kind: Literal["PNG", "JPEG"], quality: int = 80) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from adframe.errors import AdframeError
-from adframe.reporting.document import Block, Figure, Numbers, Picture, Pictures, Section
+from adframe.reporting.document import Block, Figure, Picture, Pictures, Section, TableBlock
 from adframe.reporting.figures import bars, matrix
 from adframe.reporting.patch_embeddings import NO_UMAP, classes_figure, has_umap, kinds_figure
 from adframe.reporting.tables import DASH, Column, Table
@@ -150,7 +150,7 @@ def _by_layer(samples: Samples, key: str) -> dict[str, dict[str, Triple | None]]
     return found
 
 
-def _layer_table(samples: Samples) -> Numbers:
+def _layer_table(samples: Samples) -> TableBlock:
     titles = ("method", "category", "layer", "grid", "image AUROC", "patch AUROC", "images reached")
     keys = ("method", "category", "layer", "rows", "columns", "image_auroc", "image_low", "image_high",
             "patch_auroc", "patch_low", "patch_high", "reached", "anomalous", "patches",
@@ -172,10 +172,10 @@ def _layer_table(samples: Samples) -> Numbers:
         "one cell of the layer's own grid counts as anomalous; the clouds know no patches of the others."
     )
     shown = Table(tuple(Column(title, title) for title in titles), tuple(people))
-    return Numbers("layers", caption, shown, Table(tuple(Column(key, key) for key in keys), tuple(raw)))
+    return TableBlock("layers", caption, shown, Table(tuple(Column(key, key) for key in keys), tuple(raw)))
 
 
-def _distance_table(distances: Sequence[LayerDistance], number: int) -> Numbers:
+def _distance_table(distances: Sequence[LayerDistance], number: int) -> TableBlock:
     keys = ("first", "second", "layer", "mmd", "mmd_biased", "mmd_floor", "mmd_p", "bandwidth",
             "sliced_wasserstein", "cosine_of_means")  # fmt: skip
     titles = ("classes", "layer", "MMD^2", "noise", "p", "sliced W2", "1 - cos of means")
@@ -195,7 +195,7 @@ def _distance_table(distances: Sequence[LayerDistance], number: int) -> Numbers:
         "sides at random, p from the same permutations. Sliced Wasserstein is in each layer's own units."
     )
     shown = Table(tuple(Column(title, title) for title in titles), tuple(people))
-    return Numbers(
+    return TableBlock(
         f"distances_{number}", caption, shown, Table(tuple(Column(key, key) for key in keys), tuple(raw))
     )
 

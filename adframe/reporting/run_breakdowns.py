@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from adframe.reporting.format import hundredths
 from adframe.reporting.summary import NO_LIGHT, Group, by_condition, by_defect
 from adframe.reporting.tables import Cell, Column, Table
 from adframe.results.names import MEAN, TITLES
@@ -26,23 +26,6 @@ _DECIDED = ("image/f1", "image/recall", "image/fpr", "pixel/segf1", "pixel/iou")
 _PLAIN_LIGHT = "regular"  # the light of training: the others are read against it
 
 Line = dict[str, Cell]
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A metric by one threshold and by local ones."""
-
-    one: float | None
-    local: float | None
-    winner: str  # "one", "local", or "" where they tie or one of them is not known
-
-
-@dataclass(frozen=True, slots=True)
-class Duel:
-    """One threshold against local ones: a pair for every category and metric."""
-
-    titles: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[Pair, ...]], ...]
 
 
 def defect_table(run: RunFolder) -> Table | None:
@@ -91,18 +74,35 @@ def category_lights(run: RunFolder, name: str) -> Table | None:
     return _table(lines, first="light", keys=("images", "image/recall", *_LIGHT))
 
 
-def duel(run: RunFolder) -> Duel | None:
-    """Decisions by one threshold and by local thresholds, side by side; None where no zones were set."""
+def zone_table(run: RunFolder) -> tuple[Table, dict[tuple[int, int], str]] | None:
+    """Decisions by one threshold and by the thresholds of zones; None where no zones were set.
+
+    Returns:
+        Two columns per metric, and the cells that are the better of their pair.
+    """
     names = [name for name in (*run.categories, MEAN) if name in run.test]
     if len(run.categories) == 1:
         names = [name for name in names if name != MEAN]
-    found = {key: [_pair(run.test[name], key) for name in names] for key in _DECIDED}
-    kept = {key: pairs for key, pairs in found.items() if any(pair.local is not None for pair in pairs)}
-    if not kept:
+    keys = [
+        key for key in _DECIDED if any(_finite(run.test[n].get(f"zones/{key}")) is not None for n in names)
+    ]
+    if not keys:
         return None
-    titles = tuple(TITLES[key].replace("recall", "image recall").replace("FPR", "image FPR") for key in kept)
-    rows = tuple((name, tuple(pairs[place] for pairs in kept.values())) for place, name in enumerate(names))
-    return Duel(titles, rows)
+    pairs = [(key, f"zones/{key}") for key in keys]
+    titles = {"image/recall": "image recall", "image/fpr": "image FPR"}
+    columns = [
+        Column(name, f"{titles.get(key, TITLES[key])}, {how}", True)
+        for key, zones in pairs
+        for name, how in ((key, "one threshold"), (zones, "zones"))
+    ]
+    rows = tuple((name, *(run.test[name].get(each) for pair in pairs for each in pair)) for name in names)
+    better = {
+        (line, 1 + 2 * place + side): "better"
+        for line, name in enumerate(names)
+        for place, pair in enumerate(pairs)
+        if (side := _better(*(_finite(run.test[name].get(each)) for each in pair), key=pair[0])) is not None
+    }
+    return Table((Column("category", "category"), *columns), rows), better
 
 
 def _defects(run: RunFolder, name: str) -> list[Line]:
@@ -136,13 +136,11 @@ def _count(rows: Sequence[Row], light: str) -> int:
     return sum((row["condition"] or NO_LIGHT) == light for row in rows)
 
 
-def _pair(numbers: Mapping[str, float | None], key: str) -> Pair:
-    one, local = (_finite(numbers.get(name)) for name in (key, f"zones/{key}"))
-    if one is None or local is None or f"{one:.3f}" == f"{local:.3f}":  # as the page shows them
-        return Pair(one, local, "")
-    higher = "one" if one > local else "local"
-    lower = "local" if one > local else "one"
-    return Pair(one, local, lower if key == "image/fpr" else higher)
+def _better(one: float | None, zones: float | None, *, key: str) -> int | None:
+    """The place of the better one of a pair; None where they look alike or one of them is not known."""
+    if one is None or zones is None or hundredths(one) == hundredths(zones):
+        return None
+    return int((zones < one) if key == "image/fpr" else (zones > one))
 
 
 def _worst_first(lines: Sequence[Line]) -> list[Line]:

@@ -20,9 +20,13 @@ DATASETS = {
     "visa": "VisA",
     "btad": "BTAD",
 }
-# From which image AUROC on a verdict is worth which words; the number always stands beside them.
-_PRAISE = ((0.95, "finds the defects in"), (0.8, "finds most defects in"), (0.6, "finds some defects in"))
-_BLAME = "hardly tells defective from good in"
+# The lowest image AUROC of each verdict; the number always stands next to the words.
+_VERDICTS = (
+    (0.95, "finds the defects in"),
+    (0.8, "finds most defects in"),
+    (0.6, "finds some defects in"),
+    (0.0, "is near chance on"),
+)
 
 
 def method(run: RunFolder) -> str:
@@ -40,7 +44,7 @@ def dataset(run: RunFolder) -> str:
 def verdict(run: RunFolder) -> str:
     """One sentence: who finds defects where, how well, and where worst."""
     names = run.categories
-    count = f"{len(names)} {dataset(run)} products".replace("  ", " ")
+    count = f"{len(names)} {dataset(run)} categories".replace("  ", " ")
     where = count if len(names) != 1 else f"{names[0]} ({dataset(run)})".removesuffix(" ()")
     values = {name: _number(run.test.get(name, {}).get("image/auroc")) for name in names}
     known = {name: value for name, value in values.items() if value is not None}
@@ -49,7 +53,7 @@ def verdict(run: RunFolder) -> str:
         mean = sum(known.values()) / len(known)
     if mean is None:
         return f"{method(run)} scored {where}; without labels of both kinds there is no image AUROC"
-    words = next((text for least, text in _PRAISE if mean >= least), _BLAME)
+    words = next(text for least, text in _VERDICTS if mean >= least)
     sentence = f"{method(run)} {words} {where} with image AUROC {shown(mean, percent=True)}"
     if len(known) < 2:
         return sentence
@@ -79,7 +83,7 @@ def facts(run: RunFolder) -> list[tuple[str, str]]:
 
 
 def tiles(run: RunFolder) -> list[tuple[str, str]]:
-    """The few numbers that matter most: value and what it is."""
+    """The few numbers that matter most: what each is, and its value."""
     row = run.test.get(MEAN) or (run.test.get(run.categories[0], {}) if len(run.categories) == 1 else {})
     ranked = {
         "image/auroc": "image AUROC",
@@ -87,16 +91,16 @@ def tiles(run: RunFolder) -> list[tuple[str, str]]:
         "pixel/aupro_0.3": "AU-PRO at FPR 0.3",
         "pixel/auroc": "pixel AUROC",
     }
-    found = [(shown(row[key], percent=True), text) for key, text in ranked.items() if _known(row.get(key))][
-        :2
-    ]
+    known = [(text, shown(row[key], percent=True)) for key, text in ranked.items() if _known(row.get(key))]
+    found = known[:2]
     counts = confusion(run.rows)
     if counts.recall is not None:
-        found.append((f"{counts.found} of {counts.found + counts.missed}", "defective images found"))
+        found.append(("anomalous images found", f"{counts.found} of {counts.found + counts.missed}"))
     if counts.fpr is not None:
-        found.append((f"{counts.false_alarms} of {counts.false_alarms + counts.passed}", "false alarms"))
+        alarms = f"{counts.false_alarms} of {counts.false_alarms + counts.passed}"
+        found.append(("normal images called anomalous", alarms))
     median = timing(run.rows, name="").median
-    return found + ([(f"{shown(median)} ms", "per image, median")] if median is not None else [])
+    return found + ([("per image, median", f"{shown(median)} ms")] if median is not None else [])
 
 
 def model_facts(run: RunFolder, category: str) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Synthetic anomalies to look at: before, after, and what the mask says, family by family."""
+"""Examples of synthetic anomalies by family: the image before, after, and with its mask outlined."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adframe.contracts import Record, Region
-from adframe.reporting.dataset_examples import Album, Tile, percent
+from adframe.reporting.dataset_examples import jpeg
+from adframe.reporting.document import Card, Gallery
+from adframe.reporting.format import short_percent
 from adframe.reporting.outlines import Pixels, outlined, resized, tile_size
 
-_WIDTH = 224  # pixels of each of the three
-_GAP = 4
-_BETWEEN = 128  # the gaps' grey, quiet on a light page and on a dark one
+_WIDTH = 224  # pixels of each picture
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Specimen:
-    """One image, spoilt once, at the network's view."""
+    """One image with one synthetic anomaly, as the network sees it."""
 
     family: str
     held_out: bool  # kept for validation
@@ -32,34 +32,32 @@ class Specimen:
     mask: NDArray[np.bool_]  # (h, w)
 
 
-@dataclass(frozen=True, slots=True)
-class Exhibit:
-    """What the page shows of one family."""
-
-    family: str
-    held_out: bool
-    tiles: tuple[Tile, ...]
-
-
-def exhibits(specimens: Iterable[Specimen], album: Album) -> tuple[Exhibit, ...]:
-    """Pictures of specimens, which come family by family and are let go one by one."""
-    return tuple(
-        Exhibit(family, held_out, tuple(_tile(each, album) for each in members))
+def synthetic_galleries(specimens: Iterable[Specimen]) -> list[Gallery]:
+    """A gallery per family; specimens come family by family and are let go one by one."""
+    return [
+        Gallery(
+            tuple(_card(each) for each in members),
+            family,
+            "held out: validation only" if held_out else "",
+        )
         for (family, held_out), members in groupby(specimens, key=lambda s: (s.family, s.held_out))
-    )
+    ]
 
 
-def _tile(specimen: Specimen, album: Album) -> Tile:
+def _card(specimen: Specimen) -> Card:
     size = tile_size(specimen.frame, width=_WIDTH)
     before, after = (resized(_as_bytes(image), size) for image in (specimen.before, specimen.after))
     marked = outlined(after, _regions(specimen.mask), frame=specimen.mask.shape)
-    gap = np.full((size[0], _GAP, 3), _BETWEEN, np.uint8)
-    picture = np.concatenate([before, gap, after, gap, marked], axis=1)
     name = specimen.record.path.name
     share = float(specimen.mask.mean())
-    note = f"{percent(share)} %" if share else "nothing visible came about: it stays normal"
-    alt = f"{specimen.record.category}, {name}: as it is, spoilt ({specimen.family}), outlined."
-    return Tile(album.paste(picture), alt, name, note)
+    what = f"{specimen.record.category}, {name}"
+    synthetic = f"with a synthetic anomaly ({specimen.family})"
+    alts = ("as it is", synthetic, "the anomaly outlined")
+    pictures = tuple(
+        jpeg(pixels, alt=f"{what}: {alt}.") for pixels, alt in zip((before, after, marked), alts, strict=True)
+    )
+    note = f"{short_percent(share)} of the image" if share else "no visible change: the image stays normal"
+    return Card(pictures, name, note)
 
 
 def _regions(mask: NDArray[np.bool_]) -> list[Region]:

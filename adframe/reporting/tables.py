@@ -133,12 +133,13 @@ class Table:
 
 
 def metrics_table(metrics: Metrics) -> Table:
-    """Categories, then the mean, by the headline metrics that at least one of them has.
+    """Categories, then the mean of two or more, by the headline metrics that at least one of them has.
 
     Args:
         metrics: one split of metrics.json: `{"bottle": {"image/auroc": 0.99, ...}, "mean": {...}}`.
     """
-    names = [name for name in metrics if name != MEAN] + [name for name in (MEAN,) if name in metrics]
+    names = [name for name in metrics if name != MEAN]
+    names += [MEAN] if MEAN in metrics and len(names) > 1 else []  # the mean of one category repeats it
     keys = [key for key in HEADLINE if any(not _missing(metrics[name].get(key)) for name in names)]
     columns = (Column("category", "category"), *(Column(key, HEADLINE[key], True) for key in keys))
     return Table(columns, tuple((name, *(metrics[name].get(key) for key in keys)) for name in names))

@@ -58,7 +58,7 @@ def calibrated(run: RunFolder) -> list[Calibrated]:
     return [_calibrated(run, name) for name in run.categories]
 
 
-def broken_promises(run: RunFolder, lines: Sequence[Calibrated]) -> list[str]:
+def unsupported_fpr(run: RunFolder, lines: Sequence[Calibrated]) -> list[str]:
     """Categories whose validation images are too few for the false-positive rate that was asked for."""
     asked = asked_rate(run)
     return [line.category for line in lines if asked and line.floor is not None and line.floor > asked]

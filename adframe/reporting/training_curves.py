@@ -8,23 +8,19 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-from markupsafe import Markup
+from typing import TypeGuard
 
 from adframe.errors import AdframeError
 from adframe.io.csv_text import csv_text
 from adframe.io.files import write_whole
-from adframe.reporting import svg
-from adframe.reporting.plots import Plot
-from adframe.results.gallery import fitted_uris, picture_bytes, shrunk
+from adframe.reporting.document import Figure
+from adframe.reporting.figure_training import losses
+from adframe.results.gallery import picture_bytes, shrunk
 
 FOLDER, GRIDS = "learning", "reconstructions"
 TRAIN, HELD_OUT = "train/total", "val/total"
 _GRID = re.compile(r"(.+)_epoch_(\d+)\.png")
-BUDGET = 2_500_000  # bytes of all grids in a page
 _SMALL = 150_000  # bytes of a grid that stays as it is
-_FEW = 12  # epochs: so many or fewer are marked one by one
-_WIDE = 20.0  # highest over lowest loss: from here on a straight scale would show the first epochs alone
 
 Epoch = dict[str, float]  # by column
 
@@ -34,13 +30,13 @@ class Learned:
     """What the page shows of one training."""
 
     unit: str  # a category, or `global`
-    plot: Plot | None
-    grid: str  # the last grid as a data URI; "" where there is none
+    figure: Figure | None
+    grid: bytes  # the file of the last grid of pictures; empty where there is none
     epoch: int  # of the grid
 
 
 def write_epochs(run: Path, epochs: Mapping[int, Epoch], *, unit: str) -> None:
-    """Writes `learning/<unit>.csv`, a row an epoch in order.
+    """Writes `learning/<unit>.csv`, one row per epoch in order.
 
     Args:
         run: the run's folder.
@@ -72,12 +68,16 @@ def read_epochs(run: Path, *, unit: str) -> dict[int, Epoch]:
 def learned(run: Path) -> list[Learned]:
     """Every training of a run that left losses or pictures, in the order of their names."""
     grids = last_grids(run)
-    raw = {unit: _slim(picture_bytes(run, f"{GRIDS}/{file}")) for unit, (_, file) in grids.items()}
-    uris = fitted_uris(raw, budget=BUDGET)
-    units = sorted({path.stem for path in (run / FOLDER).glob("*.csv")} | set(uris))
+    raw = {unit: picture_bytes(run, f"{GRIDS}/{file}") for unit, (_, file) in grids.items()}
+    units = sorted({path.stem for path in (run / FOLDER).glob("*.csv")} | {unit for unit in raw if raw[unit]})
     return [
-        Learned(unit, loss_plot(read_epochs(run, unit=unit)), uris.get(unit, ""), grids.get(unit, (0, ""))[0])
-        for unit in units
+        Learned(
+            unit,
+            loss_figure(read_epochs(run, unit=unit), unit=unit, name=f"losses_{place}"),
+            _slim(raw.get(unit, b"")),
+            grids.get(unit, (0, ""))[0],
+        )
+        for place, unit in enumerate(units)
     ]
 
 
@@ -97,25 +97,23 @@ def best_epoch(epochs: Mapping[int, Epoch]) -> int | None:
     return min(known, key=lambda number: (known[number], number)) if known else None
 
 
-def loss_plot(epochs: Mapping[int, Epoch]) -> Plot | None:
-    """Total losses by epoch, in training and on held-out images, the best epoch marked; None without any."""
-    lines = {name: points for name in (TRAIN, HELD_OUT) if (points := _points(epochs, name))}
-    if not lines:
+def loss_figure(epochs: Mapping[int, Epoch], *, unit: str, name: str) -> Figure | None:
+    """Total losses by epoch, of training and of held-out images, the best epoch marked; None without any.
+
+    Args:
+        epochs: by number.
+        unit: what was fitted.
+        name: of the figure.
+    """
+    columns = {"training": TRAIN, "held out": HELD_OUT}
+    known = {
+        label: {number: loss for number, epoch in epochs.items() if _is_known(loss := epoch.get(column))}
+        for label, column in columns.items()
+    }
+    series = {label: points for label, points in known.items() if points}
+    if not series:
         return None
-    values = [value for points in lines.values() for _, value in points]
-    log = min(values) > 0 and max(values) / min(values) > _WIDE
-    frame, best = _frame(sorted(epochs), values, log=log), best_epoch(epochs)
-    parts = [_axes(frame, values, log=log)]
-    if best is not None:
-        parts.append(svg.segment(frame, (best, frame.y[0]), (best, frame.y[1]), name="threshold"))
-    legend = []
-    for name, points in lines.items():
-        style, text = ("train", "training") if name == TRAIN else ("held-out", "held out")
-        parts += _line([(x, _height(y, log=log)) for x, y in points], frame=frame, name=style)
-        legend.append((style, text))
-    legend += [("threshold", f"lowest held out: epoch {best}, kept")] if best is not None else []
-    words = f"Loss over {len(epochs)} epochs: {', '.join(text for _, text in legend)}"
-    return Plot("Loss by epoch", svg.drawing(parts, title=words), tuple(legend))
+    return losses(name, caption=f"{unit}: loss by epoch.", series=series, best=best_epoch(epochs))
 
 
 def _slim(content: bytes) -> bytes:
@@ -127,35 +125,5 @@ def _file(run: Path, unit: str) -> Path:
     return run / FOLDER / f"{unit}.csv"
 
 
-def _points(epochs: Mapping[int, Epoch], name: str) -> list[tuple[int, float]]:
-    known = ((number, epochs[number].get(name, math.nan)) for number in sorted(epochs))
-    return [(number, value) for number, value in known if math.isfinite(value)]
-
-
-def _height(value: float, *, log: bool) -> float:
-    return math.log10(value) if log else value
-
-
-def _frame(numbers: list[int], values: list[float], *, log: bool) -> svg.Frame:
-    low, high = (_height(end(values), log=log) for end in (min, max))
-    pad = 0.06 * (high - low) or max(0.05 * abs(high), 1e-6)
-    side = 0.03 * (numbers[-1] - numbers[0]) or 0.5
-    return svg.Frame((numbers[0] - side, numbers[-1] + side), (low - pad, high + pad))
-
-
-def _axes(frame: svg.Frame, values: list[float], *, log: bool) -> Markup:
-    x_ticks = [(x, f"{x:g}") for x in svg.round_ticks(*frame.x) if x % 1 == 0]
-    if log:
-        steps = (m * 10.0**p for p in range(-12, 12) for m in (1, 2, 5))
-        y_ticks = [(math.log10(s), f"{s:g}") for s in steps if min(values) <= s <= max(values)]
-    else:
-        y_ticks = [(y, f"{y:.4g}") for y in svg.round_ticks(*frame.y)]
-    name = "total loss, log scale" if log else "total loss"
-    return svg.axes(frame, x_ticks=x_ticks, y_ticks=y_ticks, x_name="epoch", y_name=name)
-
-
-def _line(points: list[tuple[int, float]], *, frame: svg.Frame, name: str) -> list[Markup]:
-    parts = [svg.line(frame, [x for x, _ in points], [y for _, y in points], name=name)]
-    if len(points) <= _FEW:
-        parts += [svg.dot(frame, x, y, name=name, title=f"epoch {x}", radius=3) for x, y in points]
-    return parts
+def _is_known(loss: float | None) -> TypeGuard[float]:
+    return loss is not None and math.isfinite(loss)

@@ -11,6 +11,7 @@ import wandb
 from adframe.metrics.curve_points import pr, roc
 from adframe.reporting.tables import Table
 from adframe.results.features import FOLDER, finding, read_features
+from adframe.results.gallery import read_gallery
 from adframe.results.predictions import read_ledger
 
 POINTS = 200  # of a curve: dashboards do not draw more
@@ -91,10 +92,10 @@ def _table(run: Path) -> Any:
 
 
 def _pictures(run: Path) -> dict[str, Any]:
-    index = run / "heatmaps" / "index.json"
+    """The pictures of the gallery; those of one image carry the same caption."""
     shown: dict[str, list[Any]] = {}
-    for entry in json.loads(index.read_text()) if index.is_file() else []:
-        caption = f"{entry['defect']}: score {entry['score']}, threshold {entry['threshold']}"
-        picture = wandb.Image(str(run / entry["file"]), caption=caption)
-        shown.setdefault(f"heatmaps/{entry['category']}/{entry['kind']}", []).append(picture)
+    for entry in read_gallery(run):
+        caption = f"{entry.defect}: score {entry.score}, threshold {entry.threshold}"
+        pictures = [wandb.Image(str(run / file), caption=caption) for file in entry.files]
+        shown.setdefault(f"heatmaps/{entry.category}/{entry.kind}", []).extend(pictures)
     return shown

@@ -1,11 +1,11 @@
-"""The gallery of a run: `heatmaps/index.json`, and its pictures as data URIs."""
+"""The gallery of a run: `heatmaps/index.json`, the files of its pictures, and pictures as data URIs."""
 
 from __future__ import annotations
 
 import base64
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,19 +15,18 @@ from PIL import Image, UnidentifiedImageError
 from adframe.errors import AdframeError
 
 INDEX = "heatmaps/index.json"
-BUDGET = (
-    10_500_000  # bytes of pictures in a page: as base64 they grow by a third, and a page stays below 15 MB
-)
+TILES = ("image", "annotation", "heatmap")  # the pictures of one image, in the order in which they are shown
+BUDGET = 10_500_000  # bytes of pictures in a page: base64 adds a third, and a page stays below 15 MB
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """One entry of the index: a panel, and what was said of its image."""
+class GalleryEntry:
+    """One entry of the index: the pictures of a test image, and how it was decided."""
 
     category: str
     kind: str  # best | worst
     rank: int  # 0 is the very best, the very worst
-    file: str  # relative to the run's folder
+    files: tuple[str, ...]  # of TILES, relative to the run's folder; in older runs one file shows all three
     path: str  # of the image
     defect: str
     subset: str
@@ -37,6 +36,11 @@ class Picture:
     decision: bool | None
 
     @property
+    def has_tiles(self) -> bool:
+        """Whether each picture has a file of its own."""
+        return len(self.files) == len(TILES)
+
+    @property
     def verdict(self) -> str:
         """`right`, `wrong`, or `open` where there is no label or no decision."""
         if self.label is None or self.decision is None:
@@ -44,7 +48,7 @@ class Picture:
         return "right" if bool(self.label) == self.decision else "wrong"
 
 
-def read_gallery(run: Path) -> list[Picture]:
+def read_gallery(run: Path) -> list[GalleryEntry]:
     """The pictures of a run, in the order category, best before worst, rank; [] where it has none.
 
     Raises:
@@ -61,21 +65,6 @@ def read_gallery(run: Path) -> list[Picture]:
             f"cannot read {path}: {error!r}; delete it, or run the evaluation again"
         ) from error
     return sorted(pictures, key=lambda picture: (picture.kind, picture.rank))
-
-
-def data_uris(run: Path, pictures: Sequence[Picture], *, budget: int = BUDGET) -> dict[str, str]:
-    """The pictures by file name, as `data:` URIs; all are shrunk alike where together they are too large.
-
-    What is missing, broken, or lies outside the run's folder has no entry.
-
-    Args:
-        run: the run's folder.
-        pictures: entries of the index.
-        budget: bytes that all pictures may have together, before base64.
-    """
-    return fitted_uris(
-        {picture.file: picture_bytes(run, picture.file) for picture in pictures}, budget=budget
-    )
 
 
 def fitted_uris(raw: Mapping[str, bytes], *, budget: int = BUDGET) -> dict[str, str]:
@@ -96,13 +85,16 @@ def fitted_uris(raw: Mapping[str, bytes], *, budget: int = BUDGET) -> dict[str, 
     return {file: uri for file, content in fitting.items() if (uri := _uri(content))}
 
 
-def _picture(entry: dict[str, Any]) -> Picture:
+def _picture(entry: dict[str, Any]) -> GalleryEntry:
     score, threshold = (None if entry[key] is None else float(entry[key]) for key in ("score", "threshold"))
-    names = ("category", "kind", "file", "path", "defect", "subset")
+    names = ("category", "kind", "path", "defect", "subset")
     texts = {name: str(entry[name]) for name in names}
     label, decision = entry["label"], entry["decision"]
-    return Picture(
+    return GalleryEntry(
         **texts,
+        files=tuple(str(entry["tiles"][name]) for name in TILES)
+        if "tiles" in entry
+        else (str(entry["file"]),),
         rank=int(entry["rank"]),
         label=None if label is None else int(label),
         score=score,

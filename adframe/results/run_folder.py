@@ -23,7 +23,7 @@ import yaml
 from adframe.errors import AdframeError
 from adframe.io.files import clear_left_over, write_json, write_whole
 from adframe.io.secrets import hidden
-from adframe.results.gallery import Picture, read_gallery
+from adframe.results.gallery import GalleryEntry, read_gallery
 from adframe.results.names import DOMAINS, MEAN, RECALIBRATED, TRANSFER, Metrics
 from adframe.results.predictions import Row, read_ledger, write_ledger
 from adframe.results.run_files import (
@@ -67,7 +67,7 @@ class RunFolder:
         self.environment: dict[str, Any] = {}
         self._made: list[Path] = []  # folders that `open` created, innermost first
         self._draws: dict[str, dict[str, np.ndarray]] = {}
-        self._gallery: list[Picture] | None = None
+        self._gallery: list[GalleryEntry] | None = None
 
     # Reading
 
@@ -114,7 +114,7 @@ class RunFolder:
         return defects_in(self.metrics.get("defects"), file=self.path / "metrics.json")
 
     @property
-    def gallery(self) -> list[Picture]:
+    def gallery(self) -> list[GalleryEntry]:
         """The pictures, in the order in which a page shows them."""
         if self._gallery is None:
             self._gallery = read_gallery(self.path)

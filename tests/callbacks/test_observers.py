@@ -158,11 +158,11 @@ def test_the_best_are_of_both_kinds_surest_first_and_never_among_the_worst(tmp_p
 def test_pictures_are_written_at_the_frames_shape(tmp_path: Path) -> None:
     gallery = offered(Gallery(pictures=2, width=32), [1.0, -1.0, 2.0, -2.0, 3.0], [1, 0, 1, 0, 0])
     written = gallery.write(tmp_path, category="c", normal_median=0.0, normal_max=0.5)
-    files = {entry["file"] for entry in written}
-    assert len(files) == len(written) == 4
+    files = {file for entry in written for file in entry["tiles"].values()}  # type: ignore[attr-defined]
+    assert len(files) == 3 * len(written) == 12
     for file in files:
         with Image.open(tmp_path / file) as image:
-            assert image.width > image.height
+            assert image.size == (32, 24)
 
 
 @pytest.mark.parametrize("pictures", [0, 1, 5])

@@ -1,3 +1,4 @@
+import re
 import sys
 from collections import Counter
 
@@ -6,8 +7,8 @@ import pytest
 from adframe.cli.explore import explore
 from adframe.cli.main import guard
 from adframe.errors import AdframeError
-from adframe.reporting.dataset_examples import counted
 from adframe.reporting.dataset_stats import kind_of
+from adframe.reporting.format import counted
 from tests.e2e.scripts import composed
 from tests.fakes.sources import source
 
@@ -39,10 +40,10 @@ def test_all_categories_are_summed_up(toy_ad, tmp_path, capsys):
 
 def test_the_chosen_shift_stands_alone_and_no_shift_shows_the_presets(toy_ad, tmp_path):
     presets = explore(configured(toy_ad, tmp_path, "category=tray")).read_text()
-    assert all(f'<th scope="col">{name}</th>' in presets for name in ("mild", "moderate", "severe"))
+    assert all(re.search(f"<th [^>]*>{name}</th>", presets) for name in ("mild", "moderate", "severe"))
     chosen = explore(configured(toy_ad, tmp_path, "category=tray", "shift=rotation")).read_text()
-    assert '<th scope="col">rotation</th>' in chosen
-    assert '<th scope="col">mild</th>' not in chosen
+    assert re.search("<th [^>]*>rotation</th>", chosen)
+    assert not re.search("<th [^>]*>mild</th>", chosen)
 
 
 def test_synthetic_anomalies_are_shown_where_they_are_asked_for(toy_ad, tmp_path):
@@ -51,8 +52,8 @@ def test_synthetic_anomalies_are_shown_where_they_are_asked_for(toy_ad, tmp_path
     assert "<dt>synthesis</dt>" not in plain
     chosen = ("synthesis=default", "~synthesis.families.nsa", "examples=2", "image_size=48")
     text = explore(configured(toy_ad, tmp_path, "category=tray", *chosen)).read_text()
-    assert text.count("as it is, spoilt (") == 2 * 6
-    assert "spoilt (nsa)" not in text
+    assert text.count(": with a synthetic anomaly (") == 2 * 6
+    assert "anomaly (nsa)" not in text
     assert text.count("held out: validation only") == 1
     assert "<dt>synthesis</dt><dd>default</dd>" in text
 

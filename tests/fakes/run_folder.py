@@ -13,7 +13,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from adframe.contracts import Region
 from adframe.io.files import write_json, write_whole
-from adframe.reporting.heatmaps import panel, write_panel
+from adframe.reporting.heatmaps import heatmap_tiles, write_picture
 from adframe.results.predictions import read_ledger, write_ledger
 
 DEFECTS = {"scratch": "anomaly", "hole": "anomaly", "stain": "anomaly"}
@@ -188,16 +188,18 @@ def _pictures(
     entries = []
     for kind, chosen in (("worst", gap[:count]), ("best", gap[::-1][:count])):
         for rank, r in enumerate(chosen):
-            file = f"heatmaps/{place}/{kind}_{rank:02d}.jpg"
-            write_panel(root / file, drawn_panel(rng, anomalous=r["label"] == 1, hue=37 * place))
+            tiles = {}
+            for name, tile in drawn_tiles(rng, anomalous=r["label"] == 1, hue=37 * place).items():
+                tiles[name] = f"heatmaps/{place}/{kind}_{rank:02d}_{name}.jpg"
+                write_picture(root / tiles[name], tile)
             keys = ("category", "path", "defect", "subset", "label", "score", "threshold", "decision")
-            entries.append({"kind": kind, "rank": rank, "file": file, **{key: r[key] for key in keys}})
+            entries.append({"kind": kind, "rank": rank, "tiles": tiles, **{key: r[key] for key in keys}})
     return entries
 
 
-def drawn_panel(
+def drawn_tiles(
     rng: np.random.Generator, *, anomalous: bool, hue: int = 0, size: tuple[int, int] = (192, 240)
-) -> np.ndarray:
+) -> dict[str, np.ndarray]:
     """A round part on a bench, with or without a scratch, and a heatmap that has mostly seen it."""
     height, width = size
     back = np.full((height, width, 3), (hue % 180, 40, 90), np.uint8)
@@ -215,7 +217,7 @@ def drawn_panel(
     heat = 22 + cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
     heat = (heat + 30 * cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 7)).astype(np.float32)
     regions = [Region(0, 0, mask.astype(bool), 1.0)] if anomalous else []
-    return panel(image, heatmap=heat, regions=regions, threshold=25.5, low=21.5, high=32.0)
+    return heatmap_tiles(image, heatmap=heat, regions=regions, threshold=25.5, low=21.5, high=32.0)
 
 
 def _environment() -> dict[str, Any]:

@@ -2,9 +2,15 @@ import numpy as np
 import pytest
 
 from adframe.metrics.curve_points import bin_edges, pr, roc
-from adframe.reporting.plots import histogram_plot, pr_plot, roc_plot
+from adframe.reporting.figure_render import svg
+from adframe.reporting.figure_scores import scores
 from adframe.reporting.summary import by_condition, by_defect, confusion, interval, timing
 from tests.fakes.run_folder import row
+
+
+def drawn(rows, *, threshold=None):
+    return svg(scores("f", caption="c", rows=rows, threshold=threshold))
+
 
 SCORES, LABELS = [0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1]
 
@@ -29,32 +35,29 @@ def test_one_class_has_no_curve_and_the_page_says_so(labels):
     assert roc(SCORES, labels) is None
     assert pr(SCORES, labels) is None
     rows = [row(score=score, label=label) for score, label in zip(SCORES, labels, strict=True)]
-    for plot in (roc_plot(rows), pr_plot(rows)):
-        assert plot.drawing is None
-        assert "both" in plot.absent
-    assert histogram_plot(rows, threshold=None).drawing
+    drawing = drawn(rows)
+    assert drawing.count("No curve: it needs both normal") == 2
+    assert "Share of its kind" in drawing
 
 
 @pytest.mark.parametrize("score", [0.0, 3.0, 1e12, -1e-12])
 def test_constant_scores_are_drawn(score):
     rows = [row(score=score, label=label) for label in (0, 1, None)]
-    drawings = [roc_plot(rows).drawing, pr_plot(rows).drawing, histogram_plot(rows, threshold=score).drawing]
-    assert all(drawing and "nan" not in drawing and "inf" not in drawing for drawing in drawings)
+    drawing = drawn(rows, threshold=score)
+    assert "nan" not in drawing
+    assert "inf" not in drawing
 
 
 def test_no_finite_score_is_said():
-    assert "No image" in histogram_plot([row(score=float("nan"))], threshold=1.0).absent
+    assert "No image has a finite score." in drawn([row(score=float("nan"))], threshold=1.0)
     assert np.isfinite(bin_edges([float("inf"), float("nan")])).all()
 
 
 def test_logical_and_structural_get_curves_of_their_own():
     kinds = [("good", 0, 1.0), ("logical", 1, 0.5), ("structural", 1, 2.0)]
-    plot = roc_plot([row(subset=subset, label=label, score=score) for subset, label, score in kinds])
-    assert [text for _, text in plot.legend][:3] == [
-        "all AUROC 50.0",
-        "logical AUROC 0.0",
-        "structural AUROC 100.0",
-    ]
+    drawing = drawn([row(subset=subset, label=label, score=score) for subset, label, score in kinds])
+    for text in ("all AUROC 50.0", "logical AUROC 0.0", "structural AUROC 100.0"):
+        assert f">{text}</text>" in drawing
 
 
 def test_decisions_without_a_label_or_a_threshold_are_not_counted():

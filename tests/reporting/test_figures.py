@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from xml.etree import ElementTree
 
@@ -12,8 +14,11 @@ import pytest
 
 from adframe.reporting import figures
 from adframe.reporting.document import Figure
+from adframe.reporting.figure_render import inline, png, svg
 from adframe.reporting.figure_style import wrapped
+from adframe.stats.calibration_error import Bin
 
+SVG = "{http://www.w3.org/2000/svg}"
 RATES = (np.array([0, 0.5, 1]), np.array([0, 0.9, 1]), 0.7)
 BARS = {"a": {"bolt": (0.891, 0.8, 0.95), "tray": None}, "b": {"bolt": 0.7, "tray": 0.6}}
 POINTS = np.random.default_rng(0).normal(size=(3000, 2))
@@ -35,25 +40,54 @@ DRAWN: dict[str, Callable[[], Figure]] = {
         "f", caption="c", series={"a": [1.0, 2.0], "b": []}, x_name="score", marks={"threshold": 1.5}
     ),
     "cloud": lambda: figures.cloud("f", caption="c", panels={"layer": (POINTS, ["a", "b"] * 1500)}),
-    "reliability": lambda: figures.reliability("f", caption="c", series={"a": [(0.1, 0.2, 5), (1, 1, 0)]}),
+    "reliability": lambda: figures.reliability(
+        "f", caption="c", series={"a": [Bin(5, 0.1, 0.2), Bin(1, 1.0, 1.0)], "b": [Bin(2, 0.5, 0.5)]}
+    ),
 }  # fmt: skip
 
 
 def words(figure: Figure) -> list[str]:
-    """What is written in a figure; letters are paths, their text stands beside them."""
-    return [text.strip() for text in re.findall(r"<!--(.*?)-->", figure.svg, flags=re.DOTALL)]
+    """The texts of a figure."""
+    return [
+        "".join(each.itertext()).strip() for each in ElementTree.fromstring(svg(figure)).iter(f"{SVG}text")
+    ]
 
 
 @pytest.mark.parametrize("kind", DRAWN)
 def test_a_figure_is_whole_and_the_same_every_time(kind: str) -> None:
     before = dict(matplotlib.rcParams)
-    figure = DRAWN[kind]()
-    assert ElementTree.fromstring(figure.svg).tag.endswith("svg")
-    assert figure.png.startswith(b"\x89PNG")
-    assert figure == DRAWN[kind]()
-    assert len(figure.svg) < 1_000_000
-    assert not re.search(r'(href|src)="(?!#|data:)', figure.svg)
+    drawing, picture = svg(DRAWN[kind]()), png(DRAWN[kind]())
+    assert ElementTree.fromstring(drawing).tag == f"{SVG}svg"
+    assert picture.startswith(b"\x89PNG")
+    assert (drawing, picture) == (svg(DRAWN[kind]()), png(DRAWN[kind]()))
+    assert len(drawing) < 1_000_000
+    assert not re.search(r'(href|src)="(?!#|data:)', drawing)
     assert dict(matplotlib.rcParams) == before
+
+
+@pytest.mark.parametrize("kind", DRAWN)
+def test_on_a_page_text_axes_and_grid_have_the_pages_colour(kind: str) -> None:
+    found = inline(svg(DRAWN[kind]()), alt="<b>")
+    assert "currentColor" in found
+    assert not re.search(r"#(18212b|5a6570|d9dee3)", found)
+    assert 'aria-label="&lt;b&gt;"' in found
+    assert "http" not in found
+
+
+def test_nothing_is_imported_to_draw_before_something_is_drawn() -> None:
+    rooms = ("run_page", "dataset_page", "leaderboard_page", "page_writer", "patch_sections", "figures")
+    names = ", ".join(rooms)
+    code = f"import sys\nfrom adframe.reporting import {names}\nassert 'matplotlib' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_names_that_look_like_mathematics_or_markup_are_drawn_as_they_are() -> None:
+    name = "<b>$\\frac{a$"
+    assert name in words(figures.bars("f", caption="c", values={"v": {name: 0.5, "b": 0.4}}, y_name="y"))
+
+
+def test_axes_begin_with_a_capital_letter() -> None:
+    assert {"Score", "Images, %"} <= set(words(DRAWN["histogram"]()))
 
 
 def test_shares_are_shown_in_per_cent_where_the_axis_says_so() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from adframe.errors import AdframeError
 from adframe.reporting import patch_embeddings, patch_sections
-from adframe.reporting.document import Figure, Numbers, Pictures
+from adframe.reporting.document import Figure, Pictures, TableBlock
 from adframe.results.layer_distances import layer_distances
 from adframe.results.patch_samples import PatchSample
 from tests.fakes.patches import layer, sample
@@ -23,7 +23,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
     def cloud(name: str, *, caption: str, panels: dict[str, Any]) -> Figure:
         seen.append(panels)
-        return Figure(name, caption, "<svg></svg>", b"")
+        return Figure(name, caption, (1, 1), lambda canvas: None)
 
     monkeypatch.setattr(patch_embeddings, "cloud", cloud)
     monkeypatch.setattr(patch_embeddings, "plane", lambda vectors, **_: vectors[:, :2])
@@ -82,7 +82,7 @@ def test_without_umap_a_sentence_says_how_to_get_it(
 
 def test_layers_have_their_values_with_intervals() -> None:
     section = patch_sections.layers_section({"v": {"tray": sample("tray")}})
-    table = next(block for block in section.blocks if isinstance(block, Numbers))
+    table = next(block for block in section.blocks if isinstance(block, TableBlock))
     assert [row[2:6] for row in table.table.rows] == [
         ("layer1", "7 x 9", "80.0 (78.0 to 82.0)", "80.0 (78.0 to 82.0)"),
         ("layer2", "7 x 9", "90.0 (88.0 to 92.0)", "90.0 (88.0 to 92.0)"),
@@ -98,7 +98,7 @@ def test_distances_are_a_table_and_from_three_classes_on_matrices() -> None:
         few = dict(list(samples.items())[:count])
         section = patch_sections.drift_section(layer_distances(few, permutations=9), variant="v", number=0)
         assert sum(isinstance(block, Figure) for block in section.blocks) == figures
-        (table,) = (block for block in section.blocks if isinstance(block, Numbers))
+        (table,) = (block for block in section.blocks if isinstance(block, TableBlock))
         assert len(table.table.rows) == count * (count + 1) // 2
 
 
@@ -114,6 +114,6 @@ def test_roll_outs_are_read_and_a_missing_picture_is_one_line(tmp_path: Path) ->
     section = patch_sections.attention_section([("v", tmp_path, "tray"), ("v", tmp_path, "weave")])
     assert section is not None
     (pictures,) = (block for block in section.blocks if isinstance(block, Pictures))
-    assert [picture.jpeg for picture in pictures.rows[0][1]] == [b"truth", b"rollout"]
+    assert [picture.content for picture in pictures.rows[0][1]] == [b"truth", b"rollout"]
     assert "the mean over patch tokens" in pictures.caption
     assert patch_sections.attention_section([("v", tmp_path, "weave")]) is None

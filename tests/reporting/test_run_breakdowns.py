@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from adframe.reporting.run_breakdowns import ALL, category_lights, defect_table, duel, light_table
-from adframe.reporting.run_page import ends, write_page
+from adframe.reporting.run_breakdowns import ALL, category_lights, defect_table, light_table, zone_table
+from adframe.reporting.run_page import intervals_of, write_page
 from adframe.reporting.tables import metrics_table
 from adframe.reporting.threshold_summary import asked_rate, calibration_name
 from adframe.results.run_folder import RunFolder
@@ -63,17 +63,20 @@ def test_a_subset_is_no_light_and_the_regular_light_comes_first():
 def test_lower_false_alarms_win_and_what_looks_equal_does_not():
     one = {"image/f1": 0.80004, "image/fpr": 0.1, "pixel/iou": 0.2}
     zones = {"zones/image/f1": 0.8, "zones/image/fpr": 0.05, "zones/pixel/iou": None}
-    found = duel(run_of(test={"bolt": one | zones, "mean": one | zones}))
-    assert found.titles == ("image F1", "image FPR")
-    assert [(name, [pair.winner for pair in pairs]) for name, pairs in found.rows] == [
-        ("bolt", ["", "local"])
-    ]
+    found = zone_table(run_of(test={"bolt": one | zones, "mean": one | zones}))
+    assert found is not None
+    table, better = found
+    assert table.header[1:] == (
+        "image F1, one threshold", "image F1, zones", "image FPR, one threshold", "image FPR, zones"
+    )  # fmt: skip
+    assert [row[0] for row in table.rows] == ["bolt"]
+    assert better == {(0, 4): "better"}
 
 
 def test_intervals_stand_in_the_means_row_too():
-    test = {"bolt": {"image/auroc": 0.9}, "mean": {"image/auroc": 0.9}}
+    test = {name: {"image/auroc": 0.9} for name in ("bolt", "tray", "mean")}
     run = run_of(test=test, intervals={"mean": {"image/auroc": (0.853, 0.951)}})
-    assert ends(metrics_table(test), run) == {(1, 1): "85.3–95.1"}  # noqa: RUF001
+    assert intervals_of(metrics_table(test), run) == {(2, 1): "(85.3 to 95.1)"}
 
 
 @pytest.mark.parametrize(

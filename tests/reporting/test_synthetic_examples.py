@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 
 from adframe.contracts import Record
-from adframe.reporting.dataset_examples import Album
+from adframe.reporting.document import Picture
 from adframe.reporting.outlines import Pixels
-from adframe.reporting.synthetic_examples import Specimen, exhibits
+from adframe.reporting.synthetic_examples import Specimen, synthetic_galleries
 
 
 def specimen(family: str, *, side: int = 32, marked: bool = True) -> Specimen:
@@ -25,25 +25,29 @@ def specimen(family: str, *, side: int = 32, marked: bool = True) -> Specimen:
     )
 
 
-def picture(album: Album, name: str) -> Pixels:
-    return cv2.imdecode(np.frombuffer(album.files[name], np.uint8), cv2.IMREAD_COLOR)
+def pixels(picture: Picture) -> Pixels:
+    return cv2.imdecode(np.frombuffer(picture.content, np.uint8), cv2.IMREAD_COLOR)
 
 
 def test_families_stand_apart_and_say_how_much_is_marked() -> None:
     given = [specimen("nsa"), specimen("nsa", marked=False), specimen("scar")]
-    shown = exhibits(iter(given), album := Album())
-    assert [(e.family, e.held_out, len(e.tiles)) for e in shown] == [("nsa", False, 2), ("scar", True, 1)]
-    assert [tile.note for tile in shown[0].tiles] == ["25 %", "nothing visible came about: it stays normal"]
-    assert len(album.files) == 3
+    found = synthetic_galleries(iter(given))
+    assert [(g.title, g.note, len(g.cards)) for g in found] == [
+        ("nsa", "", 2),
+        ("scar", "held out: validation only", 1),
+    ]
+    assert [card.note for card in found[0].cards] == [
+        "25% of the image",
+        "no visible change: the image stays normal",
+    ]
 
 
 def test_before_after_and_outline_have_the_files_aspect() -> None:
-    album = Album()
-    tile = exhibits([specimen("nsa")], album)[0].tiles[0]
-    shown = picture(album, tile.picture)
-    height, width = shown.shape[0], (shown.shape[1] - 8) // 3
+    (card,) = synthetic_galleries([specimen("nsa")])[0].cards
+    before, after, outlined = map(pixels, card.pictures)
+    height, width = before.shape[:2]
     assert height == width // 2
-    before, after, outlined = (shown[:, k * (width + 4) :][:, :width] for k in range(3))
+    assert after.shape == outlined.shape == before.shape
     assert abs(before.mean() - 51) < 3
     assert abs(after[: height // 3, : width // 3].mean() - 230) < 5
     green = (outlined[..., 1].astype(int) - outlined[..., 2] > 80) & (outlined[..., 1] > 150)

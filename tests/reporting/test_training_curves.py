@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 from adframe.errors import AdframeError
-from adframe.reporting.heatmaps import write_panel
+from adframe.reporting.figure_render import svg
+from adframe.reporting.heatmaps import write_picture
 from adframe.reporting.run_page import write_page
 from adframe.reporting.training_curves import (
     Epoch,
     best_epoch,
     last_grids,
     learned,
-    loss_plot,
+    loss_figure,
     read_epochs,
     write_epochs,
 )
@@ -31,7 +32,7 @@ def epochs(*held_out: float) -> dict[int, Epoch]:
 
 def grid(run: Path, name: str, *, size: int = 20) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (size, size, 3)).astype(np.uint8)
-    write_panel(run / "reconstructions" / name, noise)
+    write_picture(run / "reconstructions" / name, noise)
 
 
 def test_what_is_written_is_read_with_columns_that_come_later(tmp_path: Path) -> None:
@@ -49,16 +50,19 @@ def test_the_best_is_the_first_of_the_lowest(losses: tuple[float, ...], best: in
     assert best_epoch(epochs(*losses)) == best
 
 
+def drawn(*held_out: float) -> str:
+    figure = loss_figure(epochs(*held_out), unit="a", name="f")
+    assert figure is not None
+    return svg(figure)
+
+
 def test_a_curve_has_both_losses_and_the_best_epoch() -> None:
-    plot = loss_plot(epochs(3.0, 1.0, 2.0))
-    assert plot is not None
-    assert [kind for kind, _ in plot.legend] == ["train", "held-out", "threshold"]
-    assert "epoch 2, kept" in plot.legend[-1][1]
-    assert str(plot.drawing).count("<polyline") == 2
-    assert "log scale" not in str(plot.drawing)
-    assert "log scale" in str((loss_plot(epochs(300.0, 1.0)) or plot).drawing)
-    assert loss_plot({1: {"seconds": 1.0}}) is None
-    assert loss_plot(epochs(1.0)) is not None
+    drawing = drawn(3.0, 1.0, 2.0)
+    assert all(f">{text}</text>" in drawing for text in ("training", "held out", "epoch 2, which is kept"))
+    assert "log scale" not in drawing
+    assert "log scale" in drawn(300.0, 1.0)
+    assert loss_figure({1: {"seconds": 1.0}}, unit="a", name="f") is None
+    assert "Epoch" in drawn(1.0)
 
 
 def test_the_last_grid_of_each_unit_counts(tmp_path: Path) -> None:
@@ -77,7 +81,7 @@ def test_a_large_grid_is_slimmed_and_a_stolen_one_left_out(tmp_path: Path) -> No
     (run / "reconstructions/b_epoch_0001.png").symlink_to(tmp_path / "reconstructions/secret.png")
     (found,) = learned(run)
     assert found.unit == "a"
-    assert found.grid.startswith("data:image/jpeg")
+    assert found.grid.startswith(b"\xff\xd8\xff")
     assert len(found.grid) < (run / "reconstructions/a_epoch_0001.png").stat().st_size
 
 
@@ -87,7 +91,7 @@ def test_the_page_shows_them_where_they_are(tmp_path: Path) -> None:
     write_epochs(run, epochs(3.0, 1.0), unit="global")
     grid(run, "global_epoch_0007.png")
     (section,) = re.findall(r'<section id="learning">.*?</section>', write_page(run).read_text(), flags=re.S)
-    assert "<h3>global</h3>" in section
+    assert "Global: loss by epoch." in section
     assert "after epoch 7" in section
     assert section.count("<svg") == section.count("<img") == 1
 

@@ -11,7 +11,8 @@ from sklearn.metrics import silhouette_score
 
 from adframe.contracts import Record
 from adframe.errors import AdframeError
-from adframe.reporting.feature_plots import feature_figures, legend, write_drawings
+from adframe.reporting.feature_figures import feature_figure, write_feature_figure
+from adframe.reporting.figure_render import svg
 from adframe.reporting.run_page import write_page
 from adframe.results.features import Features, described, finding, read_features, write_features
 from tests.fakes.run_folder import write_run
@@ -68,13 +69,17 @@ def test_planes_repeat_with_their_seed() -> None:
     np.testing.assert_array_equal(made().views[1].tsne, made().views[1].tsne)
 
 
+def texts(features: Features) -> str:
+    return svg(feature_figure(features, name="f", caption="c"))
+
+
 def test_few_images_have_no_tsne_and_equal_ones_no_plane() -> None:
-    figures = feature_figures(made(8))
-    assert [figure.drawing is None for figure in figures] == [False, True, False, True]
-    assert figures[1].absent == "Fewer than 10 images: no t-SNE."
+    few = texts(made(8))
+    assert few.count("No t-SNE: fewer than 10 images.") == 2
+    assert few.count("% of the variance across") == 2
     records = [Record(Path("0.png"), "c", "test")] * 12
     same = described({"before": np.ones((12, 4), np.float32)}, records, seed=1)
-    assert [figure.drawing for figure in feature_figures(same)] == [None, None]
+    assert texts(same).count("No plane: the images are too few, or all alike.") == 2
 
 
 def test_an_image_that_is_not_finite_is_left_out() -> None:
@@ -86,19 +91,16 @@ def test_an_image_that_is_not_finite_is_left_out() -> None:
     assert "3.png" not in found.paths
 
 
-def test_kinds_differ_in_shape_and_every_image_is_a_mark(tmp_path: Path) -> None:
-    features = made(24)
-    write_drawings(tmp_path, features, category="c")
+def test_kinds_have_their_counts_and_every_image_is_a_mark(tmp_path: Path) -> None:
+    write_feature_figure(tmp_path, made(24), category="c")
     drawing = ElementTree.parse(tmp_path / "features/c.svg").getroot()
-    marks = [each for each in drawing.iter() if (each.get("class") or "").startswith("mark")]
-    assert sorted((each.tag.rpartition("}")[2], each.get("class")) for each in marks) == (
-        [("circle", "mark good")] * (4 * 12 + 1)
-        + [("polygon", "mark logical")] * (4 * 12 + 1)  # and the legend's
-    )
+    uses = [each for each in drawing.iter() if each.tag.endswith("}use")]
+    assert len(uses) == 4 * 24 + 2  # and the legend's
+    said = {"".join(each.itertext()) for each in drawing.iter() if each.tag.endswith("}text")}
+    assert {"good (12)", "logical (12)", "Before: PCA", "After: t-SNE"} <= said
     with Image.open(tmp_path / "features/c.png") as picture:
         assert picture.height > 800
         assert len(picture.getcolors(1 << 20) or []) > 50
-    assert legend(features) == (("good", "good (12)"), ("logical", "logical (12)"))
 
 
 def test_the_page_shows_them_where_they_are(tmp_path: Path) -> None:
@@ -107,11 +109,10 @@ def test_the_page_shows_them_where_they_are(tmp_path: Path) -> None:
     write_features(run, made(name="<img src=x>"), category="tray")
     text = write_page(run).read_text()
     (section,) = re.findall(r'<section id="features">.*?</section>', text, flags=re.S)
-    assert section.count("<svg") == 4
+    assert section.count("<svg") == 1
     assert finding(made()) in section
-    assert "<h3>tray</h3>" in section
-    assert "<h3>bolt</h3>" not in section
-    assert "good/&lt;img src=x&gt;" in section  # told when the mouse is over it
+    assert "Tray. Good and anomalous" in section
+    assert "Bolt." not in section
     assert "<img src=x" not in text
 
 

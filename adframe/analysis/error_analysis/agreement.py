@@ -20,7 +20,7 @@ from adframe.analysis.error_analysis.common import (
 )
 from adframe.analysis.error_analysis.misclassified import extent_text, heat
 from adframe.analysis.error_analysis.thumbnails import Album
-from adframe.reporting.document import Block, Numbers, Picture, Pictures, Section
+from adframe.reporting.document import Block, Picture, Pictures, Section, TableBlock
 from adframe.reporting.format import counted, p_value, percent, span
 from adframe.reporting.tables import Cell, Column, Table
 from adframe.stats.proportions import mcnemar, wilson
@@ -66,7 +66,7 @@ def agreement(runs: Sequence[Entrant], *, album: Album) -> Part:
     )
     images, parts = parts_of(runs[0])
     caption += DEPENDENT if images > parts else ""
-    numbers = Numbers("agreement", caption, narrow(Table(_COLUMNS, rows)))
+    numbers = TableBlock("agreement", caption, narrow(Table(_COLUMNS, rows)))
     blocks: list[Block] = [numbers, *_shared(runs, album=album)]
     held = [_finding(*each) for each in zip(pairs, corrected, strict=True) if each[1] < 0.05]
     findings = tuple(held) if images == parts else ()
@@ -113,7 +113,7 @@ def _shared(runs: Sequence[Entrant], *, album: Album) -> list[Block]:
     ]
 
 
-def _types(runs: Sequence[Entrant], found: dict[str, list[Key]]) -> Numbers:
+def _types(runs: Sequence[Entrant], found: dict[str, list[Key]]) -> TableBlock:
     rows: list[tuple[Cell, ...]] = []
     images = runs[0].images
     for category, wrong in found.items():
@@ -123,7 +123,7 @@ def _types(runs: Sequence[Entrant], found: dict[str, list[Key]]) -> Numbers:
             part, whole = fails.count(name), every.count(name)
             rows.append((category, name, whole, part, part / whole, span(*wilson(part, whole))))
     text = "Images that every run misjudges at its own threshold, with Wilson's interval of their share."
-    return Numbers("wrong_by_all", text, narrow(Table(_TYPES, tuple(rows))))
+    return TableBlock("wrong_by_all", text, narrow(Table(_TYPES, tuple(rows))))
 
 
 def _pictures(
@@ -141,7 +141,7 @@ def _pictures(
         for own, each in zip(excess, tiles, strict=True):
             picture = heat(album, each)
             far = f"{own[key]:+.2f} spreads from the threshold" if math.isfinite(own[key]) else ""
-            heats.append(Picture(picture.jpeg, "; ".join(text for text in (far, picture.caption) if text)))
+            heats.append(Picture(picture.content, "; ".join(text for text in (far, picture.caption) if text)))
         name = f"{row['defect']} {Path(key[1]).name}"
         rows.append((name, (first, Picture(tiles[0][1], extent_text(runs[0], key)), *heats)))
     left = f"; {len(keys) - limit} more are left out" if len(keys) > limit else ""

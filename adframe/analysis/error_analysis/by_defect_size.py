@@ -9,7 +9,7 @@ from adframe.analysis.compared_runs import Entrant
 from adframe.analysis.comparison_table import LEVEL
 from adframe.analysis.error_analysis.common import FIGURES, Part, categories_of, narrow, slug
 from adframe.analysis.error_analysis.size_bins import BORDER, SIZE, Criterion, Sorted, sorted_by
-from adframe.reporting.document import Block, Figure, Numbers, Section
+from adframe.reporting.document import Block, Figure, Section, TableBlock
 from adframe.reporting.figures import bars
 from adframe.reporting.format import gain, p_value, percent, points, span
 from adframe.reporting.tables import Cell, Column, Table
@@ -100,7 +100,7 @@ def _tests(lines: Sorted) -> list[Tested]:
     return [Tested(lines, "recall", recall), Tested(lines, "AUROC", auroc)]
 
 
-def _numbers(criterion: Criterion, found: Sequence[Sorted]) -> Numbers:
+def _numbers(criterion: Criterion, found: Sequence[Sorted]) -> TableBlock:
     flat = [
         (lines, name, range_, each)
         for lines in found
@@ -112,7 +112,7 @@ def _numbers(criterion: Criterion, found: Sequence[Sorted]) -> Numbers:
         start = (lines.category, name, range_, lines.run, each.images, each.found)
         rows.append((*start, each.recall[0], span(*each.recall[1:]), each.auroc[0], span(*each.auroc[1:])))
         raw.append((*start, *each.recall, *each.auroc))
-    return Numbers(
+    return TableBlock(
         slug("by", criterion.column),
         f"By {criterion.title}, {criterion.unit}: images with such defects, how many are found at the "
         "threshold, and their AUROC against all normal images.",
@@ -142,7 +142,7 @@ def _figures(criterion: Criterion, found: Sequence[Sorted]) -> list[Figure]:
     ]
 
 
-def _differences(tested: Sequence[Tested], corrected: Sequence[float]) -> Numbers:
+def _differences(tested: Sequence[Tested], corrected: Sequence[float]) -> TableBlock:
     rows: list[tuple[Cell, ...]] = []
     raw: list[tuple[Cell, ...]] = []
     for test, p in zip(tested, corrected, strict=True):
@@ -151,7 +151,7 @@ def _differences(tested: Sequence[Tested], corrected: Sequence[float]) -> Number
         start = (lines.category, lines.run, lines.criterion.title, test.measure, compared)
         raw.append((*start, more.value, more.low, more.high, more.p, p))
         rows.append((*start, points(more.value), span(more.low, more.high, signed=True), p_value(p)))
-    return Numbers(
+    return TableBlock(
         "extent_differences",
         "The last bin against the first, in points. Recall: Newcombe's interval and the larger p of "
         "Fisher's exact test and the bootstrap by part; AUROC: bootstrap. Corrected by Holm for all of the "

@@ -18,7 +18,7 @@ from adframe.analysis.error_analysis.common import (
     slug,
 )
 from adframe.contracts import GOOD
-from adframe.reporting.document import Block, Figure, Numbers, Section
+from adframe.reporting.document import Block, Figure, Section, TableBlock
 from adframe.reporting.figures import bars
 from adframe.reporting.format import p_value, percent, span
 from adframe.reporting.tables import Cell, Column, Table
@@ -71,7 +71,7 @@ def by_type(runs: Sequence[Entrant]) -> Part:
     rows = tuple(_row(kind, p) for kind, p in zip(kinds, corrected, strict=True))
     raw = tuple(_raw(kind, p) for kind, p in zip(kinds, corrected, strict=True))
     images, parts = parts_of(runs[0])
-    numbers = Numbers(
+    numbers = TableBlock(
         "by_type",
         "Decisions at the calibrated threshold, in images, with Wilson's interval of the share that was "
         "called anomalous; p of Fisher's exact test of each type against the category's others, corrected "

@@ -16,7 +16,7 @@ from adframe.analysis.error_analysis.common import (
     narrow,
     rows_of,
 )
-from adframe.reporting.document import Numbers
+from adframe.reporting.document import TableBlock
 from adframe.reporting.format import p_value, percent, span
 from adframe.reporting.tables import Cell, Column, Table
 from adframe.results.validation_scores import ValidationScores
@@ -46,7 +46,7 @@ class Promise:
         return more_alarms(self.known, self.new)
 
 
-def promises(runs: Sequence[Entrant], kept: Kept) -> tuple[list[Numbers], list[str]]:
+def promises(runs: Sequence[Entrant], kept: Kept) -> tuple[list[TableBlock], list[str]]:
     """A table, and a sentence for each run whose test normals score higher than its validation normals."""
     found = [
         _promise(run, category, scores)
@@ -65,7 +65,9 @@ def promises(runs: Sequence[Entrant], kept: Kept) -> tuple[list[Numbers], list[s
     )
     images, parts = parts_of(runs[0])
     caption += DEPENDENT if images > parts else ""
-    numbers = Numbers("false_alarms", caption, narrow(Table(_COLUMNS, tuple(_row(*each) for each in pairs))))
+    numbers = TableBlock(
+        "false_alarms", caption, narrow(Table(_COLUMNS, tuple(_row(*each) for each in pairs)))
+    )
     return [numbers], [_finding(each, p) for each, p in pairs if p < 0.05 and images == parts]
 
 

@@ -17,7 +17,7 @@ from adframe.analysis.error_analysis.common import (
     narrow,
 )
 from adframe.analysis.error_analysis.thumbnails import Album
-from adframe.reporting.document import Block, Numbers, Picture, Pictures, Section
+from adframe.reporting.document import Block, Picture, Pictures, Section, TableBlock
 from adframe.reporting.format import counted
 from adframe.reporting.tables import Cell, Column, Table
 
@@ -61,7 +61,7 @@ def mistakes(runs: Sequence[Entrant], *, album: Album) -> Part:
         if left
         else ""
     )
-    table = Numbers(
+    table = TableBlock(
         "mistakes",
         "Images on the wrong side of the threshold, the clearest mistakes first. The distance from the "
         "threshold is in standard deviations of the run's normal validation scores." + more,

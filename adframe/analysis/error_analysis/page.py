@@ -26,10 +26,10 @@ from adframe.analysis.error_analysis.thresholds import by_rule
 from adframe.analysis.error_analysis.thumbnails import Album, OpenSource
 from adframe.errors import AdframeError
 from adframe.io.files import fresh_folder
-from adframe.reporting.document import Block, Numbers, Section, Study
+from adframe.reporting.document import Block, Page, Section, TableBlock
 from adframe.reporting.format import counted, percent, span
+from adframe.reporting.page_writer import write_document
 from adframe.reporting.run_facts import duration
-from adframe.reporting.study_page import write_study
 from adframe.reporting.summary import confusion
 from adframe.reporting.tables import table_of
 from adframe.stats.proportions import wilson
@@ -77,7 +77,7 @@ def show_errors(
     given = f"errors=[{','.join(map(str, runs))}]"
     command = f"python evaluate.py {shlex.quote(given)}"
     study = _study(entrants, parts, album=album, command=command, start=start)
-    page = write_study(folder, study, name="errors")
+    page = write_document(folder, study, name="errors")
     console = Console(soft_wrap=True, highlight=False, markup=False)
     for line in [study.title, *study.findings]:
         console.print(line)
@@ -111,12 +111,12 @@ def _parts(runs: Sequence[Entrant], *, album: Album, seed: int) -> list[Part]:
 
 def _study(
     runs: Sequence[Entrant], parts: Sequence[Part], *, album: Album, command: str, start: float
-) -> Study:
+) -> Page:
     lacking = f"{counted(len(album.missing), 'image')} not where the run found them; their tiles are empty."
     notes = [*_NOTES, *([lacking] if album.missing else []), *_shifted(runs)]
     facts = [("runs", f"{len(runs)}"), ("images", f"{len(runs[0].images)}")]
     facts += [("categories", f"{len(categories_of(runs))}"), ("time", duration(time.perf_counter() - start))]
-    return Study(
+    return Page(
         title=_title(runs),
         question="Which test images are decided wrongly, what do they have in common, and could another rule "
         "for the threshold have helped?",
@@ -136,10 +136,10 @@ def _few(part: Part) -> list[str]:
 
 
 def _runs(runs: Sequence[Entrant]) -> Section:
-    blocks: list[Block] = [Numbers("runs", "The runs.", table_of([about(run) for run in runs]))]
+    blocks: list[Block] = [TableBlock("runs", "The runs.", table_of([about(run) for run in runs]))]
     table = settings(runs) if len(runs) > 1 else None
     if table is not None:
-        blocks.append(Numbers("settings", "What their configurations differ in.", table))
+        blocks.append(TableBlock("settings", "What their configurations differ in.", table))
     return Section("Runs", tuple(blocks))
 
 

@@ -18,7 +18,7 @@ from adframe.analysis.error_analysis.common import (
     seed_of,
     slug,
 )
-from adframe.reporting.document import Block, Numbers, Section
+from adframe.reporting.document import Block, Section, TableBlock
 from adframe.reporting.figures import reliability as reliability_figure
 from adframe.reporting.tables import Cell, Column, Table
 from adframe.stats.bootstrap import interval, kinds, multiplicities
@@ -79,7 +79,7 @@ def by_probability(runs: Sequence[Entrant], *, seed: int) -> Part:
                 error,
             )
         )
-    numbers = Numbers(
+    numbers = TableBlock(
         "probabilities",
         "Brier score (mean squared distance from the truth, lower is better) and expected calibration error.",
         narrow(Table(_COLUMNS, tuple(lines))),
@@ -87,10 +87,10 @@ def by_probability(runs: Sequence[Entrant], *, seed: int) -> Part:
     blocks: list[Block] = [_HOW, numbers]
     for category in list(dict.fromkeys(category for category, _ in known))[:FIGURES]:
         series = {
-            f"run {name}": [(b.predicted, b.observed, b.count) for b in reliability(p, truth, bins=_BINS)]
+            f"run {name}": reliability(p, truth, bins=_BINS)
             for (own, name), (p, truth, _) in known.items()
             if own == category
         }
-        caption = f"{category}: share that is really anomalous, by predicted probability; areas are images."
+        caption = f"{category}: share of images that are anomalous, by predicted probability."
         blocks.append(reliability_figure(slug("reliability", category), caption=caption, series=series))
     return Part(Section(_TITLE, tuple(blocks)))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from adframe.analysis.compared_runs import Entrant
 from adframe.analysis.comparison_table import Line, across, for_people, for_programs, lines_of, remarks
 from adframe.analysis.error_analysis.common import Part, narrow
-from adframe.reporting.document import Block, Numbers, Section
+from adframe.reporting.document import Block, Section, TableBlock
 from adframe.reporting.format import gain, p_equals, percent, span
 from adframe.results.names import MEAN
 from adframe.stats.significance import holm
@@ -17,7 +17,7 @@ from adframe.stats.significance import holm
 def by_ranking(runs: Sequence[Entrant], *, seed: int) -> Part:
     """A table, Wilcoxon's test where there are categories enough, and the differences that hold."""
     lines = lines_of(runs, seed=seed)
-    numbers = Numbers(
+    numbers = TableBlock(
         "ranking",
         "Image AUROC of each run and its difference to the first, in points: bootstrap intervals by part, "
         "DeLong's test, and Holm's correction for all of the table.",

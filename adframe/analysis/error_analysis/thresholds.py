@@ -9,7 +9,7 @@ from adframe.analysis.compared_runs import Entrant
 from adframe.analysis.error_analysis.common import FIGURES, Part, categories_of, narrow, slug
 from adframe.analysis.error_analysis.false_alarm_test import Kept, promises
 from adframe.analysis.error_analysis.threshold_rules import BOUNDS, OWN, Strategy, strategies
-from adframe.reporting.document import Block, Figure, Numbers, Section
+from adframe.reporting.document import Block, Figure, Section, TableBlock
 from adframe.reporting.figures import bars
 from adframe.reporting.format import gain, p_value, percent, span
 from adframe.reporting.tables import Cell, Column, Table, shown
@@ -78,7 +78,7 @@ def _remarks(runs: Sequence[Entrant], kept: Kept) -> list[str]:
     return lines
 
 
-def _numbers(found: Sequence[Strategy], corrected: Sequence[float]) -> Numbers:
+def _numbers(found: Sequence[Strategy], corrected: Sequence[float]) -> TableBlock:
     raw: list[tuple[Cell, ...]] = []
     alike: dict[tuple[Cell, ...], list[str]] = {}  # rules with one threshold share a row
     for each, p in zip(found, corrected, strict=True):
@@ -92,7 +92,7 @@ def _numbers(found: Sequence[Strategy], corrected: Sequence[float]) -> Numbers:
         (each.category, each.run, each.rule): (each, p) for each, p in zip(found, corrected, strict=True)
     }
     lines = [_row(*known[str(place[0]), str(place[1]), names[0]], names) for place, names in alike.items()]
-    return Numbers(
+    return TableBlock(
         "threshold_rules",
         "What each rule, fitted on validation, decides on the test images; the difference in F1 to the run's "
         "own decisions is in points, on the same resamples, and Holm's correction is for all of the table's "

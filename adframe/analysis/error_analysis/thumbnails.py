@@ -17,19 +17,18 @@ from adframe.data.depth import with_bits
 from adframe.data.masks import read_truth
 from adframe.errors import AdframeError
 from adframe.io.images import read_image
-from adframe.reporting.heatmaps import GAP
 from adframe.reporting.outlines import Pixels, as_bytes, encoded, outlined, resized, tile_size
 from adframe.results.gallery import picture_bytes
 
 WIDTH = 190
 _BLANK = 236  # grey of a tile of which there is no picture
 
-Tiles = tuple[bytes, bytes, bytes | None]
+Tiles = tuple[bytes, bytes, bytes | None]  # the image, the image with its defects outlined, the heatmap
 OpenSource = Callable[[Path, Path], Source]  # (folder of a run, root of its data) -> its dataset
 
 
 class Album:
-    """Looks images up; a dataset that is not there any more costs pictures, and stops nothing.
+    """Finds the pictures of images; where the dataset is not there any more, its tiles are empty.
 
     Args:
         open_source: gives the dataset of a run.
@@ -44,32 +43,22 @@ class Album:
         self._roots: dict[tuple[str, str], Path] = {}  # as the dataset has them; several datasets share one
 
     def tiles(self, run: Entrant, key: Key) -> Tiles:
-        """The image, the image with its defects outlined, and the heatmap (None where none is kept)."""
+        """The pictures that the run kept of an image, else the image on disk without a heatmap (None).
+
+        Of an older run, which kept all three pictures in one file, that file stands for the heatmap.
+        """
         path = run.images[key]["path"]
-        for kept in run.run.gallery:
-            if kept.path == path and kept.category == key[0]:
-                tiles = self._split(picture_bytes(run.run.path, kept.file))
-                if tiles is not None:
-                    return tiles
-        return *self._on_disk(run, key), None
+        kept = next((e for e in run.run.gallery if e.path == path and e.category == key[0]), None)
+        found = [picture_bytes(run.run.path, file) for file in kept.files] if kept else []
+        if kept and kept.has_tiles and all(found):
+            return found[0], found[1], found[2]
+        panel = found[0] if kept and not kept.has_tiles and found[0] else None
+        return *self._on_disk(run, key), panel
 
     def blank(self, beside: bytes) -> bytes:
         """An empty tile of another's size."""
         with Image.open(io.BytesIO(beside)) as picture:
             return self._jpeg(np.full((picture.height, picture.width, 3), _BLANK, np.uint8))
-
-    def _split(self, panel: bytes) -> Tiles | None:
-        """The three tiles of `heatmaps.panel`; None where the file is missing or broken."""
-        try:
-            with Image.open(io.BytesIO(panel)) as picture:
-                pixels = np.asarray(picture.convert("RGB"))
-        except (OSError, ValueError):
-            return None
-        width = (pixels.shape[1] - 2 * GAP) // 3
-        image, truth, heat = (
-            pixels[:, start : start + width] for start in (0, width + GAP, 2 * (width + GAP))
-        )
-        return self._jpeg(image), self._jpeg(truth), self._jpeg(heat)
 
     def _on_disk(self, run: Entrant, key: Key) -> tuple[bytes, bytes]:
         try:

@@ -9,10 +9,10 @@ from adframe.analysis import statements
 from adframe.analysis.studies import ablation_figures as drawn
 from adframe.analysis.studies import ablation_tables as tables
 from adframe.analysis.studies.ablation_results import AblationResults, read_ablation
-from adframe.analysis.study import TEST_IMAGES, failure_notes, time_of
+from adframe.analysis.study import LEADERBOARD, TEST_IMAGES, failure_notes, time_of
 from adframe.reporting import run_facts
-from adframe.reporting.document import Block, Section, Study
-from adframe.reporting.study_page import write_study
+from adframe.reporting.document import Block, Page, Section
+from adframe.reporting.page_writer import write_document
 from adframe.results.names import MEAN
 from adframe.results.sweep_folder import SweepFolder
 
@@ -59,19 +59,20 @@ class Ablation:
             AdframeError: a file cannot be read or written.
         """
         board = read_ablation(sweep, self.metrics)
-        return None if board is None else write_study(sweep.path, self.study(board))
+        return None if board is None else write_document(sweep.path, self.study(board))
 
-    def study(self, board: AblationResults) -> Study:
+    def study(self, board: AblationResults) -> Page:
         """What the page holds."""
         keys = ", ".join(board.key_names) or "seeds"
         means = board.means(board.main)
-        return Study(
+        return Page(
             title=statements.headline(board.settings, means, board.pairs, metric=board.main, keys=keys),
             question=self.question or _question(board),
             findings=_findings(board),
             facts=_facts(board),
             sections=_sections(board),
             command=board.sweep.command,
+            links=LEADERBOARD,
             notes=_notes(board),
         )
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from adframe.analysis.compare import Comparison
 from adframe.analysis.studies.ablation_results import AblationResults, cost, raw_estimates
-from adframe.reporting.document import Numbers
+from adframe.reporting.document import TableBlock
 from adframe.reporting.format import capitalised, p_value, points, span, title_of, with_interval
 from adframe.reporting.tables import Cell, Column, Table, table_of
 from adframe.results.names import MEAN
@@ -16,7 +16,7 @@ from adframe.stats.estimates import Estimate
 _PAIRS = 12  # rows on the page
 
 
-def results_table(board: AblationResults) -> Numbers:
+def results_table(board: AblationResults) -> TableBlock:
     """The mean over categories of every setting; the file has every category, raw."""
     metrics = [name for name in board.metrics if board.means(name)]
     columns = (Column("setting", key_title(board)), *(Column(name, title_of(name)) for name in metrics))
@@ -38,10 +38,10 @@ def results_table(board: AblationResults) -> Numbers:
         }
         for setting, where, metric, value in raw_estimates(board)
     ]  # fmt: skip
-    return Numbers("results", caption, Table(columns, rows), raw=table_of(raw))
+    return TableBlock("results", caption, Table(columns, rows), raw=table_of(raw))
 
 
-def categories_table(board: AblationResults) -> Numbers:
+def categories_table(board: AblationResults) -> TableBlock:
     """The first metric, category by category."""
     places = [*board.categories, MEAN]
     columns = (Column("setting", key_title(board)), *(Column(name, name, True) for name in places))
@@ -50,10 +50,10 @@ def categories_table(board: AblationResults) -> Numbers:
         for each in board.settings
     )
     caption = f"{capitalised(title_of(board.main))} by category, test images, in per cent."
-    return Numbers("categories", caption, Table(columns, rows))
+    return TableBlock("categories", caption, Table(columns, rows))
 
 
-def pairs_table(board: AblationResults) -> Numbers:
+def pairs_table(board: AblationResults) -> TableBlock:
     """Every pair of settings, by each metric that is compared."""
     columns = (
         Column("a", "A"), Column("b", "B"), Column("metric", "metric"), Column("difference", "B minus A"),
@@ -62,7 +62,7 @@ def pairs_table(board: AblationResults) -> Numbers:
     )  # fmt: skip
     surest = sorted(board.pairs, key=lambda one: (one.adjusted, one.difference.p))
     rest = f" The first {_PAIRS} are shown; the file has all." if len(surest) > _PAIRS else ""
-    return Numbers(
+    return TableBlock(
         "pairs",
         "Differences between every two settings, in points, those with the smallest p first. p is the "
         f"bootstrap's; Holm's correction is over one family of {len(surest)} comparisons. Paired draws are "
@@ -73,7 +73,7 @@ def pairs_table(board: AblationResults) -> Numbers:
     )
 
 
-def costs_table(board: AblationResults) -> Numbers:
+def costs_table(board: AblationResults) -> TableBlock:
     """Time and memory, on average over a setting's runs."""
     parts = {SECONDS: (1.0, "run, s"), MODEL: (1e6, "model, MB"), MEMORY: (1e6, "process, MB")}
     columns = (
@@ -85,7 +85,7 @@ def costs_table(board: AblationResults) -> Numbers:
         for each in board.settings
     )
     raw = [{"setting": each.name, **{key: cost(each, key) for key in parts}} for each in board.settings]
-    return Numbers(
+    return TableBlock(
         "costs",
         "Wall seconds of a run, memory of one category's model, largest memory of the run's process. The "
         "runs "

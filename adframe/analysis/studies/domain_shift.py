@@ -9,10 +9,10 @@ from pathlib import Path
 from adframe.analysis.questions import Answer, Question, answer, answers_table, unanswered
 from adframe.analysis.studies import domain_shift_plots as plots
 from adframe.analysis.studies.shift_results import ShiftCase, shift_cases
-from adframe.analysis.study import TEST_IMAGES, failure_notes, time_of
-from adframe.reporting.document import Section, Study
+from adframe.analysis.study import LEADERBOARD, TEST_IMAGES, failure_notes, time_of
+from adframe.reporting.document import Page, Section
 from adframe.reporting.format import amount, hundredths, percent
-from adframe.reporting.study_page import write_study
+from adframe.reporting.page_writer import write_document
 from adframe.results.sweep_folder import SweepFolder
 
 _LOST, _ALARMS = "image AUROC lost to the shift", "false-positive rate at the frozen threshold"
@@ -61,7 +61,7 @@ class DomainShift:
         """
         cases = shift_cases(sweep)
         answers = answer(question for case in cases for question in questions_of(case))
-        study = Study(
+        study = Page(
             title=_title(answers),
             question=self.question,
             findings=findings(answers),
@@ -73,9 +73,10 @@ class DomainShift:
             ],
             sections=_sections(cases, answers),
             command=sweep.command,
+            links=LEADERBOARD,
             notes=_notes(cases, sweep),
         )
-        return write_study(sweep.path, study)
+        return write_document(sweep.path, study)
 
 
 def questions_of(case: ShiftCase) -> list[Question]:

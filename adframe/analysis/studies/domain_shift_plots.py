@@ -12,7 +12,7 @@ from adframe.analysis.settings import Setting, places_of
 from adframe.analysis.studies.shift_results import ShiftCase
 from adframe.metrics import curve_points
 from adframe.reporting import figures
-from adframe.reporting.document import Figure, Numbers
+from adframe.reporting.document import Figure, TableBlock
 from adframe.reporting.format import title_of, with_interval
 from adframe.reporting.tables import Cell, Column, Table
 from adframe.stats.drift import score_drift
@@ -32,7 +32,7 @@ def overlap_of(cases: Sequence[ShiftCase]) -> str:
     )
 
 
-def conditions_table(cases: Sequence[ShiftCase]) -> Numbers:
+def conditions_table(cases: Sequence[ShiftCase]) -> TableBlock:
     """Every metric under every condition."""
     metrics = ("image/auroc", "pixel/auroc", overlap_of(cases), *DECIDED)
     head = (("method", "method"), ("domain", "shift"), ("category", "category"), ("condition", "condition"))
@@ -52,7 +52,7 @@ def conditions_table(cases: Sequence[ShiftCase]) -> Numbers:
                 )
     titles = [Column(metric, title_of(metric)) for metric in metrics]
     raw_columns = [Column(f"{key}{end}", f"{key}{end}") for key in metrics for end in ("", "_low", "_high")]
-    return Numbers(
+    return TableBlock(
         "conditions",
         "Test images under each condition, in per cent with 95% intervals. Scores are the same with nothing "
         "adapted and with another threshold, so only decisions (F1, recall, FPR) differ between the two.",
@@ -61,7 +61,7 @@ def conditions_table(cases: Sequence[ShiftCase]) -> Numbers:
     )
 
 
-def alarms_table(cases: Sequence[ShiftCase]) -> Numbers:
+def alarms_table(cases: Sequence[ShiftCase]) -> TableBlock:
     """What a frozen threshold does: its false alarms, and how far scores have moved."""
     names = [
         name for name in ("clean", "frozen", "threshold", "refitted") if any(getattr(c, name) for c in cases)
@@ -84,7 +84,7 @@ def alarms_table(cases: Sequence[ShiftCase]) -> Numbers:
     head = (Column("method", "method"), Column("shift", "shift"), Column("category", "category"))
     shares = tuple(Column(f"fpr_{name}", f"FPR {_STATES[name]}") for name in names)
     drifts = tuple(Column(key, key) for key in ("drift", "drift_low", "drift_high"))
-    return Numbers(
+    return TableBlock(
         "alarms",
         "False alarms among normal test images, in per cent with 95% intervals, and how far the shift moves "
         "their scores under the unchanged model, in standard deviations of the unshifted scores.",

@@ -17,7 +17,7 @@ from adframe.analysis.studies.pareto import (
     latency_curves,
     pareto_front,
 )
-from adframe.reporting.document import Block, Section, Study
+from adframe.reporting.document import Block, Page, Section
 from adframe.reporting.format import capitalised, gain, p_equals, title_of
 from adframe.results.names import MEAN
 from adframe.results.run_folder import MODEL
@@ -42,7 +42,7 @@ class Efficiency(Ablation):
     def __init__(self, *, metrics: Sequence[str] = ("image/auroc",), question: str | None = None) -> None:
         super().__init__(metrics=metrics, question=question)
 
-    def study(self, board: AblationResults) -> Study:
+    def study(self, board: AblationResults) -> Page:
         """What the page holds."""
         plain = super().study(board)
         points = costed(board)

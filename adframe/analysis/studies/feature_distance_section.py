@@ -10,7 +10,7 @@ import numpy as np
 from adframe.analysis.studies.transfer_grid import Grid, losses
 from adframe.analysis.studies.transfer_page import METRIC
 from adframe.reporting import figures
-from adframe.reporting.document import Block, Numbers, Section
+from adframe.reporting.document import Block, Section, TableBlock
 from adframe.reporting.format import p_value
 from adframe.reporting.tables import Cell, Column, Table
 from adframe.results.layer_distances import LayerDistance
@@ -105,7 +105,7 @@ def _scatter(grid: Grid, found: Sequence[LayerDistance], layer: str, *, place: i
     )
 
 
-def _correlation_table(known: Mapping[tuple[str, str], Correlation], *, place: int) -> Numbers:
+def _correlation_table(known: Mapping[tuple[str, str], Correlation], *, place: int) -> TableBlock:
     columns = tuple(Column(key, key) for key in ("layer", "distance", "Spearman", "p Mantel", "pairs"))
     people: list[tuple[Cell, ...]] = []
     raw: list[tuple[Cell, ...]] = []
@@ -114,7 +114,7 @@ def _correlation_table(known: Mapping[tuple[str, str], Correlation], *, place: i
         rho = f"{each.rho:+.2f}" if math.isfinite(each.rho) else None
         people.append((*start, rho, p_value(each.p), each.entries))
         raw.append((*start, each.rho, each.p, each.entries))
-    return Numbers(
+    return TableBlock(
         f"correlation_{place}",
         "Whether image AUROC drops more the further the categories lie apart. Spearman's rank correlation "
         "over "
@@ -124,7 +124,7 @@ def _correlation_table(known: Mapping[tuple[str, str], Correlation], *, place: i
     )
 
 
-def _distance_table(found: Sequence[LayerDistance], *, place: int) -> Numbers:
+def _distance_table(found: Sequence[LayerDistance], *, place: int) -> TableBlock:
     keys = ("first", "second", "layer", "mmd", "mmd_floor", "p", "wasserstein", "cosine")
     titles = ("category", "other", "layer", "MMD²", "95% of no difference", "p", "sliced W2", "1 - cosine")
     people: list[tuple[Cell, ...]] = []
@@ -135,7 +135,7 @@ def _distance_table(found: Sequence[LayerDistance], *, place: int) -> Numbers:
         raw.append((*start, *(number if math.isfinite(number) else None for number in numbers)))
         shown = [f"{number:.4f}" if math.isfinite(number) else None for number in numbers]
         people.append((*start, *shown[:2], p_value(each.mmd.p_value), *shown[3:]))
-    return Numbers(
+    return TableBlock(
         f"distances_{place}",
         "Distances between features of normal training images by layer. MMD with an RBF kernel, one "
         "bandwidth per layer by the median heuristic; next to it the value below which 95% of "

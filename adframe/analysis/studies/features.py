@@ -8,7 +8,9 @@ from pathlib import Path
 
 from adframe.analysis.compare import ALPHA
 from adframe.analysis.settings import settings_of
-from adframe.reporting.document import Study
+from adframe.analysis.study import LEADERBOARD
+from adframe.reporting.document import Page
+from adframe.reporting.page_writer import write_document
 from adframe.reporting.patch_sections import (
     MEASURES,
     attention_section,
@@ -16,7 +18,6 @@ from adframe.reporting.patch_sections import (
     layers_section,
     planes_section,
 )
-from adframe.reporting.study_page import write_study
 from adframe.results.frame import load_results
 from adframe.results.layer_distances import layer_distances, shared_layers
 from adframe.results.patch_samples import LayerSample, PatchSample, read_sample
@@ -62,7 +63,7 @@ class FeatureStudy:
                 distances = layer_distances(by_class, seed=self.seed)
                 parts.append(drift_section(distances, variant=variant, number=number))
         attention = attention_section(cells)
-        study = Study(
+        study = Page(
             title=_title(found, samples),
             question="How well do the network's features separate defects, layer by layer, category by "
             "category?",
@@ -70,9 +71,10 @@ class FeatureStudy:
             facts=_facts(sweep, samples, finished=len(sweep.finished)),
             sections=[*parts, *([attention] if attention else [])],
             command=sweep.command,
+            links=LEADERBOARD,
             notes=NOTES,
         )
-        return write_study(sweep.path, study)
+        return write_document(sweep.path, study)
 
 
 def findings(samples: Mapping[str, Mapping[str, PatchSample]]) -> list[str]:

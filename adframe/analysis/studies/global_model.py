@@ -12,11 +12,11 @@ from adframe.analysis.studies import domain_shift_plots as plots
 from adframe.analysis.studies.confused_images import confused_images, look_closer
 from adframe.analysis.studies.confused_pictures import confused_blocks, confused_sentence
 from adframe.analysis.studies.shift_results import ShiftCase
-from adframe.analysis.study import TEST_IMAGES, failure_notes, time_of
+from adframe.analysis.study import LEADERBOARD, TEST_IMAGES, failure_notes, time_of
 from adframe.errors import AdframeError
-from adframe.reporting.document import Block, Section, Study
+from adframe.reporting.document import Block, Page, Section
 from adframe.reporting.format import amount, title_of
-from adframe.reporting.study_page import write_study
+from adframe.reporting.page_writer import write_document
 from adframe.results.frame import load_results
 from adframe.results.sweep_folder import SweepFolder
 from adframe.runs.recipe import OpenRun
@@ -84,7 +84,7 @@ class GlobalModel:
         answers = answer(question for each in methods for question in _questions(each))
         cases = [each.case for each in methods]
         confused, sentences = _looked_at(methods, self.open_run, most=self.pictures)
-        study = Study(
+        study = Page(
             title=_title(answers),
             question=self.question,
             findings=[*_findings(answers), *sentences],
@@ -106,6 +106,7 @@ class GlobalModel:
                 Section("All numbers", (plots.conditions_table(cases),)),
             ],
             command=sweep.command,
+            links=LEADERBOARD,
             notes=[
                 "The model for all has one threshold, fitted to validation images of all categories "
                 "together.",
@@ -115,7 +116,7 @@ class GlobalModel:
                 *failure_notes(sweep),
             ],
         )
-        return write_study(sweep.path, study)
+        return write_document(sweep.path, study)
 
 
 def _methods(sweep: SweepFolder) -> list[BothWays]:

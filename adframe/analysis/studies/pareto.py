@@ -11,7 +11,7 @@ from adframe.analysis.studies.ablation_figures import is_wide, numeric_key, with
 from adframe.analysis.studies.ablation_results import AblationResults, cost
 from adframe.analysis.studies.ablation_tables import key_title
 from adframe.reporting import figures
-from adframe.reporting.document import Figure, Numbers
+from adframe.reporting.document import Figure, TableBlock
 from adframe.reporting.format import capitalised, title_of, with_interval
 from adframe.reporting.tables import Cell, Column, Table, table_of
 from adframe.results.run_folder import MEMORY, MODEL
@@ -66,7 +66,7 @@ def _costs(setting: Setting) -> dict[str, float]:
     return {key: value for key, value in found.items() if value is not None and math.isfinite(value)}
 
 
-def efficiency_table(points: Sequence[Costed], board: AblationResults) -> Numbers:
+def efficiency_table(points: Sequence[Costed], board: AblationResults) -> TableBlock:
     """The costs of every setting, and its quality."""
     units = {P50: ("p50, ms", 1.0), P95: ("p95, ms", 1.0), RATE: ("images per second", 1.0),
              MODEL: ("model, MB", 1e6), MEMORY: ("process, MB", 1e6)}  # fmt: skip
@@ -99,7 +99,7 @@ def efficiency_table(points: Sequence[Costed], board: AblationResults) -> Number
          "pareto_size": int(each.name in smallest)}
         for each in points
     ]  # fmt: skip
-    return Numbers("efficiency", caption, Table(columns, tuple(rows)), raw=table_of(raw))
+    return TableBlock("efficiency", caption, Table(columns, tuple(rows)), raw=table_of(raw))
 
 
 def against_costs(points: Sequence[Costed], board: AblationResults) -> list[Figure]:

@@ -13,7 +13,7 @@ from adframe.analysis.settings import Setting
 from adframe.analysis.studies.domain_shift_plots import OVERLAPS
 from adframe.metrics import curve_points
 from adframe.reporting import figures
-from adframe.reporting.document import Figure, Numbers
+from adframe.reporting.document import Figure, TableBlock
 from adframe.reporting.format import title_of, with_interval
 from adframe.reporting.tables import Cell, Column, Table
 from adframe.stats.estimates import Estimate
@@ -98,7 +98,7 @@ def losses(grid: Grid, metric: str) -> dict[Place, float]:
     }
 
 
-def grid_table(grids: Sequence[Grid], *, rows: str, columns: str) -> Numbers:
+def grid_table(grids: Sequence[Grid], *, rows: str, columns: str) -> TableBlock:
     """Every cell with its intervals."""
     known = [
         metric
@@ -118,7 +118,7 @@ def grid_table(grids: Sequence[Grid], *, rows: str, columns: str) -> Numbers:
     start_columns = tuple(Column(key, title) for key, title in head)
     titles = tuple(Column(metric, title_of(metric)) for metric in known)
     ends = tuple(Column(f"{key}{end}", f"{key}{end}") for key in known for end in ("", "_low", "_high"))
-    return Numbers(
+    return TableBlock(
         "all_tests",
         "Every model on every test set, in per cent with 95% intervals. F1 and FPR are at the threshold "
         "that was fitted where the model was fitted.",

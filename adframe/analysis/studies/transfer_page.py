@@ -14,10 +14,10 @@ from adframe.analysis.studies.transfer_grid import (
     grid_scatter,
     grid_table,
 )
-from adframe.analysis.study import TEST_IMAGES, failure_notes, time_of
-from adframe.reporting.document import Figure, Section, Study
+from adframe.analysis.study import LEADERBOARD, TEST_IMAGES, failure_notes, time_of
+from adframe.reporting.document import Figure, Page, Section
 from adframe.reporting.format import amount, hundredths
-from adframe.reporting.study_page import write_study
+from adframe.reporting.page_writer import write_document
 from adframe.results.sweep_folder import SweepFolder
 
 METRIC = "image/auroc"
@@ -58,7 +58,7 @@ def write_grids(
     answers = answer(question for grid in means for question in grid.questions(METRIC, text=_QUESTION))
     significant = [each for each in answers if each.significant]
     rows, columns = f"{kind} fitted on", f"{kind} tested"
-    study = Study(
+    study = Page(
         title=(
             f"Fitted on another {kind}: {len(significant)} of {len(answers)} differ significantly from the "
             "model "
@@ -86,9 +86,10 @@ def write_grids(
             Section("All numbers", (grid_table(grids, rows=rows, columns=columns),)),
         ],
         command=sweep.command,
+        links=LEADERBOARD,
         notes=[*notes, TEST_IMAGES, *failure_notes(sweep)],
     )
-    return write_study(sweep.path, study)
+    return write_document(sweep.path, study)
 
 
 def _findings(significant: Sequence[Answer]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import shutil
 from pathlib import Path
@@ -19,9 +20,11 @@ from adframe.analysis.error_analysis.common import excesses, slug
 from adframe.analysis.error_analysis.page import error_sections, show_errors
 from adframe.analysis.error_analysis.threshold_rules import EVERY, ORACLE, OWN, strategies
 from adframe.analysis.error_analysis.thresholds import by_rule
+from adframe.analysis.error_analysis.thumbnails import Album
 from adframe.cli.evaluate import open_source
 from adframe.errors import AdframeError
-from adframe.reporting.document import Numbers, Pictures
+from adframe.io.files import write_json
+from adframe.reporting.document import Pictures, TableBlock
 from adframe.results.predictions import read_ledger, write_ledger
 from adframe.results.validation_scores import read_scores, write_scores
 from tests.fakes.run_folder import write_rich_run, write_run
@@ -120,7 +123,7 @@ def test_types_are_counted_and_a_type_that_is_missed_more_often_is_said(pair, tm
     part = by_type([run])
     assert any("Run A misses hole in bolt more often" in text for text in part.findings)
     assert by_type([read_entrant("A", pair[0])]).findings == ()  # there some are worse, by chance
-    (numbers,) = [block for block in part.section.blocks if isinstance(block, Numbers)]
+    (numbers,) = [block for block in part.section.blocks if isinstance(block, TableBlock)]
     rows = rows_of(tmp_path / "hides", "bolt")
     raw = [dict(zip((c.key for c in numbers.raw.columns), row, strict=True)) for row in numbers.raw.rows]
     for line in (each for each in raw if each["category"] == "bolt"):
@@ -234,8 +237,24 @@ def test_pictures_come_from_the_run_or_the_disk_and_a_missing_dataset_stops_noth
     for sheet in sheets:
         for _, pictures in sheet.rows:
             assert len(pictures) == len(sheet.columns)
-            assert all(picture.jpeg.startswith(b"\xff\xd8\xff") for picture in pictures)
+            assert all(picture.content.startswith(b"\xff\xd8\xff") for picture in pictures)
     assert "not where the run found them" in (page / "errors.html").read_text()
+
+
+def test_tiles_are_taken_as_they_are_and_a_panel_of_an_older_run_stands_for_its_heatmap(pair, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(pair[0], run)
+    entry = json.loads((run / "heatmaps/index.json").read_text())[0]
+    images = read_entrant("A", run).images
+    key = next(key for key in images if images[key]["path"] == entry["path"])
+    kept = [(run / file).read_bytes() for file in entry["tiles"].values()]
+    assert list(Album(open_source).tiles(read_entrant("A", run), key)) == kept
+    panel = {"file": entry["tiles"]["annotation"], **entry}
+    del panel["tiles"]
+    write_json(run / "heatmaps/index.json", [panel])
+    album = Album(open_source)
+    assert album.tiles(read_entrant("A", run), key)[2] == kept[1]
+    assert album.missing == {key}  # neither image nor annotation are to be had from the disk
 
 
 def test_many_mistakes_are_cut_short_and_the_page_says_by_how_many(pair, tmp_path):

@@ -1,0 +1,117 @@
+"""Figures as SVG and PNG files, and as inline SVG that takes the colours of a page.
+
+matplotlib is used by its objects, without pyplot, so that no state of another's figures changes. The same
+figure gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup, escape
+
+from adframe.reporting import figure_style as style
+from adframe.reporting.document import Figure
+from adframe.reporting.format import capitalised
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
+
+DPI = 200
+_FONTS = "system-ui, 'Segoe UI', Roboto, 'Noto Sans', 'Liberation Sans', 'DejaVu Sans', sans-serif"
+_LARGER = 1.25  # on a page than on paper, where letters are small
+_OPACITY = {style.INK: 1.0, style.QUIET: 0.75, style.RULE: 0.18}  # of the text colour that replaces them
+_COLOURS = {
+    colour.lower(): f"var(--series-{place}, {colour.lower()})"
+    for place, colour in enumerate(style.PALETTE)
+    if colour != style.INK
+}
+_NUMBERS = re.compile(r' (d|x|y|width|height|transform)="([^"]*)"')
+
+
+def png(figure: Figure) -> bytes:
+    """The figure on a white ground, for slides."""
+    buffer = io.BytesIO()
+    with _drawn(figure) as canvas:
+        canvas.savefig(buffer, format="png", dpi=DPI, facecolor="white", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def svg(figure: Figure) -> str:
+    """The figure as an `<svg>` element in the colours of the light page, on no ground, for a file."""
+    buffer = io.StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    with _drawn(figure) as canvas:
+        canvas.savefig(buffer, format="svg", facecolor="none", metadata=nothing, dpi=DPI)
+    text = buffer.getvalue()
+    text = re.sub(
+        r"<metadata>.*?</metadata>\s*|<defs>\s*<style.*?</style>\s*</defs>\s*", "", text, flags=re.S
+    )
+    text = re.sub(r'<g id="[^"]*"', "<g", text)  # such names would occur once for each figure of a page
+    text = re.sub(r' transform="rotate\(-?0 [^"]*"', "", text)
+    text = re.sub(r'<path d="[^"]*" style="fill: none"/>\s*', "", text)  # grounds without colour
+    text = _NUMBERS.sub(lambda found: f' {found[1]}="{_shorter(found[2])}"', text)
+    text = text.replace("; font-family: 'DejaVu Sans'", "").replace("'DejaVu Sans'", _FONTS)
+    text = re.sub(r"\n\s*", "\n", text[text.index("<svg") :].strip()) + "\n"
+    root = f'<svg style="stroke-linejoin: round; stroke-linecap: butt; font-family: {_FONTS}" '
+    return text.replace("<svg ", root, 1)
+
+
+def inline(drawing: str, *, alt: str) -> Markup:
+    """The text of `svg` as part of a page: text, axes and grid are drawn in the page's text colour.
+
+    Args:
+        drawing: what `svg` returned.
+        alt: what is seen, for people who do not see it.
+    """
+    for colour, opacity in _OPACITY.items():
+        new = r"\1: currentColor" if opacity == 1 else rf"\1: currentColor; \1-opacity: {opacity:g}"
+        drawing = re.sub(rf"\b(fill|stroke): {colour.lower()}", new, drawing)
+    drawing = re.sub(r"(?<=: )#[0-9a-f]{6}\b", lambda found: _COLOURS.get(found[0], found[0]), drawing)
+    head, body = drawing.split(">", 1)
+    head = re.sub(r' (xmlns(:xlink)?|version|style)="[^"]*"', "", head)
+    head = re.sub(
+        r'(?<= )(width|height)="([0-9.]+)pt"', lambda found: f'{found[1]}="{_pixels(found[2])}"', head
+    )
+    label = f' class="chart" role="img" aria-label="{escape(alt)}">'
+    return Markup(head + label + body.replace("xlink:href", "href").strip())
+
+
+def width(drawing: str) -> int:
+    """The width of a drawing on a page, in the page's pixels."""
+    points = re.search(r'<svg[^>]*\bwidth="([0-9.]+)pt"', drawing)
+    return _pixels(points[1]) if points else 640
+
+
+@contextmanager
+def _drawn(figure: Figure) -> Iterator[Canvas]:
+    """The filled canvas, in the house style."""
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Drawing
+
+    settings: Any = {**style.STYLE, "svg.hashsalt": figure.name}
+    with matplotlib.rc_context(settings), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from")  # names in any script
+        canvas = Drawing(figsize=figure.size, layout=None if figure.margins else "constrained")
+        FigureCanvasAgg(canvas)
+        if figure.margins:
+            canvas.subplots_adjust(*figure.margins)
+        figure.draw(canvas)
+        for axes in canvas.axes:
+            axes.set(xlabel=capitalised(axes.get_xlabel()), ylabel=capitalised(axes.get_ylabel()))
+        yield canvas
+
+
+def _shorter(numbers: str) -> str:
+    """Coordinates with two decimals: a hundredth of a point is not seen."""
+    return re.sub(r"(\.\d\d)\d+", r"\1", numbers)
+
+
+def _pixels(points: str) -> int:
+    return round(float(points) * 96 / 72 * _LARGER)

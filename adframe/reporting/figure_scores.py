@@ -1,0 +1,155 @@
+"""The figure of a category's scores: their histogram, the ROC curve, and precision against recall."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from adframe.metrics.curve_points import Curve, Floats, bin_edges, pr, roc
+from adframe.reporting import figure_style as style
+from adframe.reporting.document import Figure
+from adframe.reporting.summary import confusion
+from adframe.results.predictions import Row
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
+
+SIZE, MARGINS = (9.4, 2.85), (0.055, 0.31, 0.985, 0.91)
+_KINDS = {"normal": 0, "anomalous": 1, "unlabelled": -1}
+_KIND_COLOURS = {"normal": style.PALETTE[0], "anomalous": style.PALETTE[1], "unlabelled": style.PALETTE[7]}
+_ALL, _SUBSETS = "all", ("logical", "structural")  # MVTec LOCO scores the subsets apart
+_PART_COLOURS = {_ALL: style.PALETTE[2], "logical": style.PALETTE[3], "structural": style.PALETTE[4]}
+_NO_CURVE = "No curve: it needs both normal\nand anomalous images with labels."
+_NO_SCORE = "No image has a finite score."
+_PERCENT = (0, 25, 50, 75, 100)
+
+
+def scores(name: str, *, caption: str, rows: Sequence[Row], threshold: float | None) -> Figure:
+    """The histogram of scores with the threshold, the ROC curve, and the precision-recall curve.
+
+    Curves come with one more for each subset of MVTec LOCO, and with a ring at the rates of the decisions.
+
+    Args:
+        name: of the figure.
+        caption: below.
+        rows: the test images of a category.
+        threshold: of the decisions; None where nothing was decided.
+    """
+    parts = _parts(rows)
+    rocs = {part: curve for part, own in parts.items() if (curve := roc(*_columns(own))) is not None}
+    prs = {part: _stepped(curve) for part, own in parts.items() if (curve := pr(*_columns(own))) is not None}
+    counts = confusion(rows)
+
+    def draw(canvas: Canvas) -> None:
+        left, middle, right = canvas.subplots(1, 3, gridspec_kw={"wspace": 0.24})
+        _histogram(left, rows, threshold=threshold)
+        _curves(middle, rocs, title="ROC", area="AUROC", ring=(counts.fpr, counts.recall))
+        middle.set(xlabel="false-positive rate, %", ylabel="recall, %")
+        _curves(right, prs, title="Precision and recall", area="AP", ring=(counts.recall, counts.precision))
+        right.set(xlabel="recall, %", ylabel="precision, %")
+
+    return Figure(name, caption, SIZE, draw, MARGINS)
+
+
+def _histogram(axes: Axes, rows: Sequence[Row], *, threshold: float | None) -> None:
+    """Normal images upwards, anomalous ones downwards: each keeps its shape where the two overlap."""
+    axes.set_title("Scores", loc="left")
+    scored, labelled = _columns(rows)
+    values = np.array(scored, dtype=np.float64)
+    kinds = np.array([-1 if label is None else label for label in labelled])
+    known = np.isfinite(values)
+    if not known.any():
+        _absent(axes, _NO_SCORE)
+        return
+    edges = bin_edges(values)
+    for kind, label in _KINDS.items():
+        group: Floats = values[known & (kinds == label)]
+        if len(group):
+            shares = np.histogram(group, edges)[0] / len(group) * 100
+            heights = -shares if kind == "anomalous" else shares
+            axes.stairs(heights, edges, fill=True, color=_KIND_COLOURS[kind], label=f"{kind} ({len(group)})")
+    if threshold is not None and math.isfinite(threshold):
+        axes.axvline(
+            threshold,
+            color=style.INK,
+            linewidth=1,
+            linestyle=style.DASHES[1],
+            label=f"threshold {threshold:.4g}",
+        )
+    axes.axhline(0, color=style.QUIET, linewidth=0.6)
+    axes.margins(y=0.12)
+    axes.locator_params(nbins=4)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
+    axes.set(xlabel="score", ylabel="share of its kind, %")
+    _finish(axes, columns=2)
+
+
+def _curves(
+    axes: Axes,
+    curves: Mapping[str, Curve],
+    *,
+    title: str,
+    area: str,
+    ring: tuple[float | None, float | None],
+) -> None:
+    axes.set_title(title, loc="left")
+    if not curves:
+        _absent(axes, _NO_CURVE)
+        return
+    if title == "ROC":
+        axes.plot((0, 100), (0, 100), color=style.RULE, linewidth=0.8)
+    for place, (part, curve) in enumerate(curves.items()):
+        label = (
+            f"{part} {area} {100 * curve.area:.1f}" if len(curves) > 1 else f"{area} {100 * curve.area:.1f}"
+        )
+        dash, wide = style.DASHES[place], 1.6 if part == _ALL else 1.2
+        axes.plot(
+            curve.x * 100,
+            curve.y * 100,
+            label=label,
+            color=_PART_COLOURS[part],
+            linestyle=dash,
+            linewidth=wide,
+        )
+    if ring[0] is not None and ring[1] is not None:
+        axes.plot(
+            ring[0] * 100, ring[1] * 100, "o", markersize=5, fillstyle="none", color=style.INK,
+            label="at the threshold", clip_on=False,
+        )  # fmt: skip
+    axes.set(xlim=(-1, 101), ylim=(-1, 103), xticks=_PERCENT[::2], yticks=_PERCENT)
+    _finish(axes, columns=2)
+
+
+def _finish(axes: Axes, *, columns: int) -> None:
+    style.grid(axes)
+    axes.legend(
+        loc="upper left", bbox_to_anchor=(-0.03, -0.21), ncols=columns, borderaxespad=0, columnspacing=1.2,
+        handlelength=1.4,
+    )  # fmt: skip
+
+
+def _absent(axes: Axes, text: str) -> None:
+    axes.set_axis_off()
+    axes.text(0, 0.85, text, va="top", color=style.QUIET, transform=axes.transAxes)
+
+
+def _parts(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """All rows, then for each subset of MVTec LOCO its rows together with the normal ones."""
+    parts = {_ALL: list(rows)}
+    for subset in _SUBSETS:
+        if any(row["subset"] == subset for row in rows):
+            parts[subset] = [row for row in rows if row["label"] == 0 or row["subset"] == subset]
+    return parts
+
+
+def _columns(rows: Sequence[Row]) -> tuple[list[float], list[int | None]]:
+    return [row["score"] for row in rows], [row["label"] for row in rows]
+
+
+def _stepped(curve: Curve) -> Curve:
+    """Between two recalls the precision of the higher one holds: that is the area which AP sums."""
+    return Curve(np.repeat(curve.x, 2)[1:-1], np.repeat(curve.y[1:], 2), curve.area)

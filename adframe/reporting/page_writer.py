@@ -1,0 +1,183 @@
+"""Pages as self-contained HTML; their figures and tables as files for a paper where that is wanted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from adframe.io.files import write_whole
+from adframe.reporting.document import (
+    Block,
+    Details,
+    Figure,
+    Gallery,
+    Page,
+    Picture,
+    Pictures,
+    Section,
+    TableBlock,
+    blocks_of,
+)
+from adframe.reporting.figure_render import inline, png, svg, width
+from adframe.reporting.format import capitalised
+from adframe.reporting.html import fill
+from adframe.reporting.tables import DASH, Table
+from adframe.results.gallery import fitted_uris
+
+FIGURES, TABLES = "figures", "tables"  # folders beside a page
+_NAME = re.compile(r"[A-Za-z0-9_]+")
+_NUMBER = re.compile(r"[-+<\[(]?\s*[\d.]")  # how a cell begins that holds a number
+
+
+def write_document(folder: Path, page: Page, *, name: str = "study") -> Path:
+    """Writes `<name>.html`, `figures/*.svg`, `*.png`, `tables/*.csv` and `*.tex`; the page comes last.
+
+    Args:
+        folder: where; made if it is not there.
+        page: what is written.
+        name: of the page.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        ValueError: a name is no file's name (letters, digits, `_`), or two figures or two tables share it.
+        AdframeError: a file cannot be written.
+    """
+    _check_names([name], kind="page")
+    drawings = _drawings(page)
+    for figure in (block for block in blocks_of(page) if isinstance(block, Figure)):
+        write_whole(folder / FIGURES / f"{figure.name}.svg", drawings[figure.name])
+        write_whole(folder / FIGURES / f"{figure.name}.png", png(figure))
+    for block in blocks_of(page):
+        if isinstance(block, TableBlock):
+            write_whole(folder / TABLES / f"{block.name}.csv", (block.raw or block.table).to_csv())
+            latex = block.table.to_latex(caption=block.caption, label=f"tab:{block.name}")
+            write_whole(folder / TABLES / f"{block.name}.tex", latex)
+    links = [(file, title) for file, title in page.links if (folder / file).is_file()]
+    path = folder / f"{name}.html"
+    write_whole(path, _rendered(page, drawings, links=links, has_files=True))
+    return path
+
+
+def render(page: Page) -> str:
+    """The HTML of a page without files beside it: pictures, style and script are inside.
+
+    Raises:
+        ValueError: a name is no file's name (letters, digits, `_`), or two figures or two tables share it.
+    """
+    return _rendered(page, _drawings(page), links=list(page.links), has_files=False)
+
+
+def _drawings(page: Page) -> dict[str, str]:
+    """The SVG of each figure by its name, once all names are known to be good."""
+    blocks = blocks_of(page)
+    figures = [block for block in blocks if isinstance(block, Figure)]
+    _check_names([figure.name for figure in figures], kind="figure")
+    _check_names([block.name for block in blocks if isinstance(block, TableBlock)], kind="table")
+    return {figure.name: svg(figure) for figure in figures}
+
+
+def _check_names(names: list[str], *, kind: str) -> None:
+    known: set[str] = set()
+    for name in names:
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{kind} {name!r}: a file's name has letters, digits and _ only")
+        if name.casefold() in known:
+            raise ValueError(f"{kind} {name!r}: two have that name")
+        known.add(name.casefold())
+
+
+def _rendered(
+    page: Page, drawings: Mapping[str, str], *, links: Sequence[tuple[str, str]], has_files: bool
+) -> str:
+    view = _View(drawings, _uris(page), has_files=has_files)
+    return fill(
+        {
+            "page": page,
+            "sections": [view.section(each, place) for place, each in enumerate(page.sections, 1)],
+            "links": links,
+            "has_files": has_files,
+        }
+    )
+
+
+def _uris(page: Page) -> dict[int, str]:
+    """Data URIs of all pictures by their identity, shrunk alike where together they are too large."""
+    pictures = [picture for block in blocks_of(page) for picture in _pictures_of(block)]
+    uris = fitted_uris({str(id(picture)): picture.content for picture in pictures})
+    return {int(name): uri for name, uri in uris.items()}
+
+
+def _pictures_of(block: Block) -> Iterator[Picture]:
+    if isinstance(block, Pictures):
+        yield from (picture for _, pictures in block.rows for picture in pictures)
+    elif isinstance(block, Gallery):
+        yield from (picture for card in block.cards for picture in card.pictures)
+
+
+@dataclass
+class _View:
+    """What the template reads of each block."""
+
+    drawings: Mapping[str, str]
+    uris: Mapping[int, str]
+    has_files: bool
+    numbers: dict[type, int] = field(default_factory=dict)
+
+    def section(self, section: Section, place: int) -> dict[str, Any]:
+        return {
+            "title": section.title,
+            "anchor": section.anchor or f"part-{place}",
+            "group": section.group,
+            "number": section.number,
+            "blocks": [self.block(block) for block in section.blocks],
+        }
+
+    def block(self, block: Block) -> dict[str, Any]:
+        """The block with its kind, which names the macro that writes it, and what is derived from it."""
+        kind = "Paragraph" if isinstance(block, str) else type(block).__name__
+        shown: dict[str, Any] = {"kind": kind, "item": block}
+        if isinstance(block, Figure | TableBlock):
+            self.numbers[type(block)] = self.numbers.get(type(block), 0) + 1
+            shown |= {"number": self.numbers[type(block)], "caption": capitalised(block.caption)}
+        if isinstance(block, Figure):
+            drawing = self.drawings[block.name]
+            shown |= {"drawing": inline(drawing, alt=block.caption), "width": width(drawing)}
+        if isinstance(block, TableBlock):
+            shown["words"] = _columns_of_words(block.table)
+        if isinstance(block, Pictures):
+            shown["rows"] = [
+                (
+                    name,
+                    [
+                        self.picture(each, alt=f"{name}: {column}")
+                        for each, column in zip(cells, block.columns, strict=True)
+                    ],
+                )
+                for name, cells in block.rows
+            ]
+        if isinstance(block, Gallery):
+            shown["cards"] = [
+                (card, [self.picture(each, alt=card.title) for each in card.pictures]) for card in block.cards
+            ]
+        if isinstance(block, Details):
+            shown["blocks"] = [self.block(each) for each in block.blocks]
+        return shown
+
+    def picture(self, picture: Picture, *, alt: str) -> dict[str, str]:
+        uri = self.uris.get(id(picture), "")
+        return {"uri": uri, "caption": picture.caption, "alt": picture.alt or picture.caption or alt}
+
+
+def _columns_of_words(table: Table) -> set[int]:
+    """Places of columns that are read as text, and so begin at the left."""
+    rows = table.shown
+    return {
+        place
+        for place in range(len(table.columns))
+        if any(row[place] and row[place] != DASH and not _NUMBER.match(row[place]) for row in rows)
+    }

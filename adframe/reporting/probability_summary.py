@@ -1,0 +1,49 @@
+"""How well the probabilities of a run are calibrated: a table, and reliability diagrams."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from adframe.results.predictions import Row
+from adframe.results.run_folder import RunFolder
+from adframe.stats.calibration_error import Bin, brier, calibration_error, reliability
+
+EVERYTHING = "all images"
+_BINS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Probabilities of a category compared with the truth."""
+
+    name: str
+    images: int
+    error: float  # expected calibration error
+    brier: float
+    bins: tuple[Bin, ...]
+
+
+def calibrations(run: RunFolder) -> list[Calibration]:
+    """Each category that has probabilities and labels; where there are several, all images come first."""
+    parts = [(name, [row for row in run.rows if row["category"] == name]) for name in run.categories]
+    found = [each for name, rows in parts if (each := _calibration(name, rows)) is not None]
+    whole = _calibration(EVERYTHING, run.rows) if len(found) > 1 else None
+    return [whole, *found] if whole is not None else found
+
+
+def _calibration(name: str, rows: Sequence[Row]) -> Calibration | None:
+    known = [row for row in rows if row["label"] is not None and row["probability"] is not None]
+    if not known:
+        return None
+    probabilities = np.array([row["probability"] for row in known], dtype=np.float64)
+    labels = np.array([row["label"] == 1 for row in known])
+    return Calibration(
+        name=name,
+        images=len(known),
+        error=calibration_error(probabilities, labels, bins=_BINS),
+        brier=brier(probabilities, labels),
+        bins=tuple(reliability(probabilities, labels, bins=_BINS)),
+    )
