@@ -70,6 +70,7 @@ def test_windows_of_fewer_patches_do_pile_up(backbone: TimmBackbone) -> None:
     assert at_border(heatmaps(model, textures("grain", COUNT, side=SIDE, seed=2)), width=BORDER) > 0.9
 
 
+@pytest.mark.slow
 @real.needs(WEIGHTS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_anomaly_dino_with_its_own_features(kind: str) -> None:

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from adframe.ops import nearer
 from adframe.ops.nearer import Rows, at_most, lowered, squared_distances
+from tests.covering import pairwise
 
 
 def even(n: int) -> Tensor:
@@ -50,12 +51,6 @@ def almost_ties(n: int) -> Tensor:
 MAKERS = [even, far_from_zero, in_a_heap, repeated, tiny, huge, beyond, unlike, almost_ties]
 
 
-@pytest.fixture(params=[False, True], ids=["float32", "rounded"])
-def rounded(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    monkeypatch.setattr(nearer, "multiplies_bfloat16", lambda: request.param)
-    return request.param
-
-
 def centres_of(rows: Tensor) -> Rows:
     room = Rows.empty(*rows.shape)
     room.put(0, rows[:10])
@@ -71,9 +66,9 @@ def norms(rows: Tensor) -> Tensor:
     return rows.double().square().sum(1).amax()
 
 
-@pytest.mark.parametrize("make", MAKERS)
-@pytest.mark.parametrize("before", [1, 30, 200], ids=lambda n: f"{n} met")
-def test_lowered_is_the_nearest_distance(make, before: int, rounded: bool) -> None:
+@pytest.mark.parametrize(("make", "before", "rounded"), pairwise(MAKERS, [1, 30, 200], [False, True]))
+def test_lowered_is_the_nearest_distance(make, before: int, rounded: bool, monkeypatch) -> None:
+    monkeypatch.setattr(nearer, "multiplies_bfloat16", lambda: rounded)
     torch.manual_seed(before)
     rows, centres = make(300), make(300)
     index = torch.randperm(300)[:170]
@@ -89,17 +84,17 @@ def test_lowered_is_the_nearest_distance(make, before: int, rounded: bool) -> No
 
 
 @pytest.mark.parametrize("make", MAKERS)
-@pytest.mark.parametrize("count", [1, 30, 299])
-def test_at_most_is_a_bound_and_not_much_more(make, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_at_most_is_a_bound_and_not_much_more(make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nearer, "multiplies_bfloat16", lambda: True)
-    torch.manual_seed(count)
-    rows, centres = make(300), make(299)
-    found = at_most(Rows.of(rows), centres_of(centres).slice(0, count)).double()
-    expected = exact(rows, centres[:count])
-    assert bool((found >= expected).all())
-    if make is not beyond:
-        wide = (rows.double().norm(dim=1) + centres.double().norm(dim=1).amax()) / 200
-        assert bool((found.sqrt() <= expected.sqrt() * 1.01 + wide).all())
+    for count in (1, 30, 299):
+        torch.manual_seed(count)
+        rows, centres = make(300), make(299)
+        found = at_most(Rows.of(rows), centres_of(centres).slice(0, count)).double()
+        expected = exact(rows, centres[:count])
+        assert bool((found >= expected).all()), count
+        if make is not beyond:
+            wide = (rows.double().norm(dim=1) + centres.double().norm(dim=1).amax()) / 200
+            assert bool((found.sqrt() <= expected.sqrt() * 1.01 + wide).all()), count
 
 
 @pytest.mark.parametrize("make", [even, unlike])
