@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from adframe.app.build import build
 from adframe.app.checks import check_values
 from adframe.app.sweep_job import of_job
+from tests.composing import Composed
 from tests.e2e.scripts import BACKBONE, ROOT, composed
 from tests.experiments import EXPERIMENTS, jobs_of, one_of_each_value
 
@@ -111,19 +112,30 @@ def test_the_sweep_and_the_evaluation_compose() -> None:
     assert composed("evaluate", "run=x").run == "x"
 
 
+def is_option(override: str) -> bool:
+    """Whether it chooses a file, for which the configuration has to be composed anew."""
+    return (CONF / override.lstrip("+").partition("=")[0].partition("@")[0]).is_dir()
+
+
+@lru_cache(maxsize=8)
+def small(name: str, options: tuple[str, ...], *, keeps_backbone: bool) -> Composed:
+    """An experiment with options, and a small network without weights in place of its backbone."""
+    given = (f"experiment={name}", *options)
+    if keeps_backbone:
+        return Composed.of("sweep", *given)
+    learns = composed("sweep", *given).learning  # what learns here is a vision transformer
+    network = VIT if learns else (*BACKBONE, "backbone.layers=[layer1,layer2,layer3]")
+    return Composed.of("sweep", *given, *network)
+
+
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_value_that_an_experiment_sweeps_is_possible(name: str) -> None:
     few = one_of_each_value(jobs_of(name))
     weights = any(text.startswith("backbone=") for text in few[0])  # which may not be here
-    layers = "backbone.layers=[layer1,layer2,layer3]"
     assert len(few) > 1
-    vit = False
-    for number, job in enumerate(few):
-        given = [f"experiment={name}", *job]
-        if not number or any(text.startswith("model=") for text in job):
-            vit = bool(composed("sweep", *given).learning)  # what learns here is a vision transformer
-        small = VIT if vit else (*BACKBONE, layers)
-        cfg = composed("sweep", *given, *(() if weights else small))
+    for job in few:
+        options = tuple(text for text in job if is_option(text))
+        cfg = small(name, options, keeps_backbone=weights).changed(*(set(job) - set(options)))
         check_values(of_job(cfg))
         check_targets(cfg)
         if not weights:

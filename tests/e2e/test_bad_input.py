@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
-from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig
 from PIL import Image
 
 from adframe.app.evaluation import evaluate
 from adframe.app.image_scores import read_scores
 from adframe.app.run import train
-from adframe.app.typed import as_text
 from adframe.app.wording import MENDABLE, one_line
 from adframe.contracts import AdframeError
-from tests.e2e.scripts import COUNTS, Outcome, call, composed, spawn
+from tests.composing import Composed
+from tests.e2e.scripts import COUNTS, Outcome, call, spawn
 
 END_TO_END = {  # override: what the line must say
     "category=weav": "unknown category 'weav' did you mean 'weave'? known: bracket, tray, weave",
@@ -120,46 +117,15 @@ def test_an_override_that_cannot_work_is_one_line(override: str, base: list[str]
     assert list(tmp_path.iterdir()) == []
 
 
-@dataclass(frozen=True)
-class Composed:
-    """A configuration that was composed once, as Hydra does it, and what Hydra knows of it."""
-
-    config: DictConfig
-    hydra: DictConfig
-
-    @classmethod
-    def of(cls, name: str, *overrides: str) -> Composed:
-        config = composed(name, *overrides)
-        known = HydraConfig.instance().cfg
-        assert known is not None
-        return cls(config, known)
-
-    def refuses(self, work: Callable[[DictConfig], object], *overrides: str, words: str) -> bool:
-        """Whether `work` is stopped by what the script would print as one line with all the words in it."""
-        with pytest.raises(MENDABLE) as caught:
-            work(self.changed(*overrides))
-        text = one_line(caught.value)
-        assert "\n" not in text
-        for word in words.split():
-            assert word in text
-        return True
-
-    def changed(self, *overrides: str) -> DictConfig:
-        """With further overrides, which Hydra would have applied in the same way."""
-        hydra, config = self.hydra.copy(), self.config.copy()
-        typed = as_text(overrides)
-        with read_write(hydra.hydra), open_dict(hydra.hydra):
-            hydra.hydra.overrides.task = [*hydra.hydra.overrides.task, *typed]
-        HydraConfig.instance().set_config(hydra)
-        for override in OverridesParser.create().parse_overrides(typed):
-            key = override.key_or_group
-            if override.is_delete():
-                with open_dict(config):
-                    parent, _, name = key.rpartition(".")
-                    del (OmegaConf.select(config, parent) if parent else config)[name]
-            else:
-                OmegaConf.update(config, key, override.value(), merge=True, force_add=override.is_add())
-        return config
+def refuses(composed: Composed, work: Callable[[DictConfig], object], *overrides: str, words: str) -> bool:
+    """Whether `work` is stopped by what the script would print as one line with all the words in it."""
+    with pytest.raises(MENDABLE) as caught:
+        work(composed.changed(*overrides))
+    text = one_line(caught.value)
+    assert "\n" not in text
+    for word in words.split():
+        assert word in text
+    return True
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +136,7 @@ def given(base: list[str], tmp_path_factory: pytest.TempPathFactory) -> Composed
 
 @pytest.mark.parametrize("override", REFUSED)
 def test_what_composes_and_cannot_work_stops_the_run(override: str, given: Composed, tmp_path: Path) -> None:
-    assert given.refuses(train, override, words=REFUSED[override])
+    assert refuses(given, train, override, words=REFUSED[override])
     assert not Path(given.config.paths.runs).exists()
     assert list(tmp_path.iterdir()) == []
 
@@ -233,7 +199,7 @@ def test_a_broken_file_stops_the_run_and_is_named(
     harm(data / place)
     named = "" if place.endswith(("test", "good")) else Path(place).stem
     paths = (f"dataset.root={data}", f"paths.runs={tmp_path / 'runs'}")
-    assert on_images.refuses(train, *paths, words=f"{words} {named}")
+    assert refuses(on_images, train, *paths, words=f"{words} {named}")
     assert not (tmp_path / "runs").exists()
 
 
@@ -248,7 +214,7 @@ def test_data_that_is_not_there_says_where_to_get_it(
         (root / "holiday" if state == "other" else root).mkdir(parents=True)
     said = f"{root} {words} train/good https://www.mvtec.com dataset.root=<folder>"
     paths = (f"dataset.root={root}", f"paths.runs={tmp_path / 'runs'}")
-    assert on_images.refuses(train, *paths, words=said)
+    assert refuses(on_images, train, *paths, words=said)
     assert not (tmp_path / "runs").exists()
 
 
@@ -304,7 +270,7 @@ def test_a_run_that_cannot_be_evaluated_says_why(
     run = Path(shutil.copytree(finished, tmp_path / "run", ignore=shutil.ignore_patterns("evaluations")))
     harm, words = RUNS[case]
     harm(run)
-    assert of_run.refuses(evaluate, f"run={run}", words=words)
+    assert refuses(of_run, evaluate, f"run={run}", words=words)
     assert not (run / "evaluations").exists()
 
 
@@ -313,7 +279,7 @@ def test_a_run_that_cannot_be_evaluated_says_why(
     ["category=bottle", "category=3", "num_workers=-1", "num_workers=abc", "coreset=0.2", "run=null"],
 )
 def test_an_evaluation_that_cannot_work_is_one_line(override: str, of_run: Composed) -> None:
-    assert of_run.refuses(evaluate, override, words=override.partition("=")[0])
+    assert refuses(of_run, evaluate, override, words=override.partition("=")[0])
 
 
 def test_names_that_are_not_utf8_are_read_and_a_categorys_is_refused(
