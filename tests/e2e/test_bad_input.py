@@ -141,7 +141,7 @@ def test_what_composes_and_cannot_work_stops_the_run(override: str, given: Compo
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("override", ["trainer.accelerator=tpu", "["])
+@pytest.mark.parametrize("override", ["corset=0.1", "["])
 def test_a_process_of_its_own_says_the_same(override: str, base: list[str], tmp_path: Path) -> None:
     arguments = [*base, "category=weave", "paths.runs=runs", override]
     outcome = spawn("train", *arguments, cwd=tmp_path)

@@ -91,6 +91,7 @@ def test_sigterm_while_images_are_tested_is_not_swallowed(
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+@pytest.mark.slow
 def test_a_file_system_that_takes_no_more_is_one_line(base: list[str], toy: Path, tmp_path: Path) -> None:
     """20 kB a file: the configuration fits, features and checkpoints do not."""
     del toy
@@ -148,6 +149,7 @@ def test_a_bug_keeps_its_traceback_and_leaves_no_folder(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_normal_run_says_nothing_on_standard_error(base: list[str], tmp_path: Path) -> None:
     """With loading processes, and an evaluation after it; library warnings would stand here."""
     outcome = spawn("train", *base, "category=weave", "num_workers=1", "paths.run=run", cwd=tmp_path)

@@ -111,6 +111,7 @@ def settled(model: Any, kind: str, *, side: int) -> Any:
 LARGE, PATCH = 160, 16  # of methods with a vision transformer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["grain", "clouds"])
 def test_masked_reconstruction(kind: str) -> None:
     images = textures(kind, 48, side=LARGE, seed=1)
@@ -124,6 +125,7 @@ def test_masked_reconstruction(kind: str) -> None:
     assert at_border(found, width=PATCH // 2) <= 2 * area(LARGE, PATCH // 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["grain", "clouds"])
 @pytest.mark.parametrize("head", ["dense", "token"])
 def test_heads_that_learn_from_synthetic_anomalies(head: str, kind: str) -> None:
