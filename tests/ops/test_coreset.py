@@ -75,18 +75,20 @@ def radius(rows: Tensor, picks: list[int]) -> float:
     return float(torch.cdist(rows.double(), rows[picks].double()).amin(1).max())
 
 
-@pytest.mark.parametrize(("make", "size", "dtype"), pairwise(ROWS, SIZES, DTYPES))
-@pytest.mark.usefixtures("chosen")
-def test_every_pick_is_the_farthest_row_at_its_time(make) -> None:
-    torch.manual_seed(1)
-    rows = make()
-    picks = pick(rows, count=90)
-    distance = torch.full((len(rows),), torch.inf, dtype=torch.float64)
-    for n, row in enumerate(picks):
-        assert n == 0 or distance[row] >= distance.max() * (1 - 1e-4)
-        distance = torch.minimum(distance, (rows.double() - rows[row].double()).square().sum(1))
-    reference = greedy(rows, 90, picks[0])
-    assert len(picks) == len(set(picks)) == len(reference)
+@pytest.mark.parametrize("make", ROWS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_pick_is_the_farthest_row_at_its_time(make, dtype: str, monkeypatch) -> None:
+    for size in SIZES:
+        choose(size, dtype, monkeypatch)
+        torch.manual_seed(1)
+        rows = make()
+        picks = pick(rows, count=90)
+        distance = torch.full((len(rows),), torch.inf, dtype=torch.float64)
+        for n, row in enumerate(picks):
+            assert n == 0 or distance[row] >= distance.max() * (1 - 1e-4), size
+            distance = torch.minimum(distance, (rows.double() - rows[row].double()).square().sum(1))
+        reference = greedy(rows, 90, picks[0])
+        assert len(picks) == len(set(picks)) == len(reference), size
 
 
 @pytest.mark.parametrize(("make", "size", "dtype"), pairwise([gaussian, low_rank, clusters], SIZES, DTYPES))
