@@ -1,9 +1,9 @@
 # make demo   sets everything up and runs PatchCore on the toy dataset
-# make test   sets everything up and passes the tests
+# make test   sets everything up and passes the fast tests; make test-all passes the slow ones as well
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test lint bench clean
+.PHONY: setup demo test test-all lint bench clean
 
 setup: .venv/ready
 
@@ -17,8 +17,13 @@ setup: .venv/ready
 demo: setup
 	$(BIN)/python train.py
 
+# A worker process for every core; a file's tests stay together, as they share what they train.
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --dist loadfile -m "not slow"
+
+# The slow tests run by themselves: they start processes and wait for them.
+test-all: test
+	$(BIN)/python -m pytest -m slow
 
 lint: setup
 	$(BIN)/ruff check .

@@ -5,27 +5,29 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
-from pathlib import Path
+from functools import cache, lru_cache
 from typing import Any
 
 import pytest
 import yaml
 from hydra.utils import get_object
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
+from adframe.cli.typed import Typed
 from adframe.config.build import build
 from adframe.config.validate import check_values
 from adframe.sweeps.job import of_job
+from tests.composing import Composed
 from tests.e2e.scripts import BACKBONE, ROOT, composed
 from tests.experiments import EXPERIMENTS, jobs_of, one_of_each_value
 
 CONF = ROOT / "conf"
 FILES = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml"))
-PIECES = {
-    Path("shift/transform/base.yaml"),
-    Path("calibration/rule/base.yaml"),
-    Path("synthesis/family/base.yaml"),
-}  # what the options of a group share
+PIECES = {  # groups whose options are parts of another group's, and the place that one of them gets there
+    "shift/transform": "shift.transforms.tried",
+    "synthesis/family": "synthesis.families.tried",
+    "calibration/rule": "calibration.image",
+}
 VIT = (
     "backbone=timm",
     "backbone.model=vit_tiny_patch16_224",
@@ -34,26 +36,21 @@ VIT = (
 )
 WHOLE = ("hydra", "experiment")  # groups that are tested in another way
 OPTIONS = [
-    path for path in FILES if len(path.parts) > 1 and path.parts[0] not in WHOLE and path not in PIECES
+    path
+    for path in FILES
+    if len(path.parts) > 1
+    and path.parts[0] not in WHOLE
+    and not (path.parent.as_posix() in PIECES and path.stem == "base")  # what the options of a group share
 ]
+OF_GROUP = {
+    group: [path.stem for path in OPTIONS if path.parent.as_posix() == group]
+    for group in dict.fromkeys(path.parent.as_posix() for path in OPTIONS)
+}
+GLOBAL = ("model", "store")  # groups with options that set keys of other groups
 GIVEN = {  # arguments that the code adds
     "adframe.metrics.pixel.PixelMetrics": {"saturated"},
     "adframe.callbacks.maps.MapWriter": {"folder"},
 }
-DEFAULTS = yaml.safe_load((CONF / "train.yaml").read_text())["defaults"]
-GROUPS = {group.removeprefix("override ") for entry in DEFAULTS if isinstance(entry, dict) for group in entry}
-
-
-def choosing(path: Path) -> str:
-    """The override that chooses a yaml; a group that is not in the defaults list needs a plus."""
-    group = path.parent.as_posix()
-    if group == "shift/transform":  # a piece of a shift, added under its own name
-        return f"+{group}@shift.transforms.{path.stem}={path.stem}"
-    if group == "synthesis/family":  # a piece of a synthesis
-        return f"+{group}@synthesis.families.{path.stem}={path.stem}"
-    if group == "calibration/rule":
-        return f"{group}@calibration.image={path.stem}"
-    return f"{'' if group in GROUPS else '+'}{group}={path.stem}"
 
 
 def targets(node: Any) -> Iterator[dict[str, Any]]:
@@ -64,22 +61,51 @@ def targets(node: Any) -> Iterator[dict[str, Any]]:
             yield from targets(child)
 
 
-def check_target(node: dict[str, Any]) -> None:
-    parameters = inspect.signature(get_object(node["_target_"])).parameters
-    told = {name for name in node if not name.startswith("_")}
-    assert told <= set(parameters), f"{node['_target_']} takes no {told - set(parameters)}"
-    needed = {name for name, p in parameters.items() if p.default is p.empty}
-    assert "_partial_" in node or needed <= told | GIVEN.get(node["_target_"], set())
+@cache
+def parameters_of(target: str) -> dict[str, inspect.Parameter]:
+    return dict(inspect.signature(get_object(target)).parameters)
 
 
-@pytest.mark.parametrize("path", OPTIONS, ids=lambda path: path.with_suffix("").as_posix())
-def test_every_option_composes_and_what_it_names_exists(path: Path) -> None:
-    cfg = composed("train", choosing(path))
+def check_targets(cfg: DictConfig) -> None:
     for node in targets(OmegaConf.to_container(cfg)):
-        check_target(node)
-    for key in OmegaConf.missing_keys(cfg) if path.stem != "timm" else ("backbone.model", "backbone.layers"):
-        OmegaConf.update(cfg, key, "given by the user")
-    assert OmegaConf.to_container(cfg, resolve=True)  # every interpolation leads somewhere
+        parameters = parameters_of(node["_target_"])
+        told = {name for name in node if not name.startswith("_")}
+        assert told <= set(parameters), f"{node['_target_']} takes no {told - set(parameters)}"
+        needed = {name for name, p in parameters.items() if p.default is p.empty}
+        assert "_partial_" in node or needed <= told | GIVEN.get(node["_target_"], set())
+
+
+def chosen(group: str) -> Iterator[tuple[str, DictConfig]]:
+    """Each option of a group by name, with the configuration in which it is the one that was chosen.
+
+    Composing takes a quarter of a second, so it is done once: all options are put side by side, and each is
+    moved to its place in turn.
+    """
+    if group in GLOBAL:
+        yield from ((name, composed("train", f"{group}={name}")) for name in OF_GROUP[group])
+        return
+    cfg = composed("train", *(f"+{group}@tried.{name}={name}" for name in OF_GROUP[group]))
+    with open_dict(cfg):
+        tried = cfg.pop("tried")
+    for name in OF_GROUP[group]:
+        whole = cfg.copy()
+        OmegaConf.update(whole, PIECES.get(group, group), tried[name], merge=False, force_add=True)
+        yield name, whole
+
+
+@pytest.mark.parametrize("group", OF_GROUP)
+def test_every_option_composes_and_what_it_names_exists(group: str) -> None:
+    wrong = {}
+    for name, cfg in chosen(group):
+        try:
+            check_targets(cfg)
+            given = ("backbone.model", "backbone.layers") if name == "timm" else OmegaConf.missing_keys(cfg)
+            for key in given:
+                OmegaConf.update(cfg, key, "given by the user")
+            assert OmegaConf.to_container(cfg, resolve=True)  # every interpolation leads somewhere
+        except Exception as error:  # the others are looked at as well
+            wrong[name] = error
+    assert wrong == {}
 
 
 def test_the_sweep_and_the_evaluation_compose() -> None:
@@ -87,43 +113,57 @@ def test_the_sweep_and_the_evaluation_compose() -> None:
     assert composed("evaluate", "run=x").run == "x"
 
 
+def is_option(override: str) -> bool:
+    """Whether it chooses a file, for which the configuration has to be composed anew."""
+    return (CONF / override.lstrip("+").partition("=")[0].partition("@")[0]).is_dir()
+
+
+@lru_cache(maxsize=8)
+def small(name: str, options: tuple[str, ...], *, keeps_backbone: bool) -> Composed:
+    """An experiment with options, and a small network without weights in place of its backbone."""
+    given = (f"experiment={name}", *options)
+    if keeps_backbone:
+        return Composed.of("sweep", *given)
+    learns = composed("sweep", *given).learning  # what learns here is a vision transformer
+    network = VIT if learns else (*BACKBONE, "backbone.layers=[layer1,layer2,layer3]")
+    return Composed.of("sweep", *given, *network)
+
+
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_value_that_an_experiment_sweeps_is_possible(name: str) -> None:
     few = one_of_each_value(jobs_of(name))
     weights = any(text.startswith("backbone=") for text in few[0])  # which may not be here
-    layers = "backbone.layers=[layer1,layer2,layer3]"
     assert len(few) > 1
     for job in few:
-        chosen = [f"experiment={name}", *job]
-        vit = composed("sweep", *chosen).learning  # what learns by gradient here is a vision transformer
-        small = VIT if vit else (*BACKBONE, layers)
-        cfg = composed("sweep", *chosen, *(() if weights else small))
-        check_values(of_job(cfg))
-        for node in targets(OmegaConf.to_container(cfg)):
-            check_target(node)
+        options = tuple(text for text in job if is_option(text))
+        cfg = small(name, options, keeps_backbone=weights).changed(*(set(job) - set(options)))
+        check_values(of_job(cfg), typed=Typed.here().overrides)
+        check_targets(cfg)
         if not weights:
             build(cfg, "model")
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
-def test_an_experiment_says_its_command_what_to_expect_and_how_long(name: str) -> None:
-    text = (CONF / f"experiment/{name}.yaml").read_text()
-    header = " ".join(line for line in text.splitlines() if line.startswith("#"))
-    assert f"python sweep.py experiment={name}" in header
-    assert all(word in header for word in ("Expect: ", "Takes: ", "chosen on test data"))
-    assert re.search(r"Takes: [^#]*\d+ (seconds|minutes)", header)
+def test_an_experiment_says_its_command_what_to_expect_and_how_long() -> None:
+    wrong = []
+    for name in EXPERIMENTS:
+        lines = (CONF / f"experiment/{name}.yaml").read_text().splitlines()
+        header = " ".join(line for line in lines if line.startswith("#"))
+        words = (f"python sweep.py experiment={name}", "Expect: ", "Takes: ", "chosen on test data")
+        wrong += [f"{name}: {word}" for word in words if word not in header]
+        if not re.search(r"Takes: [^#]*\d+ (seconds|minutes)", header):
+            wrong.append(f"{name}: no time")
+    assert wrong == []
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_runs_from_nothing_and_the_command_line_wins(name: str) -> None:
     assert composed("sweep", f"experiment={name}").dataset.name == "toy"
-    cfg = composed(
-        "sweep", f"experiment={name}", "image_size=96", "coreset=0.3", "backbone=resnet18", "model=patchcore"
-    )
+    given = ("image_size=96", "coreset=0.3", "backbone=resnet18", "model=patchcore", "dataset=mvtec_loco")
+    cfg = composed("sweep", f"experiment={name}", *given)
     assert (cfg.image_size, cfg.coreset, cfg.backbone.name) == (96, 0.3, "resnet18")
     assert cfg.model._target_ == "adframe.models.patchcore.PatchCore"
-    elsewhere = composed("sweep", f"experiment={name}", "dataset=mvtec_loco")
-    check_target(OmegaConf.to_container(elsewhere)["dataset"])  # type: ignore[index,call-overload]
+    assert cfg.dataset.name == "mvtec_loco"
+    check_targets(OmegaConf.masked_copy(cfg, ["dataset"]))
 
 
 def test_every_yaml_has_fewer_than_50_lines() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
 from rich.console import Console
@@ -21,6 +24,10 @@ OPTIONS = (
 )  # fmt: skip
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which stops a run as Ctrl-C does."""
+
+
 def guard(main: Callable[[], Any]) -> None:
     """Runs a script's main function; a bug keeps its traceback."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on instead of printing them itself
@@ -28,15 +35,16 @@ def guard(main: Callable[[], Any]) -> None:
         _check_options(sys.argv[1:])
         named = () if Path(sys.argv[0]).stem == "evaluate" else ("category",)
         sys.argv[1:] = as_text(sys.argv[1:], named=named)
-        main()
+        with _stopped_by_sigterm():
+            main()
         if attempts.kept:
             raise attempts.kept[0]
     except KeyboardInterrupt as error:
-        _stop(_stopped(error), 130)
+        _stop(_stopped(error), _code(error))
     except SystemExit as error:  # Lightning leaves so where Ctrl-C stopped it
         if not isinstance(error.__context__, KeyboardInterrupt):
             raise
-        _stop(_stopped(error), 130)
+        _stop(_stopped(error), _code(error.__context__))
     except BrokenPipeError:  # whoever was reading, `head` say, has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
@@ -54,6 +62,29 @@ def _check_options(arguments: Sequence[str]) -> None:
             raise AdframeError(f"unknown option {text!r}; overrides have no dashes: {name}=<value>")
         if script != "sweep" and text in ("-m", "--multirun"):
             raise AdframeError(f"{script}.py runs one configuration; python sweep.py -m runs several")
+
+
+@contextlib.contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """Raises an exception on SIGTERM, so that what is unfinished is removed and what is finished is kept.
+
+    Without a handler Lightning, which has one of its own while it works, does not stop a test at all. Where
+    SIGINT is ignored, as it is for what a script starts with `&`, SIGTERM is the only way to stop a run.
+    """
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise Terminated
+
+
+def _code(error: KeyboardInterrupt) -> int:
+    """What a shell would report: 128 and the signal's number."""
+    return 128 + (signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)
 
 
 def _stopped(error: BaseException) -> str:

@@ -13,11 +13,11 @@ def threshold_of(rule: Rule, normal: np.ndarray, anomalous: np.ndarray | None = 
 
 
 @pytest.mark.parametrize("q", [0.05, 0.5, 0.9, 0.995])
-@pytest.mark.parametrize("n", [1, 2, 3, 20, 200])
-def test_the_quantile_is_a_score_that_a_share_q_does_not_exceed(q: float, n: int) -> None:
-    threshold = threshold_of(Quantile(q=q), SCORES[:n])
-    assert threshold == np.quantile(SCORES[:n], q, method="higher")
-    assert (SCORES[:n] <= threshold).mean() >= q
+def test_the_quantile_is_a_score_that_a_share_q_does_not_exceed(q: float) -> None:
+    for n in (1, 2, 3, 20, 200):
+        threshold = threshold_of(Quantile(q=q), SCORES[:n])
+        assert threshold == np.quantile(SCORES[:n], q, method="higher"), n
+        assert (SCORES[:n] <= threshold).mean() >= q, n
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.statistic())
@@ -66,14 +66,15 @@ def f1_at(threshold: float, normal: np.ndarray, anomalous: np.ndarray) -> float:
     return 2 * found / (found + alarms + len(anomalous))
 
 
-@pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("shift", [0.0, 1.0, 9.0])
-def test_no_threshold_has_a_better_f1(seed: int, shift: float) -> None:
-    rng = np.random.default_rng(seed)
-    normal, anomalous = rng.normal(size=30).round(1), (rng.normal(size=20) + shift).round(1)
-    threshold = threshold_of(BestF1(), normal, anomalous)
-    tried = [f1_at(t, normal, anomalous) for t in np.linspace(-9, 19, 5601)]
-    assert f1_at(threshold, normal, anomalous) == pytest.approx(max(tried))
+def test_no_threshold_has_a_better_f1(shift: float) -> None:
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        normal, anomalous = rng.normal(size=30).round(1), (rng.normal(size=20) + shift).round(1)
+        threshold = threshold_of(BestF1(), normal, anomalous)
+        scores = np.concatenate([normal, anomalous])  # rounded to 0.1: between two of them nothing changes
+        tried = [f1_at(t, normal, anomalous) for t in np.arange(scores.min() - 0.05, scores.max() + 0.1, 0.1)]
+        assert f1_at(threshold, normal, anomalous) == pytest.approx(max(tried)), seed
 
 
 def test_the_best_f1_needs_anomalous_images() -> None:

@@ -1,11 +1,14 @@
 from collections import Counter
 
+import pytest
+
 from adframe.data.validate_files import check_files
 from tests import real
 from tests.fakes.sources import source
 
 SCREW = real.DATA / "mvtec_ad" / "screw"
 BOTTLE = real.DATA / "mvtec_loco" / "juice_bottle"
+pytestmark = pytest.mark.slow
 
 
 @real.needs(SCREW)

@@ -15,6 +15,7 @@ from adframe.data.dataset import ImageDataset, View, as_unit, collate, seen
 from adframe.data.splits import Holdout
 from adframe.errors import AdframeError
 from adframe.ops.geometry import restore
+from tests.covering import pairwise
 from tests.fakes.pictures import draw
 from tests.fakes.sources import source
 
@@ -28,9 +29,10 @@ def with_a_dot(size: tuple[int, int], dot: tuple[int, int]) -> torch.Tensor:
     return as_unit(pixels)
 
 
-@pytest.mark.parametrize("keep", [True, False])
-@pytest.mark.parametrize("where", [(0.1, 0.2), (0.5, 0.5), (0.8, 0.9)])
-@pytest.mark.parametrize("size", SIZES[:-1])
+@pytest.mark.parametrize(
+    ("size", "where", "keep"),
+    pairwise(SIZES[:-1], [(0.1, 0.2), (0.5, 0.5), (0.8, 0.9)], [True, False]),
+)
 def test_a_peak_comes_back_to_its_pixel(size: tuple[int, int], where: tuple, keep: bool) -> None:
     dot = int(where[0] * size[0]), int(where[1] * size[1])
     image, view = seen(with_a_dot(size, dot), View(size=(64, 96), keep_aspect=keep))
@@ -43,17 +45,17 @@ def test_a_peak_comes_back_to_its_pixel(size: tuple[int, int], where: tuple, kee
     assert np.hypot(found[0] - dot[0], found[1] - dot[1]) < 2.0
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_kept_aspect_scales_both_sides_alike_and_covers_the_whole_image(size: tuple[int, int]) -> None:
-    image, (top, left, height, width) = seen(
-        torch.zeros(3, *size).byte(), View(size=(64, 64), keep_aspect=True)
-    )
-    assert image.shape == (3, 64, 64)
-    assert top <= 0
-    assert left <= 0
-    assert top + height >= size[0] - 1
-    assert left + width >= size[1] - 1
-    assert abs(height - width) <= (1 + 0.02 * max(size) if min(size) > 7 else 150)  # rounded to pixels
+def test_kept_aspect_scales_both_sides_alike_and_covers_the_whole_image() -> None:
+    for size in SIZES:
+        image, (top, left, height, width) = seen(
+            torch.zeros(3, *size).byte(), View(size=(64, 64), keep_aspect=True)
+        )
+        assert image.shape == (3, 64, 64), size
+        assert max(top, left) <= 0, size
+        assert top + height >= size[0] - 1, size
+        assert left + width >= size[1] - 1, size
+        rounding = 1 + 0.02 * max(size) if min(size) > 7 else 150  # to whole pixels
+        assert abs(height - width) <= rounding, size
 
 
 def test_the_edge_is_repeated_around_the_image() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from adframe.metrics import resampled
 from tests.e2e.scripts import SMALL, train_here
 
 
@@ -13,6 +14,14 @@ from tests.e2e.scripts import SMALL, train_here
 def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Runs write `runs/`, `splits/` and `data/` below the folder one stands in: not the checkout."""
     with contextlib.chdir(tmp_path_factory.mktemp("standing")):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_resamples() -> Iterator[None]:
+    """A run of this process draws 200 resamples, not 1000, which were a third of the time that it takes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resampled, "RESAMPLES", 200)
         yield
 
 

@@ -9,6 +9,8 @@ import os
 import runpy
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,11 @@ BACKBONE = (
     "backbone=timm", "backbone.model=test_resnet", "backbone.layers=[layer2,layer3]", "backbone.source=random"
 )  # fmt: skip
 SMALL = (*COUNTS, *BACKBONE, "image_size=64", "num_workers=0", "logger=none")
+WITH_SIGINT = """
+import os, signal, sys
+signal.signal(signal.SIGINT, getattr(signal, sys.argv[1]))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,36 @@ def command(script: str, *overrides: str) -> list[str]:
 def clean_environment(home: Path) -> dict[str, str]:
     """Ours, without accounts and without what an earlier tracker left in it; `home` knows nobody."""
     return {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")} | {"HOME": str(home)}
+
+
+def start(
+    script: str, *overrides: str, cwd: Path, interruptible: bool = True, session: bool = False
+) -> subprocess.Popen[str]:
+    """Starts `python <script>.py <overrides>` in `cwd`, whose output is read through pipes.
+
+    A process inherits ignored signals: what a shell or a CI runner started with `&` or `nohup` ignores
+    SIGINT, and so would its tests' children. So the disposition of SIGINT is always set anew.
+
+    Args:
+        script: its name without the suffix.
+        overrides: its arguments.
+        cwd: the folder it stands in, and its home.
+        interruptible: whether SIGINT stops it; if not, it ignores SIGINT.
+        session: whether it leads a process group of its own.
+    """
+    disposition = "SIG_DFL" if interruptible else "SIG_IGN"
+    return subprocess.Popen(
+        [sys.executable, "-c", WITH_SIGINT, disposition, *command(script, *overrides)],
+        cwd=cwd, env=clean_environment(cwd), start_new_session=session,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def wait_for(files: Callable[[], object], process: subprocess.Popen[str], *, seconds: float = 90) -> None:
+    """Returns as soon as `files` finds something, the process has ended, or the time is over."""
+    end = time.monotonic() + seconds
+    while not files() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.01)
 
 
 def spawn(script: str, *overrides: str, cwd: Path) -> Outcome:

@@ -8,19 +8,40 @@ from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import DictConfig
+from PIL import Image
 
+from adframe.cli.evaluate import run_evaluation
+from adframe.cli.train import run_training
+from adframe.cli.typed import Typed
+from adframe.config.messages import MENDABLE, one_line
 from adframe.errors import AdframeError
 from adframe.runs.image_scores import read_scores
+from tests.composing import Composed
 from tests.e2e.scripts import COUNTS, Outcome, call, spawn
 
-CASES = {  # override: what the line must say
+END_TO_END = {  # override: what the line must say
     "category=weav": "unknown category 'weav' did you mean 'weave'? known: bracket, tray, weave",
+    "dataset.root=/a,b": "a list is dataset.root=[/a,b] a name with a comma is 'dataset.root=\"/a,b\"'",
+    "hydra.run.dir=/x": "hydra.run.dir is not read paths.run=<folder>",
+    "coreset==0.1": "cannot read the override 'coreset==0.1' key=value",
+    "[": "cannot read the override '[' key=value",
+    "--coreset=0.1": "unknown option '--coreset=0.1' coreset=<value>",
+    "corset=0.1": "unknown override 'corset' did you mean 'coreset'? --help",
+    "model.coresett=1": "unknown override 'model.coresett' did you mean 'model.coreset'?",
+    "~coreset": "coreset is missing",
+    "model=null": "must be a string",
+    "model=patchcor": "unknown model 'patchcor' did you mean 'patchcore'?",
+    "backbone=resnet81": "unknown backbone 'resnet81' did you mean 'resnet18'?",
+    "trainer.accelerator=tpu": "trainer: trainer=cpu",
+    "paths.run=/proc/nobody/run": "cannot write to /proc/nobody/run another folder with paths.run=",
+    "resume=/nowhere": "resume goes on with the run's own configuration",
+}
+REFUSED = {  # what Hydra composes and the run itself refuses, before any work
     "category=3": "unknown category '3' known: bracket, tray, weave",
     "category=[1e3,weave]": "unknown category '1e3'",
     "category=null": "unknown category 'null'",
     "dataset.root=/a=b": "cannot read the override 'dataset.root=\"/a=b\"'",
-    "dataset.root=/a,b": "a list is dataset.root=[/a,b] a name with a comma is 'dataset.root=\"/a,b\"'",
-    "hydra.run.dir=/x": "hydra.run.dir is not read paths.run=<folder>",
     "coreset=nan": "coreset=nan is not possible",
     "model.sigma=nan": "model.sigma=nan is not possible; finite number",
     "model.sigma=inf": "model.sigma=inf is not possible; finite number",
@@ -39,25 +60,14 @@ CASES = {  # override: what the line must say
     "coreset=abc": "coreset=abc a share in (0, 1]",
     "coreset=null": "coreset=null a share in (0, 1]",
     "coreset=": "coreset= a share in (0, 1]",
-    "coreset==0.1": "cannot read the override 'coreset==0.1' key=value",
     "coreset": "cannot read the override 'coreset' key=value",
-    "[": "cannot read the override '[' key=value",
-    "--coreset=0.1": "unknown option '--coreset=0.1' coreset=<value>",
-    "corset=0.1": "unknown override 'corset' did you mean 'coreset'? --help",
     "+foo=1": "unknown override 'foo'",
-    "model.coresett=1": "unknown override 'model.coresett' did you mean 'model.coreset'?",
     "+model.coresett=1": "unknown override 'model.coresett' did you mean 'model.coreset'?",
     "+logger.proyect=x": "unknown override 'logger.proyect'",
-    "~coreset": "coreset is missing",
     "~model.backbone": "model.backbone is missing",
-    "model=null": "must be a string",
-    "model=patchcor": "unknown model 'patchcor' did you mean 'patchcore'?",
     "model.backbone=3": "model.backbone=3 must be a TimmBackbone",
-    "dataset=mvtec_a": "unknown dataset 'mvtec_a' did you mean 'mvtec_ad'?",
     "dataset.layout=mvtec_ado": "unknown dataset.layout 'mvtec_ado' did you mean",
     "dataset.size=big": "dataset.size=big a whole number",
-    "logger=wandbb": "unknown logger 'wandbb' did you mean 'wandb'?",
-    "backbone=resnet81": "unknown backbone 'resnet81' did you mean 'resnet18'?",
     "backbone.model=test_resnett": "unknown timm model 'test_resnett' did you mean 'test_resnet'?",
     "backbone.layers=[layer9]": "unknown backbone layer 'layer9' known: act1, layer1",
     "backbone.layers=layer2": "backbone.layers=layer2 a list",
@@ -82,13 +92,10 @@ CASES = {  # override: what the line must say
     "calibration.image.q=abc": "calibration.image.q=abc a number",
     "callbacks.gallery.pictures=many": "callbacks.gallery.pictures=many a whole number",
     "trainer.devices=abc": "trainer: devices trainer=cpu",
-    "trainer.accelerator=tpu": "trainer: trainer=cpu",
     "model._target_=os.system": "model._target_=os.system is not a part of adframe 'trusted=[os]'",
     "model._target_=adframe.models.patchcore.PatchCor": "is not a part of adframe",
     "trusted=[a-b]": "trusted=[a-b] a list of packages",
     "paths.splits=/proc/nobody": "cannot write to /proc/nobody another folder with paths.splits=",
-    "paths.run=/proc/nobody/run": "cannot write to /proc/nobody/run another folder with paths.run=",
-    "resume=/nowhere": "resume goes on with the run's own configuration",
     "category=${nothing}": "nothing",
 }
 
@@ -104,18 +111,44 @@ def refused(outcome: Outcome, words: str = "") -> bool:
     return True
 
 
-@pytest.mark.parametrize("override", CASES)
+@pytest.mark.parametrize("override", END_TO_END)
 def test_an_override_that_cannot_work_is_one_line(override: str, base: list[str], tmp_path: Path) -> None:
     outcome = call("train", *base, "category=weave", f"paths.runs={tmp_path / 'runs'}", override)
-    assert refused(outcome, CASES[override])
+    assert refused(outcome, END_TO_END[override])
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("override", ["coreset=abc", "corset=0.1", "model=patchcor", "["])
+def refuses(
+    composed: Composed, work: Callable[[DictConfig, Typed], object], *overrides: str, words: str
+) -> bool:
+    """Whether `work` is stopped by what the script would print as one line with all the words in it."""
+    with pytest.raises(MENDABLE) as caught:
+        work(composed.changed(*overrides), Typed.here())
+    text = one_line(caught.value)
+    assert "\n" not in text
+    for word in words.split():
+        assert word in text
+    return True
+
+
+@pytest.fixture(scope="module")
+def given(base: list[str], tmp_path_factory: pytest.TempPathFactory) -> Composed:
+    runs = tmp_path_factory.mktemp("given") / "runs"
+    return Composed.of("train", *base, "category=weave", f"paths.runs={runs}")
+
+
+@pytest.mark.parametrize("override", REFUSED)
+def test_what_composes_and_cannot_work_stops_the_run(override: str, given: Composed, tmp_path: Path) -> None:
+    assert refuses(given, run_training, override, words=REFUSED[override])
+    assert not Path(given.config.paths.runs).exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("override", ["corset=0.1", "["])
 def test_a_process_of_its_own_says_the_same(override: str, base: list[str], tmp_path: Path) -> None:
     arguments = [*base, "category=weave", "paths.runs=runs", override]
     outcome = spawn("train", *arguments, cwd=tmp_path)
-    assert refused(outcome, CASES[override])
+    assert refused(outcome, END_TO_END[override])
     assert outcome == call("train", *arguments)
     assert list(tmp_path.iterdir()) == []
 
@@ -153,38 +186,38 @@ DATA: dict[str, DataCase] = {  # a file below the dataset: what happens to it, w
 }
 
 
+@pytest.fixture(scope="module")
+def on_images() -> Composed:
+    view = ("image_size=64", "num_workers=0")
+    return Composed.of("train", *view, "category=weave", "dataset=mvtec_ad")
+
+
 @pytest.mark.parametrize("place", DATA)
 def test_a_broken_file_stops_the_run_and_is_named(
-    place: str, finished: Path, toy: Path, base: list[str], tmp_path: Path
+    place: str, finished: Path, toy: Path, on_images: Composed, tmp_path: Path
 ) -> None:
-    from PIL import Image
-
     data = Path(shutil.copytree(toy, tmp_path / "data"))
     Image.new("L", (32, 32)).save(data / "small.png")
     harm, words = DATA[place]
     harm(data / place)
-    arguments = (
-        "image_size=64",
-        "num_workers=0",
-        "category=weave",
-        "dataset=mvtec_ad",
-        f"dataset.root={data}",
-    )
-    outcome = call("train", *arguments, f"paths.runs={tmp_path / 'runs'}")
-    assert refused(outcome, words)
-    assert place.endswith(("test", "good")) or Path(place).stem in outcome.err
+    named = "" if place.endswith(("test", "good")) else Path(place).stem
+    paths = (f"dataset.root={data}", f"paths.runs={tmp_path / 'runs'}")
+    assert refuses(on_images, train, *paths, words=f"{words} {named}")
     assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize(
     ("state", "words"), [("missing", "is not there"), ("empty", "is empty"), ("other", "another layout")]
 )
-def test_data_that_is_not_there_says_where_to_get_it(state: str, words: str, tmp_path: Path) -> None:
+def test_data_that_is_not_there_says_where_to_get_it(
+    state: str, words: str, on_images: Composed, tmp_path: Path
+) -> None:
     root = tmp_path / "mvtec"
     if state != "missing":
         (root / "holiday" if state == "other" else root).mkdir(parents=True)
-    outcome = call("train", "dataset=mvtec_ad", f"dataset.root={root}", f"paths.runs={tmp_path / 'runs'}")
-    assert refused(outcome, f"{root} {words} train/good https://www.mvtec.com dataset.root=<folder>")
+    said = f"{root} {words} train/good https://www.mvtec.com dataset.root=<folder>"
+    paths = (f"dataset.root={root}", f"paths.runs={tmp_path / 'runs'}")
+    assert refuses(on_images, train, *paths, words=said)
     assert not (tmp_path / "runs").exists()
 
 
@@ -216,7 +249,7 @@ RUNS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "another shape": (
         lambda r: spoil(r, "metrics.json", b"[1]"),
-        "metrics.json has not the shape of a run's",
+        "metrics.json does not have the shape of a run's",
     ),
     "stopped": (lambda r: (r / "metrics.json").unlink(), "no finished category train.py resume="),
     "damaged metrics": (lambda r: spoil(r, "metrics.json", b"{"), "cannot read metrics.json damaged"),
@@ -228,12 +261,19 @@ RUNS: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def of_run(finished: Path) -> Composed:
+    return Composed.of("evaluate", f"run={finished}")
+
+
 @pytest.mark.parametrize("case", RUNS)
-def test_a_run_that_cannot_be_evaluated_says_why(case: str, finished: Path, tmp_path: Path) -> None:
+def test_a_run_that_cannot_be_evaluated_says_why(
+    case: str, of_run: Composed, finished: Path, tmp_path: Path
+) -> None:
     run = Path(shutil.copytree(finished, tmp_path / "run", ignore=shutil.ignore_patterns("evaluations")))
     harm, words = RUNS[case]
     harm(run)
-    assert refused(call("evaluate", f"run={run}"), words)
+    assert refuses(of_run, run_evaluation, f"run={run}", words=words)
     assert not (run / "evaluations").exists()
 
 
@@ -241,8 +281,8 @@ def test_a_run_that_cannot_be_evaluated_says_why(case: str, finished: Path, tmp_
     "override",
     ["category=bottle", "category=3", "num_workers=-1", "num_workers=abc", "coreset=0.2", "run=null"],
 )
-def test_an_evaluation_that_cannot_work_is_one_line(override: str, finished: Path) -> None:
-    assert refused(call("evaluate", f"run={finished}", override), override.partition("=")[0])
+def test_an_evaluation_that_cannot_work_is_one_line(override: str, of_run: Composed) -> None:
+    assert refuses(of_run, run_evaluation, override, words=override.partition("=")[0])
 
 
 def test_names_that_are_not_utf8_are_read_and_a_categorys_is_refused(

@@ -11,15 +11,22 @@ from tests.e2e.scripts import call
 from tests.e2e.test_sweep import board
 
 
-@pytest.mark.parametrize("dash", [(), ("-m",)], ids=["plain", "-m"])
+@pytest.mark.parametrize(
+    ("given", "swept"),
+    [
+        ((), {"greedy", "random", "kmeans", "pca", "all"}),
+        (("-m", "memory=random,all"), {"random", "all"}),
+    ],
+    ids=["plain", "-m"],
+)
 def test_a_study_runs_by_its_name_with_or_without_m(
-    base: list[str], tmp_path: Path, dash: tuple[str, ...]
+    base: list[str], tmp_path: Path, given: tuple[str, ...], swept: set[str]
 ) -> None:
-    outcome = call("sweep", *dash, "experiment=memory", *base, "category=weave", f"paths.runs={tmp_path}")
+    outcome = call("sweep", *given, "experiment=memory", *base, "category=weave", f"paths.runs={tmp_path}")
     assert (outcome.code, outcome.err) == (0, "")
     rows = board(tmp_path)
     assert next(iter(rows[0])) == "memory"
-    assert {row["memory"] for row in rows} == {"greedy", "random", "kmeans", "pca", "all"}
+    assert {row["memory"] for row in rows} == swept
     assert "to choose a setting by it is to choose on test data" in outcome.out
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import signal
 import subprocess
-import time
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,7 +15,7 @@ import torch
 
 from adframe.runs import train as app_run
 from adframe.systems.training_free import TrainingFreeSystem
-from tests.e2e.scripts import call, clean_environment, command, spawn
+from tests.e2e.scripts import call, clean_environment, command, spawn, start, wait_for
 
 LIMITED = """
 import resource, runpy, signal, sys
@@ -26,35 +26,72 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-def interrupted(*overrides: str, until: Path, cwd: Path) -> tuple[int, str]:
-    """Exit code and standard error of a training that gets Ctrl-C as soon as a file is there."""
-    process = subprocess.Popen(
-        command("train", *overrides), cwd=cwd, env=clean_environment(cwd),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    end = time.monotonic() + 60
-    while not until.is_file() and process.poll() is None and time.monotonic() < end:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    return process.wait(timeout=60), process.communicate()[1]
+def stopped(
+    *overrides: str, until: Path, cwd: Path, by: signal.Signals = signal.SIGINT, interruptible: bool = True
+) -> tuple[int, str]:
+    """Exit code and standard error of a training that gets a signal as soon as a file is there."""
+    process = start("train", *overrides, cwd=cwd, interruptible=interruptible)
+    wait_for(until.is_file, process)
+    process.send_signal(by)
+    _, err = process.communicate(timeout=60)
+    return process.returncode, err
 
 
+@pytest.mark.slow
 def test_ctrl_c_before_the_first_category_leaves_nothing(base: list[str], tmp_path: Path) -> None:
     run = tmp_path / "runs" / "run"
-    code, err = interrupted(*base, f"paths.run={run}", until=run / "environment.json", cwd=tmp_path)
+    code, err = stopped(*base, f"paths.run={run}", until=run / "environment.json", cwd=tmp_path)
     assert (code, err) == (130, "error: stopped\n")
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_after_a_category_keeps_it_and_says_how_to_go_on(base: list[str], tmp_path: Path) -> None:
     run = tmp_path / "run"
-    code, err = interrupted(*base, f"paths.run={run}", until=run / "metrics.json", cwd=tmp_path)
+    code, err = stopped(*base, f"paths.run={run}", until=run / "metrics.json", cwd=tmp_path)
     assert code == 130
+    assert_keeps_the_first(run, err)
+
+
+def assert_keeps_the_first(run: Path, err: str) -> None:
     assert err.startswith("error: stopped; bracket")
     assert err.endswith(f" done; go on with: python train.py resume={run}\n")
     assert err.count("\n") == 1
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("interruptible", [True, False], ids=["foreground", "SIGINT ignored"])
+def test_sigterm_stops_a_run_in_the_same_way(interruptible: bool, base: list[str], tmp_path: Path) -> None:
+    """What was started in the background ignores Ctrl-C, so SIGTERM has to stop it."""
+    run = tmp_path / "runs" / "run"
+    terminated = partial(stopped, cwd=tmp_path, by=signal.SIGTERM, interruptible=interruptible)
+    code, err = terminated(*base, f"paths.run={run}", until=run / "environment.json")
+    assert (code, err) == (143, "error: stopped\n")
+    assert not (tmp_path / "runs").exists()
+    code, err = terminated(*base, f"paths.run={run}", until=run / "metrics.json")
+    assert code == 143
+    assert_keeps_the_first(run, err)
+
+
+def test_sigterm_while_images_are_tested_is_not_swallowed(
+    base: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lightning takes SIGTERM while it works, and of itself looks at it in training loops only."""
+    work = TrainingFreeSystem.test_step
+
+    def terminated(system: TrainingFreeSystem, *given: Any) -> Any:
+        signal.raise_signal(signal.SIGTERM)
+        return work(system, *given)
+
+    monkeypatch.setattr(TrainingFreeSystem, "test_step", terminated)
+    before = signal.getsignal(signal.SIGTERM)
+    outcome = call("train", *base, "category=weave", f"paths.runs={tmp_path / 'runs'}")
+    assert (outcome.code, outcome.err) == (143, "error: stopped\n")
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.slow
 def test_a_file_system_that_takes_no_more_is_one_line(base: list[str], toy: Path, tmp_path: Path) -> None:
     """20 kB a file: the configuration fits, features and checkpoints do not."""
     del toy
@@ -112,6 +149,7 @@ def test_a_bug_keeps_its_traceback_and_leaves_no_folder(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_normal_run_says_nothing_on_standard_error(base: list[str], tmp_path: Path) -> None:
     """With loading processes, and an evaluation after it; library warnings would stand here."""
     outcome = spawn("train", *base, "category=weave", "num_workers=1", "paths.run=run", cwd=tmp_path)

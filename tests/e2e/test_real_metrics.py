@@ -25,7 +25,7 @@ BOTTLE = real.DATA / "mvtec_loco" / "juice_bottle"
 RESNET = real.WEIGHTS / "resnet18_trunk" / "model.safetensors"
 ENOUGH = 1500  # pixels of a channel suffice, in the bottles' configuration here
 both = pytest.mark.parametrize("run", ["screws", "bottles"], indirect=True)
-pytestmark = [real.needs(SCREW), real.needs(BOTTLE), real.needs(RESNET)]
+pytestmark = [pytest.mark.slow, real.needs(SCREW), real.needs(BOTTLE), real.needs(RESNET)]
 
 
 @dataclass

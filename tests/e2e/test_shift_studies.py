@@ -67,6 +67,7 @@ def test_drift_is_of_the_same_normal_images_under_the_unchanged_model(shifted: P
     assert float(row["drift"]) == pytest.approx((scores[1] - scores[0]).mean() / scores[0].std())
 
 
+@pytest.mark.slow
 def test_a_study_that_was_stopped_half_way_ends_in_the_same_tables(shifted: Path, tmp_path: Path) -> None:
     stopped = Path(shutil.copytree(shifted, tmp_path / "stopped"))
     for lost in ("1", "tables", "figures", "0/domains"):
@@ -91,6 +92,7 @@ def test_a_sweep_without_a_shift_has_its_table_and_says_what_the_study_needs(
     assert (tmp_path / "s/leaderboard.csv").is_file()
 
 
+@pytest.mark.slow
 def test_each_shift_is_fitted_under_once_and_tested_under_all(base: list[str], tmp_path: Path) -> None:
     given = (
         "shift=none,photometric",
@@ -107,6 +109,7 @@ def test_each_shift_is_fitted_under_once_and_tested_under_all(base: list[str], t
         assert cells[cell] == pytest.approx(metrics_of(sweep / place)["test"]["weave"]["image/auroc"])
 
 
+@pytest.mark.slow
 def test_every_categorys_model_on_every_other_and_the_distances_between_them(
     base: list[str], tmp_path: Path
 ) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.scripts import Outcome, call, spawn
+from tests.e2e.scripts import Outcome, call
 
 
 def board(sweeps: Path) -> list[dict[str, str]]:
@@ -18,9 +19,10 @@ def board(sweeps: Path) -> list[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def sweep(base: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, Path]:
-    """A sweep whose second run cannot work, in a process of its own."""
+    """A sweep whose second run cannot work."""
     place = tmp_path_factory.mktemp("sweep")
-    outcome = spawn("sweep", "-m", *base, "category=weave", "coreset=0.05,2,0.2", "paths.runs=.", cwd=place)
+    with contextlib.chdir(place):
+        outcome = call("sweep", "-m", *base, "category=weave", "coreset=0.05,2,0.2", "paths.runs=.")
     return outcome, place
 
 

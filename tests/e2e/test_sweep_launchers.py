@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.scripts import ROOT, Outcome, call, clean_environment, command, numbers_of
+from tests.e2e.scripts import ROOT, Outcome, call, numbers_of, start, wait_for
 from tests.e2e.test_sweep import board
 
+pytestmark = pytest.mark.slow
 AWAY = {
     "joblib": ("launcher=joblib", "launcher.workers=2", "launcher.threads=1", "launcher.lead=false"),
     "ray": ("launcher=ray", "launcher.workers=2", "launcher.threads=1", "launcher.lead=false"),
@@ -80,18 +81,33 @@ def alive(session: int) -> list[str]:
 def test_ctrl_c_ends_the_workers_and_says_how_to_go_on(
     whole_group: bool, base: list[str], tmp_path: Path
 ) -> None:
-    given = ("launcher=joblib", "launcher.workers=2", "launcher.lead=false", "category=[weave,tray]")
-    process = subprocess.Popen(
-        command("sweep", "-m", *base, *given, "seed=0,1,2,3", "paths.runs=."),
-        cwd=tmp_path, env=clean_environment(tmp_path), start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    end = time.monotonic() + 90
-    while not list(tmp_path.glob("sweeps/*/?/metrics.json")) and time.monotonic() < end:
-        time.sleep(0.02)
+    process = started(base, tmp_path)
     (os.killpg if whole_group else os.kill)(process.pid, signal.SIGINT)
+    assert_stopped(process, tmp_path, code=130)
+
+
+@pytest.mark.parametrize("interruptible", [True, False], ids=["foreground", "SIGINT ignored"])
+def test_sigterm_ends_the_workers_and_says_how_to_go_on(
+    interruptible: bool, base: list[str], tmp_path: Path
+) -> None:
+    process = started(base, tmp_path, interruptible=interruptible)
+    process.terminate()
+    assert_stopped(process, tmp_path, code=143)
+
+
+def started(base: list[str], place: Path, *, interruptible: bool = True) -> subprocess.Popen[str]:
+    """A sweep of four runs by two workers, in which a category is done."""
+    given = ("launcher=joblib", "launcher.workers=2", "launcher.lead=false", "category=[weave,tray]")
+    overrides = ("-m", *base, *given, "seed=0,1,2,3", "paths.runs=.")
+    process = start("sweep", *overrides, cwd=place, interruptible=interruptible, session=True)
+    wait_for(lambda: list(place.glob("sweeps/*/?/metrics.json")), process)
+    return process
+
+
+def assert_stopped(process: subprocess.Popen[str], tmp_path: Path, *, code: int) -> None:
+    """It has said how to go on, and none of its processes is left."""
     _, err = process.communicate(timeout=30)
-    assert process.returncode == 130
+    assert process.returncode == code
     folder = folder_of(tmp_path)
     done = len(list(folder.glob("*/report.html")))
     assert done < 4

@@ -109,6 +109,7 @@ def test_a_job_that_failed_is_tried_again(base: list[str], tmp_path: Path) -> No
     assert not list((folder_of(tmp_path) / "failed").iterdir())
 
 
+@pytest.mark.slow
 def test_another_launcher_may_finish_it(whole: Path, tmp_path: Path) -> None:
     folder = tmp_path / "sweeps" / "copy"
     shutil.copytree(folder_of(whole), folder)

@@ -146,6 +146,7 @@ print("done")
 """
 
 
+@pytest.mark.slow
 def test_two_processes_writing_the_same_keys_only_see_whole_files(tmp_path: Path) -> None:
     several = [
         subprocess.Popen(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 
@@ -42,6 +43,7 @@ def _worker(rank: int, folder: str) -> None:
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_agree_with_one_to_the_last_digit(tmp_path):
     spawn(_worker, args=(str(tmp_path),), nprocs=2)
     alone = json.dumps(_report(fed(_images(), max_bins=BINS, threshold=3.5)))

@@ -70,6 +70,7 @@ def test_windows_of_fewer_patches_do_pile_up(backbone: TimmBackbone) -> None:
     assert at_border(heatmaps(model, textures("grain", COUNT, side=SIDE, seed=2)), width=BORDER) > 0.9
 
 
+@pytest.mark.slow
 @real.needs(WEIGHTS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_anomaly_dino_with_its_own_features(kind: str) -> None:
@@ -110,6 +111,7 @@ def settled(model: Any, kind: str, *, side: int) -> Any:
 LARGE, PATCH = 160, 16  # of methods with a vision transformer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["grain", "clouds"])
 def test_masked_reconstruction(kind: str) -> None:
     images = textures(kind, 48, side=LARGE, seed=1)
@@ -123,6 +125,7 @@ def test_masked_reconstruction(kind: str) -> None:
     assert at_border(found, width=PATCH // 2) <= 2 * area(LARGE, PATCH // 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["grain", "clouds"])
 @pytest.mark.parametrize("head", ["dense", "token"])
 def test_heads_that_learn_from_synthetic_anomalies(head: str, kind: str) -> None:

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 SCRIPT = """
 import resource, torch
 from torch import nn
@@ -31,6 +33,7 @@ print(peak(400) - few)
 """
 
 
+@pytest.mark.slow
 def test_four_times_the_images_do_not_need_their_features_in_memory() -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=120, check=True

@@ -6,6 +6,7 @@ from tests import real
 
 RESNET = real.WEIGHTS / "resnet18_trunk" / "model.safetensors"
 VIT = real.WEIGHTS / "vit_tiny_patch16_224_tinyimagenet" / "model.safetensors"
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize(

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from adframe.ops.block_masks import cover, random_blocks
 
 
 @pytest.mark.parametrize("ratio", [0.1, 0.4, 0.65, 0.9])
-@pytest.mark.parametrize("grid", [(16, 16), (5, 9)])
-def test_exactly_the_share_is_hidden(grid: tuple[int, int], ratio: float) -> None:
-    for seed in range(20):
+def test_exactly_the_share_is_hidden(ratio: float) -> None:
+    for grid, seed in itertools.product([(16, 16), (5, 9)], range(20)):
         hidden = random_blocks(grid, ratio=ratio, rng=np.random.default_rng(seed))
-        assert hidden.sum() == round(ratio * grid[0] * grid[1])
+        assert hidden.sum() == round(ratio * grid[0] * grid[1]), (grid, seed)
 
 
-@pytest.mark.parametrize("ratio", [0.001, 0.999])
-def test_something_is_hidden_and_something_is_left(ratio: float) -> None:
-    hidden = random_blocks((4, 4), ratio=ratio, rng=np.random.default_rng(0))
-    assert 0 < hidden.sum() < 16
+def test_something_is_hidden_and_something_is_left() -> None:
+    for ratio in (0.001, 0.999):
+        hidden = random_blocks((4, 4), ratio=ratio, rng=np.random.default_rng(0))
+        assert 0 < hidden.sum() < 16, ratio
 
 
 def test_hidden_patches_lie_together() -> None:
@@ -36,19 +39,25 @@ def test_masks_follow_from_the_generator() -> None:
     assert (first != other).any()
 
 
-@pytest.mark.parametrize("masks", [2, 3, 4, 5, 9])
-@pytest.mark.parametrize("block", [1, 2, 4])
-@pytest.mark.parametrize("offset", [0, 1])
-def test_a_cover_hides_every_patch_exactly_once(masks: int, block: int, offset: int) -> None:
-    every = cover((16, 13), block=block, masks=masks, offset=offset)
+@given(
+    masks=st.integers(2, 9),
+    block=st.integers(1, 4),
+    offset=st.integers(0, 3),
+    grid=st.tuples(st.integers(1, 17), st.integers(1, 17)),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_cover_hides_every_patch_exactly_once(
+    masks: int, block: int, offset: int, grid: tuple[int, int]
+) -> None:
+    every = cover(grid, block=block, masks=masks, offset=offset)
     assert (every.sum(0) == 1).all()
 
 
-@pytest.mark.parametrize("masks", [2, 4, 9])
-def test_blocks_of_one_mask_do_not_touch_by_a_side(masks: int) -> None:
-    for hidden in cover((12, 12), block=1, masks=masks):
-        assert not (hidden[1:] & hidden[:-1]).any()
-        assert not (hidden[:, 1:] & hidden[:, :-1]).any()
+def test_blocks_of_one_mask_do_not_touch_by_a_side() -> None:
+    for masks in (2, 4, 9):
+        for hidden in cover((12, 12), block=1, masks=masks):
+            assert not (hidden[1:] & hidden[:-1]).any(), masks
+            assert not (hidden[:, 1:] & hidden[:, :-1]).any(), masks
 
 
 def test_blocks_are_as_large_as_asked_for() -> None:

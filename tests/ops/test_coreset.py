@@ -5,6 +5,7 @@ from torch import Tensor
 from adframe.io.disk_matrix import Spool
 from adframe.ops import coreset, pruned_distances
 from adframe.ops.coreset import greedy_k_centre
+from tests.covering import pairwise
 
 
 def gaussian(n: int = 600) -> Tensor:
@@ -29,24 +30,29 @@ def grid() -> Tensor:
 
 
 ROWS = [gaussian, low_rank, clusters, duplicates, grid]
-SIZES = {  # rows of a round, bytes of hot rows, whether rows are rounded
-    f"{name}, {'rounded' if short else 'float32'}": (rows, hot, short)
-    for name, rows, hot in (("one round", 2048, 64 << 20), ("rounds", 40, 64 << 20), ("few hot rows", 40, 0))
-    for short in (False, True)
+SIZES = {  # rows of a round, bytes of hot rows
+    "one round": (2048, 64 << 20),
+    "rounds": (40, 64 << 20),
+    "few hot rows": (40, 0),
 }
+DTYPES = ["float32", "rounded"]  # of the rows that most distances are measured with
 
 
-def choose(monkeypatch: pytest.MonkeyPatch, size: tuple[int, int, bool]) -> None:
-    monkeypatch.setattr(coreset, "ROUND", size[0])
-    monkeypatch.setattr(coreset, "HOT_BYTES", size[1])
+def choose(size: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coreset, "ROUND", SIZES[size][0])
+    monkeypatch.setattr(coreset, "HOT_BYTES", SIZES[size][1])
     monkeypatch.setattr(coreset, "READ", 1 << 14)  # several reads
     monkeypatch.setattr(pruned_distances, "NARROW", 0)
-    monkeypatch.setattr(pruned_distances, "multiplies_bfloat16", lambda: size[2])
+    monkeypatch.setattr(pruned_distances, "multiplies_bfloat16", lambda: dtype == "rounded")
 
 
-@pytest.fixture(params=SIZES.values(), ids=SIZES.keys())
-def sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    choose(monkeypatch, request.param)
+@pytest.fixture
+def chosen(size: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sizes and the precision that a case names."""
+    choose(size, dtype, monkeypatch)
+
+
+every_size = pytest.mark.parametrize(("size", "dtype"), pairwise(SIZES, DTYPES))
 
 
 def pick(rows: Tensor, count: int, seed: int = 0) -> list[int]:
@@ -70,21 +76,23 @@ def radius(rows: Tensor, picks: list[int]) -> float:
 
 
 @pytest.mark.parametrize("make", ROWS)
-@pytest.mark.usefixtures("sizes")
-def test_every_pick_is_the_farthest_row_at_its_time(make) -> None:
-    torch.manual_seed(1)
-    rows = make()
-    picks = pick(rows, count=90)
-    distance = torch.full((len(rows),), torch.inf, dtype=torch.float64)
-    for n, row in enumerate(picks):
-        assert n == 0 or distance[row] >= distance.max() * (1 - 1e-4)
-        distance = torch.minimum(distance, (rows.double() - rows[row].double()).square().sum(1))
-    reference = greedy(rows, 90, picks[0])
-    assert len(picks) == len(set(picks)) == len(reference)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_pick_is_the_farthest_row_at_its_time(make, dtype: str, monkeypatch) -> None:
+    for size in SIZES:
+        choose(size, dtype, monkeypatch)
+        torch.manual_seed(1)
+        rows = make()
+        picks = pick(rows, count=90)
+        distance = torch.full((len(rows),), torch.inf, dtype=torch.float64)
+        for n, row in enumerate(picks):
+            assert n == 0 or distance[row] >= distance.max() * (1 - 1e-4), size
+            distance = torch.minimum(distance, (rows.double() - rows[row].double()).square().sum(1))
+        reference = greedy(rows, 90, picks[0])
+        assert len(picks) == len(set(picks)) == len(reference), size
 
 
-@pytest.mark.parametrize("make", [gaussian, low_rank, clusters])
-@pytest.mark.usefixtures("sizes")
+@pytest.mark.parametrize(("make", "size", "dtype"), pairwise([gaussian, low_rank, clusters], SIZES, DTYPES))
+@pytest.mark.usefixtures("chosen")
 def test_without_ties_the_picks_are_those_of_the_plain_algorithm(make) -> None:
     torch.manual_seed(2)
     rows = make()
@@ -92,9 +100,8 @@ def test_without_ties_the_picks_are_those_of_the_plain_algorithm(make) -> None:
     assert set(picks) == set(greedy(rows, 60, picks[0]))
 
 
-@pytest.mark.parametrize("make", ROWS)
-@pytest.mark.parametrize("count", [1, 7, 300])
-@pytest.mark.usefixtures("sizes")
+@pytest.mark.parametrize(("make", "count", "size", "dtype"), pairwise(ROWS, [1, 7, 300], SIZES, DTYPES))
+@pytest.mark.usefixtures("chosen")
 def test_covers_as_well_as_the_plain_algorithm(make, count: int) -> None:
     torch.manual_seed(3)
     rows = make()
@@ -103,17 +110,19 @@ def test_covers_as_well_as_the_plain_algorithm(make, count: int) -> None:
     assert radius(rows, picks) <= radius(rows, greedy(rows, count, picks[0])) * (1 + 1e-5) + 1e-7 * scale
 
 
-@pytest.mark.usefixtures("sizes")
+@every_size
+@pytest.mark.usefixtures("chosen")
 def test_as_many_picks_as_rows_takes_each_row_once() -> None:
     torch.manual_seed(4)
     assert sorted(pick(gaussian(200), count=200)) == list(range(200))
 
 
-@pytest.mark.usefixtures("sizes")
-@pytest.mark.parametrize("width", [1, 16, 384])
-def test_equal_rows_need_one_pick(width: int) -> None:
+@every_size
+@pytest.mark.usefixtures("chosen")
+def test_equal_rows_need_one_pick() -> None:
     torch.manual_seed(5)
-    assert len(pick(torch.randn(1, width).repeat(300, 1), count=50)) == 1
+    for width in (1, 16, 384):
+        assert len(pick(torch.randn(1, width).repeat(300, 1), count=50)) == 1, width
 
 
 def test_more_rows_than_several_rounds() -> None:
@@ -123,7 +132,8 @@ def test_more_rows_than_several_rounds() -> None:
     assert set(picks) == set(greedy(rows, 400, picks[0]))
 
 
-@pytest.mark.usefixtures("sizes")
+@every_size
+@pytest.mark.usefixtures("chosen")
 def test_same_seed_same_picks_and_a_shorter_run_is_a_prefix() -> None:
     torch.manual_seed(7)
     rows = gaussian()
@@ -141,14 +151,14 @@ def test_progress_rises_to_the_count() -> None:
     assert told[-1] == (100, 100)
 
 
-@pytest.mark.parametrize("count", [0, -1, 5])
-def test_an_impossible_count_is_refused(count: int) -> None:
-    with pytest.raises(ValueError, match=f"cannot pick {count} of 4"):
-        pick(torch.randn(4, 2), count=count)
+def test_an_impossible_count_is_refused() -> None:
+    for count in (0, -1, 5):
+        with pytest.raises(ValueError, match=f"cannot pick {count} of 4"):
+            pick(torch.randn(4, 2), count=count)
 
 
-@pytest.mark.usefixtures("sizes")
-@pytest.mark.parametrize("wrong", [torch.nan, torch.inf, 1e30])
+@pytest.mark.parametrize(("wrong", "size", "dtype"), pairwise([torch.nan, torch.inf, 1e30], SIZES, DTYPES))
+@pytest.mark.usefixtures("chosen")
 def test_rows_beyond_float32_are_never_picked_and_change_nothing(wrong: float) -> None:
     torch.manual_seed(8)
     rows = gaussian(200)

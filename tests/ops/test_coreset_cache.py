@@ -11,7 +11,8 @@ from adframe.io.feature_cache import Store
 from adframe.ops import coreset
 from adframe.ops.coreset import greedy_k_centre
 from adframe.ops.coreset_cache import Traversal
-from tests.ops.test_coreset import ROWS, SIZES, choose, gaussian, grid
+from tests.covering import pairwise
+from tests.ops.test_coreset import DTYPES, ROWS, SIZES, choose, gaussian, grid
 
 ORDERS = {
     "ascending": [1, 2, 30, 31, 90, 300],
@@ -20,32 +21,30 @@ ORDERS = {
 }
 
 
-@pytest.fixture(params=SIZES.values(), ids=SIZES.keys())
-def sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    choose(monkeypatch, request.param)
-
-
 def spool_of(rows: Tensor) -> Spool:
     spool = Spool()
     spool.append(rows)
     return spool
 
 
-@pytest.mark.parametrize("make", ROWS)
-@pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
-@pytest.mark.usefixtures("sizes")
-def test_each_count_gets_the_picks_that_it_gets_alone(make, order: list[int], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("make", "order", "size", "dtype"), pairwise(ROWS, ORDERS, SIZES, DTYPES))
+def test_each_count_gets_the_picks_that_it_gets_alone(
+    make, order: str, size: str, dtype: str, tmp_path: Path, monkeypatch
+) -> None:
+    choose(size, dtype, monkeypatch)
     torch.manual_seed(1)
     rows, store = spool_of(make()), Store(tmp_path)
-    for count in order:
+    for count in ORDERS[order]:
         alone = greedy_k_centre(rows, count=count, seed=0)
         assert torch.equal(greedy_k_centre(rows, count=count, seed=0, store=store), alone)
     assert len(list(tmp_path.rglob("*.*"))) == 1
 
 
-@pytest.mark.parametrize("make", ROWS)
-@pytest.mark.usefixtures("sizes")
-def test_a_shorter_selection_is_the_beginning_of_a_longer_one(make) -> None:
+@pytest.mark.parametrize(("make", "size", "dtype"), pairwise(ROWS, SIZES, DTYPES))
+def test_a_shorter_selection_is_the_beginning_of_a_longer_one(
+    make, size: str, dtype: str, monkeypatch
+) -> None:
+    choose(size, dtype, monkeypatch)
     torch.manual_seed(2)
     rows = spool_of(make())
     longest = greedy_k_centre(rows, count=400, seed=3)

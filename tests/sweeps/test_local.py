@@ -35,6 +35,7 @@ def run(workers: Any, jobs: list[Any]) -> dict[int, str | None]:
     return {job.number: error for job, error in workers.run(jobs)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TWO)
 def test_a_process_that_dies_takes_no_other_job_with_it(name: str, tmp_path: Path) -> None:
     ended = run(TWO[name](), [FakeJob(number, tmp_path, deadly=1) for number in range(4)])
@@ -43,6 +44,7 @@ def test_a_process_that_dies_takes_no_other_job_with_it(name: str, tmp_path: Pat
     assert set(noted(tmp_path)) == {"0", "2", "3"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2])
 def test_as_many_processes_as_workers_at_a_time_and_none_is_ours(count: int, tmp_path: Path) -> None:
     run(Joblib(workers=count), [WaitingJob(number, tmp_path, together=count) for number in range(4)])
@@ -52,6 +54,7 @@ def test_as_many_processes_as_workers_at_a_time_and_none_is_ours(count: int, tmp
     assert os.getpid() not in {job["process"] for job in jobs}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cores", "workers", "jobs", "threads"), [(2, None, 4, 1), (8, 2, 3, 4), (8, None, 2, 4), (2, 4, 4, 1)]
 )
@@ -139,6 +142,7 @@ list(Joblib(workers=2).run([SleepingJob(number, Path(sys.argv[1])) for number in
 """
 
 
+@pytest.mark.slow
 def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     parent = subprocess.Popen([sys.executable, "-c", SLEEPING, str(tmp_path)], cwd=ROOT)
     end = time.monotonic() + 60
