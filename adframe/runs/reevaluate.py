@@ -46,10 +46,8 @@ def reevaluate(recipe: Recipe, run: RunFolder, categories: Sequence[str]) -> Run
         for line in data.warnings:
             warn(line)
         prints[category] = fingerprint(data.records, root=Path(source.root))
-        if not run.checkpoint(units[category]).is_file():
-            raise AdframeError(
-                f"{run.checkpoint(units[category])} is missing; the run is damaged, start it again"
-            )
+        if not (checkpoint := run.checkpoint(units[category])).exists():
+            raise AdframeError(f"checkpoint {checkpoint} is not there; was the run finished?")
     noted = environment(seed=recipe.seed, fingerprints=prints, command=recipe.command)
     noted["warnings"] = [line for data in pools.values() for line in data.warnings]
     try:

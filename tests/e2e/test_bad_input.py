@@ -202,7 +202,7 @@ def test_a_broken_file_stops_the_run_and_is_named(
     harm(data / place)
     named = "" if place.endswith(("test", "good")) else Path(place).stem
     paths = (f"dataset.root={data}", f"paths.runs={tmp_path / 'runs'}")
-    assert refuses(on_images, train, *paths, words=f"{words} {named}")
+    assert refuses(on_images, run_training, *paths, words=f"{words} {named}")
     assert not (tmp_path / "runs").exists()
 
 
@@ -217,7 +217,7 @@ def test_data_that_is_not_there_says_where_to_get_it(
         (root / "holiday" if state == "other" else root).mkdir(parents=True)
     said = f"{root} {words} train/good https://www.mvtec.com dataset.root=<folder>"
     paths = (f"dataset.root={root}", f"paths.runs={tmp_path / 'runs'}")
-    assert refuses(on_images, train, *paths, words=said)
+    assert refuses(on_images, run_training, *paths, words=said)
     assert not (tmp_path / "runs").exists()
 
 
