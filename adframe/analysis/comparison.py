@@ -1,6 +1,6 @@
 """Compares finished runs on the same images: `python evaluate.py compare=[runA,runB]`.
 
-Everything comes from the runs' ledgers; no model is loaded and no image is read.
+Everything comes from the predictions of the runs; no model is loaded and no image is read.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ from adframe.reporting.document import Block, Heading, Page, Section, TableBlock
 from adframe.reporting.page_writer import render
 from adframe.reporting.tables import Table, table_of
 
-_FUSED = "The line with + is the mean of the runs' scores, each in units of its own validation normals."
+_FUSED = (
+    "The row with + is the mean of the runs' scores, each normalised by the run's normal validation images."
+)
 
 
 def compare(runs: list[Path], *, output: Path | None, seed: int, fuse: bool = False) -> Path:

@@ -1,6 +1,6 @@
 """Figures of several panels or of cells: ROC curves, matrices, clouds of points.
 
-`reports.figures` has the others and offers these too; the convention for shares is the same.
+`figures` has the others and offers these too; the convention for shares is the same.
 """
 
 from __future__ import annotations

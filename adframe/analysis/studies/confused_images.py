@@ -30,7 +30,7 @@ NEIGHBOURHOOD = 3  # patches over which features are averaged before they are co
 
 @dataclass(frozen=True, slots=True)
 class Nearest:
-    """The training patch of a class that is most like the defect."""
+    """The training patch of a category that is most like the defect."""
 
     category: str
     distance: float
@@ -86,8 +86,8 @@ def look_closer(
     looked up is training images, not a model's memory of them.
 
     Args:
-        single: a run with a model a class.
-        pooled: a run with one model for all of the same classes, by the same method.
+        single: a run with one model per category.
+        pooled: a run with one model for all of the same categories, by the same method.
         images: class -> (path, rank, rank in the model for all), as from `confused_images`.
 
     Returns:
@@ -178,7 +178,7 @@ def _seen(
 
 @torch.no_grad()
 def _nearest(queries: Tensor, data: AnomalyData, reader: FeatureReader) -> list[Nearest]:
-    """For (Q, D) queries the nearest patch of a class's training images."""
+    """For (Q, D) queries the nearest patch of a category's training images."""
     best = torch.full((len(queries),), torch.inf)
     found: dict[int, Nearest] = {}
     for batch in data.plain_dataloader():
