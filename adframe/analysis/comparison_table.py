@@ -22,8 +22,8 @@ _FEWEST = 5  # categories from which on Wilcoxon's test is made
 _SHOWN = (
     Column("category", "category"),
     Column("run", "run"),
-    Column("auroc", "image AUROC (95% interval)"),
-    Column("difference", "difference from A (95% interval)"),
+    Column("auroc", "image AUROC"),
+    Column("difference", "difference from A"),
     Column("p", "p DeLong"),
     Column("holm", "p Holm"),
 )

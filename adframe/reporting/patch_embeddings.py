@@ -66,10 +66,10 @@ def kinds_figure(sample: PatchSample, *, name: str, method: str, seed: int) -> F
         if points is not None:
             panels[layer.name] = (points, _groups(sample, layer, rows))
     caption = (
-        f"{sample.category}, {sample.backbone}: {METHODS[method]} of up to {SHOWN} sampled patches of each "
-        f"kind, layer by layer. An anomalous patch is one of which at least {100 * sample.covered:.0f}% is "
-        "annotated; it is named by its defect type. Only neighbourhoods have a meaning, not distances "
-        "between clusters."
+        f"{METHODS[method]} of up to {SHOWN} sampled patches of {sample.category} ({sample.backbone}) of "
+        "each kind, layer by layer. An anomalous patch is one of which at least "
+        f"{100 * sample.covered:.0f}% is annotated; it is named by its defect type. Only neighbourhoods "
+        "have a meaning, not distances between clusters."
     )
     return _figure(name, caption, panels)
 

@@ -84,7 +84,7 @@ def drift_section(distances: Sequence[LayerDistance], *, variant: str, number: i
         own = {frozenset((each.first, each.second)): each for each in distances if each.layer == layer}
         values = [[own[frozenset((a, b))].mmd.squared for b in names] for a in names]
         caption = (
-            f"{variant}, {layer}: squared MMD between the training patches of categories, one kernel for "
+            f"Squared MMD between the training patches of categories ({variant}, {layer}), one kernel for "
             "all pairs. On the diagonal: between two halves of the images of a category, which is what no "
             "difference looks like."
         )
@@ -128,7 +128,7 @@ def _pictures(variant: str, path: Path) -> Pictures:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise AdframeError(f"cannot read {path}: {error!r}; delete it, or run again") from error
     caption = (
-        f"{path.stem}, {variant}: rollout of {whose}. Colours grow from an image's smallest value to its "
+        f"Rollout of {whose} ({path.stem}, {variant}). Colours grow from an image's smallest value to its "
         "99th percentile: they compare the patches of an image, not images."
     )
     return Pictures(caption, ("annotated defect", "rollout"), rows)

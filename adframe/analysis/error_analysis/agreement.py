@@ -140,14 +140,14 @@ def _pictures(
         )
         heats = []
         for own, each in zip(excess, tiles, strict=True):
-            picture = heat(album, each)
+            picture = heat(each)
             far = f"{signed(own[key])} SD from the threshold" if math.isfinite(own[key]) else ""
             heats.append(Picture(picture.content, "; ".join(text for text in (far, picture.caption) if text)))
         name = f"{row['defect']} {Path(key[1]).name}"
         rows.append((name, (first, Picture(tiles[0][1], extent_text(runs[0], key)), *heats)))
     left = f"; {len(keys) - limit} more are left out" if len(keys) > limit else ""
     caption = (
-        f"{category}: {counted(len(keys), 'image')} that every run misclassifies, the clearest first{left}."
+        f"{counted(len(keys), 'image')} of {category} that every run misclassifies, the clearest first{left}."
     )
     columns = ("image", "annotated defect", *(f"heatmap of run {run.name}" for run in runs))
     return Pictures(caption, columns, tuple(rows))

@@ -126,7 +126,7 @@ def _figures(criterion: Criterion, found: Sequence[Sorted]) -> list[Figure]:
     return [
         bars(
             slug("recall_by", criterion.column, name),
-            caption=f"{name}: share of defects found at the threshold, by {criterion.title} "
+            caption=f"Share of the defects of {name} that are found at the threshold, by {criterion.title} "
             f"({criterion.unit}), with Wilson's 95% intervals.",
             values={
                 f"run {lines.run}": {

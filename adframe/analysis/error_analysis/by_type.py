@@ -127,8 +127,8 @@ def _figure(runs: Sequence[Entrant], kinds: Sequence[Kind], category: str) -> Fi
     }
     return bars(
         slug("by_type", category),
-        caption=f"{category}: share of images called anomalous, by type of defect; of {GOOD} images these "
-        "are false alarms. Whiskers are Wilson's 95% intervals.",
+        caption=f"Share of the images of {category} that are called anomalous, by type of defect; of "
+        f"{GOOD} images these are false alarms. Whiskers are Wilson's 95% intervals.",
         values=values,
         y_name="called anomalous, %",
     )

@@ -16,7 +16,7 @@ from adframe.analysis.error_analysis.common import (
     margin,
     narrow,
 )
-from adframe.analysis.error_analysis.thumbnails import Album
+from adframe.analysis.error_analysis.thumbnails import Album, Tiles
 from adframe.reporting.document import Block, Picture, Pictures, Section, TableBlock
 from adframe.reporting.format import counted, short_percent, signed
 from adframe.reporting.tables import Cell, Column, Table
@@ -121,10 +121,10 @@ def _pictures(
     rows = []
     for key in keys[:limit]:
         tiles = album.tiles(run, key)
-        rows.append((_named(run, key), (*_seen(run, key, tiles[:2], excess[key]), heat(album, tiles))))
+        rows.append((_named(run, key), (*_seen(run, key, tiles[:2], excess[key]), heat(tiles))))
     left = f", {len(keys) - limit} more are left out" if len(keys) > limit else ""
     count = counted(len(keys), kind) if label_of(kind) == 0 else f"{len(keys)} missed"
-    caption = f"{category}, run {name}: {count}, the clearest first{left}."
+    caption = f"Run {name} on {category}: {count}, the clearest first{left}."
     return Pictures(caption, ("image", "annotated defect", "heatmap"), tuple(rows))
 
 
@@ -154,8 +154,6 @@ def extent_text(run: Entrant, key: Key) -> str:
     )
 
 
-def heat(album: Album, tiles: tuple[bytes, bytes, bytes | None]) -> Picture:
+def heat(tiles: Tiles) -> Picture:
     """The heatmap that the run kept, or an empty tile that says so."""
-    if tiles[2] is None:
-        return Picture(album.blank(tiles[0]), "the run kept no picture of it")
-    return Picture(tiles[2], "")
+    return Picture(tiles[2], "" if tiles[2] else "the run kept no heatmap of it")

@@ -91,6 +91,6 @@ def by_probability(runs: Sequence[Entrant], *, seed: int) -> Part:
             for (own, name), (p, truth, _) in known.items()
             if own == category
         }
-        caption = f"{category}: share of images that are anomalous, by predicted probability."
+        caption = f"Share of the images of {category} that are anomalous, by predicted probability."
         blocks.append(reliability_figure(slug("reliability", category), caption=caption, series=series))
     return Part(Section(_TITLE, tuple(blocks)))

@@ -118,7 +118,7 @@ def _figure(found: Sequence[Strategy], category: str) -> Figure:
     }
     return bars(
         slug("f1_by_rule", category),
-        caption=f"{category}: F1 on test images of each rule, with 95% bootstrap intervals.",
+        caption=f"F1 of each rule on the test images of {category}, with 95% bootstrap intervals.",
         values=values,
         y_name="F1, %",
     )

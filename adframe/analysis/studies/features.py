@@ -30,8 +30,8 @@ from adframe.stats.significance import difference_of, holm
 NOTES = (
     "Layers are ranked on test images: to report by them is fine, but a layer chosen by this page is chosen "
     "on test data.",
-    "Clouds show what lies near what, nothing else: distances between clusters, their sizes and their number "
-    "depend on the method's settings.",
+    "Embeddings show neighbourhoods only: distances between clusters, their sizes and their number depend on "
+    "the settings of the method.",
     "Intervals say where a number could lie on other images of the same kind, not with another sample of "
     "training patches.",
 )
