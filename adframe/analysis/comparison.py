@@ -1,6 +1,6 @@
 """Compares finished runs on the same images: `python evaluate.py compare=[runA,runB]`.
 
-Everything comes from the runs' ledgers; no model is loaded and no image is read.
+Everything comes from the predictions of the runs; no model is loaded and no image is read.
 """
 
 from __future__ import annotations
@@ -33,11 +33,15 @@ from adframe.analysis.comparison_table import (
 from adframe.errors import AdframeError
 from adframe.io.files import fresh_folder, write_whole
 from adframe.reporting.console import print_wide
-from adframe.reporting.document import Block, Heading, Page, Section, TableBlock, Text
+from adframe.reporting.document import Block, Details, Page, Section, TableBlock, Text
+from adframe.reporting.format import counted
 from adframe.reporting.page_writer import render
 from adframe.reporting.tables import Table, table_of
 
-_FUSED = "The line with + is the mean of the runs' scores, each in units of its own validation normals."
+_FEW = 8  # settings that are shown at once
+_FUSED = (
+    "The row with + is the mean of the runs' scores, each normalised by the run's normal validation images."
+)
 
 
 def compare(runs: list[Path], *, output: Path | None, seed: int, fuse: bool = False) -> Path:
@@ -94,8 +98,8 @@ def _write(
         title=title,
         facts=[("runs", f"{len(entrants)}"), ("images", f"{len(entrants[0].images):,}")],
         sections=[
-            _runs(entrants, runs),
             Section("Image AUROC", (_results(table), *notes), anchor="results"),
+            _runs(entrants, runs),
             Section("How to read this", _reading(seed), anchor="reading"),
         ],
         command=command,
@@ -111,8 +115,9 @@ def _runs(entrants: Sequence[Entrant], runs: Table) -> Section:
     differing = settings(entrants)
     configured: tuple[Block, ...] = (Text("Apart from their folders, the runs have the same configuration."),)
     if differing is not None:
-        caption = "Settings that differ between the runs."
-        configured = (Heading("Configuration"), TableBlock("settings", caption, differing))
+        summary = f"{counted(len(differing.rows), 'setting')} that differ"
+        block = TableBlock("settings", "Settings that differ between the runs.", differing)
+        configured = (Details(summary, (block,), is_open=len(differing.rows) <= _FEW),)
     return Section("Runs", (TableBlock("runs", "", runs), *configured), anchor="runs")
 
 

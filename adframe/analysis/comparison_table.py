@@ -1,4 +1,4 @@
-"""Runs held against the first of them, category by category: lines of a table, and what to say of them."""
+"""Comparison of runs with the first of them, category by category: the rows of a table, and sentences."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from adframe.analysis.compared_runs import Entrant, parts_of
-from adframe.reporting.format import p_value, points, span
+from adframe.reporting.format import gain, p_equals, p_value, with_interval
 from adframe.reporting.tables import Cell, Column, Table, shown
 from adframe.results.names import MEAN
+from adframe.stats.estimates import Estimate
 from adframe.stats.pairwise_auroc import Standing, mean_standings, standings
 from adframe.stats.significance import holm, wilcoxon
 
@@ -21,10 +22,8 @@ _FEWEST = 5  # categories from which on Wilcoxon's test is made
 _SHOWN = (
     Column("category", "category"),
     Column("run", "run"),
-    Column("auroc", "image AUROC", True),
-    Column("interval", "95% interval"),
-    Column("difference", "more than A"),
-    Column("difference_interval", "95% interval"),
+    Column("auroc", "image AUROC"),
+    Column("difference", "difference from A"),
     Column("p", "p DeLong"),
     Column("holm", "p Holm"),
 )
@@ -48,7 +47,7 @@ def lines_of(entrants: Sequence[Entrant], *, seed: int) -> list[Line]:
     """Every run in every category, then in their mean where there are several.
 
     Args:
-        entrants: runs on the same images; each is held against the first.
+        entrants: runs on the same images; each is compared with the first.
         seed: of the bootstrap.
     """
     categories = list(dict.fromkeys(category for category, _ in entrants[0].images))
@@ -80,7 +79,7 @@ def _category(entrants: Sequence[Entrant], category: str, *, seed: int) -> list[
 
 
 def across(lines: Sequence[Line]) -> list[str]:
-    """Wilcoxon's test of each run against the first, a pair of AUROCs a category."""
+    """Wilcoxon's test of each run against the first, one pair of AUROCs per category."""
     values: dict[str, list[float]] = {}
     for line in lines:
         if line.category != MEAN and math.isfinite(line.standing.value):
@@ -88,11 +87,13 @@ def across(lines: Sequence[Line]) -> list[str]:
     first, *others = values or {"": []}
     count = len(values.get(first, []))
     if count < _FEWEST:
-        return [f"No test across categories: Wilcoxon's needs {_FEWEST} or more, here are {count}."]
+        return [f"No test across categories: Wilcoxon's test needs {_FEWEST} or more, and there are {count}."]
     p_values = [wilcoxon(values[first], values[name]) for name in others]
-    text = "Across {} categories, {} against {}: p {} (Wilcoxon's signed ranks), {} by Holm's correction."
+    text = "Across {} categories, {} compared with {}: {} (Wilcoxon's signed ranks), {} by Holm's correction."
     triples = zip(others, p_values, holm(p_values), strict=True)
-    found = [text.format(count, name, first, p_value(p), p_value(adjusted)) for name, p, adjusted in triples]
+    found = [
+        text.format(count, name, first, p_equals(p), p_equals(adjusted)) for name, p, adjusted in triples
+    ]
     least = 2 / 2**count  # every category on the same side
     return [*found, f"With {count} categories, that p is never below {least:.3f}."] if least > 0.05 else found
 
@@ -115,15 +116,11 @@ def for_people(lines: Iterable[Line]) -> Table:
 
 def _cells(line: Line) -> tuple[Cell, ...]:
     own, more = line.standing, line.standing.difference
-    start = (line.category, line.run, own.value, span(own.low, own.high))
-    if more is None:
-        return (*start, None, None, None, None)
+    start = (line.category, line.run, with_interval(Estimate(own.value, own.low, own.high)))
     return (
-        *start,
-        points(more.value),
-        span(more.low, more.high, signed=True),
-        p_value(own.p),
-        p_value(line.holm),
+        (*start, None, None, None)
+        if more is None
+        else (*start, gain(more), p_value(own.p), p_value(line.holm))
     )
 
 
@@ -138,12 +135,12 @@ def verdict(lines: Sequence[Line]) -> str:
     where = "mean image AUROC" if last[0].category == MEAN else f"image AUROC of {last[0].category}"
     known = [line for line in last if math.isfinite(line.standing.value)]
     if not known:
-        return f"{len(last)} runs without an {where}: a class is missing"
+        return f"{len(last)} runs without an {where}: it needs normal and anomalous images"
     best = max(known, key=lambda line: line.standing.value)
     numbers = ", ".join(f"{line.run} {shown(line.standing.value, percent=True)}" for line in last)
     gains = [line.standing.difference for line in last[1:]]
     if not any(gain and (gain.low > 0 or gain.high < 0) for gain in gains):
-        return f"No difference to A in {where} that these images could show: {numbers}"
+        return f"No significant difference from A in {where}: {numbers}"
     return f"{best.run} has the highest {where}: {numbers}"
 
 

@@ -12,7 +12,7 @@ from adframe.analysis.compare import Comparison, adjusted, compare_pair, unknown
 from adframe.analysis.settings import Setting
 from adframe.analysis.statements import not_significant
 from adframe.reporting.document import TableBlock
-from adframe.reporting.format import p_value, points, span
+from adframe.reporting.format import gain, p_value
 from adframe.reporting.tables import Cell, Column, Table
 from adframe.results.names import MEAN
 
@@ -72,8 +72,8 @@ def answer(questions: Iterable[Question]) -> list[Answer]:
 def answers_table(answers: Sequence[Answer], *, caption: str) -> TableBlock:
     """The answers for people, in points with intervals; and for programs, raw."""
     titles = (
-        ("subject", "subject"), ("question", "question"), ("difference", "points"),
-        ("interval", "95% interval"), ("p", "p"), ("p_holm", "p (Holm)"),
+        ("subject", "subject"), ("question", "question"), ("difference", "points (95% interval)"),
+        ("p", "p"), ("p_holm", "p (Holm)"),
     )  # fmt: skip
     keys = ("subject", "question", "difference", "low", "high", "p", "p_holm")
     people: list[tuple[Cell, ...]] = []
@@ -81,9 +81,7 @@ def answers_table(answers: Sequence[Answer], *, caption: str) -> TableBlock:
     for each in answers:
         own, p = each.comparison.difference, each.comparison.adjusted
         start = (each.subject, each.question)
-        people.append(
-            (*start, points(own.value), span(own.low, own.high, signed=True), p_value(own.p), p_value(p))
-        )
+        people.append((*start, gain(own), p_value(own.p), p_value(p)))
         raw.append((*start, own.value, own.low, own.high, own.p, p))
     columns = tuple(Column(key, title) for key, title in titles)
     return TableBlock(

@@ -53,7 +53,7 @@ class Gallery(TestObserver):
         self._worst, self._best = [], {0: [], 1: []}
 
     def see(self, batch: Batch, outputs: dict[str, Any]) -> None:
-        """Takes in one batch."""
+        """Takes in one batch of test images."""
         for i, record in enumerate(batch[RECORD]):
             if record.label is not None and self.pictures:
                 self._offer(_candidate(batch, i, outputs["maps"][i], outputs["decisions"][i]))

@@ -60,7 +60,7 @@ def announce(folder: Any, page: Path) -> None:
         threshold, count = facts["calibration/threshold"], facts["calibration/n"]
         console.print(
             f"{unit}: threshold {threshold:.4g} from {count:.0f} normal validation images; they cannot "
-            f"support a false positive rate below {facts['calibration/fpr_floor']:.1%}"
+            f"support a false-positive rate below {facts['calibration/fpr_floor']:.1%}"
         )
     for unit, origin in folder.environment.get("weights", {}).items():
         console.print(f"{unit}: backbone from {origin}")

@@ -1,4 +1,4 @@
-"""Example pictures of a category: a seeded choice, defects outlined, before and after a domain shift."""
+"""Pictures of a category: where defects lie, a seeded choice of images, before and after a domain shift."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from numpy.typing import NDArray
 from adframe.contracts import Record, Region
 from adframe.ops.regions import union
 from adframe.reporting.dataset_stats import SPLITS, Progress, Reader, Survey, draw, kind_of
-from adframe.reporting.document import Block, Card, Details, Gallery, Picture, TableBlock
+from adframe.reporting.document import Block, Card, Details, Gallery, Heading, Picture, TableBlock, Text
 from adframe.reporting.format import counted, short_percent
-from adframe.reporting.outlines import Pixels, as_bytes, encoded, outlined, resized, tile_size
+from adframe.reporting.heatmaps import overlaid
+from adframe.reporting.outlines import Heatmap, Pixels, as_bytes, encoded, outlined, resized, tile_size
 from adframe.reporting.tables import Column, Table, shown
 from adframe.transforms.shift.shift import Shift
 from adframe.transforms.shift.transform import Params
 
 _WIDTH = 288  # pixels of a picture
+_MAP = 176  # pixels, the width of a small map of where defects lie
+_MAPS = 11  # types of defect with a map of their own
 _PAIRS = 2  # images per category that are shown before and after a shift
 _ORIGINAL = "original"
 _SEED_OF_NOISE = ".field"  # drawn like the others, but of no interest to a reader
@@ -79,6 +82,33 @@ def shifted_examples(
     return blocks
 
 
+def defect_maps(survey: Survey) -> list[Block]:
+    """The mean normal image, then where the defects lie on it: all of them, and type by type."""
+    if survey.mean is None:
+        return []
+    name = survey.category
+    first = jpeg(survey.mean, alt=f"{name}: the mean of normal images.")
+    cards = [Card((first,), "mean normal image")]
+    counts = {defect: sum(mark.defect == defect for mark in survey.marks) for defect in survey.density}
+    maps: dict[str, Heatmap] = {}
+    if len(survey.density) > 1:
+        every = sum(survey.density[defect] * count for defect, count in counts.items())
+        maps["all defects"] = np.asarray(every / sum(counts.values()), np.float32)
+    for what, values in (maps | dict(list(survey.density.items())[:_MAPS])).items():
+        highest = f"up to {short_percent(float(values.max()))}"
+        alt = f"{name}: where the masks of {what} lie; {highest} of the images are marked at one place."
+        cards.append(Card((jpeg(_map(survey.mean, values), alt=alt),), what, highest))
+    text = (
+        "The colour is the share of the annotated images that have a mask at that place, from black for none "
+        "to yellow for the share that the map's caption says."
+    )
+    return [
+        Heading("Where defects lie"),
+        *([Text(text)] if len(cards) > 1 else []),
+        Gallery(tuple(cards), size="small"),
+    ]
+
+
 def _example(record: Record, *, read: Reader) -> Card:
     image = read.image(record)
     frame = image.shape[0], image.shape[1]
@@ -136,3 +166,10 @@ def _picture(image: NDArray[Any], regions: Sequence[Region], *, alt: str) -> Pic
     frame = image.shape[:2]
     tile = resized(as_bytes(image), tile_size(frame, width=_WIDTH))
     return jpeg(outlined(tile, regions, frame=frame), alt=alt)
+
+
+def _map(mean: Pixels, values: Heatmap) -> Pixels:
+    size = round(mean.shape[0] * _MAP / mean.shape[1]), _MAP
+    return overlaid(
+        resized(mean, size), resized(values, size), threshold=None, low=0.0, high=float(values.max())
+    )

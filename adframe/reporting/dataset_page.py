@@ -10,14 +10,12 @@ import numpy as np
 
 from adframe.io.files import write_whole
 from adframe.reporting import dataset_tables, figure_dataset, run_facts
-from adframe.reporting.dataset_examples import example_galleries, jpeg, shifted_examples
+from adframe.reporting.dataset_examples import defect_maps, example_galleries, shifted_examples
 from adframe.reporting.dataset_stats import Progress, Reader, Survey
 from adframe.reporting.document import (
     Block,
-    Card,
     Facts,
     Figure,
-    Gallery,
     Heading,
     Page,
     Section,
@@ -25,14 +23,10 @@ from adframe.reporting.document import (
     Text,
 )
 from adframe.reporting.format import counted, short_percent
-from adframe.reporting.heatmaps import overlaid
-from adframe.reporting.outlines import Heatmap, Pixels, resized
 from adframe.reporting.page_writer import render
 from adframe.reporting.synthetic_examples import Specimen, synthetic_galleries
 from adframe.transforms.shift.shift import Shift
 
-_MAP = 176  # pixels, the width of a small map of where defects lie
-_MAPS = 11  # types of defect with a map of their own
 _SUBSETS = ("logical", "structural")  # MVTec LOCO scores them apart: each has its own colour
 
 
@@ -78,7 +72,7 @@ def chapter(
         progress: is called with what is being read.
         specimens: synthetic anomalies to show, family by family.
     """
-    blocks: list[Block] = [*_places(survey), Heading("Examples"), Text(_examples_text(survey))]
+    blocks: list[Block] = [*defect_maps(survey), Heading("Examples"), Text(_examples_text(survey))]
     blocks += example_galleries(survey, read=read, count=examples, seed=seed, progress=progress)
     if shifts:
         blocks += [Heading("Under a domain shift"), Text(_shifts_text(shifts))]
@@ -235,37 +229,3 @@ def _shifts_text(shifts: Sequence[Shift]) -> str:
     one = "The same image before and after the shift; its masks are moved with it."
     many = "What the presets make of an image; shift=<name> shows and tests one of them."
     return f"{one if len(shifts) == 1 else many} Below each image: the share that is marked."
-
-
-def _places(survey: Survey) -> list[Block]:
-    """The mean normal image, then where the defects lie on it: all of them, and type by type."""
-    if survey.mean is None:
-        return []
-    name = survey.category
-    first = jpeg(survey.mean, alt=f"{name}: the mean of normal images.")
-    cards = [Card((first,), "mean normal image")]
-    counts = {defect: sum(mark.defect == defect for mark in survey.marks) for defect in survey.density}
-    maps: dict[str, Heatmap] = {}
-    if len(survey.density) > 1:
-        every = sum(survey.density[defect] * count for defect, count in counts.items())
-        maps["all defects"] = np.asarray(every / sum(counts.values()), np.float32)
-    for what, values in (maps | dict(list(survey.density.items())[:_MAPS])).items():
-        highest = f"up to {short_percent(float(values.max()))}"
-        alt = f"{name}: where the masks of {what} lie; {highest} of the images are marked at one place."
-        cards.append(Card((jpeg(_map(survey.mean, values), alt=alt),), what, highest))
-    text = (
-        "The colour is the share of the annotated images that have a mask at that place, from black for none "
-        "to yellow for the share that the map's caption says."
-    )
-    return [
-        Heading("Where defects lie"),
-        *([Text(text)] if len(cards) > 1 else []),
-        Gallery(tuple(cards), size="small"),
-    ]
-
-
-def _map(mean: Pixels, values: Heatmap) -> Pixels:
-    size = round(mean.shape[0] * _MAP / mean.shape[1]), _MAP
-    return overlaid(
-        resized(mean, size), resized(values, size), threshold=None, low=0.0, high=float(values.max())
-    )

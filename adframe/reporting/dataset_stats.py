@@ -1,4 +1,4 @@
-"""What a category's files hold, measured: counts, sizes, defects, light. Reads one image at a time."""
+"""What the files of a category hold: counts, sizes, defects, light. Images are read one at a time."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def survey(records: Sequence[Record], *, read: Reader, sample: int, seed: int, p
         read: from files to pixels.
         sample: how many normal images a split to look at for brightness and contrast.
         seed: draws them.
-        progress: told before every file.
+        progress: is called before every file.
 
     Raises:
         AdframeError: a file is missing or broken, or a mask does not fit its image.

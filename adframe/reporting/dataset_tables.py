@@ -1,4 +1,4 @@
-"""Surveys as tables: a line a category, a line a type of defect, a line a light condition."""
+"""Surveys as tables: one row per category, type of defect or light condition."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 from adframe.contracts import Record
 from adframe.reporting.dataset_stats import SPLITS, UNLABELLED, Survey, kind_of
+from adframe.reporting.format import signed
 from adframe.reporting.tables import Cell, Column, Table
 
 ALL = "all"
-_TIMES, _MINUS = "\u00d7", "\u2212"
-_LABELS = {"good": 0, "defective": 1, UNLABELLED: None}
+_TIMES = "\u00d7"
+_LABELS = {"good": 0, "anomalous": 1, UNLABELLED: None}
 
 
 def overview(surveys: Sequence[Survey]) -> Table:
@@ -62,7 +63,7 @@ def conditions(survey: Survey) -> Table | None:
 
 
 def drift(surveys: Sequence[Survey]) -> Table:
-    """Brightness and contrast of the sampled normal images, split by split, and how far test is off train."""
+    """Brightness and contrast of sampled normal images by split, and the difference of test and train."""
     found = {light.group for survey in surveys for light in survey.lights}
     groups = [group for group in (*SPLITS.values(), UNLABELLED) if group in found]
     columns = ["category", *(f"{what}, {group}" for what in ("brightness", "contrast") for group in groups)]
@@ -75,7 +76,7 @@ def drift(surveys: Sequence[Survey]) -> Table:
         cells = [_spread(values[what][group]) for what in values for group in groups]
         off = _off(values["brightness"].get("train", []), values["brightness"].get("test", []))
         rows.append((survey.category, *cells, off))
-    return _table((*columns, "test off train, sd"), rows)
+    return _table((*columns, "test minus train, SD"), rows)
 
 
 def sizes(survey: Survey) -> str:
@@ -101,7 +102,7 @@ def _content(survey: Survey, kind: str, splits: Sequence[str]) -> tuple[Cell, ..
 
 
 def _parts(records: Sequence[Record]) -> list[str]:
-    """The columns of counts that hold anything: `train`, `test good`, `test defective`, ..."""
+    """The columns of counts that hold anything: `train`, `test good`, `test anomalous`, ..."""
     titles = [_title(split, name) for split in _splits(records) for name in _LABELS]
     return [title for title in titles if _count(records, title)]
 
@@ -122,8 +123,8 @@ def _splits(records: Sequence[Record]) -> list[str]:
 
 
 def _area(share: float) -> str:
-    """Two decimals always, so that a column's points stand below each other."""
-    return f"{100 * share:.2f}" if share == 0 or share >= 5e-5 else "< 0.01"
+    """An area with two decimals, so that the points of a column stand below each other."""
+    return f"{100 * share:.2f}" if share == 0 or share >= 5e-5 else "<0.01"
 
 
 def _spread(values: Sequence[float]) -> str | None:
@@ -134,10 +135,10 @@ def _spread(values: Sequence[float]) -> str | None:
 
 
 def _off(train: Sequence[float], test: Sequence[float]) -> str | None:
-    """By how many standard deviations of train the mean of test lies beside its mean."""
+    """The difference of the means of test and train, in standard deviations of train."""
     if len(train) < 2 or not test or (spread := statistics.stdev(train)) == 0:
         return None
-    return f"{(statistics.fmean(test) - statistics.fmean(train)) / spread:+.1f}".replace("-", _MINUS)
+    return signed((statistics.fmean(test) - statistics.fmean(train)) / spread, decimals=1)
 
 
 def _table(columns: Sequence[str], rows: Sequence[tuple[Cell, ...]]) -> Table:

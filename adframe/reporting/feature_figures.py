@@ -50,7 +50,9 @@ def feature_figures(run: Path, categories: Sequence[str]) -> dict[str, Figure]:
     known = ((name, read_features(run, category=name)) for name in categories)
     found = [(name, features) for name, features in known if features is not None and features.paths]
     return {
-        name: feature_figure(features, name=f"features_{place}", caption=f"{name}. {finding(features)}")
+        name: feature_figure(
+            features, name=f"features_{place}", caption=f"{finding(features)} Category: {name}."
+        )
         for place, (name, features) in enumerate(found)
     }
 
@@ -70,7 +72,7 @@ def write_feature_figure(run: Path, features: Features, *, category: str) -> Non
         features: of the category.
         category: its name.
     """
-    figure = feature_figure(features, name="features", caption=f"{category}. {finding(features)}")
+    figure = feature_figure(features, name="features", caption=finding(features))
     write_whole(run / FOLDER / f"{category}.svg", svg(figure))
     write_whole(run / FOLDER / f"{category}.png", png(figure))
 

@@ -1,6 +1,6 @@
-"""Figures made of bars: values by class, and how values are spread.
+"""Figures made of bars: values by category, and histograms.
 
-`reports.figures` offers these with the others; the convention for shares is the same.
+`figures` offers these with the others; the convention for shares is the same.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ def bars(
     y_name: str,
     base: float = 0.0,
 ) -> Figure:
-    """Bars by class, one of each group a variant; with a single class, one bar a variant.
+    """Bars by category, one of each group per method; with a single category, one bar per method.
 
     Args:
         name: of the files.
         caption: below.
-        values: variant -> class -> (value, low, high), a value without an interval, or None.
+        values: method -> category -> (value, low, high), a value without an interval, or None.
         y_name: of the axis; shares in per cent where it ends in "%".
         base: where bars begin, in the values' unit: 0, or what chance reaches.
     """
@@ -80,7 +80,7 @@ def histogram(
     x_name: str,
     marks: Mapping[str, float] | None = None,
 ) -> Figure:
-    """How values are spread, the same bins for all series, each as a share of its own.
+    """Histograms with the same bins for all series, each in shares of its own values.
 
     Args:
         name: of the files.

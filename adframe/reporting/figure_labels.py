@@ -1,4 +1,4 @@
-"""Names beside points that cover neither each other nor other points."""
+"""Names next to points that cover neither each other nor other points."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Figures of several panels or of cells: ROC curves, matrices, clouds of points.
 
-`reports.figures` has the others and offers these too; the convention for shares is the same.
+`figures` has the others and offers these too; the convention for shares is the same.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def cloud(
             if points is not None:
                 _points(axes, np.asarray(points), names, groups=found)
         if places:
-            looks = [_dot(place) | {"markersize": 3.5} for place in range(len(found))]
+            looks = [_dot(place) | {"markersize": 4} for place in range(len(found))]
             style.legend_above(canvas, [Line2D([], [], **look) for look in looks], found, width=size[0])
 
     return Figure(name, caption, size, draw)
@@ -175,7 +175,7 @@ def _points(axes: Axes, points: np.ndarray, names: Sequence[str], *, groups: Seq
     many, which = len(points) > MANY, np.asarray(names, dtype=str)
     for place, group in enumerate(groups):
         own = points[which == group]
-        axes.plot(own[:, 0], own[:, 1], markersize=2 if many else 3.5, rasterized=many, **_dot(place))
+        axes.plot(own[:, 0], own[:, 1], markersize=2 if many else 4, rasterized=many, **_dot(place))
 
 
 def _dot(place: int) -> dict[str, Any]:

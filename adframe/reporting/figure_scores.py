@@ -11,6 +11,7 @@ import numpy as np
 from adframe.metrics.curve_points import Curve, Floats, bin_edges, pr, roc
 from adframe.reporting import figure_style as style
 from adframe.reporting.document import Figure
+from adframe.reporting.format import hundredths
 from adframe.reporting.summary import confusion
 from adframe.results.predictions import Row
 
@@ -104,7 +105,9 @@ def _curves(
         axes.plot((0, 100), (0, 100), color=style.RULE, linewidth=0.8)
     for place, (part, curve) in enumerate(curves.items()):
         label = (
-            f"{part} {area} {100 * curve.area:.1f}" if len(curves) > 1 else f"{area} {100 * curve.area:.1f}"
+            f"{part} {area} {hundredths(curve.area)}"
+            if len(curves) > 1
+            else f"{area} {hundredths(curve.area)}"
         )
         dash, wide = style.DASHES[place], 1.6 if part == _ALL else 1.2
         axes.plot(

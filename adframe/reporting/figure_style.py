@@ -65,12 +65,12 @@ STYLE: dict[str, Any] = {
 
 
 def colour(place: int) -> str:
-    """Of the n-th series; with more than eight they begin again, with other dashes and marks."""
+    """The colour of the n-th series; with more than eight they begin again, with other dashes and marks."""
     return PALETTE[place % len(PALETTE)]
 
 
 def looks(place: int) -> dict[str, Any]:
-    """Colour, dash and mark of the n-th line: told apart without colours, too."""
+    """Colour, dash and mark of the n-th line: lines can be distinguished without colours, too."""
     return {
         "color": colour(place),
         "linestyle": DASHES[(place + place // len(PALETTE)) % len(DASHES)],

@@ -43,16 +43,16 @@ def scatter(
     log_x: bool = False,
     front: Sequence[tuple[float, float]] = (),
 ) -> Figure:
-    """Points with their names beside them, where there is room for a name.
+    """Points with their names next to them, where there is room for a name.
 
     Args:
         name: of the files.
         caption: below.
         points: series -> (x, y, label) of each point; label "" for none.
         x_name: of the axis; shares in per cent where it ends in "%".
-        y_name: likewise.
+        y_name: of the axis, in the same way.
         log_x: for values over orders of magnitude.
-        front: (x, y) of points that no other beats in both, joined by a line behind the others.
+        front: (x, y) of the Pareto-optimal points, joined by a line behind the others.
     """
     across, up = style.factor(x_name), style.factor(y_name)
 
@@ -99,7 +99,7 @@ def lines(
         caption: below.
         series: name -> (x, y, low, high) of each point; low and high None where not known.
         x_name: of the axis; shares in per cent where it ends in "%".
-        y_name: likewise.
+        y_name: of the axis, in the same way.
         log_x: for values over orders of magnitude.
         rings: (x, y) of points to mark.
         ring_name: what the mark means.

@@ -3,6 +3,7 @@
 percent(0.125)                          12.5%
 short_percent(0.00034)                  0.034%
 points(0.0123)                          +1.2
+signed(1.243)                           +1.24
 span(0.86, 0.944)                       86.0 to 94.4
 with_interval(Estimate(0.9, 0.86, 0.944))   90.0 (86.0 to 94.4)
 p_value(0.0004)                         <0.001
@@ -36,9 +37,14 @@ def short_percent(share: float) -> str:
 
 def points(difference: float) -> str:
     """A difference of shares in points, with its sign: +1.2, -0.3, 0.0, or a dash."""
-    if not math.isfinite(difference):
+    return signed(100 * difference, decimals=1)
+
+
+def signed(value: float, *, decimals: int = 2) -> str:
+    """A number with its sign: +1.24, -0.30, 0.00, or a dash for what is unknown."""
+    if not math.isfinite(value):
         return DASH
-    return f"{100 * difference:+.1f}" if round(abs(100 * difference), 1) else "0.0"
+    return f"{value:+.{decimals}f}" if round(abs(value), decimals) else f"{0:.{decimals}f}"
 
 
 def span(low: float, high: float, *, signed: bool = False) -> str:

@@ -154,13 +154,16 @@ def remarks(sweep: SweepFolder) -> list[str]:
     """What a reader has to know before choosing by the table."""
     if sweep.objective:
         order = (
-            f"In the order of {sweep.objective}, a number of validation images: the search has seen none "
-            "of the test images."
+            f"The runs are in the order of {sweep.objective}, which is measured on validation images: the "
+            "search has seen none of the test images."
         )
     else:
-        order = "Best image AUROC of test images first; to choose a setting by it is to choose on test data."
+        order = (
+            "The best image AUROC of the test images comes first; a setting that is chosen by it is chosen "
+            "on test data."
+        )
     overlap = (
-        "Runs see the same images, so intervals that overlap do not say that two runs are alike: "
+        "The runs see the same images, so two can differ significantly although their intervals overlap: "
         "python evaluate.py compare=[<run>,<run>] tests the difference."
     )
     return [order, overlap] if len(sweep.runs) > 1 else [order]

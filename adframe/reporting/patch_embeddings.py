@@ -1,4 +1,4 @@
-"""Sampled patches on planes: t-SNE always, UMAP where it is installed; figures by layer."""
+"""Embeddings of sampled patches in two dimensions: t-SNE, and UMAP where it is installed."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from adframe.stats.embeddings import FEWEST, neighbourly
 
 SHOWN = 250  # patches of a kind in a picture: more would hide each other
 _TYPES = 5  # defect types told apart in a picture
-NO_UMAP = "UMAP is not installed here, so there are no planes of it: pip install 'adframe[umap]'."
+NO_UMAP = "UMAP is not installed here, so there are no figures of it: pip install 'adframe[umap]'."
 METHODS = {"tsne": "t-SNE", "umap": "UMAP"}
 _KINDS = {TRAIN: "training", NORMAL: "test, normal"}
 Plane = tuple[np.ndarray, list[str]]  # (n, 2) and the group of each point
 
 
 def has_umap() -> bool:
-    """Whether planes of UMAP can be had."""
+    """Whether UMAP is installed."""
     try:
         _umap()
     except ImportError:
@@ -51,7 +51,7 @@ def plane(vectors: np.ndarray, *, method: str, seed: int) -> np.ndarray | None:
 
 
 def kinds_figure(sample: PatchSample, *, name: str, method: str, seed: int) -> Figure | None:
-    """A category's patches, a panel a layer, coloured by what they are; None where too few were kept.
+    """The patches of a category by kind, one panel per layer; None where too few were kept.
 
     Args:
         sample: of one category.
@@ -66,15 +66,16 @@ def kinds_figure(sample: PatchSample, *, name: str, method: str, seed: int) -> F
         if points is not None:
             panels[layer.name] = (points, _groups(sample, layer, rows))
     caption = (
-        f"{sample.category}, {sample.backbone}: {METHODS[method]} of up to {SHOWN} sampled patches of each "
-        f"kind, layer by layer. An anomalous patch is one of which at least {100 * sample.covered:.0f} % is "
-        "annotated; it is named by its defect type. Only what lies near what means anything."
+        f"{METHODS[method]} of up to {SHOWN} sampled patches of {sample.category} ({sample.backbone}) of "
+        "each kind, layer by layer. An anomalous patch is one of which at least "
+        f"{100 * sample.covered:.0f}% is annotated; it is named by its defect type. Only neighbourhoods "
+        "have a meaning, not distances between clusters."
     )
     return _figure(name, caption, panels)
 
 
 def classes_figure(samples: Mapping[str, PatchSample], *, name: str, method: str, seed: int) -> Figure | None:
-    """Training patches of several categories together, a panel a layer, coloured by category.
+    """Training patches of several categories together, one panel per layer, coloured by category.
 
     Args:
         samples: by category, of one network; layers that not all of them have are left out.
@@ -99,8 +100,7 @@ def classes_figure(samples: Mapping[str, PatchSample], *, name: str, method: str
         if points is not None:
             panels[layer_name] = (points, groups)
     caption = (
-        f"{METHODS[method]} of up to {SHOWN} patches of each class's training images, layer by layer: "
-        "what the network makes of one product and of another."
+        f"{METHODS[method]} of up to {SHOWN} patches of the training images of each category, layer by layer."
     )
     return _figure(name, caption, panels)
 

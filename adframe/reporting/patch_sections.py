@@ -1,4 +1,4 @@
-"""What sampled patches say, as sections of a study: planes, layers, distances of classes, attention."""
+"""Sections of a study about sampled patches: embeddings, layers, distances of categories, attention."""
 
 from __future__ import annotations
 
@@ -12,27 +12,28 @@ import numpy as np
 from adframe.errors import AdframeError
 from adframe.reporting.document import Block, Figure, Picture, Pictures, Section, TableBlock
 from adframe.reporting.figures import bars, matrix
+from adframe.reporting.format import hundredths, p_value, span
 from adframe.reporting.patch_embeddings import NO_UMAP, classes_figure, has_umap, kinds_figure
 from adframe.reporting.tables import DASH, Column, Table
 from adframe.results.layer_distances import LayerDistance
 from adframe.results.patch_samples import FOLDER, PatchSample, Triple
 
-Samples = Mapping[str, Mapping[str, PatchSample]]  # variant -> class -> its sample
+Samples = Mapping[str, Mapping[str, PatchSample]]  # method -> category -> its sample
 ATTENTION = f"{FOLDER}/attention"  # in a run's folder
 MEASURES = {"image_auroc": "image AUROC", "patch_auroc": "patch AUROC"}
 _ALONE = (
     "For each layer alone, a test patch's distance to the nearest of the sampled training patches ranks "
     "patches, and its maximum ranks images. That is not PatchCore with one layer: the bank is a random "
     "sample and no coreset, and nothing is averaged over neighbours, re-weighted or smoothed. It compares "
-    "layers with each other. Patches are ranked on the finest layer's grid, whichever layer speaks."
+    "layers with each other. Patches are ranked on the finest layer's grid, whichever layer ranks them."
 )
 
 
 def planes_section(samples: Samples, *, seed: int) -> Section:
-    """Clouds of patches: by what they are, a figure a class; and of all classes together.
+    """Embeddings of patches: one figure per category, coloured by kind; and all categories together.
 
     Args:
-        samples: variant -> class -> its sample.
+        samples: method -> category -> its sample.
         seed: of the planes.
     """
     methods = ["tsne", "umap"] if has_umap() else ["tsne"]
@@ -50,26 +51,26 @@ def planes_section(samples: Samples, *, seed: int) -> Section:
                 for method in methods
             ]
         blocks += [figure for figure in found if figure is not None]
-    return Section("Patches as points", tuple(blocks))
+    return Section("Embeddings of patches", tuple(blocks))
 
 
 def layers_section(samples: Samples) -> Section:
-    """What each layer tells by itself, with intervals over images."""
+    """The AUROC of each layer by itself, with intervals over images."""
     figures = [
         bars(
             f"layers_{key}",
-            caption=f"{title[0].upper()}{title[1:]} of each layer alone, with 95 % intervals over images.",
+            caption=f"{title} of each layer alone, with 95% intervals over images.",
             values=_by_layer(samples, key),
             y_name=f"{title}, %",
             base=0.5,
         )
         for key, title in MEASURES.items()
     ]
-    return Section("What each layer tells", (_ALONE, *figures, _layer_table(samples)))
+    return Section("AUROC of each layer", (_ALONE, *figures, _layer_table(samples)))
 
 
 def drift_section(distances: Sequence[LayerDistance], *, variant: str, number: int) -> Section:
-    """How far apart classes lie, layer by layer; from three classes on as matrices, too.
+    """How far apart categories lie, layer by layer; with three categories or more also as matrices.
 
     Args:
         distances: of `layer_distances`.
@@ -83,8 +84,9 @@ def drift_section(distances: Sequence[LayerDistance], *, variant: str, number: i
         own = {frozenset((each.first, each.second)): each for each in distances if each.layer == layer}
         values = [[own[frozenset((a, b))].mmd.squared for b in names] for a in names]
         caption = (
-            f"{variant}, {layer}: squared MMD between classes' training patches, one kernel for all pairs. "
-            "On the diagonal: between two halves of a class's images, which is what no difference looks like."
+            f"Squared MMD between the training patches of categories ({variant}, {layer}), one kernel for "
+            "all pairs. On the diagonal: between two halves of the images of a category, which is what no "
+            "difference looks like."
         )
         blocks.append(
             matrix(
@@ -96,11 +98,11 @@ def drift_section(distances: Sequence[LayerDistance], *, variant: str, number: i
                 unit="squared MMD",
             )
         )
-    return Section(f"How far classes lie apart: {variant}", (*blocks, _distance_table(distances, number)))
+    return Section(f"Distances between categories: {variant}", (*blocks, _distance_table(distances, number)))
 
 
 def attention_section(runs: Sequence[tuple[str, Path, str]]) -> Section | None:
-    """Roll-outs that runs of vision transformers left; None where no run has any.
+    """Attention rollouts that runs of vision transformers left; None where no run has any.
 
     Args:
         runs: (variant, a run's folder, category).
@@ -111,11 +113,11 @@ def attention_section(runs: Sequence[tuple[str, Path, str]]) -> Section | None:
     paths = [(variant, run / ATTENTION / f"{category}.json") for variant, run, category in runs]
     blocks: list[Block] = [_pictures(variant, path) for variant, path in paths if path.is_file()]
     words = (
-        "Attention rolled out (Abnar and Zuidema, 2020): the product over blocks of the attention, the mean "
+        "Attention rollout (Abnar and Zuidema, 2020): the product over blocks of the attention, the mean "
         "over heads with the residual path added. It says which patches the class token's output is made "
         "of, not which are anomalous."
     )
-    return Section("Where transformers look", (words, *blocks)) if blocks else None
+    return Section("Attention rollout", (words, *blocks)) if blocks else None
 
 
 def _pictures(variant: str, path: Path) -> Pictures:
@@ -126,10 +128,10 @@ def _pictures(variant: str, path: Path) -> Pictures:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise AdframeError(f"cannot read {path}: {error!r}; delete it, or run again") from error
     caption = (
-        f"{path.stem}, {variant}: roll-out of {whose}. Colours grow from an image's smallest value to its "
+        f"Rollout of {whose} ({path.stem}, {variant}). Colours grow from an image's smallest value to its "
         "99th percentile: they compare the patches of an image, not images."
     )
-    return Pictures(caption, ("annotated defect", "roll-out"), rows)
+    return Pictures(caption, ("annotated defect", "rollout"), rows)
 
 
 def _row(folder: Path, image: Mapping[str, Any]) -> tuple[str, tuple[Picture, ...]]:
@@ -139,7 +141,7 @@ def _row(folder: Path, image: Mapping[str, Any]) -> tuple[str, tuple[Picture, ..
 
 
 def _by_layer(samples: Samples, key: str) -> dict[str, dict[str, Triple | None]]:
-    """Layer -> class -> value with its interval; layers named by variant where there are several."""
+    """Layer -> category -> value with its interval; layers named by variant where there are several."""
     found: dict[str, dict[str, Triple | None]] = {}
     for variant, by_class in samples.items():
         for category, sample in by_class.items():
@@ -168,8 +170,8 @@ def _layer_table(samples: Samples) -> TableBlock:
                      layer.reached, sample.anomalous, len(layer.features), sample.seconds)
                 )  # fmt: skip
     caption = (
-        "AUROC in per cent with 95 % intervals over images. Reached: anomalous test images in which at least "
-        "one cell of the layer's own grid counts as anomalous; the clouds know no patches of the others."
+        "AUROC in per cent with 95% intervals over images. Reached: anomalous test images in which at least "
+        "one cell of the layer's own grid counts as anomalous; the embeddings have no patches of the others."
     )
     shown = Table(tuple(Column(title, title) for title in titles), tuple(people))
     return TableBlock("layers", caption, shown, Table(tuple(Column(key, key) for key in keys), tuple(raw)))
@@ -178,12 +180,12 @@ def _layer_table(samples: Samples) -> TableBlock:
 def _distance_table(distances: Sequence[LayerDistance], number: int) -> TableBlock:
     keys = ("first", "second", "layer", "mmd", "mmd_biased", "mmd_floor", "mmd_p", "bandwidth",
             "sliced_wasserstein", "cosine_of_means")  # fmt: skip
-    titles = ("classes", "layer", "MMD^2", "noise", "p", "sliced W2", "1 - cos of means")
+    titles = ("categories", "layer", "MMD²", "noise", "p", "sliced W2", "1 - cos of means")
     people, raw = [], []
     for each in distances:
         mmd, self = each.mmd, each.first == each.second
         pair = f"{each.first}: two halves" if self else f"{each.first}, {each.second}"
-        noise = (DASH, DASH) if self else (f"{mmd.floor:.2g}", f"{mmd.p_value:.3f}")
+        noise = (DASH, DASH) if self else (f"{mmd.floor:.2g}", p_value(mmd.p_value))
         rest = (f"{each.wasserstein:.3g}", f"{each.cosine:.4f}")
         people.append((pair, each.layer, f"{mmd.squared:.2g}", *noise, *rest))
         raw.append(
@@ -203,5 +205,5 @@ def _distance_table(distances: Sequence[LayerDistance], number: int) -> TableBlo
 def _share(value: Triple) -> str:
     if not np.isfinite(value[0]):
         return DASH
-    text = f"{100 * value[0]:.1f}"
-    return f"{text} ({100 * value[1]:.1f} to {100 * value[2]:.1f})" if np.isfinite(value[1]) else text
+    text = hundredths(value[0])
+    return f"{text} ({span(*value[1:])})" if np.isfinite(value[1]) else text

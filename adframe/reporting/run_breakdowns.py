@@ -1,4 +1,4 @@
-"""A run's results taken apart: by type of defect, by light, and by one threshold against local ones."""
+"""Results of a run by type of defect, by light, and by one threshold compared with zone thresholds."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Line = dict[str, Cell]
 def defect_table(run: RunFolder) -> Table | None:
     """Every category's types of defect in one table, worst first; None where metrics.json has none.
 
-    Nor where each category has a single type: the table of categories has said it.
+    Nor where each category has a single type: the table of categories says the same.
     """
     if not any(len(types) > 1 for types in run.defects.values()):
         return None
@@ -45,7 +45,7 @@ def defect_table(run: RunFolder) -> Table | None:
 
 
 def category_defects(run: RunFolder, name: str) -> Table | None:
-    """A category's types of defect, worst first; what metrics.json has of them beside the ledger's counts."""
+    """A category's types of defect, worst first: numbers of metrics.json, counts of the predictions."""
     return _table(_worst_first(_defects(run, name)), first="defect", keys=("images", "found", *_DEFECT))
 
 
@@ -63,7 +63,7 @@ def light_table(run: RunFolder) -> Table | None:
 
 
 def category_lights(run: RunFolder, name: str) -> Table | None:
-    """A category in each light; what metrics.json has of it beside the ledger's counts."""
+    """A category in each light; the numbers of metrics.json with the counts of the predictions."""
     rows = [row for row in run.rows if row["category"] == name]
     groups = by_condition(rows)
     numbers = run.test.get(name, {})
@@ -122,7 +122,7 @@ def _counted(group: Group, *, first: str) -> Line:
 
 
 def _lights(run: RunFolder) -> list[str]:
-    """The ledger knows which of metrics.json's prefixes are lights, and not subsets."""
+    """The predictions know which of metrics.json's prefixes are lights, and not subsets."""
     names = sorted({row["condition"] for row in run.rows} - {""})
     return sorted(names, key=lambda name: name != _PLAIN_LIGHT)
 

@@ -1,4 +1,4 @@
-"""What a run comes to, in plain words: its verdict, its facts."""
+"""The verdict and the facts of a run, for its page."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ def learning(run: RunFolder) -> Section | None:
     if lessons[_SHOWN:]:
         more = tuple(block for each in lessons[_SHOWN:] for block in _lesson(each))
         blocks.append(Details(f"{len(lessons) - _SHOWN} more", more))
-    blocks.append(Text("The folder `learning` has all loss terms, learning rates and times of every epoch."))
+    blocks.append(Text("The folder learning/ has all loss terms, learning rates and times of every epoch."))
     return Section("Learning", tuple(blocks), anchor="learning", group=_GROUP)
 
 

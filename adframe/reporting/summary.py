@@ -1,4 +1,4 @@
-"""What the ledger's rows add up to: decisions, groups such as defect types, time."""
+"""Summaries of predictions: decisions, groups such as defect types, time."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from adframe.metrics.curve_points import roc
 from adframe.results.predictions import Row
 from adframe.stats.proportions import wilson
 
-NO_LIGHT = "(none)"  # images whose light nobody noted
+NO_LIGHT = "(none)"  # images without a noted light
 
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """Decisions held against labels, in images; a rate is None where nothing can be divided by."""
+    """Decisions compared with labels, in images; a rate is None where the divisor is 0."""
 
     found: int  # anomalous, called anomalous
     missed: int  # anomalous, called normal
@@ -58,7 +58,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Milliseconds an image takes."""
+    """Milliseconds per image."""
 
     name: str
     images: int
@@ -112,7 +112,7 @@ def timing(rows: Sequence[Row], *, name: str) -> Timing:
 
 
 def interval(part: int, whole: int) -> tuple[float, float] | None:
-    """The 95 % Wilson interval of a share: what a rate from so few images may really be; None of none."""
+    """The 95% Wilson interval of a share; None without images."""
     return wilson(part, whole) if whole else None
 
 

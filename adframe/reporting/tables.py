@@ -149,7 +149,7 @@ def table_of(rows: Sequence[Mapping[str, Cell]], *, keys: Sequence[str] | None =
     """Any list of dicts as a table, such as a sweep's leaderboard.
 
     Args:
-        rows: a dict a row; what a row lacks is shown as a dash.
+        rows: one dict per row; what a row lacks is shown as a dash.
         keys: the columns, in order; by default every key, in the order of first appearance.
     """
     names = list(keys) if keys is not None else list(dict.fromkeys(key for row in rows for key in row))

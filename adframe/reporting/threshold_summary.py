@@ -54,7 +54,7 @@ def pixel_rule(run: RunFolder) -> str:
 
 
 def calibrated(run: RunFolder) -> list[Calibrated]:
-    """What every category's threshold is and rests on; the ledger's threshold where metrics.json has none."""
+    """Every category's threshold and what it rests on; that of the predictions if metrics.json has none."""
     return [_calibrated(run, name) for name in run.categories]
 
 

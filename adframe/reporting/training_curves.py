@@ -113,7 +113,7 @@ def loss_figure(epochs: Mapping[int, Epoch], *, unit: str, name: str) -> Figure 
     series = {label: points for label, points in known.items() if points}
     if not series:
         return None
-    return losses(name, caption=f"{unit}: loss by epoch.", series=series, best=best_epoch(epochs))
+    return losses(name, caption=f"Loss by epoch: {unit}.", series=series, best=best_epoch(epochs))
 
 
 def _slim(content: bytes) -> bytes:

@@ -22,7 +22,7 @@ def flat_metrics(run: Path) -> dict[str, float]:
     metrics = json.loads((run / "metrics.json").read_text())
     return {
         f"{split}/{category}/{name}": value
-        for split in ("test", "val")  # beside them lie intervals and defect types
+        for split in ("test", "val")  # the file also has intervals and defect types
         for category, row in metrics.get(split, {}).items()
         for name, value in row.items()
         if value is not None
@@ -53,7 +53,7 @@ def show_table(board: Any, table: Table) -> None:
 
 
 def _features(run: Path) -> dict[str, Any]:
-    """What adaptation did to the features, a picture a category."""
+    """The figures of features before and after adaptation, one per category."""
     shown: dict[str, Any] = {}
     for path in sorted((run / FOLDER).glob("*.png")):
         features = read_features(run, category=path.stem)

@@ -1,4 +1,4 @@
-"""Runs held against each other from what they left behind."""
+"""Runs compared by their predictions."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ def test_the_table_holds_every_run_in_every_category_and_the_mean(run, tmp_path,
     assert float(tray["difference_low"]) <= float(tray["difference"]) <= float(tray["difference_high"])
     out = capsys.readouterr().out
     assert max(map(len, out.split("A: ")[0].splitlines())) <= 100
-    assert "Across 5 categories, B against A: p 0." in out
+    assert "Across 5 categories, B compared with A: p = 0." in out
 
 
 def test_a_plain_gain_is_told_from_none(run, tmp_path):
     gain = compare([run, changed(run, tmp_path / "two", better)], output=tmp_path / "gain", seed=0)
     assert "B has the highest mean image AUROC" in (gain / "comparison.md").read_text()
     same = compare([run, changed(run, tmp_path / "three", dict)], output=tmp_path / "same", seed=0)
-    assert "No difference to A" in (same / "comparison.md").read_text()
+    assert "No significant difference from A" in (same / "comparison.md").read_text()
     assert {line["p_holm"] for line in lines_of(same) if line["run"] == "B"} == {"1.0", ""}
 
 
@@ -121,8 +121,8 @@ def test_the_page_fetches_nothing_and_hides_secrets_and_markup(tmp_path):
     page = (folder / "comparison.html").read_text()
     assert not re.search(r"https?://|url\(|@import|hunter|<b>", page)
     assert "model.coreset" in page
-    assert "Wilcoxon&#39;s needs 5 or more, here are 2" in page
-    assert (folder / "comparison.tex").read_text().startswith("\\begin{tabular}{lrrrrrrr}")
+    assert "Wilcoxon&#39;s test needs 5 or more, and there are 2" in page
+    assert (folder / "comparison.tex").read_text().startswith("\\begin{tabular}{lrrrrr}")
 
 
 def test_pictures_of_one_part_are_named_as_a_limit_of_delong(run, tmp_path, capsys):

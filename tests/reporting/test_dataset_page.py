@@ -98,7 +98,7 @@ def test_drift_between_splits_shows(tmp_path):
     row = dict(zip(table.header, table.rows[0], strict=True))
     assert row["brightness, train"].startswith("41.")
     assert row["brightness, test"].startswith("59.")
-    assert float(row["test off train, sd"]) > 5
+    assert float(row["test minus train, SD"]) > 5
 
 
 def test_conditions_are_counted_where_there_are_several(tmp_path):

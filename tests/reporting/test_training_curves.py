@@ -91,7 +91,7 @@ def test_the_page_shows_them_where_they_are(tmp_path: Path) -> None:
     write_epochs(run, epochs(3.0, 1.0), unit="global")
     grid(run, "global_epoch_0007.png")
     (section,) = re.findall(r'<section id="learning">.*?</section>', write_page(run).read_text(), flags=re.S)
-    assert "Global: loss by epoch." in section
+    assert "Loss by epoch: global." in section
     assert "after epoch 7" in section
     assert section.count("<svg") == section.count("<img") == 1
 

@@ -111,8 +111,8 @@ def test_the_page_shows_them_where_they_are(tmp_path: Path) -> None:
     (section,) = re.findall(r'<section id="features">.*?</section>', text, flags=re.S)
     assert section.count("<svg") == 1
     assert finding(made()) in section
-    assert "Tray. Good and anomalous" in section
-    assert "Bolt." not in section
+    assert "Category: tray." in section
+    assert "Category: bolt" not in section
     assert "<img src=x" not in text
 
 

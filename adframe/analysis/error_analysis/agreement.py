@@ -21,7 +21,7 @@ from adframe.analysis.error_analysis.common import (
 from adframe.analysis.error_analysis.misclassified import extent_text, heat
 from adframe.analysis.error_analysis.thumbnails import Album
 from adframe.reporting.document import Block, Picture, Pictures, Section, TableBlock
-from adframe.reporting.format import counted, p_value, percent, span
+from adframe.reporting.format import counted, p_equals, p_value, percent, signed, span
 from adframe.reporting.tables import Cell, Column, Table
 from adframe.stats.proportions import mcnemar, wilson
 from adframe.stats.significance import holm
@@ -56,7 +56,7 @@ class Pair:
 
 
 def agreement(runs: Sequence[Entrant], *, album: Album) -> Part:
-    """Each run against the first, and the images that all misjudge."""
+    """Each run compared with the first, and the images that every run misclassifies."""
     pairs = [_pair(runs[0], run, category) for category in categories_of(runs) for run in runs[1:]]
     corrected = holm([pair.p for pair in pairs])
     rows = tuple(_row(pair, p) for pair, p in zip(pairs, corrected, strict=True))
@@ -74,14 +74,14 @@ def agreement(runs: Sequence[Entrant], *, album: Album) -> Part:
 
 
 def shared(runs: Sequence[Entrant], category: str) -> list[Key]:
-    """The images that every run misjudges, those first that even the best misjudges most clearly."""
+    """The images that every run misclassifies, the clearest mistakes first."""
     keys = [key for key in keys_of(runs, category) if all(is_wrong(run.images[key]) for run in runs)]
     least = {key: max(_depth(run, key) for run in runs) for key in keys}
     return sorted(keys, key=lambda key: least[key])
 
 
 def _depth(run: Entrant, key: Key) -> float:
-    """A margin on a scale that runs share: normal spreads where they are known, else the threshold's size."""
+    """A margin on a scale that runs share: validation SDs where they are known, else the threshold's size."""
     row = run.images[key]
     excess = excesses(run, key[0])[key]
     sign = 1 if row["label"] == 1 else -1
@@ -104,7 +104,7 @@ def _shared(runs: Sequence[Entrant], *, album: Album) -> list[Block]:
     found = {category: shared(runs, category) for category in categories_of(runs)}
     found = {category: keys for category, keys in found.items() if keys}
     if not found:
-        return ["No image is misjudged by every run."]
+        return ["No image is misclassified by every run."]
     blocks: list[Block] = [_types(runs, found)]
     limit = min(_PICTURES, max(2, _ALL_PICTURES // len(found)))
     return [
@@ -122,7 +122,7 @@ def _types(runs: Sequence[Entrant], found: dict[str, list[Key]]) -> TableBlock:
         for name in sorted(set(fails), key=lambda name: (-fails.count(name) / every.count(name), name)):
             part, whole = fails.count(name), every.count(name)
             rows.append((category, name, whole, part, part / whole, span(*wilson(part, whole))))
-    text = "Images that every run misjudges at its own threshold, with Wilson's interval of their share."
+    text = "Images that every run misclassifies at its own threshold, with Wilson's interval of their share."
     return TableBlock("wrong_by_all", text, narrow(Table(_TYPES, tuple(rows))))
 
 
@@ -135,17 +135,20 @@ def _pictures(
         tiles = [album.tiles(run, key) for run in runs]
         row = runs[0].images[key]
         first = Picture(
-            tiles[0][0], "a defect that all miss" if row["label"] == 1 else "a normal image that all accuse"
+            tiles[0][0],
+            "a defect that every run misses" if row["label"] == 1 else "a false alarm of every run",
         )
         heats = []
         for own, each in zip(excess, tiles, strict=True):
-            picture = heat(album, each)
-            far = f"{own[key]:+.2f} spreads from the threshold" if math.isfinite(own[key]) else ""
+            picture = heat(each)
+            far = f"{signed(own[key])} SD from the threshold" if math.isfinite(own[key]) else ""
             heats.append(Picture(picture.content, "; ".join(text for text in (far, picture.caption) if text)))
         name = f"{row['defect']} {Path(key[1]).name}"
         rows.append((name, (first, Picture(tiles[0][1], extent_text(runs[0], key)), *heats)))
     left = f"; {len(keys) - limit} more are left out" if len(keys) > limit else ""
-    caption = f"{category}: {counted(len(keys), 'image')} that every run misjudges, the clearest first{left}."
+    caption = (
+        f"{counted(len(keys), 'image')} of {category} that every run misclassifies, the clearest first{left}."
+    )
     columns = ("image", "annotated defect", *(f"heatmap of run {run.name}" for run in runs))
     return Pictures(caption, columns, tuple(rows))
 
@@ -159,5 +162,5 @@ def _finding(pair: Pair, p: float) -> str:
         f"{other}: {counted(right[0], 'image')} only {better} gets right, {right[1]} only {other}, "
         f"{percent((pair.both + right[0]) / total)} compared with {percent((pair.both + right[1]) / total)} "
         "in all "
-        f"(McNemar's exact p {p_value(p)} after Holm's correction)."
+        f"(McNemar's exact test: {p_equals(p)} after Holm's correction)."
     )

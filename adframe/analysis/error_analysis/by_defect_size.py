@@ -11,7 +11,7 @@ from adframe.analysis.error_analysis.common import FIGURES, Part, categories_of,
 from adframe.analysis.error_analysis.size_bins import BORDER, SIZE, Criterion, Sorted, sorted_by
 from adframe.reporting.document import Block, Figure, Section, TableBlock
 from adframe.reporting.figures import bars
-from adframe.reporting.format import gain, p_value, percent, points, span
+from adframe.reporting.format import gain, p_equals, p_value, percent, points, span
 from adframe.reporting.tables import Cell, Column, Table
 from adframe.stats.binned import FEWEST, bin_differences
 from adframe.stats.estimates import Difference
@@ -126,8 +126,8 @@ def _figures(criterion: Criterion, found: Sequence[Sorted]) -> list[Figure]:
     return [
         bars(
             slug("recall_by", criterion.column, name),
-            caption=f"{name}: share of defects found at the threshold, by {criterion.title} "
-            f"({criterion.unit}), with Wilson's 95 % intervals.",
+            caption=f"Share of the defects of {name} that are found at the threshold, by {criterion.title} "
+            f"({criterion.unit}), with Wilson's 95% intervals.",
             values={
                 f"run {lines.run}": {
                     f"{label} ({span})": each.recall
@@ -175,7 +175,7 @@ def _finding(test: Tested, p: float) -> str:
     better = "more often" if test.measure == "recall" else "better"
     return (
         f"In {lines.category} run {lines.run} {verb} {names[0]} ({lines.ranges[0]} {unit}) "
-        f"{worse if more.value > 0 else better} than {names[1]} ({lines.ranges[-1]} %): {test.measure} "
+        f"{worse if more.value > 0 else better} than {names[1]} ({lines.ranges[-1]} {unit}): {test.measure} "
         f"{texts[0]} compared with {texts[1]}, difference {gain(more)}, "
-        f"p {p_value(p)} after Holm's correction."
+        f"{p_equals(p)} after Holm's correction."
     )

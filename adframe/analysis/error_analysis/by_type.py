@@ -20,7 +20,7 @@ from adframe.analysis.error_analysis.common import (
 from adframe.contracts import GOOD
 from adframe.reporting.document import Block, Figure, Section, TableBlock
 from adframe.reporting.figures import bars
-from adframe.reporting.format import p_value, percent, span
+from adframe.reporting.format import p_equals, p_value, percent, span
 from adframe.reporting.tables import Cell, Column, Table
 from adframe.stats.proportions import fisher, wilson
 from adframe.stats.significance import holm
@@ -127,8 +127,8 @@ def _figure(runs: Sequence[Entrant], kinds: Sequence[Kind], category: str) -> Fi
     }
     return bars(
         slug("by_type", category),
-        caption=f"{category}: share of images called anomalous, by type of defect; of {GOOD} images these "
-        "are false alarms. Whiskers are Wilson's 95 % intervals.",
+        caption=f"Share of the images of {category} that are called anomalous, by type of defect; of "
+        f"{GOOD} images these are false alarms. Whiskers are Wilson's 95% intervals.",
         values=values,
         y_name="called anomalous, %",
     )
@@ -144,5 +144,5 @@ def _finding(kind: Kind, p: float) -> str:
         f"Run {kind.run} misses {kind.name} in {kind.category} more often than the other types: it finds "
         f"{kind.called} of {kind.images}, {percent(kind.share)} ({span(*wilson(kind.called, kind.images))}), "
         f"compared with {percent(kind.rest[0] / kind.rest[1])} ({span(*wilson(*kind.rest))}) of the others "
-        f"(p {p_value(p)} after Holm's correction)."
+        f"({p_equals(p)} after Holm's correction)."
     )

@@ -44,17 +44,17 @@ def check_decided(runs: Sequence[Entrant]) -> None:
 
 
 def categories_of(runs: Sequence[Entrant]) -> list[str]:
-    """In the ledger's order."""
+    """The categories of the runs, in the order of the predictions."""
     return list(dict.fromkeys(category for category, _ in runs[0].images))
 
 
 def keys_of(runs: Sequence[Entrant], category: str) -> list[Key]:
-    """A category's images, in an order that does not hang on the ledger's."""
+    """A category's images, in an order that does not depend on that of the predictions."""
     return sorted(key for key in runs[0].images if key[0] == category)
 
 
 def rows_of(run: Entrant, category: str) -> list[Row]:
-    """The same images' rows."""
+    """The rows of the images of a category, in the order of `keys_of`."""
     return [run.images[key] for key in keys_of([run], category)]
 
 
@@ -64,17 +64,17 @@ def labels_of(rows: Sequence[Row]) -> np.ndarray:
 
 
 def decisions_of(rows: Sequence[Row]) -> np.ndarray:
-    """(n,) bool, True for those called anomalous."""
+    """(n,) bool, True for images that are called anomalous."""
     return np.array([row["decision"] is True for row in rows], dtype=bool)
 
 
 def is_wrong(row: Row) -> bool:
-    """Whether the decision is not the label."""
+    """Whether the decision differs from the label."""
     return bool(row["decision"]) != bool(row["label"])
 
 
 def spread_of(rows: Sequence[Row]) -> float:
-    """Standard deviation of a category's normal validation scores, from scores beside their z-scores.
+    """Standard deviation of a category's normal validation scores, from scores and their z-scores.
 
     NaN where the ledger has none. Raw scores differ by what they were divided by, whatever was subtracted.
     """
@@ -92,7 +92,7 @@ def is_standardised(run: Entrant) -> bool:
 
 
 def excesses(run: Entrant, category: str) -> dict[Key, float]:
-    """How far each image's score lies above the threshold, in spreads of normal validation scores."""
+    """How far each score lies above the threshold, in standard deviations of normal validation scores."""
     rows = rows_of(run, category)
     spread = spread_of(rows) if is_standardised(run) else math.nan
     pairs = zip(keys_of([run], category), rows, strict=True)
@@ -106,12 +106,12 @@ def margin(run: Entrant, key: Key) -> float:
 
 
 def seed_of(seed: int, category: str) -> tuple[int, int]:
-    """Of a category's draws, or the categories' would move together."""
+    """The seed of the draws of a category: with one seed, the draws of all categories would move together."""
     return seed, zlib.crc32(category.encode())
 
 
 def slug(*parts: str) -> str:
-    """The name of a file: letters, digits and `_`; names that differ in other letters are told apart."""
+    """The name of a file: letters, digits and `_`; names that differ in other letters stay different."""
     text = "_".join(parts)
     plain = re.sub(r"[^A-Za-z0-9_]+", "_", text)
     return plain if plain == text else f"{plain}_{zlib.crc32(text.encode()):08x}"

@@ -17,7 +17,7 @@ from adframe.analysis.error_analysis.common import (
     rows_of,
 )
 from adframe.reporting.document import TableBlock
-from adframe.reporting.format import p_value, percent, span
+from adframe.reporting.format import p_equals, p_value, percent, span
 from adframe.reporting.tables import Cell, Column, Table
 from adframe.results.validation_scores import ValidationScores
 from adframe.stats.proportions import more_alarms, wilson
@@ -59,9 +59,9 @@ def promises(runs: Sequence[Entrant], kept: Kept) -> tuple[list[TableBlock], lis
     corrected = holm([each.p for each in found])
     pairs = list(zip(found, corrected, strict=True))
     caption = (
-        "False alarms at the run's own threshold, held against how many validation normals exceed it: the "
-        "chance of as many or more if test normals score like validation's (exceedance test, one-sided), and "
-        "that corrected by Holm for all of the table."
+        "False alarms at the run's own threshold, compared with the number of normal validation images "
+        "above it: p is the probability of as many or more if normal test images score like those of "
+        "validation (exceedance test, one-sided), also after Holm's correction for the whole table."
     )
     images, parts = parts_of(runs[0])
     caption += DEPENDENT if images > parts else ""
@@ -87,8 +87,8 @@ def _row(each: Promise, p: float) -> tuple[Cell, ...]:
 
 def _finding(each: Promise, p: float) -> str:
     return (
-        f"Run {each.run} accuses more normal test images of {each.category} than its validation normals lead "
-        f"to expect: {each.new[0]} of {each.new[1]}, {percent(each.new[0] / each.new[1])} "
+        f"Run {each.run} has more false alarms on {each.category} than its normal validation images lead to "
+        f"expect: {each.new[0]} of {each.new[1]}, {percent(each.new[0] / each.new[1])} "
         f"({span(*wilson(*each.new))}), where {each.known[0]} of {each.known[1]} in validation lie above the "
-        f"threshold (p {p_value(p)} after Holm's correction)."
+        f"threshold ({p_equals(p)} after Holm's correction)."
     )

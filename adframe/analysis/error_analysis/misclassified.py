@@ -1,4 +1,4 @@
-"""Which images were decided wrongly, by how much, and what they look like."""
+"""Misclassified test images: how far they are from the threshold, and what they look like."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from adframe.analysis.error_analysis.common import (
     margin,
     narrow,
 )
-from adframe.analysis.error_analysis.thumbnails import Album
+from adframe.analysis.error_analysis.thumbnails import Album, Tiles
 from adframe.reporting.document import Block, Picture, Pictures, Section, TableBlock
-from adframe.reporting.format import counted
+from adframe.reporting.format import counted, short_percent, signed
 from adframe.reporting.tables import Cell, Column, Table
 
 _ROWS, _PICTURES = 200, 100  # of the whole page: shared by runs, categories and kinds of mistake
 _MOST_ROWS, _MOST_PICTURES = 12, 8  # of one of those
 _KINDS = (("missed", 1), ("false alarm", 0))
-_TITLE = "What was decided wrongly"
+_TITLE = "Misclassified test images"
 _COLUMNS = (
     Column("category", "category"),
     Column("run", "run"),
     Column("mistake", "mistake"),
     Column("image", "image"),
     Column("defect", "defect type"),
-    Column("excess", "above threshold, normal spreads"),
-    Column("area", "defect covers, % of image"),
+    Column("excess", "SD above threshold"),
+    Column("area", "defect area, % of image"),
     Column("also", "also wrong"),
     Column("score", "score"),  # these two for programs only
     Column("threshold", "threshold"),
@@ -49,7 +49,7 @@ def mistakes(runs: Sequence[Entrant], *, album: Album) -> Part:
     }
     groups = {place: keys for place, keys in groups.items() if keys}
     if not groups:
-        return Part(Section(_TITLE, ("No image was decided wrongly.",)))
+        return Part(Section(_TITLE, ("No image is misclassified.",)))
     named = {run.name: run for run in runs}
     rows = {place: _rows(runs, place, keys) for place, keys in groups.items()}
     limit = min(_MOST_ROWS, max(3, _ROWS // len(groups)))
@@ -109,8 +109,8 @@ def _short(path: Cell) -> str:
 
 
 def signed_spreads(excess: float) -> Cell:
-    """+1.24, or nothing where the spread is not known."""
-    return f"{excess:+.2f}" if math.isfinite(excess) else None
+    """+1.24, or nothing where the standard deviation is not known."""
+    return signed(excess) if math.isfinite(excess) else None
 
 
 def _pictures(
@@ -121,15 +121,15 @@ def _pictures(
     rows = []
     for key in keys[:limit]:
         tiles = album.tiles(run, key)
-        rows.append((_named(run, key), (*_seen(run, key, tiles[:2], excess[key]), heat(album, tiles))))
+        rows.append((_named(run, key), (*_seen(run, key, tiles[:2], excess[key]), heat(tiles))))
     left = f", {len(keys) - limit} more are left out" if len(keys) > limit else ""
     count = counted(len(keys), kind) if label_of(kind) == 0 else f"{len(keys)} missed"
-    caption = f"{category}, run {name}: {count}, the clearest first{left}."
+    caption = f"Run {name} on {category}: {count}, the clearest first{left}."
     return Pictures(caption, ("image", "annotated defect", "heatmap"), tuple(rows))
 
 
 def label_of(kind: str) -> int:
-    """Of the images that a kind of mistake is about."""
+    """The label of the images that a kind of mistake is about."""
     return dict(_KINDS)[kind]
 
 
@@ -140,7 +140,7 @@ def _named(run: Entrant, key: Key) -> str:
 def _seen(run: Entrant, key: Key, tiles: Sequence[bytes], excess: float) -> tuple[Picture, Picture]:
     row = run.images[key]
     side = "above" if row["score"] > row["threshold"] else "below"
-    far = f", {abs(excess):.2f} spreads {side} the threshold" if math.isfinite(excess) else ""
+    far = f", {abs(excess):.2f} SD {side} the threshold" if math.isfinite(excess) else ""
     return Picture(tiles[0], f"score {row['score']:.4g}{far}"), Picture(tiles[1], extent_text(run, key))
 
 
@@ -149,11 +149,11 @@ def extent_text(run: Entrant, key: Key) -> str:
     row = run.images[key]
     if row["defect_area"] is None:
         return "nothing annotated" if row["label"] == 0 else ""
-    return f"covers {100 * row['defect_area']:.2g} %, {100 * row['defect_border']:.2g} % from the border"
+    return (
+        f"covers {short_percent(row['defect_area'])}, {short_percent(row['defect_border'])} from the border"
+    )
 
 
-def heat(album: Album, tiles: tuple[bytes, bytes, bytes | None]) -> Picture:
+def heat(tiles: Tiles) -> Picture:
     """The heatmap that the run kept, or an empty tile that says so."""
-    if tiles[2] is None:
-        return Picture(album.blank(tiles[0]), "the run kept no picture of it")
-    return Picture(tiles[2], "")
+    return Picture(tiles[2], "" if tiles[2] else "the run kept no heatmap of it")

@@ -1,4 +1,4 @@
-"""Where finished runs are wrong, and why: `python evaluate.py errors=[runA,runB]`, or `errors=<run>`.
+"""Which test images runs misclassify, and why: `python evaluate.py errors=[runA,runB]`, or `errors=<run>`.
 
 Everything comes from what the runs left behind, and pictures from the dataset where it still is; no model
 is loaded. Thresholds are the runs' own, or are fitted on their validation scores.
@@ -34,11 +34,11 @@ from adframe.reporting.summary import confusion
 from adframe.reporting.tables import table_of
 from adframe.stats.proportions import wilson
 
-_FINDINGS = 6  # of one section that are said in words
+_FINDINGS = 6  # the largest number of findings of a section in the list at the top
 _NOTES = (
     "Decisions are those of each run's own threshold, which was fitted on its validation images.",
-    "Intervals are of 95 %. Where a sentence compares, its p is corrected by Holm for the section's "
-    "comparisons; what is not said could not be shown with these images.",
+    "Intervals are 95% intervals. The p of a comparison is corrected by Holm for all comparisons of its "
+    "section; differences that are not mentioned are not significant with these images.",
 )
 
 
@@ -118,7 +118,7 @@ def _study(
     facts += [("categories", f"{len(categories_of(runs))}"), ("time", duration(time.perf_counter() - start))]
     return Page(
         title=_title(runs),
-        question="Which test images are decided wrongly, what do they have in common, and could another rule "
+        question="Which test images are misclassified, what do they have in common, and could another rule "
         "for the threshold have helped?",
         findings=[finding for part in parts for finding in _few(part)],
         facts=facts,
@@ -158,12 +158,12 @@ def _title(runs: Sequence[Entrant]) -> str:
     if len(runs) == 1:
         counts = confusion(list(runs[0].images.values()))
         return f"{_rate(counts.missed, counts.found, 'defective images missed')}, " + _rate(
-            counts.false_alarms, counts.passed, "normal images accused"
+            counts.false_alarms, counts.passed, "false alarms on normal images"
         )
     wrong = sum(len(shared(runs, category)) for category in categories_of(runs))
     who = "both runs" if len(runs) == 2 else f"all {len(runs)} runs"
     each = ", ".join(f"{run.name} {_wrong(run)}" for run in runs)
-    return f"{wrong} of {len(runs[0].images)} images are misjudged by {who}; by {each}"
+    return f"{wrong} of {len(runs[0].images)} images are misclassified by {who}; by {each}"
 
 
 def _wrong(run: Entrant) -> int:

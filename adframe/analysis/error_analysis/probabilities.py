@@ -37,12 +37,12 @@ _NONE = (
 )
 _HOW = (
     "Probabilities hold for a share of anomalous images like validation's; where test has another share, the "
-    "whole curve lies beside the diagonal. The calibration error (ECE) of few images is above 0 by chance."
+    "whole curve lies off the diagonal. The calibration error (ECE) of few images is above 0 by chance."
 )
 
 
 def by_probability(runs: Sequence[Entrant], *, seed: int) -> Part:
-    """Each run's probabilities held against the truth, where it has any."""
+    """How well the probabilities of each run are calibrated, where it has any."""
     known = {
         (category, run.name): (
             np.array([row["probability"] for row in rows], np.float64),
@@ -91,6 +91,6 @@ def by_probability(runs: Sequence[Entrant], *, seed: int) -> Part:
             for (own, name), (p, truth, _) in known.items()
             if own == category
         }
-        caption = f"{category}: share of images that are anomalous, by predicted probability."
+        caption = f"Share of the images of {category} that are anomalous, by predicted probability."
         blocks.append(reliability_figure(slug("reliability", category), caption=caption, series=series))
     return Part(Section(_TITLE, tuple(blocks)))

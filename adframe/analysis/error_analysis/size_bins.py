@@ -48,7 +48,7 @@ class Sorted:
 
 
 def sorted_by(runs: Sequence[Entrant], category: str, criterion: Criterion, *, seed: int) -> list[Sorted]:
-    """A line a run; none where nothing is annotated, or all of it alike."""
+    """One line per run; none where no defect is annotated, or all have the same size."""
     keys = keys_of(runs, category)
     values = np.array([_value(runs, key, criterion.column) for key in keys], dtype=np.float64)
     known = np.isfinite(values)

@@ -32,12 +32,12 @@ _RAW = (
 
 _HOW = (
     "Each rule is fitted on the scores of the run's validation images, those that its own threshold came "
-    "from, and its decisions are held against the labels of the test images. By the pixel threshold an image "
-    "is anomalous where any pixel of its map is above it; by zone thresholds, where any zone is. Recall and "
-    "FPR have Wilson's intervals, F1 the bootstrap's. The comparison reports: a rule that is chosen by it is "
-    "chosen on test images. The oracle is the best F1 that any one threshold reaches on these test images: "
-    "it looks at their labels, and is an upper bound, no rule. F1 hangs on the share of anomalous images: "
-    "what calling all images anomalous gives stands below."
+    "from, and its decisions are compared with the labels of the test images. By the pixel threshold an "
+    "image is anomalous where any pixel of its map is above it; by zone thresholds, where any zone is. "
+    "Recall and FPR have Wilson's intervals, F1 the bootstrap's. The comparison reports: a rule that is "
+    "chosen by it is chosen on test images. The oracle is the best F1 that any one threshold reaches on "
+    "these test images: it looks at their labels, and is an upper bound, no rule. F1 depends on the share "
+    "of anomalous images: the last row shows the F1 of calling all images anomalous."
 )
 
 
@@ -118,7 +118,7 @@ def _figure(found: Sequence[Strategy], category: str) -> Figure:
     }
     return bars(
         slug("f1_by_rule", category),
-        caption=f"{category}: F1 on test images of each rule, with 95 % bootstrap intervals.",
+        caption=f"F1 of each rule on the test images of {category}, with 95% bootstrap intervals.",
         values=values,
         y_name="F1, %",
     )

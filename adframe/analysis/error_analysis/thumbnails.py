@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from pathlib import Path
-
-import numpy as np
-from PIL import Image
 
 from adframe.analysis.compared_runs import Entrant, Key
 from adframe.contracts import Record, Region
@@ -21,9 +17,8 @@ from adframe.reporting.outlines import Pixels, as_bytes, encoded, outlined, resi
 from adframe.results.gallery import picture_bytes
 
 WIDTH = 190
-_BLANK = 236  # grey of a tile of which there is no picture
 
-Tiles = tuple[bytes, bytes, bytes | None]  # the image, the image with its defects outlined, the heatmap
+Tiles = tuple[bytes, bytes, bytes]  # image, image with its defects outlined, heatmap; b"" where missing
 OpenSource = Callable[[Path, Path], Source]  # (folder of a run, root of its data) -> its dataset
 
 
@@ -43,7 +38,7 @@ class Album:
         self._roots: dict[tuple[str, str], Path] = {}  # as the dataset has them; several datasets share one
 
     def tiles(self, run: Entrant, key: Key) -> Tiles:
-        """The pictures that the run kept of an image, else the image on disk without a heatmap (None).
+        """The pictures that the run kept of an image, else the image on disk without a heatmap.
 
         Of an older run, which kept all three pictures in one file, that file stands for the heatmap.
         """
@@ -52,13 +47,8 @@ class Album:
         found = [picture_bytes(run.run.path, file) for file in kept.files] if kept else []
         if kept and kept.has_tiles and all(found):
             return found[0], found[1], found[2]
-        panel = found[0] if kept and not kept.has_tiles and found[0] else None
+        panel = found[0] if kept and not kept.has_tiles else b""
         return *self._on_disk(run, key), panel
-
-    def blank(self, beside: bytes) -> bytes:
-        """An empty tile of another's size."""
-        with Image.open(io.BytesIO(beside)) as picture:
-            return self._jpeg(np.full((picture.height, picture.width, 3), _BLANK, np.uint8))
 
     def _on_disk(self, run: Entrant, key: Key) -> tuple[bytes, bytes]:
         try:
@@ -71,8 +61,7 @@ class Album:
             return self._jpeg(plain), self._jpeg(outlined(plain, regions, frame=image.shape[:2]))
         except (AdframeError, ValueError, OSError, KeyError, TypeError):
             self.missing.add(key)
-            blank = self._jpeg(np.full((self.width, self.width, 3), _BLANK, np.uint8))
-            return blank, blank
+            return b"", b""
 
     def _record(self, run: Entrant, key: Key) -> Record | None:
         return self._scanned(run, key[0]).get(str(self._path(run, key)))

@@ -38,7 +38,7 @@ NEIGHBOURHOOD = 3  # patches over which features are averaged before they are co
 
 @dataclass(frozen=True, slots=True)
 class Nearest:
-    """The training patch of a class that is most like the defect."""
+    """The training patch of a category that is most like the defect."""
 
     category: str
     distance: float
@@ -187,7 +187,7 @@ def _seen(
 
 @torch.no_grad()
 def _nearest(queries: Tensor, data: AnomalyData, reader: FeatureReader) -> list[Nearest]:
-    """For (Q, D) queries the nearest patch of a class's training images."""
+    """For (Q, D) queries the nearest patch of a category's training images."""
     best = torch.full((len(queries),), torch.inf)
     found: dict[int, Nearest] = {}
     for batch in data.plain_dataloader():

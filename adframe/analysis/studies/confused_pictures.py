@@ -39,13 +39,12 @@ def confused_sentence(method: str, found: Sequence[ConfusedImage]) -> str:
 
 
 def confused_blocks(method: str, found: Sequence[ConfusedImage], *, facts: ModelFacts) -> tuple[Block, ...]:
-    """What the pictures are, and a row an image."""
+    """What the pictures show, and one row per image."""
     text = (
         f"Anomalous test images that lost most rank among their category's normal ones when {method} was "
-        "fitted "
-        "to all classes together. The box is the patch that the class's own model finds most anomalous "
-        "inside the annotation; beside it, the patch most like it among normal training images of the other "
-        "classes."
+        "fitted to all categories together. The box is the patch that the model of the category finds most "
+        "anomalous inside the annotation; next to it is the most similar patch of normal training images "
+        "of the other categories."
     )
     rows = tuple((f"{each.record.category}, {each.record.defect}", _row(each, facts)) for each in found)
     return text, Pictures("Each row is one image; distances are between features.", _COLUMNS, rows)

@@ -13,7 +13,7 @@ from adframe.analysis.studies.shift_results import ShiftCase
 from adframe.metrics import curve_points
 from adframe.reporting import figures
 from adframe.reporting.document import Figure, TableBlock
-from adframe.reporting.format import title_of, with_interval
+from adframe.reporting.format import signed, title_of, with_interval
 from adframe.reporting.tables import Cell, Column, Table
 from adframe.stats.drift import score_drift
 from adframe.stats.estimates import UNKNOWN, Estimate
@@ -227,8 +227,12 @@ def drift_of(before: Setting, after: Setting, category: str) -> Estimate:
 def _moved(drift: Estimate) -> str | None:
     if not drift.known:
         return None
-    ends = f" ({drift.low:.1f} to {drift.high:.1f})" if math.isfinite(drift.low) else ""
-    return f"{drift.value:+.1f}{ends}"
+    ends = (
+        f" ({signed(drift.low, decimals=1)} to {signed(drift.high, decimals=1)})"
+        if math.isfinite(drift.low)
+        else ""
+    )
+    return f"{signed(drift.value, decimals=1)}{ends}"
 
 
 def _rate(condition: Setting | None, name: str) -> Estimate:

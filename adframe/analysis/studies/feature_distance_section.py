@@ -11,7 +11,7 @@ from adframe.analysis.studies.transfer_grid import Grid, losses
 from adframe.analysis.studies.transfer_page import METRIC
 from adframe.reporting import figures
 from adframe.reporting.document import Block, Section, TableBlock
-from adframe.reporting.format import p_value
+from adframe.reporting.format import p_value, signed
 from adframe.reporting.tables import Cell, Column, Table
 from adframe.results.layer_distances import LayerDistance
 from adframe.stats.mantel import Correlation
@@ -111,7 +111,7 @@ def _correlation_table(known: Mapping[tuple[str, str], Correlation], *, place: i
     raw: list[tuple[Cell, ...]] = []
     for (layer, measure), each in known.items():
         start = (layer, MEASURES[measure])
-        rho = f"{each.rho:+.2f}" if math.isfinite(each.rho) else None
+        rho = signed(each.rho) if math.isfinite(each.rho) else None
         people.append((*start, rho, p_value(each.p), each.entries))
         raw.append((*start, each.rho, each.p, each.entries))
     return TableBlock(

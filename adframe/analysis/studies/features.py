@@ -10,6 +10,7 @@ from adframe.analysis.compare import ALPHA
 from adframe.analysis.settings import settings_of
 from adframe.analysis.study import LEADERBOARD
 from adframe.reporting.document import Page
+from adframe.reporting.format import amount, hundredths
 from adframe.reporting.page_writer import write_document
 from adframe.reporting.patch_sections import (
     MEASURES,
@@ -29,8 +30,8 @@ from adframe.stats.significance import difference_of, holm
 NOTES = (
     "Layers are ranked on test images: to report by them is fine, but a layer chosen by this page is chosen "
     "on test data.",
-    "Clouds show what lies near what, nothing else: distances between clusters, their sizes and their number "
-    "depend on the method's settings.",
+    "Embeddings show neighbourhoods only: distances between clusters, their sizes and their number depend on "
+    "the settings of the method.",
     "Intervals say where a number could lie on other images of the same kind, not with another sample of "
     "training patches.",
 )
@@ -112,10 +113,10 @@ def findings(samples: Mapping[str, Mapping[str, PatchSample]]) -> list[str]:
 
 def _sentence(measure: str, where: str, best: LayerSample, more: Mapping[str, Difference]) -> str:
     name, least = min(more.items(), key=lambda each: each[1].value)
-    value = 100 * getattr(best, measure)[0]
+    value = hundredths(getattr(best, measure)[0])
     return (
-        f"{where}: {best.name} alone has the highest {MEASURES[measure]}, {value:.1f}; the next layer, "
-        f"{name}, has {100 * least.value:.1f} points less ({100 * least.low:.1f} to {100 * least.high:.1f})."
+        f"{where}: {best.name} alone has the highest {MEASURES[measure]}, {value}; the next layer, "
+        f"{name}, is lower by {amount(least)}."
     )
 
 
@@ -166,7 +167,7 @@ def _facts(
 
 
 def _of_each(samples: Mapping[str, Mapping[str, PatchSample]]) -> list[PatchSample]:
-    """One sample a class."""
+    """One sample per category."""
     found: dict[str, PatchSample] = {}
     for by_class in samples.values():
         found = dict(by_class) | found

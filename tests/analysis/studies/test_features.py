@@ -28,7 +28,9 @@ def test_a_layer_leads_where_every_paired_difference_is_sure() -> None:
     better, worse = told("layer1", images + 0.02), told("layer2", images)
     (text,) = findings({"v": {"tray": sample("tray", better, worse)}})
     assert text.startswith("tray: layer1 alone has the highest image AUROC")
-    assert "2.0 points less (2.0 to 2.0)" in text  # although the two intervals overlap nearly wholly
+    assert (
+        "layer2, is lower by 2.0 points (2.0 to 2.0)." in text
+    )  # although the two intervals overlap nearly wholly
     rival = told("layer3", images + 0.02 + np.random.default_rng(1).normal(-0.001, 0.01, 1000))
     assert findings({"v": {"tray": sample("tray", better, worse, rival)}}) == []
 

@@ -1,0 +1,133 @@
+"""The section of one category on a run's page: curves, types of defect, lights, and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from adframe.reporting import run_breakdowns
+from adframe.reporting.document import (
+    Block,
+    Card,
+    Details,
+    Facts,
+    Gallery,
+    Heading,
+    Picture,
+    Section,
+    TableBlock,
+    Text,
+)
+from adframe.reporting.figure_scores import scores
+from adframe.reporting.format import counted
+from adframe.reporting.tables import shown
+from adframe.results.gallery import GalleryEntry, picture_bytes
+from adframe.results.names import HEADLINE, TITLES
+from adframe.results.predictions import Row
+from adframe.results.run_folder import RunFolder
+
+_FIRST = 4  # pictures of a kind that are shown at once; the others are folded away
+_TILES = (
+    "From left to right: the image, the annotated defect outlined in green, and the heatmap. The colour "
+    "scale is the same in the whole category; a white line surrounds what lies above every pixel of the "
+    "normal validation images."
+)
+
+
+def category_section(run: RunFolder, name: str, *, place: int) -> Section:
+    """All that the page shows of one category.
+
+    Args:
+        run: the run.
+        name: of the category.
+        place: of the category among the others.
+    """
+    rows = [row for row in run.rows if row["category"] == name]
+    numbers = run.test.get(name, {})
+    keys = [key for key in (*HEADLINE, "image/class_f1") if numbers.get(key) is not None]
+    blocks: list[Block] = [Text(f"{_contents(rows)}.")] if rows else []
+    if keys:
+        blocks.append(Facts(tuple((TITLES[key], shown(numbers[key], percent=True)) for key in keys)))
+    if rows:
+        thresholds = [row["threshold"] for row in rows if row["threshold"] is not None]
+        caption = (
+            "Normal images are counted upwards and anomalous ones downwards; the ring is at the rates of the "
+            "decisions."
+        )
+        figure = scores(
+            f"scores_{place}", caption=caption, rows=rows, threshold=thresholds[0] if thresholds else None
+        )
+        blocks.append(figure)
+    else:
+        blocks.append(
+            Text("There are no curves: predictions.parquet has no rows of this category.", "absent")
+        )
+    blocks += _category_tables(run, name, place=place)
+    blocks += _pictures(run, name)
+    return Section(
+        name,
+        tuple(blocks),
+        anchor=f"category-{place}",  # never the name: it may be anything
+        group="Categories (image AUROC)",
+        number=shown(numbers.get("image/auroc"), percent=True),
+    )
+
+
+def _category_tables(run: RunFolder, name: str, *, place: int) -> list[Block]:
+    """Types of defect and lights; the tables of an only category would repeat those of the run."""
+    alone = len(run.categories) == 1
+    blocks: list[Block] = []
+    defects = run_breakdowns.category_defects(run, name)
+    if defects is not None and not (alone and run_breakdowns.defect_table(run)):
+        caption = "Each type of defect compared with all normal images, in per cent."
+        blocks += [Heading("By defect type"), TableBlock(f"defects_{place}", caption, defects)]
+    lights = run_breakdowns.category_lights(run, name)
+    if lights is not None and not (alone and run_breakdowns.light_table(run)):
+        caption = "Metrics of the images taken in each light, in per cent."
+        blocks += [Heading("By light condition"), TableBlock(f"lights_{place}", caption, lights)]
+    return blocks
+
+
+def _pictures(run: RunFolder, category: str) -> list[Block]:
+    blocks: list[Block] = []
+    for kind, title in (("worst", "Worst decisions"), ("best", "Best decisions")):
+        found = [each for each in run.gallery if each.category == category and each.kind == kind]
+        if not found:
+            continue
+        cards = tuple(_card(run, each) for each in found)
+        explained = [] if blocks else [Text(_TILES)]
+        blocks += [Heading(title), *explained, Gallery(cards[:_FIRST])]
+        if cards[_FIRST:]:
+            blocks.append(Details(f"{len(cards) - _FIRST} more", (Gallery(cards[_FIRST:]),)))
+    return blocks
+
+
+def _card(run: RunFolder, entry: GalleryEntry) -> Card:
+    verdict = {True: "called anomalous", False: "called normal", None: "not decided"}[entry.decision]
+    plain = entry.subset in entry.defect or entry.subset in ("anomaly", "good")
+    title = entry.defect if plain else f"{entry.defect} ({entry.subset})"
+    name = entry.path.rpartition("/")[2]
+    names = ("the image", "the annotated defect", "the heatmap")
+    alts = names if entry.has_tiles else (", ".join(names),)
+    threshold = "" if entry.threshold is None else f", threshold {shown(entry.threshold)}"
+    return Card(
+        tuple(
+            Picture(picture_bytes(run.path, file), alt=f"{title}, {name}: {alt}.")
+            for file, alt in zip(entry.files, alts, strict=True)
+        ),
+        title=title,
+        note=f"score {shown(entry.score)}{threshold}: {verdict}",
+        path=entry.path,
+        verdict=entry.verdict if entry.verdict in ("right", "wrong") else "",
+    )
+
+
+def _contents(rows: Sequence[Row]) -> str:
+    counts = {
+        "normal": sum(row["label"] == 0 for row in rows),
+        "anomalous": sum(row["label"] == 1 for row in rows),
+        "unlabelled": sum(row["label"] is None for row in rows),
+    }
+    kinds = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    flagged = sum(row["decision"] is True for row in rows if row["label"] is None)
+    tail = f"; {flagged} of the unlabelled called anomalous" if counts["unlabelled"] else ""
+    return f"{counted(len(rows), 'test image')}: {kinds}{tail}"
