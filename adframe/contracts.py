@@ -13,7 +13,7 @@ index       (B,) int64                  position in the dataset, tells padded du
 record      list of B `Record`          where the image comes from and what is known of it
 geometry    list of B `Geometry`        how the image was resized, to put a heatmap back
 regions     list of B list[Region]      annotated defects in the original frame; [] where none;
-            or None                     None where no ground truth is to be had
+            or None                     None where no ground truth is available
 shift       list of B dict              what a domain shift drew for the image; {} where there is none
 ==========  ==========================  ========================================================
 """
@@ -102,7 +102,7 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A raw score held against a calibrated threshold, and on scales that people can read."""
+    """A raw score compared with a calibrated threshold, and on scales that people can read."""
 
     score: float
     threshold: float
@@ -197,7 +197,7 @@ class Gradient(Detector, Protocol):
 
     def groups(self, *, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]: ...
 
-    def learned(self) -> dict[str, Tensor]: ...  # without what hangs on how it scores
+    def learned(self) -> dict[str, Tensor]: ...  # without what depends on how it scores
 
     def load_learned(self, state: Mapping[str, Tensor]) -> None: ...
 

@@ -114,7 +114,7 @@ def test_the_sweep_and_the_evaluation_compose() -> None:
 
 
 def is_option(override: str) -> bool:
-    """Whether it chooses a file, for which the configuration has to be composed anew."""
+    """Whether it chooses a file, for which the configuration has to be composed again."""
     return (CONF / override.lstrip("+").partition("=")[0].partition("@")[0]).is_dir()
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from adframe.contracts import Geometry, ImagePrediction
-from adframe.data.dataset import View, as_unit, seen
+from adframe.data.dataset import View, as_unit, resize_to_view
 from adframe.errors import AdframeError
 from adframe.io.images import read_image
 from adframe.ops.geometry import restore
@@ -88,7 +88,7 @@ class Fitted:
             AdframeError: the image cannot be read, or the array has another shape or type.
         """
         pixels = read_image(Path(image)) if isinstance(image, str | Path) else _pixels(image)
-        tensor, box = seen(as_unit(PREPROCESSES[self._view.preprocess](pixels)), self._view)
+        tensor, box = resize_to_view(as_unit(PREPROCESSES[self._view.preprocess](pixels)), self._view)
         with torch.inference_mode():
             prediction = self.system(tensor[None].to(self.system.device))
         geometry = Geometry(original=(pixels.shape[0], pixels.shape[1]), view=box)

@@ -53,7 +53,7 @@ class Calibrator(nn.Module):
     """Fits thresholds for images and pixels, and what makes scores readable, on validation images.
 
     With `zones` an image is cut into a grid and each zone gets thresholds of its own, beside those of
-    the whole image: a pixel is held against its zone's, by the pixel rule on that zone's pixels. An
+    the whole image: a pixel is compared with its zone's, by the pixel rule on that zone's pixels. An
     image is anomalous by its zones where the highest score of any zone exceeds that zone's threshold,
     mean + t std of that zone's highest scores over normal images. One t for all, chosen by the image
     rule on the largest standardised excess of each image over all the others, so that many zones

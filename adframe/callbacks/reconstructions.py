@@ -20,7 +20,7 @@ ROWS, BAR, GAP = 4, 22, 4  # images, height of the line of words, pixels between
 
 
 class Reconstructions(L.Callback):
-    """Draws a grid, a row an image, a column a picture, at even intervals, and at the end.
+    """Draws a grid, one row per image, one column per picture, at even intervals, and at the end.
 
     Args:
         folder: of the run; grids go to `reconstructions/`.

@@ -1,4 +1,4 @@
-"""One row an image, for the ledger."""
+"""One row per image, for the ledger."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
-from adframe.config.messages import is_mendable, one_line
+from adframe.config.messages import is_user_error, one_line
 from adframe.io.secrets import hidden_text
 from adframe.results.sweep_folder import note_failure
 
@@ -29,7 +29,7 @@ def attempt(task: Callable[[], Any]) -> None:
 
 
 def _note(error: Exception) -> None:
-    if not is_mendable(error):
+    if not is_user_error(error):
         traceback.print_exception(error)
     hydra = HydraConfig.get()
     given, number = [hidden_text(text) for text in hydra.overrides.task], int(hydra.job.num)

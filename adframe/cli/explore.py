@@ -131,7 +131,7 @@ def _specimens(
     view: View,
     progress: Callable[[str, int, int], None],
 ) -> Iterator[Specimen]:
-    """For each family a few normal training images, as a training would see them spoilt."""
+    """For each family a few normal training images, as a training would see them, with an anomaly."""
     normal = [record for record in records if record.split == "train" and record.label == 0]
     for place, family in enumerate(synthesis.families):
         progress("synthesis", place, len(synthesis.families))

@@ -1,4 +1,4 @@
-"""The door of a script: what a user can mend is one line on standard error and exit code 2."""
+"""The main function of a script: a user error is one line on standard error and exit code 2."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.console import Console
 
 from adframe.cli import attempts
 from adframe.config.literal_overrides import as_text
-from adframe.config.messages import is_mendable, one_line
+from adframe.config.messages import is_user_error, one_line
 from adframe.errors import AdframeError
 
 OPTIONS = (
@@ -49,7 +49,7 @@ def guard(main: Callable[[], Any]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except Exception as error:
-        if not is_mendable(error):
+        if not is_user_error(error):
             raise
         _stop(one_line(error), 2)
 

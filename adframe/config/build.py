@@ -20,7 +20,7 @@ from adframe.contracts import Gradient, TrainingFree
 from adframe.data.base import Source
 from adframe.data.datamodule import AnomalyData
 from adframe.data.dataset import View
-from adframe.data.split_file import SplitBook
+from adframe.data.split_file import SplitFile
 from adframe.errors import AdframeError
 from adframe.reporting.download_progress import shown_progress
 from adframe.runs.trainer import make_trainer
@@ -127,12 +127,12 @@ def build_data(cfg: DictConfig, source: Source, categories: list[str]) -> Anomal
         num_workers=cfg.num_workers,
         protocol=build(cfg, "split"),
         seed=cfg.seed,
-        book=SplitBook(
+        split_file=SplitFile(
             Path(str(cfg.paths.splits)), dataset=source.book_name, root=Path(source.root), seed=cfg.seed
         ),
         shift=build(cfg, "shift"),
         synthesis=_build_synthesis(cfg),
-        spoilt=learning is not None and learning.synthetic,
+        synthetic_train=learning is not None and learning.synthetic,
         shuffle=learning is not None,
         cache_mb=0 if learning is None else learning.cache_mb,
     )

@@ -1,4 +1,4 @@
-"""Any error that a user can mend as one line: what is wrong, where, what to do."""
+"""Any user error as one line: what is wrong, where, what to do."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from adframe.errors import AdframeError
 
 CONF = Path(__file__).parents[2] / "conf"
 NO_MEMORY = ("DefaultCPUAllocator", "CUDA out of memory", "Insufficient memory", "can't allocate memory")
-MENDABLE = (AdframeError, HydraException, OmegaConfBaseException, OSError, MemoryError)
+USER_ERRORS = (AdframeError, HydraException, OmegaConfBaseException, OSError, MemoryError)
 
 
-def is_mendable(error: BaseException) -> bool:
+def is_user_error(error: BaseException) -> bool:
     """Whether a user can do something about it; all else is a bug and keeps its traceback."""
-    return isinstance(error, MENDABLE) or _is_torch_memory(error) or _is_of_hydra(error)
+    return isinstance(error, USER_ERRORS) or _is_torch_memory(error) or _is_of_hydra(error)
 
 
 def one_line(error: BaseException) -> str:

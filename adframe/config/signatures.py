@@ -1,4 +1,4 @@
-"""A `_target_`'s arguments held against its signature: names and types, before anything is built."""
+"""A `_target_`'s arguments compared with its signature: names and types, before anything is built."""
 
 from __future__ import annotations
 

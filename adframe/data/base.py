@@ -35,7 +35,7 @@ class Source:
 
     Args:
         name: what the user types after `dataset=`.
-        root: the folder that holds one folder a category.
+        root: the folder that holds one folder per category.
         homepage: where a person gets the data.
         licence: under which terms.
         tree: what must lie under `root`, as one line, for the error that helps.

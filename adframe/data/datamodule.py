@@ -14,7 +14,7 @@ from adframe.data.base import Source
 from adframe.data.counts import mismatches
 from adframe.data.dataset import ImageDataset, View, collate, several_sizes
 from adframe.data.sampling import Cached, Shuffled
-from adframe.data.split_file import SplitBook
+from adframe.data.split_file import SplitFile
 from adframe.data.splits import Protocol, borrowed, has_validation
 from adframe.data.synthetic import EpochSampler, SyntheticDataset, collate_synthetic
 from adframe.data.validate_files import check_splits, examine
@@ -38,10 +38,10 @@ class AnomalyData(L.LightningDataModule):
         num_workers: loading processes; 0 loads in the main process.
         protocol: splits where the dataset brings no validation of its own.
         seed: draws the split.
-        book: where drawn splits are written down; None draws anew each time, to the same end.
+        split_file: where drawn splits are written; None draws them again each time, with the same result.
         shift: a domain shift on the images; None for none.
         synthesis: makes synthetic anomalies; None for none.
-        spoilt: training images have them; else only `synthetic_dataloader` shows them.
+        synthetic_train: training images have them; else only `synthetic_dataloader` shows them.
         shuffle: training images come in another order every epoch.
         cache_mb: memory in which decoded training images, and as much for validation images, stay
             for the next epoch; 0 keeps none.
@@ -57,18 +57,18 @@ class AnomalyData(L.LightningDataModule):
         num_workers: int,
         protocol: Protocol,
         seed: int,
-        book: SplitBook | None = None,
+        split_file: SplitFile | None = None,
         shift: Shift | None = None,
         synthesis: Synthesis | None = None,
-        spoilt: bool = False,
+        synthetic_train: bool = False,
         shuffle: bool = False,
         cache_mb: int = 0,
     ) -> None:
         super().__init__()
         self.source, self.categories, self.view = source, list(categories), view
         self.batch_size, self.num_workers = batch_size, num_workers
-        self.protocol, self.seed, self.book, self.shift = protocol, seed, book, shift
-        self.synthesis, self.spoilt = synthesis, spoilt
+        self.protocol, self.seed, self.split_file, self.shift = protocol, seed, split_file, shift
+        self.synthesis, self.synthetic_train = synthesis, synthetic_train
         self.shuffle, self.cache_mb = shuffle, cache_mb
         self.records: list[Record] = []
         self.sizes: set[tuple[int, int]] = set()  # (H, W) that images have on disk
@@ -110,14 +110,14 @@ class AnomalyData(L.LightningDataModule):
         return examined.records
 
     def write_split(self) -> None:
-        """Puts a split that was drawn just now into the book."""
-        if self.book is not None:
-            self.book.write()
+        """Puts a split that was drawn just now into the file."""
+        if self.split_file is not None:
+            self.split_file.write()
 
     def _drawn(self, category: str, scanned: Sequence[Record]) -> list[Record]:
-        if self.book is None:
+        if self.split_file is None:
             return self.protocol.draw(scanned, seed=self.seed)
-        return self.book.apply(self.protocol, scanned, category=category)
+        return self.split_file.apply(self.protocol, scanned, category=category)
 
     def _note(self, category: str, scanned: Sequence[Record], records: Sequence[Record]) -> None:
         if self.source.check_counts:
@@ -131,16 +131,16 @@ class AnomalyData(L.LightningDataModule):
     def train_dataloader(self) -> Loader:
         """Normal images: in a fixed order, or shuffled for methods that pass over them many times.
 
-        Where they are `spoilt`, some have an anomaly, another one in every epoch.
+        With `synthetic_train` some have an anomaly, another one in every epoch.
         """
-        if self.spoilt:
+        if self.synthetic_train:
             return self.synthetic_dataloader("train")
         images = self._images("train", truth=False)
         return self._loader(images, sampler=Shuffled(len(images), seed=self.seed) if self.shuffle else None)
 
     def val_dataloader(self) -> Loader:
         """What thresholds are fitted on; never test. While a method learns from synthetic anomalies: such."""
-        if self.spoilt and self.trainer is not None and self.trainer.state.fn == "fit":
+        if self.synthetic_train and self.trainer is not None and self.trainer.state.fn == "fit":
             return self.synthetic_dataloader("val")
         return self._loader(self._images("val", truth=True))
 

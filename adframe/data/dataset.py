@@ -67,7 +67,7 @@ class ImageDataset(Dataset[dict[str, Any]]):
         drawn: Params = {}
         if self.shift is not None and record.split in self.shift.splits:
             pixels, masks, drawn = self.shift(pixels, masks, index=record.place)
-        image, view = seen(as_unit(PREPROCESSES[self.view.preprocess](pixels)), self.view)
+        image, view = resize_to_view(as_unit(PREPROCESSES[self.view.preprocess](pixels)), self.view)
         return {
             IMAGE: image,  # (3, H, W)
             INDEX: index,
@@ -86,7 +86,7 @@ def as_unit(pixels: np.ndarray) -> Tensor:
     return torch.from_numpy(channels_first)
 
 
-def seen(image: Tensor, view: View) -> tuple[Tensor, tuple[int, int, int, int]]:
+def resize_to_view(image: Tensor, view: View) -> tuple[Tensor, tuple[int, int, int, int]]:
     """(3, H0, W0) to the network's (3, H, W), and the (top, left, height, width) it covers of the original.
 
     Where the aspect is kept, the edge is repeated around the image, so that no dark frame is learned

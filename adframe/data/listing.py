@@ -41,7 +41,7 @@ def entries(folder: Path) -> list[Path]:
     found = sorted(path for path in folder.iterdir() if not is_hidden(path))
     for path in found:
         if path.is_symlink() and not path.exists() and (is_image(path) or not path.suffix):
-            raise AdframeError(f"the link {path} leads nowhere; mend it or remove it")
+            raise AdframeError(f"the link {path} leads nowhere; correct it or remove it")
     return found
 
 

@@ -105,7 +105,7 @@ def _placed(path: Path, record: Record, size: tuple[int, int]) -> np.ndarray:
     mask = decode_mask(path)
     if mask.guessed and len(record.saturations) > 1:
         raise AdframeError(
-            f"mask {path} has in-between levels, so its pixel value cannot be held against "
+            f"mask {path} has in-between levels, so its pixel value cannot be compared with "
             "defects_config.json; save it without lossy compression"
         )
     labels = mask.labels

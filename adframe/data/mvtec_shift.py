@@ -47,7 +47,7 @@ class MvtecShift(Source):
     """Writes itself from `origin`, and is then read from its own folders.
 
     Args:
-        origin: the dataset to shift; its regions must be connected components (one mask an image).
+        origin: the dataset to shift; its regions must be connected components (one mask per image).
         shift: moves image and mask; the seed of its draw is its own.
         protocol: who is on which side; drawn by `seed`.
         seed: of the split.

@@ -24,7 +24,7 @@ from adframe.io.files import check_writable, clear_left_over, write_whole
 Sides = dict[str, list[str]]  # split name -> relative paths
 
 
-class SplitBook:
+class SplitFile:
     """Draws a split, and once it is written reads it back.
 
     Args:

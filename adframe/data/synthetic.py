@@ -3,12 +3,12 @@
 Beside the keys of `contracts` a batch has
 
 ====== ========================  ==========================================================
-mask   (B, 1, H, W) float32      1 where an image was spoilt, at the network's view
+mask   (B, 1, H, W) float32      1 where the anomaly is, at the network's view
 label  (B,) float32              1 where any of it was
 family list of B str             which kind of anomaly was drawn; `good` for none
 ====== ========================  ==========================================================
 
-and its `regions` are None: they speak of the original frame, which nobody has spoilt.
+and its `regions` are None: they speak of the original frame, which has no anomaly.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class SyntheticDataset(Dataset[dict[str, Any]]):
         synthesis: what is put into them.
         donors: normal training images that pieces are borrowed from, those of an image's own category,
             and never the image itself.
-        purpose: `train`: each image once, spoilt or not, anew in every epoch. `val`: each image twice, as
-            it is and then with its one anomaly, so that both are there however few images there are.
+        purpose: `train`: each image once, with or without an anomaly, drawn again in every epoch. `val`:
+            each image twice, as it is and then with its one anomaly, so that both are there however few there are.
         shift: a domain shift, for records of the splits it names; drawn before an anomaly.
         cache_mb: memory in which decoded images stay for the next epoch, for loading without workers.
 
@@ -83,7 +83,7 @@ class SyntheticDataset(Dataset[dict[str, Any]]):
     def __getitem__(self, index: Position) -> dict[str, Any]:
         epoch, position = index if isinstance(index, tuple) else (0, index)
         item = self.images[position // self.repeats]
-        drawn = self._drawn(item, epoch=epoch, spoilt=position % self.repeats == 1)
+        drawn = self._drawn(item, epoch=epoch, anomalous=position % self.repeats == 1)
         return {
             **item,
             IMAGE: torch.from_numpy(np.ascontiguousarray(drawn.image.transpose(2, 0, 1))),  # (3, H, W)
@@ -100,12 +100,12 @@ class SyntheticDataset(Dataset[dict[str, Any]]):
         donor = partial(self._donor, record, image.shape)
         return image, self.synthesis.example(image, family=family, donor=donor, index=_key(record))
 
-    def _drawn(self, item: dict[str, Any], *, epoch: int, spoilt: bool) -> Synthesised:
+    def _drawn(self, item: dict[str, Any], *, epoch: int, anomalous: bool) -> Synthesised:
         image, record = _pixels(item), item[RECORD]
         donor = partial(self._donor, record, image.shape)
         if self.purpose == "train":
             return self.synthesis.training(image, donor=donor, index=_key(record), epoch=epoch)
-        if spoilt:
+        if anomalous:
             return self.synthesis.validation(image, donor=donor, index=_key(record))
         return untouched(image)
 
@@ -175,5 +175,5 @@ def _pixels(item: dict[str, Any]) -> np.ndarray:
 
 
 def _key(record: Record) -> int:
-    """What is random about an image: its place, which is counted anew in each category, and the category."""
+    """What is random about an image: its place, which is counted again in each category, and the category."""
     return (zlib.crc32(record.category.encode()) << 32) + record.place

@@ -102,7 +102,7 @@ def read_map(path: Path) -> np.ndarray:
         if varies and lost > COLLAPSE * np.std(plane, dtype=np.float64):
             raise AdframeError(
                 f"map {path} holds {plane.dtype} scores that float32 cannot tell apart: rounding moves them "
-                f"by {lost:.2g}; subtract one constant from all maps, such as their mean, and write them anew"
+                f"by {lost:.2g}; subtract one constant from all maps, such as the mean, and write them again"
             )
     return scores
 

@@ -103,7 +103,9 @@ class Store:
         """Says it of the first file only: a folder that was copied badly would have thousands."""
         if path.exists() and not self._told:  # another process may have removed it meanwhile
             self._told = True
-            _say(f"note: {path} of the feature store {why}; such files count as missing and are written anew")
+            _say(
+                f"note: {path} of the feature store {why}; such files count as missing and are written again"
+            )
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.safetensors"

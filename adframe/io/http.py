@@ -44,7 +44,7 @@ def download(
         url: http or https.
         part: the file; it stays after an error, for the next call.
         waits: seconds before each new attempt; an attempt that got further than all before it makes
-            the count begin anew.
+            the count begin again.
         timeout: seconds without a byte after which a connection counts as broken.
         progress: called with the bytes so far and with all of them, 0 where the server does not say.
 

@@ -30,7 +30,7 @@ class BlockLayout:
         self.clear()
 
     def clear(self, *, shift: int = 0) -> None:
-        """Starts anew, with bins of 1 << shift codes and no slot given."""
+        """Starts again, with bins of 1 << shift codes and no slot given."""
         self.shift = shift
         self.blocks = np.empty(0, np.int32)  # blocks[i] has slot i + 1
         self._index_blocks()

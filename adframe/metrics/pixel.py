@@ -155,7 +155,7 @@ class PixelMetrics(Metric):
             }
 
     def resampled(self, *, resamples: int = 1000, seed: int) -> dict[str, np.ndarray]:
-        """`compute` on images drawn anew: (resamples,) values each. All processes must call it.
+        """`compute` on resampled images: (resamples,) values each. All processes must call it.
 
         See `pixel_bootstrap` for what is drawn and how close values are. No pixel is touched.
         `bootstrap.interval` makes percentile intervals of it.

@@ -1,4 +1,4 @@
-"""Calibration error and Brier score on images drawn anew."""
+"""Calibration error and Brier score on resampled images."""
 
 from __future__ import annotations
 

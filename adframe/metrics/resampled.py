@@ -1,4 +1,4 @@
-"""The bootstrap of a category: its images drawn anew, and all its numbers of every draw."""
+"""The bootstrap of a category: its resampled images, and all its numbers of every draw."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def image_resampled(
     resamples: int = 1000,
     seed: int,
 ) -> dict[str, np.ndarray]:
-    """All that `image_metrics` gives, on images drawn anew: (resamples,) values each.
+    """All that `image_metrics` gives, on resampled images: (resamples,) values each.
 
     The order of the images changes nothing. The threshold is held fixed, whatever it rests on.
 

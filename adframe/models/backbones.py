@@ -57,7 +57,7 @@ class TimmBackbone(nn.Module):
             on hardware that has it, and off by about 0.5 % of the features' norm. Maps are float32.
 
     Raises:
-        AdframeError: unknown model or layer, weights that are not to be had or do not fit.
+        AdframeError: unknown model or layer, weights that are unavailable or do not fit.
     """
 
     mean: Tensor

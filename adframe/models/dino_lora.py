@@ -175,7 +175,7 @@ class DinoLora(nn.Module):
 
     @torch.no_grad()
     def judge(self, image: Tensor) -> Prediction:
-        """The same for images that were observed, each left out of what it is held against."""
+        """The same for images that were observed, each left out of what it is compared with."""
         return self.scores.judge(image)
 
     @torch.no_grad()

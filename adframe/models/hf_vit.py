@@ -40,7 +40,7 @@ class TransformersVit(nn.Module):
         gradient_checkpointing: trades a second forward pass for the memory of activations.
 
     Raises:
-        AdframeError: an unknown model, or weights that are not to be had.
+        AdframeError: an unknown model, or weights that are unavailable.
     """
 
     mean: Tensor

@@ -40,7 +40,7 @@ class Masking:
         return image.shape[-2] // self.patch, image.shape[-1] // self.patch
 
     def draw(self, like: Tensor, *, index: Tensor, step: int) -> Tensor:
-        """(B, 1, H, W), 1 where hidden; a generator an image, so that no mask hangs on the batch.
+        """(B, 1, H, W), 1 where hidden; a generator an image, so that no mask depends on the batch.
 
         Args:
             like: (B, 3, H, W) images.
@@ -70,6 +70,6 @@ class Masking:
         return torch.where(every_second, other, empty)
 
     def _noise(self, normal: Tensor, *, step: int) -> Tensor:
-        """(1, 3, H, W) of unit variance, one for the batch: a masked image does not hang on its company."""
+        """(1, 3, H, W) of unit variance, one for the batch: a masked image does not depend on its company."""
         drawn = np.random.default_rng([self.seed, step]).standard_normal(normal[:1].shape, dtype=np.float32)
         return torch.from_numpy(drawn).to(normal)

@@ -41,7 +41,7 @@ class Memory(nn.Module):
         self.register_load_state_dict_pre_hook(make_room)  # type: ignore[no-untyped-call]
 
     def fit(self, rows: Spool, choice: Choice) -> None:
-        """Makes the memory of (N, D) rows anew."""
+        """Makes the memory of (N, D) rows again."""
         raise NotImplementedError
 
     def distance(self, rows: Tensor, *, limit_mb: int) -> Tensor:

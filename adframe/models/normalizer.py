@@ -65,13 +65,13 @@ class Normaliser(nn.Module):
         if self.kind == "per_pixel" and self.mean.shape[1:] != errors.shape[2:]:
             own, found = tuple(self.mean.shape[1:]), tuple(errors.shape[2:])
             raise AdframeError(
-                f"errors of {found[0]}x{found[1]} pixels cannot be held against those of {own[0]}x{own[1]}; "
+                f"errors of {found[0]}x{found[1]} pixels cannot be compared with those of {own[0]}x{own[1]}; "
                 "per-pixel normalisation needs one image_size for all images"
             )
         return (errors - self.mean) / self.spread
 
     def leaving_out(self, errors: Tensor) -> Tensor:
-        """The same for images that were observed: each is held against all the others.
+        """The same for images that were observed: each is compared with all the others.
 
         In-sample an image lies closer to a mean in which it took part, and thresholds came out low.
         """

@@ -1,4 +1,4 @@
-"""PatchCore (Roth et al., Towards Total Recall in Industrial Anomaly Detection, CVPR 2022) and its kin."""
+"""PatchCore (Roth et al., Towards Total Recall in Industrial Anomaly Detection, CVPR 2022) and variants."""
 
 from __future__ import annotations
 

@@ -181,7 +181,7 @@ class SiT(nn.Module):
 
     @torch.no_grad()
     def judge(self, image: Tensor) -> Prediction:
-        """The same for images that were observed, each left out of what it is held against."""
+        """The same for images that were observed, each left out of what it is compared with."""
         return self._prediction(self.normaliser.leaving_out(self.errors(image)))
 
     @torch.no_grad()

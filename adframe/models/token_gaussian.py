@@ -47,7 +47,7 @@ class TokenGaussian(nn.Module):
         return _distances(tokens, mean=self.mean, whitening=self.whitening)
 
     def leaving_out(self, tokens: Tensor) -> Tensor:
-        """The same for observed images (B, N, D), each held against all the others."""
+        """The same for observed images (B, N, D), each compared with all the others."""
         assert self._sums is not None
         said = []
         for image in tokens:

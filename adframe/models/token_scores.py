@@ -144,7 +144,7 @@ class TokenScores(nn.Module):
         return Prediction(scores.mean((1, 2, 3)), maps.mean(1, keepdim=True))
 
     def judge(self, image: Tensor) -> Prediction:
-        """The same for images that were observed, each left out of what it is held against."""
+        """The same for images that were observed, each left out of what it is compared with."""
         scores, maps = self._said(image, known=self.observes)
         if self.scoring.score == "fused":
             scores, maps = self.score_scale.leaving_out(scores), self.map_scale.leaving_out(maps)

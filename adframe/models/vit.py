@@ -33,7 +33,7 @@ class Vit(nn.Module):
         gradient_checkpointing: trades a second forward pass for the memory of activations.
 
     Raises:
-        AdframeError: no such model, no vision transformer, or weights that are not to be had.
+        AdframeError: no such model, no vision transformer, or weights that are unavailable.
     """
 
     mean: Tensor

@@ -6,7 +6,7 @@ row i to the centres, and the distance itself once the row has been brought up t
 `ROUND` rows with the largest bounds and bring them up to date; among those that are still above
 every other row's bound the next picks must lie, and their mutual distances are one small matrix.
 Rounds work on the hot rows, those with the largest bounds, which are held in memory; when a row
-outside could be the farthest, the hot rows are chosen anew, after bounds were lowered by what a
+outside could be the farthest, the hot rows are chosen again, after bounds were lowered by what a
 product of rounded rows says.
 
 Nothing but the end depends on how many rows are wanted: rounds are always finished, and a longer
@@ -27,11 +27,11 @@ from adframe.ops.coreset_cache import INDEX, Traversal
 from adframe.ops.pruned_distances import CLOSE, EQUAL, Rows, at_most, lowered, squared_distances
 
 ROUND = 1024  # rows that compete in a round: their Gram matrix is 4 MB
-HOT_BYTES = 64 << 20  # of rows held in memory, rounded ones included: enough that choosing them anew is rare
+HOT_BYTES = 64 << 20  # of rows held in memory, rounded ones included: enough that choosing them again is rare
 BATCH = 2048  # rows, or centres, of one product
 FEWEST = 64  # centres of one product
 READ = 4 << 20  # bytes of rows read at once: cache holds them
-FEW = 512  # new centres that a row is held against in less time than it takes to read the row
+FEW = 512  # new centres that a row is compared with in less time than it takes to read the row
 
 Progress = Callable[[int, int], None]
 
@@ -86,7 +86,7 @@ class _Search:
         self.centres = Rows.empty(most, rows.width)
         self.picked = 0
         self.all_bounds = torch.empty(len(rows))  # squared; of hot rows out of date until the next `_warm`
-        self.all_met = torch.ones(len(rows), dtype=torch.int64)  # centres that a bound has been held against
+        self.all_met = torch.ones(len(rows), dtype=torch.int64)  # centres that a bound has been compared with
         self.hot = torch.empty(0, dtype=torch.int64)  # indices of the hot rows, ascending
         self._most_hot = max(ROUND, HOT_BYTES // (4 * rows.width + 2 * self.centres.short.shape[1]))
         # The hot rows themselves, in memory taken once; then their bounds.

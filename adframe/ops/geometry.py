@@ -11,7 +11,7 @@ from adframe.contracts import Geometry
 def restore(heatmap: np.ndarray, geometry: Geometry) -> np.ndarray:
     """Resizes a heatmap to the view it was computed on and pastes it into the original frame.
 
-    Pixels that the network never saw take the heatmap's minimum: they are not accused. Without
+    Pixels that the network never saw take the heatmap's minimum: they are not called anomalous. Without
     this step a centre crop costs 20 points of sPRO.
 
     Args:

@@ -34,7 +34,7 @@ PART = 4 << 20  # bytes of rows rounded, or of differences computed, at once: ca
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """(n, D) rows that are held against others again and again."""
+    """(n, D) rows that are compared with others again and again."""
 
     exact: Tensor  # (n, D) float32
     short: Tensor  # (n, D + 6) bfloat16; (n, 0) where it is not faster
@@ -192,7 +192,7 @@ def _measured(rows: Rows, index: Tensor, centres: Rows, centre: Tensor) -> Tenso
 def squared_distances(left: Tensor, right: Tensor) -> Tensor:
     """(n, D) and (m, D) to (n, m) squared Euclidean distances by matrix products, never negative.
 
-    Rows that lie close together compared with their norms, as in a tight cluster, are held against
+    Rows that lie close together compared with their norms, as in a tight cluster, are compared with
     each other again in float64; equal rows are at distance 0 exactly.
     """
     distances = _by_product(left, right)[0].clamp_(min=0)  # (n, m)

@@ -11,7 +11,7 @@ class Reservoir:
     """Keeps `count` rows of all that were offered, each with the same chance.
 
     Every row draws a number, and the lowest stay (bottom-k sampling; Cohen and Kaplan, PODC 2007). The
-    number hangs on the seed, the stream's name and the row's place alone, so neither the order of the
+    number depends on the seed, the stream's name and the row's place alone, so neither the order of the
     streams nor how they were batched changes what is kept.
 
     Args:

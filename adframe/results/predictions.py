@@ -66,7 +66,7 @@ def row_of(
         score: raw.
         size: (H0, W0) of the original frame.
         milliseconds: that scoring took; NaN where nobody knows.
-        decision: the score held against a threshold, where there is one.
+        decision: the score compared with a threshold, where there is one.
         shift: what a domain shift drew for the image.
         defects: size and place of what is annotated in it, if anything is.
     """

@@ -137,7 +137,7 @@ def write_further_pages(tests: Sequence[FurtherTest]) -> None:
 def _enter_recalibrated(
     recipe: Recipe, book: RunFolder, system: DetectionSystem, data: AnomalyData, *, unit: str
 ) -> None:
-    """Fits the thresholds of an unchanged model to the domain's validation images, and decides anew.
+    """Fits the thresholds of an unchanged model to the domain's validation images, and decides again.
 
     Scores stay what they are, so only decisions about images change; maps are not thresholded again.
     """

@@ -193,8 +193,8 @@ def _units(recipe: Recipe) -> tuple[Source, dict[str, AnomalyData]]:
     units = {unit: recipe.data(source, pool) for unit, pool in pools.items()}
     for data in units.values():
         data.setup()
-        if data.book is not None:
-            data.book.check()
+        if data.split_file is not None:
+            data.split_file.check()
         for line in data.warnings:
             warn(line)
         if recipe.save_maps:

@@ -42,7 +42,7 @@ class Learned:
         except FileNotFoundError:
             return None
         except UnusableError as error:
-            warn(f"{self.path} {error}; it counts as missing, is learned again and written anew")
+            warn(f"{self.path} {error}; it counts as missing, is learned again and written again")
             return None
         detector.load_learned(stored["state"])
         facts: dict[str, float] = stored["facts"]

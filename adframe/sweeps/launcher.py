@@ -24,7 +24,7 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig, open_dict
 
-from adframe.config.messages import is_mendable, one_line
+from adframe.config.messages import is_user_error, one_line
 from adframe.config.trust import checked
 from adframe.errors import AdframeError
 from adframe.results.run_files import told_overrides
@@ -65,7 +65,7 @@ class Job:
             if found.status == JobStatus.FAILED:
                 raise found._return_value  # the property would print it as well
         except Exception as error:
-            if not is_mendable(error):
+            if not is_user_error(error):
                 traceback.print_exception(error)
             return one_line(error)
         return None
@@ -202,7 +202,7 @@ def made(config: DictConfig, group: str) -> Any:
         return instantiate(checked(config, group))
     except Exception as error:
         cause = error.__cause__ or error  # Hydra wraps what a constructor says
-        raise (cause if is_mendable(cause) else error) from None
+        raise (cause if is_user_error(cause) else error) from None
 
 
 def needed(module: str, *, group: str, option: str, extra: str) -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from adframe.analysis.study import ModelStudy, SweepStudy
 from adframe.cli import attempts
-from adframe.config.messages import is_mendable, one_line
+from adframe.config.messages import is_user_error, one_line
 from adframe.config.recipe import open_run
 from adframe.errors import AdframeError
 from adframe.reporting.console import print_wide
@@ -60,7 +60,7 @@ def _study(sweep: SweepFolder, config: DictConfig) -> Path | None:
             study.open_run = open_run
         return study.write(sweep) if study else None
     except Exception as error:
-        if not is_mendable(error):
+        if not is_user_error(error):
             traceback.print_exception(error)
         attempts.kept.append(AdframeError(f"no page of the study: {one_line(error)}"))
         return None

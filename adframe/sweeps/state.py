@@ -72,18 +72,18 @@ def own_overrides(overrides: Sequence[str]) -> list[str]:
 def _taken_up(arguments: Sequence[str]) -> list[str]:
     """The arguments of a sweep that goes on: those that began it, in the folder where it was begun.
 
-    The book may come from a stranger: nothing is downloaded, and what is trusted is typed anew.
+    The book may come from a stranger: nothing is downloaded, and what is trusted is typed again.
     """
     folder = Path(next(text for text in arguments if _key(text) == "resume").partition("=")[2]).absolute()
     given = [text for text in arguments if _key(text) != "resume" and text not in DASH_M]
     book = _read(folder)
     secret = {_key(text) for text in book["arguments"] if HIDDEN in text}
-    anew = {_key(text) for text in given}
+    retyped = {_key(text) for text in given}
     if other := [
         text for text in given if _key(text).partition(".")[0] not in GIVEN_ANEW and _key(text) not in secret
     ]:
         raise AdframeError(f"resume goes on with the sweep's own configuration; remove {' '.join(other)}")
-    if missing := sorted(secret - anew):
+    if missing := sorted(secret - retyped):
         again = " ".join(f"{key}=..." for key in missing)
         raise AdframeError(f"{folder / BOOK} does not hold what is secret; type it again: {again}")
     if Path(book["folder"]).is_dir():  # which relative paths are seen from
@@ -107,7 +107,7 @@ def _check_arguments(folder: Path, arguments: Sequence[str]) -> None:
         if of_hydra or elsewhere or (text.startswith("-") and text not in DASH_M):
             raise AdframeError(
                 f"{folder / BOOK} has the argument {text}, which may run code that is not adframe's; "
-                "take it out of the file, or start the sweep anew"
+                "take it out of the file, or start the sweep again"
             )
 
 
@@ -127,7 +127,7 @@ def _read(folder: Path) -> dict[str, Any]:
         book: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         _check_shape(book)
     except (OSError, ValueError, RecursionError) as error:
-        raise AdframeError(f"cannot read {file}: {error}; the sweep is damaged, start it anew") from error
+        raise AdframeError(f"cannot read {file}: {error}; the sweep is damaged, start it again") from error
     return book
 
 

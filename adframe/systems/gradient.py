@@ -19,7 +19,7 @@ MONITORED = "val/total"
 
 
 class GradientSystem(DetectionSystem):
-    """Runs a `contracts.Gradient` detector: SiT and kin.
+    """Runs a `contracts.Gradient` detector: SiT and similar methods.
 
     `trainer.fit` learns; each epoch ends with the losses of the held-out normal images, logged as
     `val/<term>`. `trainer.validate` then fits scales and thresholds, once, with what was learned.
@@ -99,7 +99,7 @@ class GradientSystem(DetectionSystem):
         self.log_dict(named, on_step=False, on_epoch=True, batch_size=len(batch[IMAGE]))
 
     def _score(self, batch: Batch) -> Prediction:
-        """Normal validation images were observed: each is held against the others only."""
+        """Normal validation images were observed: each is compared with the others only."""
         known = normals(batch).to(batch[IMAGE].device)
         if not (isinstance(self.detector, Judge) and known.any()):
             return super()._score(batch)

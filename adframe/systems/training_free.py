@@ -14,7 +14,7 @@ from adframe.systems.detection import DetectionSystem
 
 
 class TrainingFreeSystem(DetectionSystem):
-    """Runs a `contracts.TrainingFree` detector: PatchCore, PaDiM and kin.
+    """Runs a `contracts.TrainingFree` detector: PatchCore, PaDiM and similar methods.
 
     Args:
         detector, calibrator, pixel: as in `DetectionSystem`.

@@ -54,10 +54,10 @@ class LearningFiles(TorchCheckpointIO):
             (path for name in (LAST, PREVIOUS) if self._is_usable(path := self.folder / name, lost)), None
         )
         if found is not None and not self._is_usable(self.folder / BEST, lost):
-            lost.append("the best epoch is lost, so learning begins anew")
+            lost.append("the best epoch is lost, so learning begins again")
             return None, lost
         if lost:
-            lost.append("learning goes on with the epoch before" if found else "learning begins anew")
+            lost.append("learning goes on with the epoch before" if found else "learning begins again")
         return found, lost
 
     def best(self, device: torch.device) -> dict[str, Any]:

@@ -76,6 +76,6 @@ def _holds(root: Path, parameters: Parameters) -> bool:
         if found.get(name) != wanted:
             raise AdframeError(
                 f"toy: {root} was made with {name}={found.get(name)}, not {name}={wanted}; "
-                f"choose another folder, or remove this one to make it anew"
+                f"choose another folder, or remove this one to draw it again"
             )
     return True

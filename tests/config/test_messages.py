@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from adframe.config.messages import is_mendable, one_line
+from adframe.config.messages import is_user_error, one_line
 from adframe.errors import AdframeError
 
 
@@ -27,13 +27,13 @@ def test_a_note_stands_behind_the_error() -> None:
 )
 def test_the_system_s_errors_name_the_file(number: int, words: str) -> None:
     error = OSError(number, "Permission denied", "x")
-    assert is_mendable(error)
+    assert is_user_error(error)
     assert one_line(error).startswith(words)
 
 
 def test_a_bug_is_nothing_that_a_user_can_mend() -> None:
-    assert not is_mendable(KeyError("x"))
-    assert not is_mendable(ValueError("x"))
+    assert not is_user_error(KeyError("x"))
+    assert not is_user_error(ValueError("x"))
     assert one_line(KeyError("x")) == "KeyError: 'x'"
 
 
@@ -42,8 +42,8 @@ def test_a_bug_is_nothing_that_a_user_can_mend() -> None:
     "CUDA out of memory. Tried to allocate 2.00 GiB",
 ])  # fmt: skip
 def test_an_allocation_that_fails_is_a_memory_that_is_full(text: str) -> None:
-    assert is_mendable(RuntimeError(text))
+    assert is_user_error(RuntimeError(text))
     assert one_line(RuntimeError(text)).startswith(
         "the memory is full; lower batch_size, image_size or coreset"
     )
-    assert not is_mendable(RuntimeError("shapes do not fit"))
+    assert not is_user_error(RuntimeError("shapes do not fit"))

@@ -161,7 +161,7 @@ def test_a_link_that_leads_nowhere_stops_by_name(name: str, made: Source) -> Non
     category = made.choose("all")[0]
     place = made.scan(category)[0].path.parent
     (place / name).symlink_to(place / "gone")
-    with pytest.raises(AdframeError, match=rf"the link .*{name} leads nowhere; mend it or remove it"):
+    with pytest.raises(AdframeError, match=rf"the link .*{name} leads nowhere; correct it or remove it"):
         made.scan(category)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from adframe.contracts import Record
 from adframe.data.base import Source
-from adframe.data.split_file import SplitBook
+from adframe.data.split_file import SplitFile
 from adframe.data.splits import Holdout, MvtecShiftProtocol, Protocol
 from adframe.errors import AdframeError
 from tests.fakes.sources import source
@@ -25,8 +25,8 @@ def toy(toy_ad: Source, tmp_path: Path) -> Source:
     return source(tmp_path / "copy", "mvtec_ad")
 
 
-def book(toy: Source, *, seed: int = 5) -> SplitBook:
-    return SplitBook(Path(toy.root).parent / "splits", dataset="mvtec_ad", root=Path(toy.root), seed=seed)
+def book(toy: Source, *, seed: int = 5) -> SplitFile:
+    return SplitFile(Path(toy.root).parent / "splits", dataset="mvtec_ad", root=Path(toy.root), seed=seed)
 
 
 def applied(toy: Source, protocol: Protocol = HOLDOUT, *, seed: int = 5) -> list[Record]:
@@ -141,7 +141,7 @@ def test_damaged_json_is_one_line(text: str, toy: Source) -> None:
 
 def test_a_file_that_parts_one_parts_pictures_is_refused(toy_ad2: Source, tmp_path: Path) -> None:
     def draw() -> list[Record]:
-        writer = SplitBook(tmp_path, dataset="ad2", root=Path(toy_ad2.root), seed=0)
+        writer = SplitFile(tmp_path, dataset="ad2", root=Path(toy_ad2.root), seed=0)
         records = writer.apply(MvtecShiftProtocol(), toy_ad2.scan("tray"), category="tray")
         writer.write()
         return records
@@ -163,7 +163,7 @@ def test_other_images_in_another_root_have_splits_of_their_own(toy: Source, tmp_
     (other / "tray" / "train" / "good" / "000.png").rename(other / "tray" / "train" / "good" / "900.png")
 
     def split(root: Path) -> set[str]:
-        found = SplitBook(folder, dataset="mvtec_ad", root=root, seed=0)
+        found = SplitFile(folder, dataset="mvtec_ad", root=root, seed=0)
         records = found.apply(Holdout(0.5), replace(toy, root=root).scan("tray"), category="tray")
         found.write()
         return {r.path.name for r in records if r.split == "val"}

@@ -11,7 +11,7 @@ from PIL import Image
 from adframe.contracts import GEOMETRY, IMAGE, Geometry, Record
 from adframe.data.base import Source
 from adframe.data.datamodule import AnomalyData
-from adframe.data.dataset import ImageDataset, View, as_unit, collate, seen
+from adframe.data.dataset import ImageDataset, View, as_unit, collate, resize_to_view
 from adframe.data.splits import Holdout
 from adframe.errors import AdframeError
 from adframe.ops.geometry import restore
@@ -35,7 +35,7 @@ def with_a_dot(size: tuple[int, int], dot: tuple[int, int]) -> torch.Tensor:
 )
 def test_a_peak_comes_back_to_its_pixel(size: tuple[int, int], where: tuple, keep: bool) -> None:
     dot = int(where[0] * size[0]), int(where[1] * size[1])
-    image, view = seen(with_a_dot(size, dot), View(size=(64, 96), keep_aspect=keep))
+    image, view = resize_to_view(with_a_dot(size, dot), View(size=(64, 96), keep_aspect=keep))
     assert image.shape == (3, 64, 96)
     heat = restore(image.mean(dim=0).numpy(), Geometry(original=size, view=view))
     assert heat.shape == size
@@ -47,7 +47,7 @@ def test_a_peak_comes_back_to_its_pixel(size: tuple[int, int], where: tuple, kee
 
 def test_kept_aspect_scales_both_sides_alike_and_covers_the_whole_image() -> None:
     for size in SIZES:
-        image, (top, left, height, width) = seen(
+        image, (top, left, height, width) = resize_to_view(
             torch.zeros(3, *size).byte(), View(size=(64, 64), keep_aspect=True)
         )
         assert image.shape == (3, 64, 64), size
@@ -61,7 +61,9 @@ def test_kept_aspect_scales_both_sides_alike_and_covers_the_whole_image() -> Non
 def test_the_edge_is_repeated_around_the_image() -> None:
     pixels = np.zeros((20, 80, 3), np.uint8)
     pixels[0], pixels[-1], pixels[1:-1] = 200, 100, 30
-    image, _ = seen(as_unit(np.repeat(np.repeat(pixels, 4, 0), 4, 1)), View(size=(64, 64), keep_aspect=True))
+    image, _ = resize_to_view(
+        as_unit(np.repeat(np.repeat(pixels, 4, 0), 4, 1)), View(size=(64, 64), keep_aspect=True)
+    )
     assert (image[:, :20] - 200 / 255).abs().max() < 0.3
     assert torch.equal(image[:, 0], image[:, 20])
     assert torch.equal(image[:, 63], image[:, 43])

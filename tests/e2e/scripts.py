@@ -68,7 +68,7 @@ def start(
     """Starts `python <script>.py <overrides>` in `cwd`, whose output is read through pipes.
 
     A process inherits ignored signals: what a shell or a CI runner started with `&` or `nohup` ignores
-    SIGINT, and so would its tests' children. So the disposition of SIGINT is always set anew.
+    SIGINT, and so would its tests' children. So the disposition of SIGINT is always set again.
 
     Args:
         script: its name without the suffix.

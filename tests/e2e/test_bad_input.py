@@ -14,7 +14,7 @@ from PIL import Image
 from adframe.cli.evaluate import run_evaluation
 from adframe.cli.train import run_training
 from adframe.cli.typed import Typed
-from adframe.config.messages import MENDABLE, one_line
+from adframe.config.messages import USER_ERRORS, one_line
 from adframe.errors import AdframeError
 from adframe.runs.image_scores import read_scores
 from tests.composing import Composed
@@ -122,7 +122,7 @@ def refuses(
     composed: Composed, work: Callable[[DictConfig, Typed], object], *overrides: str, words: str
 ) -> bool:
     """Whether `work` is stopped by what the script would print as one line with all the words in it."""
-    with pytest.raises(MENDABLE) as caught:
+    with pytest.raises(USER_ERRORS) as caught:
         work(composed.changed(*overrides), Typed.here())
     text = one_line(caught.value)
     assert "\n" not in text

@@ -9,7 +9,7 @@ KINDS = ("grain", "clouds", "stripes")
 
 
 def textures(kind: str, count: int, *, side: int, seed: int) -> Tensor:
-    """(count, 3, side, side) in [0, 1], each drawn anew."""
+    """(count, 3, side, side) in [0, 1], each drawn again."""
     rng = np.random.default_rng((seed, KINDS.index(kind)))
     drawn = np.stack([_field(kind, side, rng) for _ in range(count)])
     grey = 0.45 + 0.08 * drawn + 0.01 * rng.normal(size=(count, 1, 1))

@@ -1,4 +1,4 @@
-"""The official evaluators' algorithms, written anew from their description, with their quirks.
+"""The official evaluators' algorithms, written again from their description, with their quirks.
 
 They share nothing with adframe but the definitions: MVTec AD's AU-PRO (`mvtec_ad_evaluation`), MVTec
 LOCO's AUC-sPRO (`mvtec_loco_ad_evaluation` 2.0), MVTec AD 2's SegF1 and ClassF1.

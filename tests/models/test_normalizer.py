@@ -60,5 +60,5 @@ def test_another_size_cannot_be_held_against_pixels() -> None:
     normaliser = Normaliser("per_pixel", sigma=0.0)
     normaliser.observe(errors())
     normaliser.settle()
-    with pytest.raises(AdframeError, match="errors of 4x4 pixels cannot be held against those of 8x8"):
+    with pytest.raises(AdframeError, match="errors of 4x4 pixels cannot be compared with those of 8x8"):
         normaliser(torch.rand(1, 2, 4, 4))

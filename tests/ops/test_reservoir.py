@@ -1,4 +1,4 @@
-"""A sample of a stream is bounded, fair, and does not hang on how the stream came."""
+"""A sample of a stream is bounded, fair, and does not depend on how the stream came."""
 
 from __future__ import annotations
 

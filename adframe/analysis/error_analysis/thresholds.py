@@ -54,10 +54,10 @@ def by_rule(runs: Sequence[Entrant], *, seed: int) -> Part:
     if not found:
         return Part(Section(_TITLE, ("Rules are compared where there are test images of both kinds.",)))
     corrected = holm([each.more.p if each.more and each.rule not in BOUNDS else math.nan for each in found])
-    alarms, accused = promises(runs, kept)
+    alarms, findings = promises(runs, kept)
     blocks: list[Block] = [*alarms, _HOW, *_remarks(runs, kept), _numbers(found, corrected)]
     blocks += [_figure(found, name) for name in names[:FIGURES] if any(s.category == name for s in found)]
-    return Part(Section(_TITLE, tuple(blocks)), (*accused, *_findings(found, corrected)))
+    return Part(Section(_TITLE, tuple(blocks)), (*findings, *_findings(found, corrected)))
 
 
 def _remarks(runs: Sequence[Entrant], kept: Kept) -> list[str]:

@@ -27,7 +27,7 @@ _PURPOSES = {"train": 0, "val": 1, "example": 2}
 
 @dataclass(frozen=True, slots=True)
 class Synthesised:
-    """An image that may have been spoilt."""
+    """An image that may have a synthetic anomaly."""
 
     image: np.ndarray  # (H, W, 3) float32 in [0, 1]; the very object that was given where it is normal
     mask: np.ndarray  # (H, W) bool, empty where it is normal
@@ -96,16 +96,18 @@ class Synthesis:
         generator = self._generator("train", index, epoch)
         if generator.random() < self.normal_share:
             return untouched(image)
-        return self._spoilt(image, self.trained, donor=donor, generator=generator)
+        return self._with_anomaly(image, self.trained, donor=donor, generator=generator)
 
     def validation(self, image: np.ndarray, *, donor: Donor, index: int) -> Synthesised:
         """The image's one anomaly for validation, the same in every epoch; arguments as for `training`."""
-        return self._spoilt(image, self.validated, donor=donor, generator=self._generator("val", index, 0))
+        return self._with_anomaly(
+            image, self.validated, donor=donor, generator=self._generator("val", index, 0)
+        )
 
     def example(self, image: np.ndarray, *, family: str, donor: Donor, index: int) -> Synthesised:
         """An anomaly of one family, to be looked at; arguments as for `training`."""
         chosen = {family: self.families[family]}
-        return self._spoilt(image, chosen, donor=donor, generator=self._generator("example", index, 0))
+        return self._with_anomaly(image, chosen, donor=donor, generator=self._generator("example", index, 0))
 
     def settings(self) -> dict[str, Any]:
         """All that decides what is drawn, as JSON can hold it."""
@@ -117,7 +119,7 @@ class Synthesis:
     def _generator(self, purpose: str, index: int, epoch: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, _PURPOSES[purpose], index, epoch])
 
-    def _spoilt(
+    def _with_anomaly(
         self,
         image: np.ndarray,
         families: Mapping[str, Family],
