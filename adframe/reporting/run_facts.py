@@ -98,7 +98,7 @@ def tiles(run: RunFolder) -> list[tuple[str, str]]:
         found.append(("anomalous images found", f"{counts.found} of {counts.found + counts.missed}"))
     if counts.fpr is not None:
         alarms = f"{counts.false_alarms} of {counts.false_alarms + counts.passed}"
-        found.append(("normal images called anomalous", alarms))
+        found.append(("false alarms", alarms))
     median = timing(run.rows, name="").median
     return found + ([("per image, median", f"{shown(median)} ms")] if median is not None else [])
 

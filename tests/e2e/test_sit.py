@@ -64,8 +64,8 @@ def test_every_epoch_is_written_down_and_shown(learned: Path) -> None:
     assert 1e-3 >= rates[0] > rates[1] > rates[2] > 0
     page = (learned / "report.html").read_text()
     assert "Loss by epoch" in page
-    assert f"epoch {int(metrics_of(learned)['val']['tray']['learning/best_epoch'])}, kept" in page
-    assert "Held-out normal images after epoch 3" in page
+    assert f"epoch {int(metrics_of(learned)['val']['tray']['learning/best_epoch'])}, which is kept" in page
+    assert "held-out normal images after epoch 3" in page
     assert 'id="features"' not in page
 
 
