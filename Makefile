@@ -17,9 +17,10 @@ setup: .venv/ready
 demo: setup
 	$(BIN)/python train.py
 
-# A worker process for every core; a file's tests stay together, as they share what they train.
+# A worker process for every core. Each starts with a run of neighbouring tests, which share what they train, and
+# takes over half of what another has left when it is done.
 test: setup
-	$(BIN)/python -m pytest -n logical --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n logical --dist worksteal -m "not slow"
 
 # The slow tests run by themselves: they start processes and wait for them.
 test-all: test

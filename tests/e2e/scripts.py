@@ -85,7 +85,7 @@ def start(
     )  # fmt: skip
 
 
-def wait_for(files: Callable[[], object], process: subprocess.Popen[str], *, seconds: float = 90) -> None:
+def wait_for(files: Callable[[], object], process: subprocess.Popen[str], *, seconds: float = 240) -> None:
     """Returns as soon as `files` finds something, the process has ended, or the time is over."""
     end = time.monotonic() + seconds
     while not files() and process.poll() is None and time.monotonic() < end:

@@ -33,7 +33,7 @@ def stopped(
     process = start("train", *overrides, cwd=cwd, interruptible=interruptible)
     wait_for(until.is_file, process)
     process.send_signal(by)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=90)
     return process.returncode, err
 
 

@@ -106,7 +106,7 @@ def started(base: list[str], place: Path, *, interruptible: bool = True) -> subp
 
 def assert_stopped(process: subprocess.Popen[str], tmp_path: Path, *, code: int) -> None:
     """It has said how to go on, and none of its processes is left."""
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=90)
     assert process.returncode == code
     folder = folder_of(tmp_path)
     done = len(list(folder.glob("*/report.html")))
