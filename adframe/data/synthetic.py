@@ -44,7 +44,7 @@ class SyntheticDataset(Dataset[dict[str, Any]]):
         donors: normal training images that pieces are borrowed from, those of an image's own category,
             and never the image itself.
         purpose: `train`: each image once, with or without an anomaly, drawn again in every epoch. `val`:
-            each image twice, as it is and then with its one anomaly, so that both are there however few there are.
+            each image twice, as it is and then with its one anomaly, so that both are there with few images.
         shift: a domain shift, for records of the splits it names; drawn before an anomaly.
         cache_mb: memory in which decoded images stay for the next epoch, for loading without workers.
 
