@@ -41,11 +41,17 @@ def read_entrant(name: str, path: Path) -> Entrant:
 
 
 def _key(row: Row, run: RunFolder) -> Key:
-    """Below the root, because the same data may have lain elsewhere."""
+    """The category, and the path below the dataset's root, because the same data may have lain elsewhere.
+
+    A run that was started with a relative root has relative paths in its rows, and an absolute root in its
+    configuration: the longest end of the root with which a path begins is taken off.
+    """
     dataset = run.config.get("dataset")
-    root, path = str(dataset.get("root")) if isinstance(dataset, dict) else "", Path(row["path"])
-    inside = root and path.is_relative_to(root)
-    return row["category"], str(path.relative_to(root) if inside else path)
+    root = Path(str(dataset.get("root") or "")) if isinstance(dataset, dict) else Path()
+    path = Path(row["path"])
+    ends = (Path(*root.parts[start:]) for start in range(len(root.parts)))
+    below = next((path.relative_to(end) for end in ends if path.is_relative_to(end)), path)
+    return row["category"], str(below)
 
 
 def check_same(first: Entrant, other: Entrant) -> None:

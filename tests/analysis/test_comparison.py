@@ -140,3 +140,16 @@ def test_a_category_without_a_class_is_a_dash_and_no_crash(run, tmp_path):
     lines = lines_of(compare(pair, output=tmp_path / "out", seed=0))
     assert [line["image/auroc"] for line in lines if line["category"] in ("bolt", "mean")] == [""] * 4
     assert all(line["image/auroc"] for line in lines if line["category"] not in ("bolt", "mean"))
+
+
+def test_a_run_begun_with_a_relative_root_compares_with_its_own_evaluation(run, tmp_path):
+    def moved(root: str):
+        return lambda row: row | {"path": f"{root}/{row['category']}/{Path(row['path']).name}"}
+
+    config = (
+        (run / "config.yaml").read_text().replace("name: toy\n", f"name: toy\n  root: {tmp_path}/data/toy\n")
+    )
+    (run / "config.yaml").write_text(config)
+    relative = changed(run, tmp_path / "relative", moved("data/toy"))
+    absolute = changed(run, tmp_path / "absolute", moved(f"{tmp_path}/data/toy"))
+    assert (compare([relative, absolute], output=None, seed=0) / "comparison.csv").is_file()
