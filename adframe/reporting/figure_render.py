@@ -6,6 +6,7 @@ figure gives the same bytes.
 
 from __future__ import annotations
 
+import gc
 import io
 import re
 import warnings
@@ -96,7 +97,7 @@ def _drawn(figure: Figure) -> Iterator[Canvas]:
     from matplotlib.figure import Figure as Drawing
 
     settings: Any = {**style.STYLE, "svg.hashsalt": figure.name}
-    with matplotlib.rc_context(settings), warnings.catch_warnings():
+    with matplotlib.rc_context(settings), warnings.catch_warnings(), _without_collection():
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from")  # names in any script
         canvas = Drawing(figsize=figure.size, layout=None if figure.margins else "constrained")
         FigureCanvasAgg(canvas)
@@ -106,6 +107,22 @@ def _drawn(figure: Figure) -> Iterator[Canvas]:
         for axes in canvas.axes:
             axes.set(xlabel=capitalised(axes.get_xlabel()), ylabel=capitalised(axes.get_ylabel()))
         yield canvas
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """No cyclic garbage collection meanwhile.
+
+    A drawing makes thousands of objects, so that the collector would run several times for each figure, and
+    each time would visit all objects of torch: a fifth of the time of drawing.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _shorter(numbers: str) -> str:

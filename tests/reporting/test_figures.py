@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import subprocess
 import sys
@@ -63,6 +64,7 @@ def test_a_figure_is_whole_and_the_same_every_time(kind: str) -> None:
     assert len(drawing) < 1_000_000
     assert not re.search(r'(href|src)="(?!#|data:)', drawing)
     assert dict(matplotlib.rcParams) == before
+    assert gc.isenabled()
 
 
 @pytest.mark.parametrize("kind", DRAWN)

@@ -32,7 +32,7 @@ from adframe.runs.recipe import OpenRun
 from adframe.runs.test import load_system
 from adframe.systems.detection import DetectionSystem
 
-Ranked = tuple[str, float, float]  # path, rank by its class's model, rank by the model for all
+Ranked = tuple[str, float, float]  # path, rank by its category's model, rank by the model for all
 NEIGHBOURHOOD = 3  # patches over which features are averaged before they are compared, PatchCore's default
 
 
@@ -52,12 +52,12 @@ class ConfusedImage:
 
     Attributes:
         record: which.
-        ranks: share of its class's normal test images below it: by its class's model, by the one for all.
+        ranks: share of its category's normal test images below it by the own and by the shared model.
         regions: annotated defects.
-        own: (H0, W0) heatmap of its class's model.
+        own: (H0, W0) heatmap of its category's model.
         pooled: that of the model for all.
         place: (top, left, height, width) of the patch that is looked up.
-        nearest: by class, its own among them.
+        nearest: by category, its own among them.
     """
 
     record: Record
@@ -72,7 +72,7 @@ class ConfusedImage:
 def confused_images(single: Setting, pooled: Setting, category: str, *, most: int) -> list[Ranked]:
     """Paths of anomalous images that lose most rank in the model for all, with both ranks; the worst first.
 
-    A rank is the share of the class's normal test images whose score is lower.
+    A rank is the share of the category's normal test images whose score is lower.
     """
     by_path = [{row["path"]: row for row in each.rows(category)} for each in (single, pooled)]
     found = []
@@ -89,7 +89,7 @@ def look_closer(
 ) -> list[ConfusedImage] | None:
     """Both models' heatmaps of some images, and the training patches most like what only one of them finds.
 
-    The patch is where the class's own model scores highest inside the annotation. Features are the
+    The patch is where the category's own model scores highest inside the annotation. Features are the
     backbone's, averaged over neighbours and stacked, before any coreset or projection: what is
     looked up is training images, not a model's memory of them.
 

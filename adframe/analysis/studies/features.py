@@ -85,7 +85,7 @@ def findings(samples: Mapping[str, Mapping[str, PatchSample]]) -> list[str]:
     corrected for all pairs of the study (Holm). Layers are asked about within a network only.
 
     Args:
-        samples: variant -> class -> its sample.
+        samples: method -> category -> its sample.
     """
     pairs = [
         (measure, f"{category}, {variant}" if len(samples) > 1 else category, *pair)
@@ -144,8 +144,8 @@ def _samples(
 
 
 def _title(found: list[str], samples: Mapping[str, Mapping[str, PatchSample]]) -> str:
-    classes = list(dict.fromkeys(name for by_class in samples.values() for name in by_class))
-    what = f"{', '.join(classes[:4])}{' and others' if len(classes) > 4 else ''}"
+    categories = list(dict.fromkeys(name for by_class in samples.values() for name in by_class))
+    what = f"{', '.join(categories[:4])}{' and others' if len(categories) > 4 else ''}"
     if not found:
         return f"Features of {what}: no layer leads significantly"
     cases = len(MEASURES) * sum(map(len, samples.values()))
