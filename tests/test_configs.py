@@ -129,6 +129,7 @@ def small(name: str, options: tuple[str, ...], *, keeps_backbone: bool) -> Compo
     return Composed.of("sweep", *given, *network)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_value_that_an_experiment_sweeps_is_possible(name: str) -> None:
     few = one_of_each_value(jobs_of(name))

@@ -37,6 +37,7 @@ def test_the_command_line_replaces_what_a_study_sweeps_and_fixes(base: list[str]
     assert {row["fusion.layers"] for row in board(tmp_path)} == {"[1,0.5]", "[0.5,1]"}
 
 
+@pytest.mark.slow
 def test_the_terminal_has_short_names_and_words_as_typed(base: list[str], tmp_path: Path) -> None:
     own = (f"dataset.root={tmp_path / 'loco'}", "category=tray", f"paths.runs={tmp_path}")
     given = ("composition=false,true", "model.words=4,8", *own)
@@ -51,6 +52,7 @@ def test_the_terminal_has_short_names_and_words_as_typed(base: list[str], tmp_pa
     assert all(row["logical/image/auroc"] and float(row["model/bytes"]) > 0 for row in rows)
 
 
+@pytest.mark.slow
 def test_a_backbone_that_is_not_to_be_had_is_a_row_and_ends_no_other(
     base: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,6 +35,7 @@ def test_a_domain_is_what_a_run_whose_test_images_are_shifted_measures(
     assert numbers_of(further)[2] == numbers_of(alone)[2]
 
 
+@pytest.mark.slow
 def test_the_recalibrated_threshold_is_that_of_a_run_whose_validation_is_shifted_as_well(
     run: Path, base: list[str], tmp_path: Path
 ) -> None:

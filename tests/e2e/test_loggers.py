@@ -60,12 +60,14 @@ def history(logged: list[Record]) -> dict[str, Any]:
     return {name: value for row in rows for name, value in row.items()}
 
 
+@pytest.mark.slow
 def test_without_an_account_wandb_logs_offline_and_says_nothing(offline: tuple[Outcome, Path]) -> None:
     assert offline[0].code == 0
     assert offline[0].err == ""
     assert "wandb" not in offline[0].out
 
 
+@pytest.mark.slow
 def test_the_offline_file_holds_the_configuration(logged: list[Record]) -> None:
     (run,) = [record.run for record in logged if record.HasField("run")]
     config = items(run.config.update)
@@ -73,12 +75,14 @@ def test_the_offline_file_holds_the_configuration(logged: list[Record]) -> None:
     assert config["backbone"]["model"] == "test_resnet"
 
 
+@pytest.mark.slow
 def test_the_offline_file_holds_every_metric(history: dict[str, Any], offline: tuple[Outcome, Path]) -> None:
     for category, row in metrics_of(offline[1])["test"].items():
         for name, value in row.items():
             assert history[f"test/{category}/{name}"] == pytest.approx(value, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_the_offline_file_holds_what_the_run_cost(history: dict[str, Any]) -> None:
     assert history["cost/wall_seconds"] > 0
     assert history["cost/peak_memory_bytes"] > 100e6
@@ -86,12 +90,14 @@ def test_the_offline_file_holds_what_the_run_cost(history: dict[str, Any]) -> No
     assert history["val/weave/model/bytes"] > history["val/weave/model/rows"]
 
 
+@pytest.mark.slow
 def test_the_offline_file_holds_curves_and_the_score_histogram(history: dict[str, Any]) -> None:
     for name in ("curves/weave/roc_table", "curves/weave/pr_table", "scores/weave/histogram_table"):
         assert history[f"{name}/_type"] == "table-file"
     assert history["scores/weave/histogram_table/nrows"] == 7
 
 
+@pytest.mark.slow
 def test_the_offline_file_holds_heatmaps_and_the_metrics_table(
     history: dict[str, Any], offline: tuple[Outcome, Path]
 ) -> None:

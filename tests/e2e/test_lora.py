@@ -66,6 +66,7 @@ def test_the_adapted_network_is_left_behind_as_a_plain_one(toy: Path, tmp_path: 
     plain.load_state_dict(load_file(run / "checkpoints" / "tray.merged.safetensors"), strict=True)
 
 
+@pytest.mark.slow
 def test_a_training_on_other_anomalies_is_another_training(toy: Path, tmp_path: Path) -> None:
     shared = (f"dataset.root={toy}", "store=disk", f"paths.store={tmp_path / 'store'}")
     taken = []
@@ -75,11 +76,13 @@ def test_a_training_on_other_anomalies_is_another_training(toy: Path, tmp_path: 
     assert taken == [False, False, True]
 
 
+@pytest.mark.slow
 def test_workers_change_nothing(learned: Path, toy: Path, tmp_path: Path) -> None:
     run = train_here(*LORA, f"dataset.root={toy}", f"paths.run={tmp_path / 'run'}", "num_workers=1")
     assert numbers_of(run) == numbers_of(learned)
 
 
+@pytest.mark.slow
 def test_ad2_in_all_its_lights(tmp_path: Path) -> None:
     own = ("dataset=toy", "dataset.layout=mvtec_ad2", "dataset.validation=4")
     place = (f"dataset.root={tmp_path / 'set'}", f"paths.run={tmp_path / 'run'}")

@@ -21,6 +21,7 @@ def named(toy: Path, tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
+@pytest.mark.slow
 def test_categories_may_be_called_anything(base: list[str], named: Path, tmp_path: Path) -> None:
     given = [text for text in base if not text.startswith(("dataset.", "dataset="))]
     run = tmp_path / "run=1, a [b]"

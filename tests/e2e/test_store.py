@@ -40,6 +40,7 @@ def sweep_of(base: list[str], *overrides: str) -> dict[str, Path]:
     return {run.name: run for run in folder.iterdir() if run.is_dir()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["ascending", "descending"])
 def test_a_sweep_over_the_coreset_has_the_numbers_of_single_runs(
     base: list[str], single: dict[str, Path], computed: list[int], order: tuple[int, int]
@@ -53,6 +54,7 @@ def test_a_sweep_over_the_coreset_has_the_numbers_of_single_runs(
     assert sum(computed) == 2 * (6 + 3 + 4)  # categories; all of train, and the test images
 
 
+@pytest.mark.slow
 def test_a_sweep_selects_once(base: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     picked: list[int] = []
     monkeypatch.setattr(

@@ -23,6 +23,7 @@ def drawn(place: tuple[int, int]) -> tuple[bytes, bytes, str]:
     return result.image.tobytes(), result.mask.tobytes(), result.family
 
 
+@pytest.mark.slow
 def test_seed_image_and_epoch_decide_and_nothing_else() -> None:
     places = [(index, epoch) for index in range(3) for epoch in range(2)]
     here = [drawn(place) for place in places]

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from adframe.analysis.studies.features import FeatureStudy, findings
 from adframe.results.patch_samples import LayerSample, write_sample
@@ -43,6 +44,7 @@ def test_many_comparisons_need_more_than_one() -> None:
     assert findings({"v": {name: sample(name, *pair) for name in "abcd"}}) == []
 
 
+@pytest.mark.slow
 def test_a_page_of_runs_that_kept_patches_and_none_of_others(tmp_path: Path) -> None:
     runs = []
     for number, backbone in enumerate(("tiny", "small")):
