@@ -31,24 +31,43 @@ def drawn_metrics(rows: Sequence[Row], *, pixel: PixelMetrics, seed: int) -> dic
     """
     own = seed + zlib.crc32(rows[0]["category"].encode())
     threshold = rows[0]["threshold"]  # one a category
-    drawn = _image(rows, scores=[row["score"] for row in rows], threshold=threshold, seed=own)
+    drawn = _image(
+        rows, scores=[row["score"] for row in rows], threshold=threshold, seed=own, resamples=RESAMPLES
+    )
     if local := _with(rows, "by_zones"):
-        by_zones = _image(local, scores=[float(row["by_zones"]) for row in local], threshold=0.5, seed=own)
+        by_zones = _image(
+            local,
+            scores=[float(row["by_zones"]) for row in local],
+            threshold=0.5,
+            seed=own,
+            resamples=RESAMPLES,
+        )
         drawn |= {f"zones/image/{name}": by_zones[f"image/{name}"] for name in _DECISIONS}
     if known := [row for row in _with(rows, "probability") if row["label"] is not None]:
         drawn |= _probabilities(known, seed=own)
     return drawn | pixel.resampled(resamples=RESAMPLES, seed=own)
 
 
-def drawn_decisions(rows: Sequence[Row], *, threshold: float, seed: int) -> dict[str, np.ndarray]:
-    """`image/f1` and the other numbers of decisions at another threshold, on the draws of `drawn_metrics`."""
+def drawn_decisions(
+    rows: Sequence[Row], *, threshold: float, seed: int, resamples: int | None = None
+) -> dict[str, np.ndarray]:
+    """`image/f1` and the other numbers of decisions at another threshold, on the draws of `drawn_metrics`.
+
+    Args:
+        rows: of one category, as in the ledger.
+        threshold: decides `score > threshold`.
+        seed: of the run.
+        resamples: how many draws; None: as many as a run makes.
+    """
     own = seed + zlib.crc32(rows[0]["category"].encode())
-    drawn = _image(rows, scores=[row["score"] for row in rows], threshold=threshold, seed=own)
+    count = RESAMPLES if resamples is None else resamples
+    scores = [row["score"] for row in rows]
+    drawn = _image(rows, scores=scores, threshold=threshold, seed=own, resamples=count)
     return {f"image/{name}": drawn[f"image/{name}"] for name in _DECISIONS}
 
 
 def _image(
-    rows: Sequence[Row], *, scores: list[float], threshold: float | None, seed: int
+    rows: Sequence[Row], *, scores: list[float], threshold: float | None, seed: int, resamples: int
 ) -> dict[str, np.ndarray]:
     return image_resampled(
         scores=scores,
@@ -59,7 +78,7 @@ def _image(
         reported=[row["reported"] for row in rows] if _with(rows, "reported") else None,
         paths=[row["path"] for row in rows],
         threshold=threshold,
-        resamples=RESAMPLES,
+        resamples=resamples,
         seed=seed,
     )
 

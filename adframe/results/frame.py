@@ -68,7 +68,10 @@ class TestResult:
         """(resamples,) bootstrap draws by metric."""
         found = self.folder.draws(self.category)
         if self.threshold == RECALIBRATED:
-            decided = drawn_decisions(self.rows, threshold=self.values["threshold"], seed=self.seed)
+            count = len(next(iter(found.values()))) if found else None
+            decided = drawn_decisions(
+                self.rows, threshold=self.values["threshold"], seed=self.seed, resamples=count
+            )
             found = found | {name: draws.astype(np.float32) for name, draws in decided.items()}
         return found
 

@@ -79,11 +79,11 @@ def test_a_resumed_run_keeps_the_intervals_that_it_had(tmp_path: Path) -> None:
 
 def test_the_page_shows_them_below_their_numbers_and_does_without(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", pictures=0)
-    assert "95% interval" not in write_page(run).read_text()
+    assert "95% bootstrap" not in write_page(run).read_text()
     metrics = json.loads((run / "metrics.json").read_text())
     metrics["intervals"] = {"test": {"tray": {"image/auroc": [0.512, 0.903]}}}
     (run / "metrics.json").write_text(json.dumps(metrics))
-    assert write_page(run).read_text().count("51.2\u201390.3") == 1
+    assert write_page(run).read_text().count("(51.2 to 90.3)") == 1
 
 
 def test_intervals_of_another_shape_are_refused_with_the_file(tmp_path: Path) -> None:
