@@ -10,6 +10,8 @@ from adframe.models import weights
 from tests.e2e.scripts import call
 from tests.e2e.test_sweep import board
 
+pytestmark = pytest.mark.slow  # whole sweeps and trainings
+
 
 @pytest.mark.parametrize(
     ("given", "swept"),

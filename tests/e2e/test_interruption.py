@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from adframe.runs import train as app_run
+from adframe.config import recipe
 from adframe.systems.training_free import TrainingFreeSystem
 from tests.e2e.scripts import call, clean_environment, command, spawn, start, wait_for
 
@@ -143,7 +143,7 @@ def test_a_memory_that_is_full_is_one_line(
 def test_a_bug_keeps_its_traceback_and_leaves_no_folder(
     base: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app_run, "build_trainer", lambda *_: np.zeros(1)[3])
+    monkeypatch.setattr(recipe, "build_trainer", lambda *_, **__: np.zeros(1)[3])
     with pytest.raises(IndexError):
         call("train", *base, "category=weave", f"paths.runs={tmp_path / 'runs'}")
     assert list(tmp_path.iterdir()) == []

@@ -8,6 +8,8 @@ import pytest
 
 from tests.e2e.scripts import call
 
+pytestmark = pytest.mark.slow  # whole sweeps and trainings
+
 SECRET = "hunter2secret"
 
 

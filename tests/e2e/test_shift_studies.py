@@ -12,6 +12,8 @@ import pytest
 from adframe.results.predictions import read_ledger
 from tests.e2e.scripts import call, metrics_of
 
+pytestmark = pytest.mark.slow  # whole sweeps and trainings
+
 TWO = "category=[weave,tray]"
 
 

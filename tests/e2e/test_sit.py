@@ -15,6 +15,8 @@ from adframe.results.predictions import read_ledger
 from adframe.systems.gradient import GradientSystem
 from tests.e2e.scripts import COUNTS, call, composed, metrics_of, numbers_of, train_here
 
+pytestmark = pytest.mark.slow  # whole sweeps and trainings
+
 SIT = (
     *COUNTS, "dataset.train=12", "holdout=0.34", "image_size=64", "num_workers=0", "batch_size=4",
     "model=sit", "backbone=timm",

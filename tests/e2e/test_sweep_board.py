@@ -13,6 +13,8 @@ from tests.e2e.test_loggers import items, records
 from tests.e2e.test_sweep import board
 from tests.e2e.test_sweep_launchers import folder_of
 
+pytestmark = pytest.mark.slow  # whole sweeps and trainings
+
 
 def followed(base: list[str], place: Path, *given: str) -> Path:
     arguments = ("logger=wandb", "logger.mode=offline", "category=weave", "seed=0,1", *given)

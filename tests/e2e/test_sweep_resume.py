@@ -15,6 +15,8 @@ from tests.e2e.scripts import call, numbers_of
 from tests.e2e.test_sweep import board
 from tests.e2e.test_sweep_launchers import folder_of
 
+pytestmark = pytest.mark.slow  # whole sweeps and trainings
+
 TIMED = ("seconds", "peak_memory_bytes", "folder")
 
 

@@ -12,6 +12,8 @@ from tests.e2e.scripts import call
 from tests.e2e.test_sweep import board
 from tests.e2e.test_sweep_launchers import folder_of
 
+pytestmark = pytest.mark.slow  # whole sweeps and trainings
+
 GIVEN = (
     "search=optuna", "search.trials=3", "search.metric=val/calibration/threshold",
     "search.direction=minimize", "category=weave", "coreset=interval(0.05,0.9)", "memory=greedy,random",

@@ -8,6 +8,8 @@ import pytest
 
 from tests.e2e.scripts import call, metrics_of, train_here
 
+pytestmark = pytest.mark.slow  # whole sweeps and trainings
+
 VARIANTS = {
     "anomaly_dino": ("model=anomaly_dino",),
     "pca_adaptive": ("memory=pca", "fusion=adaptive"),
