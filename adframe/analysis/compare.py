@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
-from adframe.analysis.settings import Setting, mean_over_seeds
+from adframe.analysis.settings import Setting, equally_many, mean_over_seeds
 from adframe.results.frame import TestResult
 from adframe.stats.bootstrap import LEVEL
 from adframe.stats.estimates import NO_DIFFERENCE, Difference
@@ -104,7 +104,7 @@ def compare_pair(
     parts = [part for name in categories if (part := _gain(a, b, name, metric)) is not None]
     if not categories or len(parts) < len(categories):
         return None
-    drawn = np.mean([part[0] for part in parts], axis=0)
+    drawn = np.mean(equally_many([part[0] for part in parts]), axis=0)
     difference = from_draws(drawn, value=float(np.mean([part[1] for part in parts])))
     sign = math.copysign(1, difference.value)
     consistent = _consistent(a, b, categories, metric, sign=sign)
@@ -164,12 +164,13 @@ def _gain(a: Setting, b: Setting, category: str, metric: str) -> tuple[np.ndarra
     ]
     drawn = [(one.draws.get(metric), other.draws.get(metric)) for one, other in pairs]
     both = [(one, other) for one, other in drawn if one is not None and other is not None]
-    if both and len(both) == len(drawn):
+    if both and len(both) == len(drawn) and all(len(one) == len(other) for one, other in both):
         seen = [_value(other, metric) - _value(one, metric) for one, other in pairs]
         return mean_over_seeds([other - one for one, other in both]), float(np.mean(seen)), True
     one, other = a.draws(category, metric), b.draws(category, metric)
     if one is None or other is None:
         return None
+    one, other = equally_many([one, other])
     apart = np.random.default_rng(0).permutation(len(other))  # whatever they have in common is not relied on
     seen_a, seen_b = a.values(category, metric), b.values(category, metric)
     return other[apart] - one, float(np.mean(seen_b) - np.mean(seen_a)), False

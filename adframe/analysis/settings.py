@@ -80,7 +80,7 @@ class Setting:
         draws = [self.draws(name, metric) for name in categories]
         known = [each for each in draws if each is not None]
         ends = (
-            interval(np.mean(known, axis=0), level=LEVEL)
+            interval(np.mean(equally_many(known), axis=0), level=LEVEL)
             if len(known) == len(draws)
             else (math.nan, math.nan)
         )
@@ -152,6 +152,12 @@ def common_categories(settings: Sequence[Setting]) -> list[str]:
     return [name for name in settings[0].tests if all(name in each.tests for each in settings)]
 
 
+def equally_many(draws: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The draws of several tests, cut to the number that all have: a release may draw more than another."""
+    count = min(map(len, draws))
+    return [each[:count] for each in draws]
+
+
 def mean_over_seeds(draws: Sequence[np.ndarray]) -> np.ndarray:
     """The mean of several seeds' draws, as if all of them erred together, which is the widest they can.
 
@@ -160,6 +166,7 @@ def mean_over_seeds(draws: Sequence[np.ndarray]) -> np.ndarray:
     """
     if len(draws) == 1:
         return draws[0]
+    draws = equally_many(draws)
     together = np.empty(len(draws[0]))
     together[np.argsort(draws[0], kind="stable")] = np.mean([np.sort(each) for each in draws], axis=0)
     return together

@@ -109,3 +109,15 @@ def test_a_difference_that_turns_with_the_seed_is_not_shown() -> None:
     assert one.difference.value > 0.1
     assert not one.consistent
     assert not one.significant
+
+
+def test_runs_that_drew_another_number_of_resamples_are_compared_as_independent() -> None:
+    a, b = sweep_run(0, {"x": "1"}, skills=BOTH), sweep_run(1, {"x": "2"}, skills=BOTH)
+    assert b.folder is not None
+    b.folder._draws = {
+        name: {metric: each[:200] for metric, each in draws.items()}
+        for name, draws in b.folder._draws.items()
+    }
+    (one,) = compare(all_pairs(grouped(a, b)), metrics=[AUROC], over={"mean": ["bolt", "tray"]})
+    assert not one.paired
+    assert one.difference.low < one.difference.value < one.difference.high
