@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import importlib
 import subprocess
 import sys
@@ -50,16 +49,6 @@ def test_importing_the_package_costs_nothing_and_every_name_is_there() -> None:
     assert set(adframe.__all__) == set(adframe._HOMES) <= set(dir(adframe))
     with pytest.raises(AttributeError, match="no attribute 'PatchCor'"):
         adframe.PatchCor  # noqa: B018
-
-
-@pytest.mark.parametrize(
-    "module",
-    ["results.frame", "results.run_folder", "models.named_backbones", "api.training"],
-)
-def test_examples_in_docstrings_run(module: str) -> None:
-    outcome = doctest.testmod(importlib.import_module(f"adframe.{module}"))
-    assert outcome.attempted > 0
-    assert outcome.failed == 0
 
 
 def test_a_prediction_is_the_tests_own_to_the_last_digit(result: adframe.Fitted) -> None:
