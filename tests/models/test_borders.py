@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from adframe.contracts import IMAGE, INDEX, LABEL, MASK, TrainingFree
 from adframe.models.backbones import TimmBackbone
 from adframe.models.border_scales import Rings, ring_of
+from adframe.models.extended_patchcore import create_patchcore
 from adframe.models.memory import Everything
 from adframe.models.padim import PaDiM
 from adframe.models.patchcore import PatchCore
@@ -78,7 +79,7 @@ def test_anomaly_dino_with_its_own_features(kind: str) -> None:
         "vit_small_patch14_dinov2.lvd142m", layers=["blocks.5", "blocks.8"], norm=True,
         checkpoint=WEIGHTS,
     )  # fmt: skip
-    model = PatchCore(
+    model = create_patchcore(
         network, coreset=1.0, memory=Everything, metric="cosine", neighbourhood=1, top_share=0.01
     )
     found = heatmaps(fitted(model, kind, side=224), textures(kind, COUNT, side=224, seed=2))
