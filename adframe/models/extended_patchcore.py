@@ -146,12 +146,12 @@ class ExtendedPatchCore(nn.Module):
             self.head.release()
 
     @property
-    def observes(self) -> bool:
+    def needs_held_out(self) -> bool:
         """Whether it needs held-out normal images: to add scores that have different units."""
         return self.head is not None
 
     @torch.no_grad()
-    def observe(self, image: Tensor) -> None:
+    def collect_held_out(self, image: Tensor) -> None:
         """Collects the scores of held-out normal images.
 
         Args:
@@ -159,12 +159,12 @@ class ExtendedPatchCore(nn.Module):
         """
         if self.head is not None:
             maps = self._maps(image)
-            self.head.observe(self._scored(maps)[0], self.head.rate(self._memories[0].grid(maps[0])))
+            self.head.collect_held_out(self._scored(maps)[0], self.head.rate(self._memories[0].grid(maps[0])))
 
-    def settle(self) -> None:
+    def finalise_held_out(self) -> None:
         """Brings the scores of memories and composition to one scale, from the held-out images."""
         if self.head is not None:
-            self.head.settle()
+            self.head.finalise_held_out()
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> Prediction:

@@ -102,10 +102,10 @@ def learned(model: Any, batches: Callable[[int], dict[str, Tensor]]) -> Any:
 
 
 def settled(model: Any, kind: str, *, side: int) -> Any:
-    again = model.observes
+    again = model.needs_held_out
     while again:
-        model.observe(textures(kind, 8, side=side, seed=3))
-        again = model.settle()
+        model.collect_held_out(textures(kind, 8, side=side, seed=3))
+        again = model.finalise_held_out()
     return model
 
 
@@ -150,8 +150,8 @@ def test_heads_that_learn_from_synthetic_anomalies(head: str, kind: str) -> None
 def test_rings_bring_the_border_to_the_scale_of_the_inside() -> None:
     rng, rings = torch.Generator().manual_seed(0), Rings()
     raised = torch.where(ring_of((12, 10), count=1) == 0, 5.0, 0.0)
-    rings.observe(torch.randn(50, 1, 12, 10, generator=rng) * (1 + raised) + raised)
-    rings.settle()
+    rings.collect_held_out(torch.randn(50, 1, 12, 10, generator=rng) * (1 + raised) + raised)
+    rings.finalise_held_out()
     values = torch.randn(200, 1, 12, 10, generator=rng)
     scaled = rings(values * (1 + raised) + raised)
     torch.testing.assert_close(scaled, values, rtol=0, atol=0.35)
@@ -160,8 +160,8 @@ def test_rings_bring_the_border_to_the_scale_of_the_inside() -> None:
 
 def test_rings_of_maps_without_an_inside_have_one_scale() -> None:
     rings = Rings()
-    rings.observe(torch.randn(50, 1, 2, 2, generator=torch.Generator().manual_seed(0)))
-    rings.settle()
+    rings.collect_held_out(torch.randn(50, 1, 2, 2, generator=torch.Generator().manual_seed(0)))
+    rings.finalise_held_out()
     grid = torch.randn(3, 1, 2, 2)
     torch.testing.assert_close(rings(grid), grid)
 

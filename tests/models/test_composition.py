@@ -36,8 +36,8 @@ def fitted(**changes: object) -> PatchCore | ExtendedPatchCore:
     model.finalise()
     if isinstance(model, ExtendedPatchCore):
         for image in NORMAL[8:]:
-            model.observe(image)
-        model.settle()
+            model.collect_held_out(image)
+        model.finalise_held_out()
     return model
 
 
@@ -95,8 +95,8 @@ def test_only_a_model_with_a_composition_needs_held_out_images() -> None:
     for use in (True, "only"):
         model = fitted(composition=use)
         assert isinstance(model, HeldOut)
-        assert model.observes
-    assert not ExtendedPatchCore(PatchCore(PixelBackbone(), coreset=1.0)).observes
+        assert model.needs_held_out
+    assert not ExtendedPatchCore(PatchCore(PixelBackbone(), coreset=1.0)).needs_held_out
 
 
 @pytest.mark.parametrize(
