@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from adframe.analysis.compare import is_significant
 from adframe.analysis.compared_runs import Entrant
 from adframe.analysis.comparison_table import LEVEL
 from adframe.analysis.error_analysis.common import FIGURES, Part, categories_of, narrow, slug
@@ -75,7 +76,8 @@ def by_extent(runs: Sequence[Entrant], *, seed: int) -> Part:
     blocks.append(_differences(tested, corrected))
     pairs = zip(tested, corrected, strict=True)
     return Part(
-        Section(title, tuple(blocks)), tuple(_finding(test, p) for test, p in pairs if _holds(test, p))
+        Section(title, tuple(blocks)),
+        tuple(_finding(test, p) for test, p in pairs if is_significant(p, test.difference)),
     )
 
 
@@ -159,10 +161,6 @@ def _differences(tested: Sequence[Tested], corrected: Sequence[float]) -> TableB
         narrow(Table(_TESTED, tuple(rows))),
         raw=Table(tuple(Column(key, key) for key in _TESTED_RAW), tuple(raw)),
     )
-
-
-def _holds(test: Tested, p: float) -> bool:
-    return p < 0.05 and (test.difference.low > 0 or test.difference.high < 0)
 
 
 def _finding(test: Tested, p: float) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from adframe.analysis.compare import is_significant
 from adframe.analysis.compared_runs import Entrant, parts_of
 from adframe.analysis.error_analysis.common import (
     DEPENDENT,
@@ -68,7 +69,7 @@ def promises(runs: Sequence[Entrant], kept: Kept) -> tuple[list[TableBlock], lis
     numbers = TableBlock(
         "false_alarms", caption, narrow(Table(_COLUMNS, tuple(_row(*each) for each in pairs)))
     )
-    return [numbers], [_finding(each, p) for each, p in pairs if p < 0.05 and images == parts]
+    return [numbers], [_finding(each, p) for each, p in pairs if is_significant(p) and images == parts]
 
 
 def _promise(run: Entrant, category: str, scores: ValidationScores) -> Promise:

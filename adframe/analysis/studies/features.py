@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Mapping
 from pathlib import Path
 
-from adframe.analysis.compare import ALPHA
+from adframe.analysis.compare import is_significant
 from adframe.analysis.settings import settings_of
 from adframe.analysis.study import LEADERBOARD
 from adframe.reporting.document import Page
@@ -96,7 +96,8 @@ def findings(samples: Mapping[str, Mapping[str, PatchSample]]) -> list[str]:
         if getattr(pair[0], measure)[0] > getattr(pair[1], measure)[0]
     ]
     tested = [_more(measure, better, other) for measure, _, better, other in pairs]
-    shown = [p < ALPHA and each.low > 0 for each, p in zip(tested, holm([e.p for e in tested]), strict=True)]
+    corrected = zip(tested, holm([each.p for each in tested]), strict=True)
+    shown = [is_significant(p, each) for each, p in corrected]
     sure = {(m, where, a.name, b.name): each for (m, where, a, b), each, good in
             zip(pairs, tested, shown, strict=True) if good}  # fmt: skip
     found = []
