@@ -38,7 +38,9 @@ NOTES = (
     "Intervals say where a number could lie on other images of the same kind, not with another sample of "
     "training patches.",
 )
-_SEVERAL_SEEDS = "Numbers are means over the seeds. Planes, distances and attention maps show the patches of the first seed."
+_SEVERAL_SEEDS = (
+    "Numbers are means over the seeds; planes, distances and attention maps are of the first seed."
+)
 Samples = Mapping[str, Mapping[str, Sequence[PatchSample]]]  # setting -> category -> one sample a seed
 
 
