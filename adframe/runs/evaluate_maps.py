@@ -149,7 +149,8 @@ def _match(maps: Path, source: Source, category: str, *, warnings: list[str]) ->
     records = [record for record in source.scan(category) if record.split == "test"]
     if not records:
         raise AdframeError(f"category {category} in {source.root} has no test images")
-    warnings += examine(source, category, records, training=()).warnings
+    _, _, lines = examine(source, category, records, training=())
+    warnings += lines
     places = map_paths(records)
     return [
         Tested(record, _map_file(maps / places[record.path], record), read_size(record.path))
