@@ -17,7 +17,7 @@ from adframe.errors import AdframeError
 from adframe.ops.zones import peaks_of, zones_of
 
 Zone = tuple[int, int]
-Rows = tuple[tuple[float, ...], ...]  # a number a zone
+ZoneTable = tuple[tuple[float, ...], ...]  # a number a zone
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,8 @@ class Fitted:
     pixels: int  # normal pixels that the pixel threshold rests on
     scale: Scale
     probability: Probability
-    zone_thresholds: Rows  # of an image's highest score in each zone; () without zones
-    zone_pixel_thresholds: Rows
+    zone_thresholds: ZoneTable  # of an image's highest score in each zone; () without zones
+    zone_pixel_thresholds: ZoneTable
 
     @property
     def fpr_floor(self) -> float:
@@ -117,8 +117,8 @@ class Calibrator(nn.Module):
         """
         values = np.asarray(scores, dtype=np.float64)
         normal, anomalous = (values[np.asarray(labels) == label] for label in (0, 1))
-        _check(normal, anomalous)
-        mean, deviation = whole.spread()
+        _check_scores(normal, anomalous)
+        mean, deviation = whole.mean_and_std()
         tried = max(self.image.uses_anomalous, self.pixel.uses_anomalous, self.probability != "none")
         self._fitted = Fitted(
             threshold=self.image.choose(Sample.of(normal, anomalous)),
@@ -126,7 +126,7 @@ class Calibrator(nn.Module):
             split=split,
             n=len(normal),
             anomalous=len(anomalous) if tried else 0,
-            map_median=whole.smallest((int(whole.normal.sum()) + 1) // 2),
+            map_median=whole.order_statistic((int(whole.normal.sum()) + 1) // 2),
             map_max=float(whole.values[whole.normal > 0][-1]),
             map_mean=mean,
             map_std=deviation,
@@ -136,7 +136,7 @@ class Calibrator(nn.Module):
             scale=fit_scale(self.normalisation, normal),
             probability=fit_probability(self.probability, normal, anomalous),
             zone_thresholds=self._zone_thresholds(peaks, labels),
-            zone_pixel_thresholds=self._zone_pixels(pixels, whole=whole),
+            zone_pixel_thresholds=self._zone_pixel_thresholds(pixels, whole=whole),
         )
 
     def decide(self, score: float, *, heatmap: np.ndarray) -> Decision:
@@ -185,33 +185,33 @@ class Calibrator(nn.Module):
             made = {"scale": Scale(**state["scale"]), "probability": Probability(**state["probability"])}
             self._fitted = Fitted(**(state | made))
 
-    def _zone_thresholds(self, peaks: np.ndarray, labels: np.ndarray) -> Rows:
+    def _zone_thresholds(self, peaks: np.ndarray, labels: np.ndarray) -> ZoneTable:
         if self.zones == 1:
             return ()
         normal, anomalous = (peaks[np.asarray(labels) == label].astype(np.float64) for label in (0, 1))
-        mean, deviation = _spread(normal)
+        mean, deviation = _mean_and_std(normal)
         held_out = np.array([_excess(own, _others(normal, place)) for place, own in enumerate(normal)])
         known = np.array([_excess(own, normal) for own in anomalous])
-        return _rows(mean + self.image.choose(Sample.of(held_out, known)) * deviation)
+        return _as_tuples(mean + self.image.choose(Sample.of(held_out, known)) * deviation)
 
-    def _zone_pixels(self, pixels: Mapping[Zone, Sample], *, whole: Sample) -> Rows:
+    def _zone_pixel_thresholds(self, pixels: Mapping[Zone, Sample], *, whole: Sample) -> ZoneTable:
         if self.zones == 1:
             return ()
         table = np.full((self.zones, self.zones), self.pixel.choose(whole))
         for place, sample in pixels.items():
             if sample.anomalous.any() or not self.pixel.uses_anomalous:  # else the whole image's threshold
                 table[place] = self.pixel.choose(sample)
-        return _rows(table)
+        return _as_tuples(table)
 
 
-def _check(normal: np.ndarray, anomalous: np.ndarray) -> None:
+def _check_scores(normal: np.ndarray, anomalous: np.ndarray) -> None:
     if not len(normal):
         raise AdframeError("no normal validation image to fit a threshold on; raise holdout=")
     if not np.isfinite(np.append(normal, anomalous)).all():
         raise AdframeError("validation scores hold NaN or infinity; the method or its weights are broken")
 
 
-def _spread(peaks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _mean_and_std(peaks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation (never 0) of (n, zones, zones) peaks in each zone."""
     deviation = peaks.std(0)
     return peaks.mean(0), np.where(deviation > 0, deviation, 1.0)
@@ -219,7 +219,7 @@ def _spread(peaks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _excess(own: np.ndarray, peaks: np.ndarray) -> float:
     """By how many deviations an image's (zones, zones) peaks exceed those of others, at most."""
-    mean, deviation = _spread(peaks)
+    mean, deviation = _mean_and_std(peaks)
     return float(((own - mean) / deviation).max())
 
 
@@ -228,5 +228,5 @@ def _others(peaks: np.ndarray, place: int) -> np.ndarray:
     return np.delete(peaks, place, axis=0) if len(peaks) > 1 else peaks
 
 
-def _rows(table: np.ndarray) -> Rows:
+def _as_tuples(table: np.ndarray) -> ZoneTable:
     return tuple(tuple(row) for row in table.tolist())

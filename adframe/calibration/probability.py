@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 
 from adframe.errors import AdframeError
 
-KINDS = ("none", "isotonic", "platt")
+PROBABILITY_KINDS = ("none", "isotonic", "platt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,8 @@ def fit_probability(kind: str, normal: np.ndarray, anomalous: np.ndarray) -> Pro
     Raises:
         AdframeError: another kind, or no anomalous image.
     """
-    if kind not in KINDS:
-        raise AdframeError(f"calibration.probability={kind} is not possible; it is {', '.join(KINDS)}")
+    if kind not in PROBABILITY_KINDS:
+        raise AdframeError(f"calibration.probability={kind} is not possible; it is {', '.join(PROBABILITY_KINDS)}")
     if kind == "none":
         return Probability(kind, ())
     if not len(anomalous):
@@ -56,10 +56,10 @@ def fit_probability(kind: str, normal: np.ndarray, anomalous: np.ndarray) -> Pro
     if kind == "isotonic":
         curve = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(scores, labels)
         return Probability(kind, tuple(curve.X_thresholds_.tolist()), tuple(curve.y_thresholds_.tolist()))
-    return Probability(kind, _platt(scores, labels))
+    return Probability(kind, _fit_platt(scores, labels))
 
 
-def _platt(scores: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+def _fit_platt(scores: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
     """Slope and intercept of the sigmoid, with Platt's targets: never quite 0 or 1, or classes that do
     not overlap would have no finite slope. Each score counts as both kinds, by the target's shares.
     """

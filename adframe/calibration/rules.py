@@ -27,14 +27,14 @@ class Sample:
         counts = (np.bincount(part, minlength=len(values)) for part in np.split(places, [len(normal)]))
         return cls(values, *counts)
 
-    def spread(self) -> tuple[float, float]:
+    def mean_and_std(self) -> tuple[float, float]:
         """Mean and population standard deviation of the normal scores, in two passes: a large mean
         costs no digits.
         """
         mean = float(np.average(self.values, weights=self.normal))
         return mean, math.sqrt(float(np.average((self.values - mean) ** 2, weights=self.normal)))
 
-    def smallest(self, rank: int) -> float:
+    def order_statistic(self, rank: int) -> float:
         """The rank-th smallest normal score, counted from 1."""
         return float(self.values[np.searchsorted(np.cumsum(self.normal), rank)])
 
@@ -74,7 +74,7 @@ class Quantile:
     def choose(self, sample: Sample) -> float:
         """The score that a share q of the normal ones stays at or below (numpy's method `higher`)."""
         last = int(sample.normal.sum()) - 1
-        return sample.smallest(math.ceil(round(self.q * last, 9)) + 1)
+        return sample.order_statistic(math.ceil(round(self.q * last, 9)) + 1)
 
 
 class MeanStd:
@@ -97,7 +97,7 @@ class MeanStd:
 
     def choose(self, sample: Sample) -> float:
         """A point between or beyond the normal scores."""
-        mean, deviation = sample.spread()
+        mean, deviation = sample.mean_and_std()
         return mean + self.deviations * deviation
 
 
@@ -128,7 +128,7 @@ class FixedFpr:
         """An order statistic of the normal scores."""
         n = int(sample.normal.sum())
         # The product is rounded first: (9 + 1) * (1 - 0.1) is 9.000000000000002 in floating point.
-        return sample.smallest(min(math.ceil(round((n + 1) * (1 - self.fpr), 9)), n))
+        return sample.order_statistic(min(math.ceil(round((n + 1) * (1 - self.fpr), 9)), n))
 
 
 class BestF1:

@@ -13,7 +13,7 @@ import numpy as np
 
 from adframe.errors import AdframeError
 
-KINDS = ("none", "z_score", "ecdf")
+SCALE_KINDS = ("none", "z_score", "ecdf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +43,10 @@ def fit_scale(kind: str, normal: np.ndarray) -> Scale:
     """Fits a scale on (n,) raw scores of normal images, n >= 1.
 
     Raises:
-        AdframeError: another kind than those in `KINDS`.
+        AdframeError: another kind than those in `SCALE_KINDS`.
     """
-    if kind not in KINDS:
-        raise AdframeError(f"calibration.normalisation={kind} is not possible; it is {', '.join(KINDS)}")
+    if kind not in SCALE_KINDS:
+        raise AdframeError(f"calibration.normalisation={kind} is not possible; it is {', '.join(SCALE_KINDS)}")
     if kind == "z_score":
         return Scale(kind, (float(np.mean(normal)), float(np.std(normal)) or 1.0))
     if kind == "ecdf":

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from adframe.contracts import Geometry, Record, Region
-from adframe.metrics.cell_auroc import Measured, cell_auroc
+from adframe.metrics.cell_auroc import CellAuroc, cell_auroc
 from adframe.ops.mask_coverage import covered
 from adframe.ops.neighbours import Rounded, nearest, rounded
 from adframe.ops.patches import as_rows
@@ -108,7 +108,7 @@ class LayerSurvey:
             reached=self._reached,
         )
 
-    def _of_images(self, tested: list[Record], weights: np.ndarray) -> Measured:
+    def _of_images(self, tested: list[Record], weights: np.ndarray) -> CellAuroc:
         """Ranking of images by their farthest cell."""
         none = np.empty(0)
         sides = [

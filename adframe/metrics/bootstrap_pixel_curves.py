@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 
-class Curves:
+class ResampledCurves:
     """Running sums of r resamples at m falling edges; the last edge has everything above it.
 
     Args:
@@ -62,7 +62,7 @@ class Curves:
             overlap: np.ndarray = np.minimum(area, 1.0) * there
         return overlap
 
-    def pooled(self, hits: np.ndarray, alarms: np.ndarray) -> dict[str, np.ndarray]:
+    def at_threshold(self, hits: np.ndarray, alarms: np.ndarray) -> dict[str, np.ndarray]:
         """SegF1 and IoU of (r,) anomalous and normal pixels above a threshold; NaN without anomalous ones."""
         truth = np.where(self._positives > 0, self._positives, math.nan)
         return {"pixel/segf1": 2 * hits / (hits + alarms + truth), "pixel/iou": hits / (alarms + truth)}

@@ -32,7 +32,7 @@ def defect_metrics(rows: Sequence[dict[str, Any]], *, pixel: PixelMetrics) -> di
     return found
 
 
-def coarse(bounds: dict[str, float]) -> list[str]:
+def binning_warnings(bounds: dict[str, float]) -> list[str]:
     """Which pixel metrics binning may have moved by more than 1e-4, and by how much at most."""
     worth = {name: value for name, value in bounds.items() if value > 1e-4}
     return [

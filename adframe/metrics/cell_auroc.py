@@ -10,11 +10,11 @@ import numpy as np
 
 from adframe.stats.bootstrap import interval
 
-EDGES = 1024  # distinct scores at most that a resample tells apart
+MAX_EDGES = 1024  # distinct scores at most that a resample tells apart
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class CellAuroc:
     """A value, what it is in each resample, and the ends of the middle of these: NaN where not known."""
 
     value: float
@@ -29,11 +29,11 @@ def cell_auroc(
     *,
     weights: np.ndarray,
     level: float = 0.95,
-) -> Measured:
+) -> CellAuroc:
     """The probability that an anomalous cell of any image scores above a normal one; ties count half.
 
     The value is exact. Its interval draws whole images, because cells of one are no independent
-    evidence, and rests on `EDGES` quantiles of the scores where there are more distinct ones.
+    evidence, and rests on `MAX_EDGES` quantiles of the scores where there are more distinct ones.
 
     Args:
         normal: a (k,) array for each of n images: the scores of its normal cells, k >= 0.
@@ -43,25 +43,25 @@ def cell_auroc(
     """
     below, above = (np.concatenate([*parts, np.empty(0)]) for parts in (normal, anomalous))
     if not len(below) or not len(above):
-        return Measured(math.nan, np.full(len(weights), math.nan), math.nan, math.nan)
+        return CellAuroc(math.nan, np.full(len(weights), math.nan), math.nan, math.nan)
     ordered = np.sort(below)
     wins = np.searchsorted(ordered, above, "left") + np.searchsorted(ordered, above, "right")
     value = float(wins.mean() / 2 / len(below))
-    edges = _edges(np.concatenate([below, above]))
-    tallies = [_tallies(parts, edges) for parts in (normal, anomalous)]  # (n, bins) each
+    edges = _bin_edges(np.concatenate([below, above]))
+    tallies = [_counts_per_image(parts, edges) for parts in (normal, anomalous)]  # (n, bins) each
     drawn = _areas(*(weights.astype(np.float64) @ tally for tally in tallies))
-    return Measured(value, drawn, *interval(drawn, level=level))
+    return CellAuroc(value, drawn, *interval(drawn, level=level))
 
 
-def _edges(scores: np.ndarray) -> np.ndarray:
+def _bin_edges(scores: np.ndarray) -> np.ndarray:
     """Rising lower edges of bins: each distinct score, or quantiles of them."""
     distinct = np.unique(scores)
-    if len(distinct) <= EDGES:
+    if len(distinct) <= MAX_EDGES:
         return distinct
-    return np.unique(np.quantile(scores, np.arange(EDGES) / EDGES, method="lower"))
+    return np.unique(np.quantile(scores, np.arange(MAX_EDGES) / MAX_EDGES, method="lower"))
 
 
-def _tallies(parts: Sequence[np.ndarray], edges: np.ndarray) -> np.ndarray:
+def _counts_per_image(parts: Sequence[np.ndarray], edges: np.ndarray) -> np.ndarray:
     """(n, bins): how many scores of each image lie in each bin."""
     return np.stack(
         [np.bincount(np.searchsorted(edges, part, "right") - 1, minlength=len(edges)) for part in parts]

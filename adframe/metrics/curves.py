@@ -55,7 +55,7 @@ def area_below(width: np.ndarray, height: np.ndarray, *, limit: float) -> float:
         height: (n,) steps in y at the same time; each step is a straight line from where the last ended.
         limit: in (0, 1]; the step that crosses it counts up to it.
     """
-    inside, share = _inside(width, limit)
+    inside, share = _before_limit(width, limit)
     middle = np.cumsum(height) - height + height * share / 2
     return float(min(np.sum(inside * middle) / limit, 1.0))  # the sum may round to just above one
 
@@ -68,11 +68,11 @@ def area_error(width: np.ndarray, height: np.ndarray, *, limit: float) -> float:
     (1 but for the step that crosses it) such a path covers between 0 and s w h, the straight line
     s w h s / 2, so the error is at most s w h (1 - s / 2): half the rectangle where s = 1.
     """
-    inside, share = _inside(width, limit)
+    inside, share = _before_limit(width, limit)
     return float(np.sum(inside * height * (1 - share / 2)) / limit)
 
 
-def _inside(width: np.ndarray, limit: float) -> tuple[np.ndarray, np.ndarray]:
+def _before_limit(width: np.ndarray, limit: float) -> tuple[np.ndarray, np.ndarray]:
     """How much of each step lies before the limit, and that as a share of the step."""
     start = np.cumsum(width) - width
     inside = np.clip(limit - start, 0.0, width)

@@ -13,14 +13,14 @@ import numpy as np
 
 from adframe.contracts import Region
 from adframe.errors import AdframeError
-from adframe.metrics.bin_layout import BLOCK, BlockLayout
+from adframe.metrics.bin_layout import BINS_PER_BLOCK, BlockLayout
 from adframe.metrics.float_bins import codes_of, scores_of
 from adframe.metrics.image_bins import ImageBins
 from adframe.metrics.sketch import GroupKey, Sketch, sketch_of
-from adframe.metrics.threshold_counts import thresholds
+from adframe.metrics.threshold_counts import pixel_thresholds
 from adframe.ops.regions import union
 
-_LARGEST = codes_of(np.array([np.finfo(np.float32).max]))[0]  # beyond it are infinity and NaN
+_LARGEST_CODE = codes_of(np.array([np.finfo(np.float32).max]))[0]  # beyond it are infinity and NaN
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Tally:
     highest: np.ndarray  # (n,) float32, the largest
     normal: np.ndarray  # (n,) int64 pixels outside every region
     anomalous: np.ndarray  # (n,) int64 pixels in a region
-    found: np.ndarray  # (n,) int64, what the bin adds to the regions found, in 1 / WHOLE
+    found: np.ndarray  # (n,) int64, what the bin adds to the regions found, in 1 / REGION_UNITS
     regions: int
     images: int
     exact: bool  # each bin holds one score only
@@ -40,10 +40,10 @@ class Tally:
 
 
 @dataclass(slots=True)
-class Group:
+class GroupSums:
     """The sums of one defect type in one subset and condition."""
 
-    counts: np.ndarray  # (3, slots, BLOCK) int64: NORMAL, ANOMALOUS, FOUND
+    counts: np.ndarray  # (3, slots, BINS_PER_BLOCK) int64: NORMAL, ANOMALOUS, FOUND
     facts: np.ndarray = field(default_factory=lambda: np.zeros(6, np.int64))
     # regions, images; anomalous and normal pixels above the threshold; the same above the zones'
 
@@ -72,12 +72,12 @@ class PixelHistograms:
         zone_thresholds: np.ndarray | None = None,
         sketching: bool = False,
     ) -> None:
-        if max_bins < 2 * BLOCK:
-            raise AdframeError(f"max_bins is {max_bins}; it must be at least {2 * BLOCK}")
-        self.groups: dict[GroupKey, Group] = {}
+        if max_bins < 2 * BINS_PER_BLOCK:
+            raise AdframeError(f"max_bins is {max_bins}; it must be at least {2 * BINS_PER_BLOCK}")
+        self.groups: dict[GroupKey, GroupSums] = {}
         self.sketches: list[Sketch] = []
-        self.layout = BlockLayout(budget=max_bins // BLOCK)
-        self._thresholds = thresholds(threshold, zone_thresholds)
+        self.layout = BlockLayout(budget=max_bins // BINS_PER_BLOCK)
+        self._thresholds = pixel_thresholds(threshold, zone_thresholds)
         self._sketching = sketching
         self._bins = ImageBins(budget=self.layout.budget)
 
@@ -96,18 +96,18 @@ class PixelHistograms:
         Raises:
             AdframeError: NaN or infinite scores, or a region outside the frame.
         """
-        scores, inside = _checked(heatmap, regions, path)
+        scores, inside = _validate(heatmap, regions, path)
         facts = np.array([len(regions), 1, *self._thresholds.counts(scores, inside)], np.int64)
         self._bins.fill(scores, inside=inside, regions=regions)
         if self._sketching:
             self.sketches.append(sketch_of(self._bins, path=path, key=group, group=part, facts=facts))
-        self._gather(group)
+        self._add_image(group)
         self.group(group).facts += facts
 
-    def group(self, key: GroupKey) -> Group:
+    def group(self, key: GroupKey) -> GroupSums:
         """The sums of a group, made where there are none yet."""
         if key not in self.groups:
-            self.groups[key] = Group(np.zeros((3, self.layout.budget + 1, BLOCK), np.int64))
+            self.groups[key] = GroupSums(np.zeros((3, self.layout.budget + 1, BINS_PER_BLOCK), np.int64))
         return self.groups[key]
 
     def make_room(self, blocks: np.ndarray) -> None:
@@ -125,7 +125,7 @@ class PixelHistograms:
         """The sum of the named groups that exist."""
         groups = [self.groups[key] for key in keys if key in self.groups]
         slots, edges = self.layout.ranked()
-        counts = np.zeros((3, len(slots), BLOCK), np.int64)
+        counts = np.zeros((3, len(slots), BINS_PER_BLOCK), np.int64)
         for group in groups:
             counts += group.counts[:, slots]
         normal, anomalous, found = (kind[:, ::-1].reshape(-1) for kind in counts)  # falling in a block, too
@@ -135,7 +135,7 @@ class PixelHistograms:
         regions, images, hits, alarms, zone_hits, zone_alarms = facts.tolist()
         return Tally(
             lowest=scores_of(lowest),
-            highest=scores_of(np.minimum(lowest | ((1 << self.layout.shift) - 1), _LARGEST)),
+            highest=scores_of(np.minimum(lowest | ((1 << self.layout.shift) - 1), _LARGEST_CODE)),
             normal=normal[filled],
             anomalous=anomalous[filled],
             found=found[filled],
@@ -146,7 +146,7 @@ class PixelHistograms:
             zoned=None if self._thresholds.zones is None else (zone_hits, zone_alarms),
         )
 
-    def _gather(self, key: GroupKey) -> None:
+    def _add_image(self, key: GroupKey) -> None:
         """Adds the image's bins to its group, both as coarse as the coarser of the two; ends the image."""
         own = self._bins.layout
         # An image that needs coarse bins on its own needs them among others, too.
@@ -160,7 +160,7 @@ class PixelHistograms:
             mine[slots] += counts[1:]
 
 
-def _checked(heatmap: np.ndarray, regions: list[Region], path: str) -> tuple[np.ndarray, np.ndarray]:
+def _validate(heatmap: np.ndarray, regions: list[Region], path: str) -> tuple[np.ndarray, np.ndarray]:
     """(H, W) float32 finite scores, contiguous, and (H, W) bool: the pixels in any region."""
     if heatmap.ndim != 2 or heatmap.size == 0:
         raise AdframeError(f"the heatmap of {path} has shape {heatmap.shape}, not (H, W)")

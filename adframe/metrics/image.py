@@ -10,7 +10,7 @@ import numpy as np
 
 from adframe.errors import AdframeError
 from adframe.metrics.curves import auroc, average_precision, f1_max, fpr_at_tpr
-from adframe.metrics.subsets import Line, condition_lines, subset_lines
+from adframe.metrics.subsets import ImageSelection, condition_selections, subset_selections
 from adframe.stats.weighted_metrics import finite
 
 HALVES = ("logical/image/auroc", "structural/image/auroc")  # LOCO's headline is their mean
@@ -27,15 +27,15 @@ class Labelled:
     conditions: np.ndarray  # (n,) str
     reported: np.ndarray | None  # (n,) bool
 
-    def lines(self) -> list[Line]:
+    def selections(self) -> list[ImageSelection]:
         """All images, the subsets, the conditions."""
         subsets, conditions = self.subsets.tolist(), self.conditions.tolist()
-        return [Line(), *subset_lines(subsets), *condition_lines(conditions)]
+        return [ImageSelection(), *subset_selections(subsets), *condition_selections(conditions)]
 
-    def rows(self, line: Line) -> np.ndarray:
-        """(n,) bool: the images that count in a line."""
+    def rows(self, selection: ImageSelection) -> np.ndarray:
+        """(n,) bool: the images that count in a selection."""
         pairs = zip(self.subsets.tolist(), self.conditions.tolist(), strict=True)
-        return np.array([line.holds(subset=name, condition=light) for name, light in pairs], dtype=bool)
+        return np.array([selection.includes(subset=name, condition=light) for name, light in pairs], dtype=bool)
 
 
 def image_metrics(
@@ -65,12 +65,12 @@ def image_metrics(
     Raises:
         AdframeError: a score is NaN or infinite, or the lengths differ.
     """
-    known = labelled(scores, labels, subsets=subsets, conditions=conditions, reported=reported)
+    known = select_labelled(scores, labels, subsets=subsets, conditions=conditions, reported=reported)
     table: dict[str, float] = {}
-    for line in known.lines():
-        rows = known.rows(line)
+    for selection in known.selections():
+        rows = known.rows(selection)
         told = None if known.reported is None else known.reported[rows]
-        table |= line.named(_measures(known.scores[rows], known.truth[rows], threshold, reported=told))
+        table |= selection.prefix_keys(_metrics_of(known.scores[rows], known.truth[rows], threshold, reported=told))
     if all(half in table for half in HALVES):
         table["image/auroc_subset_mean"] = sum(table[half] for half in HALVES) / len(HALVES)
     return table
@@ -103,18 +103,18 @@ def decision_metrics(decisions: np.ndarray, *, labels: np.ndarray) -> dict[str, 
     """
     hits, alarms = int(np.sum(decisions & labels)), int(np.sum(decisions & ~labels))
     anomalous, normal = int(np.sum(labels)), int(np.sum(~labels))
-    recall, fpr = _ratio(hits, anomalous), _ratio(alarms, normal)
+    recall, fpr = _share(hits, anomalous), _share(alarms, normal)
     return {
-        "image/f1": _ratio(2 * hits, hits + alarms + anomalous) if anomalous else math.nan,
-        "image/accuracy": _ratio(hits + normal - alarms, anomalous + normal),
+        "image/f1": _share(2 * hits, hits + alarms + anomalous) if anomalous else math.nan,
+        "image/accuracy": _share(hits + normal - alarms, anomalous + normal),
         "image/balanced_accuracy": (recall + 1 - fpr) / 2,
-        "image/precision": _ratio(hits, max(hits + alarms, 1)) if anomalous else math.nan,
+        "image/precision": _share(hits, max(hits + alarms, 1)) if anomalous else math.nan,
         "image/recall": recall,
         "image/fpr": fpr,
     }
 
 
-def labelled(
+def select_labelled(
     scores: Sequence[float] | np.ndarray,
     labels: Sequence[int | None],
     *,
@@ -140,7 +140,7 @@ def labelled(
     )
 
 
-def _measures(
+def _metrics_of(
     scores: np.ndarray, labels: np.ndarray, threshold: float | None, *, reported: np.ndarray | None
 ) -> dict[str, float]:
     table = ranking_metrics(scores, labels=labels)
@@ -151,5 +151,5 @@ def _measures(
     return table
 
 
-def _ratio(part: int, whole: int) -> float:
+def _share(part: int, whole: int) -> float:
     return part / whole if whole else math.nan

@@ -29,8 +29,8 @@ def pack(histograms: PixelHistograms) -> np.ndarray:
     ]
     images = [(each.path, each.key, each.group, len(each.found), each.facts.tolist()) for each in sketches]
     header = json.dumps([groups, images]).encode()
-    body = [_bins(tally).reshape(-1) for tally in tallies.values()]
-    body += [_segments(sketch).reshape(-1) for sketch in sketches]
+    body = [_tally_rows(tally).reshape(-1) for tally in tallies.values()]
+    body += [_sketch_rows(sketch).reshape(-1) for sketch in sketches]
     lengths = np.array([len(header), sum(map(len, body))], np.int64)
     return np.concatenate([lengths, np.frombuffer(header, np.uint8).astype(np.int64), *body])
 
@@ -46,7 +46,7 @@ def absorb(histograms: PixelHistograms, packed: np.ndarray) -> None:
         for defect, subset, condition, bins, facts in groups:
             rows = body[start : start + _BIN_ROWS * bins].reshape(_BIN_ROWS, bins)
             start += rows.size
-            _add(histograms, (defect, subset, condition), rows=rows)
+            _add_rows(histograms, (defect, subset, condition), rows=rows)
             histograms.group((defect, subset, condition)).facts += np.array(facts, np.int64)
         for path, key, group, segments, facts in images:
             rows = body[start : start + _SEGMENT_ROWS * segments].reshape(_SEGMENT_ROWS, segments)
@@ -58,19 +58,19 @@ def absorb(histograms: PixelHistograms, packed: np.ndarray) -> None:
             )
 
 
-def _add(histograms: PixelHistograms, key: tuple[str, str, str], *, rows: np.ndarray) -> None:
+def _add_rows(histograms: PixelHistograms, key: tuple[str, str, str], *, rows: np.ndarray) -> None:
     codes = rows[0].astype(np.int32)
     histograms.make_room(histograms.layout.blocks_of(codes))
-    places = histograms.layout.places(codes)
+    places = histograms.layout.positions(codes)
     for counts, added in zip(histograms.group(key).counts, rows[1:], strict=True):
         np.add.at(counts.reshape(-1), places, added)
 
 
-def _bins(tally: Tally) -> np.ndarray:
+def _tally_rows(tally: Tally) -> np.ndarray:
     return np.stack([codes_of(tally.lowest), tally.normal, tally.anomalous, tally.found])  # (4, n) int64
 
 
-def _segments(sketch: Sketch) -> np.ndarray:
+def _sketch_rows(sketch: Sketch) -> np.ndarray:
     return np.concatenate([sketch.ends, sketch.pixels, sketch.found[None]]).astype(np.int64)  # (5, n)
 
 

@@ -27,9 +27,9 @@ from adframe.metrics.pixel_measures import (
     pixel_f1_max,
     segmentation,
 )
-from adframe.metrics.subsets import Line, condition_lines, subset_lines
+from adframe.metrics.subsets import ImageSelection, condition_selections, subset_selections
 
-Value = TypeVar("Value", float, np.ndarray)
+MetricValue = TypeVar("MetricValue", float, np.ndarray)
 
 
 class PixelMetrics(Metric):
@@ -134,13 +134,13 @@ class PixelMetrics(Metric):
         evaluation has it.
         """
         histograms = self._merged()
-        return self._table(histograms, lambda line: self._scores(_pick(histograms, line)))
+        return self._metric_table(histograms, lambda selection: self._scores(_tally_of(histograms, selection)))
 
     def bound(self) -> dict[str, float]:
         """The most that binning can have changed `compute`'s AUROC and AU-PRO, by their names."""
         with self._synced():
             histograms = self._merged()
-            return self._table(histograms, lambda line: self._bounds(_pick(histograms, line)))
+            return self._metric_table(histograms, lambda selection: self._bounds(_tally_of(histograms, selection)))
 
     def per_defect(self) -> dict[str, dict[str, float]]:
         """The metrics of each defect type against the good images. All processes must call it."""
@@ -167,10 +167,10 @@ class PixelMetrics(Metric):
         with self._synced():
             histograms = self._merged()
             drawn = Resamples(histograms.sketches, resamples=resamples, seed=seed)
-            return self._table(
+            return self._metric_table(
                 histograms,
-                lambda line: drawn.measures(
-                    line, tally=_pick(histograms, line), limits=self.limits, overlap=self._overlap
+                lambda selection: drawn.measures(
+                    selection, tally=_tally_of(histograms, selection), limits=self.limits, overlap=self._overlap
                 ),
             )
 
@@ -215,22 +215,22 @@ class PixelMetrics(Metric):
             sketching=True,
         )
 
-    def _table(
-        self, histograms: PixelHistograms, measure: Callable[[Line], dict[str, Value]]
-    ) -> dict[str, Value]:
-        """A measure of all images, then of each line."""
-        table = measure(Line())
-        subsets = subset_lines(key[1] for key in histograms.groups)
-        parts = {line: measure(line) for line in subsets if self.subsets or self.saturated}
+    def _metric_table(
+        self, histograms: PixelHistograms, measure: Callable[[ImageSelection], dict[str, MetricValue]]
+    ) -> dict[str, MetricValue]:
+        """A measure of all images, then of each selection."""
+        table = measure(ImageSelection())
+        subsets = subset_selections(key[1] for key in histograms.groups)
+        parts = {selection: measure(selection) for selection in subsets if self.subsets or self.saturated}
         if self.saturated and parts:
             for limit in self.limits:
                 key = f"{self._overlap}_{limit:g}"
                 table[key] = reduce(add, [part[key] for part in parts.values()]) / len(parts)
         if not self.subsets:
             return table
-        parts |= {line: measure(line) for line in condition_lines(key[2] for key in histograms.groups)}
-        for line, part in parts.items():
-            table |= line.named(part)
+        parts |= {selection: measure(selection) for selection in condition_selections(key[2] for key in histograms.groups)}
+        for selection, part in parts.items():
+            table |= selection.prefix_keys(part)
         return table
 
     def _scores(self, tally: Tally) -> dict[str, float]:
@@ -251,5 +251,5 @@ class PixelMetrics(Metric):
         return "pixel/auspro" if self.saturated else "pixel/aupro"
 
 
-def _pick(histograms: PixelHistograms, line: Line) -> Tally:
-    return histograms.tally(key for key in histograms.groups if line.holds(subset=key[1], condition=key[2]))
+def _tally_of(histograms: PixelHistograms, selection: ImageSelection) -> Tally:
+    return histograms.tally(key for key in histograms.groups if selection.includes(subset=key[1], condition=key[2]))

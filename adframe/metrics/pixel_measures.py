@@ -14,7 +14,7 @@ import numpy as np
 
 from adframe.metrics.curves import area_below, area_error, auroc, average_precision, f1_max
 from adframe.metrics.histogram import Tally
-from adframe.metrics.image_bins import WHOLE
+from adframe.metrics.image_bins import REGION_UNITS
 
 
 def pixel_auroc(tally: Tally) -> float:
@@ -81,4 +81,4 @@ def _pooled(hits: int, alarms: int, *, truth: int) -> dict[str, float]:
 
 def _overlap_curve(tally: Tally) -> tuple[np.ndarray, np.ndarray]:
     """(n,) steps in false-positive rate and in mean overlap."""
-    return tally.normal / tally.normal.sum(), tally.found / (tally.regions * WHOLE)
+    return tally.normal / tally.normal.sum(), tally.found / (tally.regions * REGION_UNITS)

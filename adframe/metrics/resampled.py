@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from adframe.errors import AdframeError
-from adframe.metrics.image import HALVES, Labelled, labelled
+from adframe.metrics.image import HALVES, Labelled, select_labelled
 from adframe.metrics.pixel import PixelMetrics
 from adframe.metrics.probabilities import probability_resampled
 from adframe.stats.bootstrap import RESAMPLES, kinds, multiplicities
@@ -17,10 +17,10 @@ from adframe.stats.weighted_metrics import weighted_metrics
 
 _DECISIONS = ("f1", "accuracy", "balanced_accuracy", "precision", "recall", "fpr")
 
-Row = dict[str, Any]
+PredictionRow = dict[str, Any]
 
 
-def drawn_metrics(rows: Sequence[Row], *, pixel: PixelMetrics, seed: int) -> dict[str, np.ndarray]:
+def drawn_metrics(rows: Sequence[PredictionRow], *, pixel: PixelMetrics, seed: int) -> dict[str, np.ndarray]:
     """Image and pixel metrics of each resample, (RESAMPLES,) by name; each resample draws the same
     images for all of them. Another category draws independently.
 
@@ -31,11 +31,11 @@ def drawn_metrics(rows: Sequence[Row], *, pixel: PixelMetrics, seed: int) -> dic
     """
     own = seed + zlib.crc32(rows[0]["category"].encode())
     threshold = rows[0]["threshold"]  # one a category
-    drawn = _image(
+    drawn = _image_draws(
         rows, scores=[row["score"] for row in rows], threshold=threshold, seed=own, resamples=RESAMPLES
     )
-    if local := _with(rows, "by_zones"):
-        by_zones = _image(
+    if local := _rows_with(rows, "by_zones"):
+        by_zones = _image_draws(
             local,
             scores=[float(row["by_zones"]) for row in local],
             threshold=0.5,
@@ -43,13 +43,13 @@ def drawn_metrics(rows: Sequence[Row], *, pixel: PixelMetrics, seed: int) -> dic
             resamples=RESAMPLES,
         )
         drawn |= {f"zones/image/{name}": by_zones[f"image/{name}"] for name in _DECISIONS}
-    if known := [row for row in _with(rows, "probability") if row["label"] is not None]:
-        drawn |= _probabilities(known, seed=own)
+    if known := [row for row in _rows_with(rows, "probability") if row["label"] is not None]:
+        drawn |= _probability_draws(known, seed=own)
     return drawn | pixel.resampled(resamples=RESAMPLES, seed=own)
 
 
 def drawn_decisions(
-    rows: Sequence[Row], *, threshold: float, seed: int, resamples: int | None = None
+    rows: Sequence[PredictionRow], *, threshold: float, seed: int, resamples: int | None = None
 ) -> dict[str, np.ndarray]:
     """`image/f1` and the other numbers of decisions at another threshold, on the draws of `drawn_metrics`.
 
@@ -62,12 +62,12 @@ def drawn_decisions(
     own = seed + zlib.crc32(rows[0]["category"].encode())
     count = RESAMPLES if resamples is None else resamples
     scores = [row["score"] for row in rows]
-    drawn = _image(rows, scores=scores, threshold=threshold, seed=own, resamples=count)
+    drawn = _image_draws(rows, scores=scores, threshold=threshold, seed=own, resamples=count)
     return {f"image/{name}": drawn[f"image/{name}"] for name in _DECISIONS}
 
 
-def _image(
-    rows: Sequence[Row], *, scores: list[float], threshold: float | None, seed: int, resamples: int
+def _image_draws(
+    rows: Sequence[PredictionRow], *, scores: list[float], threshold: float | None, seed: int, resamples: int
 ) -> dict[str, np.ndarray]:
     return image_resampled(
         scores=scores,
@@ -75,7 +75,7 @@ def _image(
         subsets=[row["subset"] for row in rows],
         conditions=[row["condition"] for row in rows],
         groups=[row["group"] for row in rows],
-        reported=[row["reported"] for row in rows] if _with(rows, "reported") else None,
+        reported=[row["reported"] for row in rows] if _rows_with(rows, "reported") else None,
         paths=[row["path"] for row in rows],
         threshold=threshold,
         resamples=resamples,
@@ -83,7 +83,7 @@ def _image(
     )
 
 
-def _probabilities(rows: Sequence[Row], *, seed: int) -> dict[str, np.ndarray]:
+def _probability_draws(rows: Sequence[PredictionRow], *, seed: int) -> dict[str, np.ndarray]:
     labels = np.array([bool(row["label"]) for row in rows])
     subsets, conditions, paths = (
         np.array([row[key] for row in rows], dtype=str) for key in ("subset", "condition", "path")
@@ -100,7 +100,7 @@ def _probabilities(rows: Sequence[Row], *, seed: int) -> dict[str, np.ndarray]:
     )
 
 
-def _with(rows: Sequence[Row], key: str) -> list[Row]:
+def _rows_with(rows: Sequence[PredictionRow], key: str) -> list[PredictionRow]:
     """All rows if each has a value, else none."""
     return list(rows) if all(row[key] is not None for row in rows) else []
 
@@ -138,7 +138,7 @@ def image_resampled(
     Raises:
         AdframeError: a score is NaN or infinite, or the lengths differ.
     """
-    known = labelled(scores, labels, subsets=subsets, conditions=conditions, reported=reported)
+    known = select_labelled(scores, labels, subsets=subsets, conditions=conditions, reported=reported)
     if len(groups) != len(labels) or (paths is not None and len(paths) != len(labels)):
         raise AdframeError(
             f"{len(labels)} labels, {len(groups)} groups and {len(paths or groups)} paths: "
@@ -152,15 +152,15 @@ def image_resampled(
         resamples=resamples,
         seed=(seed,),
     )
-    return _measures(known, weights, threshold=threshold)
+    return _weighted_table(known, weights, threshold=threshold)
 
 
-def _measures(known: Labelled, weights: np.ndarray, *, threshold: float | None) -> dict[str, np.ndarray]:
+def _weighted_table(known: Labelled, weights: np.ndarray, *, threshold: float | None) -> dict[str, np.ndarray]:
     """As `image_metrics`, (resamples,) values each."""
     table: dict[str, np.ndarray] = {}
-    for line in known.lines():
-        rows = known.rows(line)
-        table |= line.named(
+    for selection in known.selections():
+        rows = known.rows(selection)
+        table |= selection.prefix_keys(
             weighted_metrics(
                 known.scores[rows],
                 labels=known.truth[rows],

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from adframe.metrics.bin_layout import distinct
+from adframe.metrics.bin_layout import sorted_unique
 from adframe.metrics.image_bins import ANOMALOUS, FOUND, NORMAL, ImageBins
 
 SEGMENTS = 256  # at most, an image
@@ -27,10 +27,10 @@ class Sketch:
     path: str
     key: GroupKey
     group: str  # pictures of one part share one; "" is an image on its own
-    facts: np.ndarray  # (6,) int64, as in `histogram.Group`
+    facts: np.ndarray  # (6,) int64, as in `histogram.GroupSums`
     ends: np.ndarray  # (2, n) int32, the smallest codes of a segment's highest and lowest bin
     pixels: np.ndarray  # (2, n) int32, NORMAL and ANOMALOUS
-    found: np.ndarray  # (n,) int64, in 1 / WHOLE
+    found: np.ndarray  # (n,) int64, in 1 / REGION_UNITS
 
     @property
     def order(self) -> tuple[object, ...]:
@@ -44,7 +44,7 @@ class Sketch:
             self.ends[0].astype(np.int64) + 1
         )  # edges lie between bins, so a bin is as good as its first code
         places = np.stack([self.ends[1].astype(np.int64), high])[:, ::-1].T.reshape(-1)  # low, high, low, ...
-        return np.stack([np.interp(edges, places, _both(counts)) for counts in (*self.pixels, self.found)])
+        return np.stack([np.interp(edges, places, _counts_at_ends(counts)) for counts in (*self.pixels, self.found)])
 
 
 def sketch_of(bins: ImageBins, *, path: str, key: GroupKey, group: str, facts: np.ndarray) -> Sketch:
@@ -76,12 +76,12 @@ def segment_ends(counts: np.ndarray, *, budget: int) -> np.ndarray:
     wanted = [each for each in _CUTS if each[0] < len(totals) and totals[each[0]]]
     room = (budget - 1) / sum(share for _, _, share in wanted)
     places = [
-        _reached(running[kind], targets(totals[kind], int(share * room))) for kind, targets, share in wanted
+        _cut_positions(running[kind], targets(totals[kind], int(share * room))) for kind, targets, share in wanted
     ]
-    return distinct(np.concatenate([*places, [bins - 1]]))
+    return sorted_unique(np.concatenate([*places, [bins - 1]]))
 
 
-def _reached(running: np.ndarray, targets: np.ndarray) -> np.ndarray:
+def _cut_positions(running: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Where (n,) rising sums reach each of (m,) rising targets, and in turn the last place before.
 
     Bins that reach a target would otherwise all lie at the lower end of a segment, and be spread
@@ -92,19 +92,19 @@ def _reached(running: np.ndarray, targets: np.ndarray) -> np.ndarray:
     return reached
 
 
-def _even(total: int, count: int) -> np.ndarray:
+def _even_targets(total: int, count: int) -> np.ndarray:
     return total * (np.arange(1, count + 1) / count)
 
 
-def _tail(total: int, count: int) -> np.ndarray:
+def _tail_targets(total: int, count: int) -> np.ndarray:
     return np.geomspace(1, total, count) * (1 - 1e-12)  # rounding must not reach over the total
 
 
 # What is cut, how, and its share of the cuts; the pixels of good images have them all.
-_CUTS = ((NORMAL, _tail, 0.36), (NORMAL, _even, 0.24), (ANOMALOUS, _even, 0.16), (FOUND, _even, 0.24))
+_CUTS = ((NORMAL, _tail_targets, 0.36), (NORMAL, _even_targets, 0.24), (ANOMALOUS, _even_targets, 0.16), (FOUND, _even_targets, 0.24))
 
 
-def _both(counts: np.ndarray) -> np.ndarray:
+def _counts_at_ends(counts: np.ndarray) -> np.ndarray:
     """How many are above the lower and the upper end of each segment, from the lowest segment up."""
     above = np.cumsum(counts, dtype=np.int64)
     return np.stack([above, above - counts])[:, ::-1].T.reshape(-1)

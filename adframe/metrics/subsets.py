@@ -8,12 +8,12 @@ from typing import TypeVar
 
 from adframe.contracts import GOOD
 
-_PLAIN = {GOOD, "anomaly"}  # all images together say the same
+_UNREPORTED = {GOOD, "anomaly"}  # all images together say the same
 Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ImageSelection:
     """A part of the images that is reported by name: all of them, a subset, or a condition.
 
     A subset is judged against all good images; a condition has its own images only, good ones too.
@@ -22,23 +22,23 @@ class Line:
     subset: str = ""
     condition: str = ""
 
-    def holds(self, *, subset: str, condition: str) -> bool:
+    def includes(self, *, subset: str, condition: str) -> bool:
         """Whether an image counts here."""
         if self.condition:
             return condition == self.condition
         return not self.subset or subset in (GOOD, self.subset)
 
-    def named(self, table: dict[str, Value]) -> dict[str, Value]:
-        """The table with this line's name in front of every key; all images have none."""
+    def prefix_keys(self, table: dict[str, Value]) -> dict[str, Value]:
+        """The table with this selection's name in front of every key; all images have none."""
         name = self.subset or self.condition
         return {f"{name}/{key}" if name else key: value for key, value in table.items()}
 
 
-def subset_lines(subsets: Iterable[str]) -> list[Line]:
-    """A line for each subset that is reported by name (LOCO: logical, structural), sorted."""
-    return [Line(subset=name) for name in sorted(set(subsets) - _PLAIN)]
+def subset_selections(subsets: Iterable[str]) -> list[ImageSelection]:
+    """A selection for each subset that is reported by name (LOCO: logical, structural), sorted."""
+    return [ImageSelection(subset=name) for name in sorted(set(subsets) - _UNREPORTED)]
 
 
-def condition_lines(conditions: Iterable[str]) -> list[Line]:
-    """A line for each condition that has a name (AD 2: the lights a part was photographed in), sorted."""
-    return [Line(condition=name) for name in sorted(set(conditions) - {""})]
+def condition_selections(conditions: Iterable[str]) -> list[ImageSelection]:
+    """A selection for each condition that has a name (AD 2: the lights a part was photographed in), sorted."""
+    return [ImageSelection(condition=name) for name in sorted(set(conditions) - {""})]

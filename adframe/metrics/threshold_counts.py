@@ -25,12 +25,12 @@ class Thresholds:
             scores: (H, W) float32.
             inside: (H, W) bool, the pixels in any region.
         """
-        whole = (0, 0) if self.whole is None else _split(scores > self.whole, inside)
-        zoned = (0, 0) if self.zones is None else _split(_above_zones(scores, self.zones), inside)
+        whole = (0, 0) if self.whole is None else _hits_and_alarms(scores > self.whole, inside)
+        zoned = (0, 0) if self.zones is None else _hits_and_alarms(_above_zones(scores, self.zones), inside)
         return *whole, *zoned
 
 
-def thresholds(whole: float | None, zones: np.ndarray | None) -> Thresholds:
+def pixel_thresholds(whole: float | None, zones: np.ndarray | None) -> Thresholds:
     """Thresholds that mean the same for float32 scores as these do.
 
     Raises:
@@ -57,6 +57,6 @@ def _above_zones(scores: np.ndarray, zones: np.ndarray) -> np.ndarray:
     return above
 
 
-def _split(above: np.ndarray, inside: np.ndarray) -> tuple[int, int]:
+def _hits_and_alarms(above: np.ndarray, inside: np.ndarray) -> tuple[int, int]:
     hits = int(np.count_nonzero(above & inside))
     return hits, int(np.count_nonzero(above)) - hits
