@@ -1,7 +1,8 @@
-"""Histograms and sketches as one flat array of integers: what travels between processes, and its way back.
+"""Packs histograms and sketches into one flat array of integers for the exchange between processes, and
+unpacks it.
 
-Only filled bins travel. Packed states can simply be laid end to end, whatever their lengths, and
-each process may have seen other defect types and have merged its bins more or less often.
+Only bins that are not empty are sent. Packed states may be concatenated, whatever their lengths; each process
+may have seen other defect types and have merged its bins more or less often.
 """
 
 from __future__ import annotations
@@ -20,10 +21,18 @@ _BIN_ROWS = 4  # code, normal, anomalous, found
 _SEGMENT_ROWS = 5  # two codes, normal, anomalous, found
 
 
-def pack(histograms: PixelHistograms) -> np.ndarray:
-    """(n,) int64: two lengths, a JSON header as one number a byte, the rows of groups, those of sketches."""
+def pack_histograms(histograms: PixelHistograms) -> np.ndarray:
+    """Packs histograms and their sketches.
+
+    Args:
+        histograms: the state of one process.
+
+    Returns:
+        (n,) int64: two lengths, a JSON header with one number per byte, the rows of groups, the rows of
+        sketches.
+    """
     tallies = {key: histograms.tally([key]) for key in sorted(histograms.groups)}
-    sketches = sorted(histograms.sketches, key=lambda sketch: sketch.order)
+    sketches = sorted(histograms.sketches, key=lambda sketch: sketch.sort_key)
     groups = [
         (*key, len(tally.normal), histograms.groups[key].facts.tolist()) for key, tally in tallies.items()
     ]
@@ -35,13 +44,17 @@ def pack(histograms: PixelHistograms) -> np.ndarray:
     return np.concatenate([lengths, np.frombuffer(header, np.uint8).astype(np.int64), *body])
 
 
-def absorb(histograms: PixelHistograms, packed: np.ndarray) -> None:
-    """Adds states that `pack` made, laid end to end, to `histograms`; as if it had seen all their images.
+def add_packed(histograms: PixelHistograms, packed: np.ndarray) -> None:
+    """Adds packed states to histograms, as if these had seen all their images.
 
-    A coarse state brings its shift along without being asked: one shift finer, the lowest codes of
-    its bins touch the blocks that its scores touched, and those were too many.
+    A coarse state makes these bins as coarse without a special case: one shift finer, the lowest codes of its
+    bins touch the same blocks that its scores touched, and those were too many.
+
+    Args:
+        histograms: the state to add to, changed in place.
+        packed: (n,) int64, results of `pack_histograms`, concatenated.
     """
-    for (groups, images), body in _states(packed):
+    for (groups, images), body in _packed_states(packed):
         start = 0
         for defect, subset, condition, bins, facts in groups:
             rows = body[start : start + _BIN_ROWS * bins].reshape(_BIN_ROWS, bins)
@@ -74,8 +87,8 @@ def _sketch_rows(sketch: Sketch) -> np.ndarray:
     return np.concatenate([sketch.ends, sketch.pixels, sketch.found[None]]).astype(np.int64)  # (5, n)
 
 
-def _states(packed: np.ndarray) -> Iterator[tuple[Any, np.ndarray]]:
-    """The header and the body of each state."""
+def _packed_states(packed: np.ndarray) -> Iterator[tuple[Any, np.ndarray]]:
+    """Yields the header and the body of each state."""
     position = 0
     while position < len(packed):
         text, body = (int(length) for length in packed[position : position + 2])

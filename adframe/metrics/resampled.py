@@ -1,4 +1,4 @@
-"""The bootstrap of a category: its resampled images, and all its numbers of every draw."""
+"""Draws the bootstrap of a category: its resampled images and all metrics of every resample."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from adframe.errors import AdframeError
 from adframe.metrics.image import HALVES, Labelled, select_labelled
 from adframe.metrics.pixel import PixelMetrics
 from adframe.metrics.probabilities import probability_resampled
-from adframe.stats.bootstrap import RESAMPLES, kinds, multiplicities
+from adframe.stats.bootstrap import RESAMPLES, multiplicities, strata_of
 from adframe.stats.weighted_metrics import weighted_metrics
 
 _DECISIONS = ("f1", "accuracy", "balanced_accuracy", "precision", "recall", "fpr")
@@ -21,16 +21,20 @@ PredictionRow = dict[str, Any]
 
 
 def drawn_metrics(rows: Sequence[PredictionRow], *, pixel: PixelMetrics, seed: int) -> dict[str, np.ndarray]:
-    """Image and pixel metrics of each resample, (RESAMPLES,) by name; each resample draws the same
-    images for all of them. Another category draws independently.
+    """Computes image and pixel metrics on each resample of the images; all metrics share the resamples.
+
+    Another category is drawn independently.
 
     Args:
-        rows: of one category, as in the ledger.
-        pixel: as the test left it.
-        seed: of the run.
+        rows: prediction rows of one category.
+        pixel: pixel metrics that hold the whole test split.
+        seed: seed of the run.
+
+    Returns:
+        (RESAMPLES,) float64 by metric name.
     """
     own = seed + zlib.crc32(rows[0]["category"].encode())
-    threshold = rows[0]["threshold"]  # one a category
+    threshold = rows[0]["threshold"]  # every row of a category has the same
     drawn = _image_draws(
         rows, scores=[row["score"] for row in rows], threshold=threshold, seed=own, resamples=RESAMPLES
     )
@@ -51,13 +55,17 @@ def drawn_metrics(rows: Sequence[PredictionRow], *, pixel: PixelMetrics, seed: i
 def drawn_decisions(
     rows: Sequence[PredictionRow], *, threshold: float, seed: int, resamples: int | None = None
 ) -> dict[str, np.ndarray]:
-    """`image/f1` and the other numbers of decisions at another threshold, on the draws of `drawn_metrics`.
+    """Computes `image/f1` and the other metrics of decisions at another threshold, on the resamples of
+    `drawn_metrics`.
 
     Args:
-        rows: of one category, as in the ledger.
-        threshold: decides `score > threshold`.
-        seed: of the run.
-        resamples: how many draws; None: as many as a run makes.
+        rows: prediction rows of one category.
+        threshold: an image is called anomalous where `score > threshold`.
+        seed: seed of the run.
+        resamples: number of resamples; None uses that of a run.
+
+    Returns:
+        (resamples,) float64 by metric name.
     """
     own = seed + zlib.crc32(rows[0]["category"].encode())
     count = RESAMPLES if resamples is None else resamples
@@ -89,7 +97,7 @@ def _probability_draws(rows: Sequence[PredictionRow], *, seed: int) -> dict[str,
         np.array([row[key] for row in rows], dtype=str) for key in ("subset", "condition", "path")
     )
     weights = multiplicities(
-        kinds(labels, subsets=subsets, conditions=conditions),
+        strata_of(labels, subsets=subsets, conditions=conditions),
         groups=[row["group"] for row in rows],
         values=(paths,),
         resamples=RESAMPLES,
@@ -101,7 +109,7 @@ def _probability_draws(rows: Sequence[PredictionRow], *, seed: int) -> dict[str,
 
 
 def _rows_with(rows: Sequence[PredictionRow], key: str) -> list[PredictionRow]:
-    """All rows if each has a value, else none."""
+    """Returns all rows if each has a value for `key`, otherwise none."""
     return list(rows) if all(row[key] is not None for row in rows) else []
 
 
@@ -118,25 +126,29 @@ def image_resampled(
     resamples: int = 1000,
     seed: int,
 ) -> dict[str, np.ndarray]:
-    """All that `image_metrics` gives, on resampled images: (resamples,) values each.
+    """Computes the metrics of `image_metrics` on resampled images.
 
-    The order of the images changes nothing. The threshold is held fixed, whatever it rests on.
+    The order of the images does not matter. The threshold is held fixed, even if it was fitted.
 
     Args:
-        scores: (n,) raw, larger is more anomalous.
+        scores: (n,) raw scores, larger is more anomalous.
         labels: (n,) 0 normal, 1 anomalous; images with None are left out.
         subsets: (n,) the subset of each image.
-        groups: (n,) pictures of one part share one; "" is an image on its own.
-        threshold: decides `score > threshold`; without it there are no decision metrics.
-        conditions: (n,) how each was photographed; "" where that is not known.
-        reported: (n,) whether the thresholded map of each has a positive pixel.
-        paths: (n,) of the images, that the same ones are drawn whatever their scores are; without
-            them images are told apart by their scores.
-        resamples: how many to draw.
-        seed: of the draws.
+        groups: (n,) images of one part share a group; "" for an image on its own.
+        threshold: an image is called anomalous where `score > threshold`; None leaves out the metrics of
+            decisions.
+        conditions: (n,) the light condition of each image, "" where unknown; None if no condition is known.
+        reported: (n,) whether the thresholded map of each image has a positive pixel, or None.
+        paths: (n,) paths of the images, so that the same images are drawn whatever their scores are; None
+            identifies images by their scores.
+        resamples: number of resamples.
+        seed: seed of the draws.
+
+    Returns:
+        (resamples,) float64 by metric name.
 
     Raises:
-        AdframeError: a score is NaN or infinite, or the lengths differ.
+        AdframeError: if a score is NaN or infinite, or the lengths differ.
     """
     known = select_labelled(scores, labels, subsets=subsets, conditions=conditions, reported=reported)
     if len(groups) != len(labels) or (paths is not None and len(paths) != len(labels)):
@@ -146,7 +158,7 @@ def image_resampled(
         )
     names = () if paths is None else (np.array([paths[place] for place in known.places], dtype=str),)
     weights = multiplicities(
-        kinds(known.truth, subsets=known.subsets, conditions=known.conditions),
+        strata_of(known.truth, subsets=known.subsets, conditions=known.conditions),
         groups=[groups[place] for place in known.places],
         values=(known.scores, *names),
         resamples=resamples,
@@ -155,8 +167,10 @@ def image_resampled(
     return _weighted_table(known, weights, threshold=threshold)
 
 
-def _weighted_table(known: Labelled, weights: np.ndarray, *, threshold: float | None) -> dict[str, np.ndarray]:
-    """As `image_metrics`, (resamples,) values each."""
+def _weighted_table(
+    known: Labelled, weights: np.ndarray, *, threshold: float | None
+) -> dict[str, np.ndarray]:
+    """Returns (resamples,) values of each metric of `image_metrics`."""
     table: dict[str, np.ndarray] = {}
     for selection in known.selections():
         rows = known.rows(selection)
