@@ -59,7 +59,7 @@ class SyntheticDataset(Dataset[dict[str, Any]]):
         ...     Image.new("RGB", (64, 64), "gray").save(f"{name}.png")
         >>> records = [Record(path=Path(f"{name}.png"), category="c", split="val") for name in ("a", "b")]
         >>> scar = Scar(length=(0.2, 0.3), width=(0.1, 0.1), degrees=(-90, 90), jitter=0.2)
-        >>> synthesis = Synthesis(name="scar", seed=0, probability=0.5, families={"scar": scar})
+        >>> synthesis = Synthesis({"scar": scar}, name="scar", seed=0, normal_share=0.5)
         >>> dataset = SyntheticDataset(records, view=View(size=None), synthesis=synthesis, donors=records,
         ...                            purpose="val")
         >>> len(dataset), dataset[0]["label"], dataset[0]["mask"].shape
