@@ -95,9 +95,9 @@ def _records(cfg: DictConfig) -> tuple[Source, list[Record], list[str]]:
     for name in source.choose(wanted(cfg)):
         scanned = [replace(r, place=i) for i, r in enumerate(source.scan(name))]
         training = {r.path for r in scanned if r.split == "train"}
-        examined = examine(source, name, scanned, training=training)
-        records += examined.records
-        warnings += examined.warnings
+        examined, _, lines = examine(source, name, scanned, training=training)
+        records += examined
+        warnings += lines
     return source, records, warnings
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from adframe.data.base import Progress as Told
+from adframe.data.base import ProgressCallback as Told
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import numpy as np
 from adframe.contracts import Record
 from adframe.errors import AdframeError
 from adframe.io.files import write_whole
-from adframe.stats.embeddings import neighbourly, principal, silhouette
+from adframe.stats.embeddings import pca_plane, silhouette, tsne_plane
 
 FOLDER = "features"
 _ALIKE = 0.05  # silhouettes nearer than this are not told apart: a few images make as much
@@ -119,13 +119,13 @@ def finding(features: Features) -> str:
 
 
 def _view(name: str, vectors: np.ndarray, labels: np.ndarray, *, seed: int) -> View:
-    plane, shares = principal(vectors) or (None, None)
+    plane, shares = pca_plane(vectors) or (None, None)
     return View(
         name=name,
         vectors=vectors,
         pca=plane,
         shares=shares,
-        tsne=neighbourly(vectors, seed=seed),
+        tsne=tsne_plane(vectors, seed=seed),
         silhouette=silhouette(vectors, labels),
     )
 

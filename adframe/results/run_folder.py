@@ -38,7 +38,7 @@ from adframe.results.run_files import (
     read_draws,
     shaped_book,
 )
-from adframe.stats.bootstrap import intervals_of, mean_of
+from adframe.stats.bootstrap import mean_of, percentile_intervals
 
 STARTED = "started"  # in every environment.json
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"  # of a training that has not ended
@@ -272,10 +272,10 @@ class RunFolder:
         test = {name: row for name, row in self.metrics["test"].items() if name != MEAN}
         test[category] = results
         known = self.metrics.get("intervals", {}).get("test", {})
-        intervals = {name: known[name] for name in self.done} | {category: intervals_of(drawn)}
+        intervals = {name: known[name] for name in self.done} | {category: percentile_intervals(drawn)}
         earlier = [read_draws(self.path / "resamples" / f"{name}.npz") for name in self.done]
         write_whole(self.path / "resamples" / f"{category}.npz", packed_draws(drawn))
-        intervals[MEAN] = intervals_of(mean_of([*earlier, drawn]))
+        intervals[MEAN] = percentile_intervals(mean_of([*earlier, drawn]))
         metrics = {
             **self.metrics,
             "test": test | {MEAN: mean_row(test)},

@@ -25,7 +25,7 @@ from adframe.results.run_folder import RunFolder
 from adframe.results.validation_scores import write_scores
 from adframe.runs.recipe import Recipe
 from adframe.runs.test import measure
-from adframe.stats.bootstrap import intervals_of
+from adframe.stats.bootstrap import percentile_intervals
 from adframe.systems.detection import DetectionSystem
 
 
@@ -154,5 +154,5 @@ def _enter_recalibrated(
         labels = np.array([bool(row["label"]) for row in rows])
         drawn = drawn_decisions(rows, threshold=threshold, seed=recipe.seed)
         entries["test"][category] = {"threshold": threshold, **decision_metrics(decided, labels=labels)}
-        entries["intervals"][category] = intervals_of(drawn)
+        entries["intervals"][category] = percentile_intervals(drawn)
     write_json(book.path / "metrics.json", book.metrics)

@@ -20,7 +20,7 @@ from adframe.errors import AdframeError
 from adframe.io.anomaly_maps import SUFFIXES, map_paths, read_map
 from adframe.io.files import check_writable
 from adframe.io.images import read_size
-from adframe.metrics.by_defect import coarse, defect_metrics
+from adframe.metrics.by_defect import binning_warnings, defect_metrics
 from adframe.metrics.image import image_metrics
 from adframe.metrics.pixel import PixelMetrics
 from adframe.metrics.resampled import drawn_metrics
@@ -108,7 +108,7 @@ def evaluate_maps(
         with shown_progress() as told:
             for name, members in tested.items():
                 results, rows = _measure(members, pixel=maps.pixel, scores=scores, told=told)
-                folder.warn(name, coarse(maps.pixel.bound()))
+                folder.warn(name, binning_warnings(maps.pixel.bound()))
                 folder.add(
                     name,
                     results=results,
@@ -149,7 +149,8 @@ def _match(maps: Path, source: Source, category: str, *, warnings: list[str]) ->
     records = [record for record in source.scan(category) if record.split == "test"]
     if not records:
         raise AdframeError(f"category {category} in {source.root} has no test images")
-    warnings += examine(source, category, records, training=()).warnings
+    _, _, lines = examine(source, category, records, training=())
+    warnings += lines
     places = map_paths(records)
     return [
         Tested(record, _map_file(maps / places[record.path], record), read_size(record.path))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from adframe.contracts import Batch, Layered
-from adframe.data.base import Progress
+from adframe.data.base import ProgressCallback
 from adframe.data.datamodule import AnomalyData
 from adframe.reporting.download_progress import shown_progress
 from adframe.results.patch_samples import write_sample
@@ -50,7 +50,7 @@ def survey_patches(
         )
 
 
-def _told(loader: Any, told: Progress, what: str) -> Iterator[Batch]:
+def _told(loader: Any, told: ProgressCallback, what: str) -> Iterator[Batch]:
     """The same batches, with a word about how far it is."""
     for place, batch in enumerate(loader):
         yield batch

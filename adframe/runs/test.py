@@ -11,7 +11,7 @@ from adframe.callbacks.progress import ProgressLine
 from adframe.callbacks.record import Recorder
 from adframe.data.base import Source
 from adframe.data.datamodule import AnomalyData
-from adframe.metrics.by_defect import coarse, defect_metrics
+from adframe.metrics.by_defect import binning_warnings, defect_metrics
 from adframe.metrics.resampled import drawn_metrics
 from adframe.results.run_folder import RunFolder
 from adframe.runs.patch_survey import survey_patches
@@ -46,7 +46,7 @@ def measure(
     for writer in writers:
         folder.note({"maps": folder.environment.get("maps", {}) | {category: writer.facts()}})
         folder.warn(category, writer.warnings())
-    folder.warn(category, coarse(system.pixel.bound()))
+    folder.warn(category, binning_warnings(system.pixel.bound()))
     folder.add(
         category,
         results=system.results,

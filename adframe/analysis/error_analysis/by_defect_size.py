@@ -14,7 +14,7 @@ from adframe.reporting.document import Block, Figure, Section, TableBlock
 from adframe.reporting.figures import bars
 from adframe.reporting.format import gain, p_equals, p_value, percent, points, span
 from adframe.reporting.tables import Cell, Column, Table
-from adframe.stats.binned import FEWEST, bin_differences
+from adframe.stats.binned import MIN_BIN_IMAGES, bin_differences
 from adframe.stats.estimates import Difference
 from adframe.stats.significance import holm
 
@@ -157,7 +157,7 @@ def _differences(tested: Sequence[Tested], corrected: Sequence[float]) -> TableB
         "extent_differences",
         "The last bin against the first, in points. Recall: Newcombe's interval and the larger p of "
         "Fisher's exact test and the bootstrap by part; AUROC: bootstrap. Corrected by Holm for all of the "
-        f"table; bins of fewer than {FEWEST} images are not compared.",
+        f"table; bins of fewer than {MIN_BIN_IMAGES} images are not compared.",
         narrow(Table(_TESTED, tuple(rows))),
         raw=Table(tuple(Column(key, key) for key in _TESTED_RAW), tuple(raw)),
     )

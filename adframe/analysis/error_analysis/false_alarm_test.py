@@ -21,7 +21,7 @@ from adframe.reporting.document import TableBlock
 from adframe.reporting.format import p_equals, p_value, percent, span
 from adframe.reporting.tables import Cell, Column, Table
 from adframe.results.validation_scores import ValidationScores
-from adframe.stats.proportions import more_alarms, wilson
+from adframe.stats.proportions import excess_alarms_p, wilson
 from adframe.stats.significance import holm
 
 Kept = Mapping[tuple[str, str], ValidationScores | None]  # by run and category
@@ -44,7 +44,7 @@ class Promise:
 
     @property
     def p(self) -> float:
-        return more_alarms(self.known, self.new)
+        return excess_alarms_p(self.known, self.new)
 
 
 def promises(runs: Sequence[Entrant], kept: Kept) -> tuple[list[TableBlock], list[str]]:
