@@ -15,7 +15,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from adframe.errors import AdframeError, unknown
 from adframe.io.network import answers
 from adframe.io.secrets import hidden, hidden_text
-from adframe.reporting.leaderboard_page import for_programs
+from adframe.reporting.leaderboard_page import raw_table
 from adframe.reporting.wandb_upload import flat_metrics, show_run, show_table
 from adframe.results.sweep_folder import SweepFolder
 
@@ -57,7 +57,7 @@ def show_sweep(sweep: SweepFolder, options: Mapping[str, Any]) -> None:
     board = _begin(
         options, name=f"{name} table", folder=sweep.path, config={}, group=options["group"] or name
     )
-    show_table(board, for_programs(sweep))
+    show_table(board, raw_table(sweep))
     wandb.finish()
 
 

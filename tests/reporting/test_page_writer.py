@@ -21,7 +21,7 @@ from adframe.reporting.document import (
     TableBlock,
 )
 from adframe.reporting.outlines import encoded
-from adframe.reporting.page_writer import render, write_document
+from adframe.reporting.page_writer import render_page, write_document
 from adframe.reporting.tables import Column, Table, table_of
 from adframe.results.gallery import BUDGET
 
@@ -122,7 +122,7 @@ def test_blocks_that_are_folded_away_are_written_too(tmp_path: Path) -> None:
 def test_cells_have_marks_notes_and_links(tmp_path: Path) -> None:
     at = {(0, 1): "best"}
     block = TableBlock("t", "", TABLE, marks=at, notes={(0, 1): "(98.0 to 99.0)"}, links={(0, 0): "a/b.html"})
-    page = render(page_of(block))
+    page = render_page(page_of(block))
     assert '<a href="a/b.html">a_<wbr>b</a>' in page
     mark, note = '<span class="hidden"> (best)</span>', '<br><small class="ends">(98.0 to 99.0)</small>'
     assert f'<td class="best">98.7{mark}{note}' in page
@@ -133,7 +133,7 @@ def test_a_picture_that_is_none_is_named_in_its_place() -> None:
     gallery = Gallery(
         (Card((Picture(b"", alt="a bolt"), Picture(JPEG, alt="a nut")), "two", verdict="wrong"),)
     )
-    page = render(page_of(gallery))
+    page = render_page(page_of(gallery))
     assert "No picture: a bolt" in page
     assert 'alt="a nut"' in page
     assert "✕ wrong" in page
@@ -145,6 +145,6 @@ def test_too_many_pictures_are_shrunk_alike() -> None:
     cards = tuple(
         Card((Picture(large + bytes(place)),), f"{place}") for place in range(1 + BUDGET // len(large))
     )
-    page = render(page_of(Gallery(cards)))
+    page = render_page(page_of(Gallery(cards)))
     assert page.count("<img") == len(cards)
     assert len(page) < 1.34 * BUDGET + 200_000

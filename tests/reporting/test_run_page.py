@@ -7,7 +7,7 @@ import pytest
 
 from adframe.errors import AdframeError
 from adframe.io.files import write_json
-from adframe.reporting.run_page import marks, write_page
+from adframe.reporting.run_page import best_and_worst, write_page
 from adframe.reporting.tables import metrics_table
 from adframe.results.predictions import write_ledger
 from tests.fakes.run_folder import LOCO, row, write_run
@@ -171,5 +171,8 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
 
 def test_best_and_worst_are_marked_from_three_categories_on():
     two = {"a": {"image/auroc": 0.1}, "b": {"image/auroc": 0.2}, "mean": {"image/auroc": 0.15}}
-    assert marks(metrics_table(two)) == {}
-    assert marks(metrics_table({**two, "c": {"image/auroc": 0.3}})) == {(0, 1): "worst", (2, 1): "best"}
+    assert best_and_worst(metrics_table(two)) == {}
+    assert best_and_worst(metrics_table({**two, "c": {"image/auroc": 0.3}})) == {
+        (0, 1): "worst",
+        (2, 1): "best",
+    }

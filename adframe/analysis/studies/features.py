@@ -13,7 +13,7 @@ from adframe.reporting.document import Page
 from adframe.reporting.format import amount, hundredths
 from adframe.reporting.page_writer import write_document
 from adframe.reporting.patch_sections import (
-    MEASURES,
+    AUROC_TITLES,
     attention_section,
     drift_section,
     layers_section,
@@ -89,7 +89,7 @@ def findings(samples: Mapping[str, Mapping[str, PatchSample]]) -> list[str]:
     """
     pairs = [
         (measure, f"{category}, {variant}" if len(samples) > 1 else category, *pair)
-        for measure in MEASURES
+        for measure in AUROC_TITLES
         for variant, by_class in samples.items()
         for category, sample in by_class.items()
         for pair in itertools.permutations(sample.layers, 2)
@@ -115,13 +115,13 @@ def _sentence(measure: str, where: str, best: LayerSample, more: Mapping[str, Di
     name, least = min(more.items(), key=lambda each: each[1].value)
     value = hundredths(getattr(best, measure)[0])
     return (
-        f"{where}: {best.name} alone has the highest {MEASURES[measure]}, {value}; the next layer, "
+        f"{where}: {best.name} alone has the highest {AUROC_TITLES[measure]}, {value}; the next layer, "
         f"{name}, is lower by {amount(least)}."
     )
 
 
 def _more(measure: str, better: LayerSample, other: LayerSample) -> Difference:
-    row = list(MEASURES).index(measure)
+    row = list(AUROC_TITLES).index(measure)
     value = getattr(better, measure)[0] - getattr(other, measure)[0]
     drawn = better.drawn[row].astype(float) - other.drawn[row].astype(float)
     return difference_of(drawn, value=value, level=LEVEL)
@@ -148,7 +148,7 @@ def _title(found: list[str], samples: Mapping[str, Mapping[str, PatchSample]]) -
     what = f"{', '.join(categories[:4])}{' and others' if len(categories) > 4 else ''}"
     if not found:
         return f"Features of {what}: no layer leads significantly"
-    cases = len(MEASURES) * sum(map(len, samples.values()))
+    cases = len(AUROC_TITLES) * sum(map(len, samples.values()))
     return f"Features of {what}: one layer leads significantly in {len(found)} of {cases} comparisons"
 
 
