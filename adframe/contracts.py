@@ -169,20 +169,20 @@ class TrainingFree(Detector, Protocol):
 class HeldOut(Detector, Protocol):
     """A method that also learns from normal images which its model does not know: the scale of its parts."""
 
-    observes: bool  # as it is set up
+    needs_held_out: bool  # as it is set up
 
-    def observe(self, image: Tensor) -> None: ...
+    def collect_held_out(self, image: Tensor) -> None: ...
 
-    def settle(self) -> bool | None: ...  # true: it wants to see the images once more
+    def finalise_held_out(self) -> bool | None: ...  # true: it wants to see the images once more
 
 
 @runtime_checkable
-class Judge(HeldOut, Protocol):
+class LeaveOneOut(HeldOut, Protocol):
     """One that can leave an image which it observed out of what it holds that image against."""
 
-    fewest: int  # held-out normal images that it needs
+    min_held_out: int  # held-out normal images that it needs
 
-    def judge(self, image: Tensor) -> Prediction: ...
+    def score_leave_one_out(self, image: Tensor) -> Prediction: ...
 
 
 @runtime_checkable
@@ -205,14 +205,14 @@ class Gradient(Detector, Protocol):
 
 
 @runtime_checkable
-class Surveyor(Gradient, Protocol):
+class Previewing(Gradient, Protocol):
     """One that sees all training images once before it learns."""
 
-    surveys: bool  # as it is set up
+    needs_preview: bool  # as it is set up
 
-    def survey(self, image: Tensor) -> None: ...
+    def preview(self, image: Tensor) -> None: ...
 
-    def surveyed(self) -> None: ...
+    def finalise_preview(self) -> None: ...
 
 
 @runtime_checkable

@@ -162,7 +162,7 @@ def test_an_experiment_runs_from_nothing_and_the_command_line_wins(name: str) ->
     given = ("image_size=96", "coreset=0.3", "backbone=resnet18", "model=patchcore", "dataset=mvtec_loco")
     cfg = composed("sweep", f"experiment={name}", *given)
     assert (cfg.image_size, cfg.coreset, cfg.backbone.name) == (96, 0.3, "resnet18")
-    assert cfg.model._target_ == "adframe.models.patchcore.PatchCore"
+    assert cfg.model._target_ == "adframe.models.extended_patchcore.create_patchcore"
     assert cfg.dataset.name == "mvtec_loco"
     check_targets(OmegaConf.masked_copy(cfg, ["dataset"]))
 

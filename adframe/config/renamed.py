@@ -33,9 +33,16 @@ RENAMED = {  # module that a `_target_` of an older run names -> where its class
     "adframe.ops.synthesis.synthesis": "adframe.transforms.synthesis.synthesis",
 }
 
+# Whole names: `model=patchcore` names the function that extends the class where a setting asks for it.
+_RENAMED_TARGETS = {
+    "adframe.models.patchcore.PatchCore": "adframe.models.extended_patchcore.create_patchcore",
+}
+
 
 def current_target(target: str) -> str:
     """The `_target_` of today for one that an older release wrote; any other is returned as it is."""
+    if target in _RENAMED_TARGETS:
+        return _RENAMED_TARGETS[target]
     module, _, name = target.rpartition(".")
     return f"{RENAMED.get(module, module)}.{name}" if module else target
 

@@ -28,7 +28,7 @@ class Rings(nn.Module):
         self.register_load_state_dict_pre_hook(make_room)  # type: ignore[no-untyped-call]
         self._sums: Tensor | None = None  # (3, R + 1) float64: counts, sums, sums of squares
 
-    def observe(self, grid: Tensor, *, cells: int = 1) -> None:
+    def collect_held_out(self, grid: Tensor, *, cells: int = 1) -> None:
         """Takes values (B, 1, h, w) of normal images in; `cells` of them are a patch wide."""
         ring = ring_of((grid.shape[-2], grid.shape[-1]), count=RINGS * cells).to(grid.device)
         weights = torch.nn.functional.one_hot(ring, RINGS * cells + 1).double().flatten(0, 1)  # (hw, R + 1)
@@ -38,7 +38,7 @@ class Rings(nn.Module):
         )
         self._sums = sums if self._sums is None else self._sums + sums
 
-    def settle(self) -> None:
+    def finalise_held_out(self) -> None:
         """Fixes the scales; a ring that no image has, because all are small, gets the inside's."""
         assert self._sums is not None
         count, first, second = self._sums
@@ -53,7 +53,7 @@ class Rings(nn.Module):
     def forward(self, grid: Tensor) -> Tensor:
         """(B, 1, h, w): each ring with the mean and spread of the inside."""
         if not len(self.mean):
-            raise RuntimeError("no held-out images were observed: run validation or load a checkpoint first")
+            raise RuntimeError("no held-out images were collected: run validation or load a checkpoint first")
         ring = ring_of((grid.shape[-2], grid.shape[-1]), count=len(self.mean) - 1).to(grid.device)
         return (grid - self.mean[ring]) / self.spread[ring] * self.spread[-1] + self.mean[-1]
 

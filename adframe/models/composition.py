@@ -61,7 +61,7 @@ class Composition(nn.Module):
         self.register_load_state_dict_pre_hook(make_room)  # type: ignore[no-untyped-call]
         self._waiting: Spool | None = None
         self._shapes: list[tuple[int, int]] = []  # of each image's grid
-        self._observed: list[tuple[float, float]] = []
+        self._held_out: list[tuple[float, float]] = []
 
     def collect(self, grid: Tensor) -> None:
         """Takes the features (B, D, h, w) of normal images in."""
@@ -90,7 +90,7 @@ class Composition(nn.Module):
         fitted = LedoitWolf().fit(np.stack(images))
         self.mean = torch.from_numpy(fitted.location_).to(device)
         self.precision = torch.from_numpy(fitted.precision_).to(device)
-        self._observed = []
+        self._held_out = []
 
     def release(self) -> None:
         """Gives back the disk space of the collected features."""
@@ -107,15 +107,15 @@ class Composition(nn.Module):
         distance: Tensor = squared.clamp(min=0).sqrt()
         return distance
 
-    def observe(self, bank: Tensor, own: Tensor) -> None:
+    def collect_held_out(self, bank: Tensor, own: Tensor) -> None:
         """Notes (B,) scores of the memory and (B,) of this head for held-out normal images."""
-        self._observed += zip(bank.tolist(), own.tolist(), strict=True)
+        self._held_out += zip(bank.tolist(), own.tolist(), strict=True)
 
-    def settle(self) -> None:
+    def finalise_held_out(self) -> None:
         """Fits the scales on all that was observed, if anything was."""
-        if not self._observed:
+        if not self._held_out:
             return
-        scores = np.array(self._observed)  # (n, 2)
+        scores = np.array(self._held_out)  # (n, 2)
         mean, deviation = scores.mean(0), scores.std(0)
         deviation[deviation == 0] = 1.0
         highest = ((scores[:, 1] - mean[1]) / deviation[1]).max()

@@ -149,23 +149,23 @@ class DinoLora(nn.Module):
     # Scoring
 
     @property
-    def observes(self) -> bool:
+    def needs_held_out(self) -> bool:
         """Whether held-out normal images say what is usual."""
-        return self.scores.observes
+        return self.scores.needs_held_out
 
     @property
-    def fewest(self) -> int:
+    def min_held_out(self) -> int:
         """Held-out normal images that it needs."""
-        return self.scores.fewest
+        return self.scores.min_held_out
 
     @torch.no_grad()
-    def observe(self, image: Tensor) -> None:
+    def collect_held_out(self, image: Tensor) -> None:
         """Takes held-out normal images (B, 3, H, W) in."""
-        self.scores.observe(image)
+        self.scores.collect_held_out(image)
 
-    def settle(self) -> bool:
+    def finalise_held_out(self) -> bool:
         """Fixes what was observed; true where it wants to see the images again."""
-        return self.scores.settle()
+        return self.scores.finalise_held_out()
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> Prediction:
@@ -174,9 +174,9 @@ class DinoLora(nn.Module):
         return said
 
     @torch.no_grad()
-    def judge(self, image: Tensor) -> Prediction:
+    def score_leave_one_out(self, image: Tensor) -> Prediction:
         """The same for images that were observed, each left out of what it is compared with."""
-        return self.scores.judge(image)
+        return self.scores.score_leave_one_out(image)
 
     @torch.no_grad()
     def embeddings(self, image: Tensor) -> dict[str, Tensor]:

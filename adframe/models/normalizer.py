@@ -36,23 +36,23 @@ class Normaliser(nn.Module):
         self.register_buffer("mean", torch.empty(0))  # (T, H, W) or (T, 1, 1)
         self.register_buffer("spread", torch.empty(0))
         self.register_load_state_dict_pre_hook(make_room)  # type: ignore[no-untyped-call]
-        self._count, self._settled = 0, False
+        self._count, self._finalised = 0, False
         self._sums: tuple[Tensor, Tensor] | None = None  # of errors and of their squares, float64
 
-    def observe(self, errors: Tensor) -> None:
+    def collect_held_out(self, errors: Tensor) -> None:
         """Takes (B, T, H, W) errors of held-out normal images in."""
-        if self._settled:  # a new calibration starts
-            self._sums, self._count, self._settled = None, 0, False
+        if self._finalised:  # a new calibration starts
+            self._sums, self._count, self._finalised = None, 0, False
         first, second = (each.sum(0) for each in self._moments(errors))
         known = self._sums or (torch.zeros_like(first), torch.zeros_like(second))
         self._sums = (known[0] + first, known[1] + second)
         self._count += len(errors)
 
-    def settle(self) -> None:
+    def finalise_held_out(self) -> None:
         """Fixes mean and spread; the sums stay, so that an observed image can be left out again."""
         if self._sums is None or self._count < FEWEST:
             raise too_few(self._count, needed=FEWEST)
-        self._settled = True
+        self._finalised = True
         mean, spread = self._scale(*self._sums, count=self._count)
         self.mean, self.spread = mean.float(), spread.float()
 
@@ -61,7 +61,7 @@ class Normaliser(nn.Module):
         if self.kind == "none":
             return errors
         if not self.mean.numel():
-            raise RuntimeError("no held-out images were observed: run validation or load a checkpoint first")
+            raise RuntimeError("no held-out images were collected: run validation or load a checkpoint first")
         if self.kind == "per_pixel" and self.mean.shape[1:] != errors.shape[2:]:
             own, found = tuple(self.mean.shape[1:]), tuple(errors.shape[2:])
             raise AdframeError(

@@ -1,4 +1,4 @@
-"""From streams of patch features to one memory: weighting, reduction, a bound on what waits."""
+"""One memory of patch features: averaging, weighting, reduction, and a bound on what is collected."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from adframe.errors import AdframeError
+from adframe.errors import AdframeError, unknown
 from adframe.io.disk_matrix import Spool
 from adframe.io.feature_cache import Store
 from adframe.models.buffers import make_room, refuse_update
 from adframe.models.fusion import Concat
 from adframe.models.memory import Choice, Memory
 from adframe.ops.coreset import Progress, greedy_k_centre
+from adframe.ops.patches import BORDERS, Border, as_rows, patch_grid
 from adframe.ops.projections import mapped, moments, principal_axes, random_axes
 
 REDUCTIONS = ("none", "random", "pca")
@@ -27,36 +28,79 @@ METRICS = ("euclidean", "cosine")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What all memories of a method share; `PatchCore` says what each means."""
+    """Settings that all memories of a model share.
+
+    Attributes:
+        coreset, neighbourhood, border, projection, neighbours, limit_mb, seed, spool, store: See `PatchCore`.
+        metric, reduce, dimensions, bank_bytes: See `ExtendedPatchCore`; `bank_bytes` is per memory.
+
+    Raises:
+        AdframeError: A value is outside its range; the message names the override.
+    """
 
     coreset: float
-    metric: str
-    reduce: str
-    dimensions: int
-    projection: int | None
-    limit_mb: int
-    bank_bytes: int | None  # of features that wait for one memory
-    seed: int
-    spool: Path | None
+    neighbourhood: int = 3
+    border: Border = "zeros"
+    projection: int | None = None
+    neighbours: int = 1
+    limit_mb: int = 256
+    seed: int = 42
+    spool: Path | None = None
     store: Store | None = None
+    metric: str = "euclidean"
+    reduce: str = "none"
+    dimensions: int = 128
+    bank_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        for key, value, known in (
+            ("border", self.border, BORDERS),
+            ("metric", self.metric, METRICS),
+            ("reduce", self.reduce, REDUCTIONS),
+        ):
+            if value not in known:
+                raise AdframeError(unknown(f"model.{key}", value, known))
+        if not isinstance(self.coreset, int | float) or not 0 < self.coreset <= 1:
+            raise AdframeError(
+                f"coreset={self.coreset} must lie in (0, 1]: it is the share of patches the bank keeps"
+            )
+        if self.neighbourhood < 1 or self.neighbourhood % 2 == 0:
+            raise AdframeError(f"model.neighbourhood={self.neighbourhood} must be odd and positive")
+        if self.neighbours < 1:
+            raise AdframeError(f"model.neighbours={self.neighbours} must be 1 (no re-weighting) or more")
+        for key in ("dimensions", "projection", "limit_mb", "bank_bytes"):
+            if (count := getattr(self, key)) is not None and count < 1:
+                raise AdframeError(f"model.{key}={count} must be 1 or more")
 
 
 class PatchMemory(nn.Module):
-    """Features wait on disk until `finalise` makes a memory of them; process memory does not grow.
+    """Patch features of some layers, and the distance of other patches to them.
+
+    Collected features wait on disk until `finalise` makes a memory of them.
 
     Args:
-        memory: what is made.
-        fusion: says what each layer's features are multiplied by.
-        settings: see there.
+        memory: Empty memory that `finalise` fills.
+        layers: Positions of the feature maps that are used, in the order of the backbone's layers.
+        fusion: Gives the factor of each layer's features.
+        settings: How features are averaged, reduced and kept.
+
+    Example:
+        >>> from adframe.models.memory import Greedy
+        >>> memory = PatchMemory(Greedy(), layers=[0], fusion=Concat(), settings=Settings(coreset=0.25))
+        >>> memory.collect([torch.rand(2, 8, 4, 4)])
+        >>> memory.finalise(progress=None)
+        >>> distances, weight = memory.score([torch.rand(1, 8, 4, 4)])
+        >>> distances.shape, memory.facts()["rows"]
+        (torch.Size([1, 1, 4, 4]), 8)
     """
 
     centre: Tensor
     matrix: Tensor
     weights: Tensor
 
-    def __init__(self, memory: Memory, *, fusion: Concat, settings: Settings) -> None:
+    def __init__(self, memory: Memory, *, layers: Sequence[int], fusion: Concat, settings: Settings) -> None:
         super().__init__()
-        self.memory, self.fusion, self.settings = memory, fusion, settings
+        self.memory, self.layers, self.fusion, self.settings = memory, list(layers), fusion, settings
         self.register_buffer("centre", torch.empty(0))  # (D,) taken off features against cancellation
         self.register_buffer("weights", torch.empty(0))  # (D,) of the fusion; empty: all are 1
         self.register_buffer("matrix", torch.empty(0))  # (D, d) of the reduction; empty: none
@@ -66,12 +110,31 @@ class PatchMemory(nn.Module):
         self._waiting: Spool | None = None
         self._widths: list[int] = []  # channels of each layer
 
-    def collect(self, rows: Tensor, *, widths: Sequence[int]) -> None:
-        """Takes (n, D) rows in; D is the sum of the layers' widths."""
-        rows = self._unit(rows)
+    def grid(self, maps: Sequence[Tensor]) -> Tensor:
+        """Averages the maps of this memory's layers, and stacks them on the finest of their grids.
+
+        Args:
+            maps: Feature maps (B, C_i, h_i, w_i) of all layers of the backbone.
+
+        Returns:
+            (B, D, h, w); D is the sum of the channels of this memory's layers.
+        """
+        chosen = [maps[layer] for layer in self.layers]
+        return patch_grid(chosen, neighbourhood=self.settings.neighbourhood, border=self.settings.border)
+
+    def collect(self, maps: Sequence[Tensor]) -> None:
+        """Adds the patches of normal images to those that wait.
+
+        Args:
+            maps: Feature maps (B, C_i, h_i, w_i) of all layers of the backbone.
+
+        Raises:
+            AdframeError: The memory is fitted and its features are gone, or `bank_bytes` holds no two rows.
+        """
+        rows = self._unit(as_rows(self.grid(maps)))
         if self._waiting is None:
             refuse_update(fitted=bool(len(self.memory.bank)))
-            self.centre, self._widths = rows.mean(0), list(widths)
+            self.centre, self._widths = rows.mean(0), [maps[layer].shape[1] for layer in self.layers]
             self._waiting = Spool(folder=self.settings.spool)
         self.seen += len(rows)
         if self._rate < 1:
@@ -118,14 +181,45 @@ class PatchMemory(nn.Module):
         rows = rows * self.weights if len(self.weights) else rows
         return rows @ self.matrix if len(self.matrix) else rows
 
+    def score(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Measures how far the patches of images lie from the memory.
+
+        Args:
+            maps: Feature maps (B, C_i, h_i, w_i) of all layers of the backbone.
+
+        Returns:
+            Distances (B, 1, h, w), and (B,) the factor in (0, 1] by which the re-weighting multiplies the
+            largest of an image.
+
+        Raises:
+            RuntimeError: The memory is empty.
+        """
+        if not len(self.memory.bank):
+            raise RuntimeError("the memory bank is empty: collect and finalise, or load a checkpoint, first")
+        grid = self.grid(maps)
+        batch, _, height, width = grid.shape
+        rows = self.embed(as_rows(grid))  # (B * h * w, D)
+        distances = self.distance(rows).view(batch, -1)  # (B, h * w)
+        farthest = rows.view(batch, height * width, -1)[torch.arange(batch), distances.argmax(1)]  # (B, D)
+        neighbours, limit_mb = self.settings.neighbours, self.settings.limit_mb
+        weight = self.memory.rarity(farthest, neighbours=neighbours, limit_mb=limit_mb)
+        return distances.view(batch, 1, height, width), weight
+
+    def facts(self) -> dict[str, float]:
+        """Returns rows, width and bytes of the bank, patches collected, and how often they were thinned."""
+        bank = self.memory.bank
+        return {
+            "rows": len(bank),
+            "width": bank.shape[1],
+            "bytes": bank.element_size() * bank.numel(),
+            "seen": self.seen,
+            "thinnings": self.thinnings,
+        }
+
     def distance(self, embedded: Tensor) -> Tensor:
         """(Q, d) from `embed` to (Q,); cosine distance, 1 - cos, where that is the metric."""
         found = self.memory.distance(embedded, limit_mb=self.settings.limit_mb)
         return found.square() / 2 if self.settings.metric == "cosine" else found
-
-    def rarity(self, embedded: Tensor, *, neighbours: int) -> Tensor:
-        """What the distances of (Q, d) from `embed` count for: (Q,), see `Memory.rarity`."""
-        return self.memory.rarity(embedded, neighbours=neighbours, limit_mb=self.settings.limit_mb)
 
     def _unit(self, rows: Tensor) -> Tensor:
         return F.normalize(rows, dim=1) if self.settings.metric == "cosine" else rows
@@ -165,22 +259,3 @@ class PatchMemory(nn.Module):
         if settings.reduce == "random":
             return random_axes(rows.width, count=settings.dimensions, seed=settings.seed)
         return principal_axes(rows)[0][:, : settings.dimensions].contiguous()
-
-
-def check(settings: Settings) -> None:
-    """Refuses what is impossible, by the names that users type."""
-    for key, value, known in (
-        ("metric", settings.metric, METRICS),
-        ("reduce", settings.reduce, REDUCTIONS),
-    ):
-        if value not in known:
-            raise AdframeError(f"model.{key}={value} is not possible; it is one of {', '.join(known)}")
-    if not isinstance(settings.coreset, int | float) or not 0 < settings.coreset <= 1:
-        raise AdframeError(
-            f"coreset={settings.coreset} must lie in (0, 1]: it is the share of patches the bank keeps"
-        )
-    counts = {"dimensions": settings.dimensions, "projection": settings.projection}
-    counts |= {"limit_mb": settings.limit_mb, "bank_bytes": settings.bank_bytes}
-    for key, count in counts.items():
-        if count is not None and count < 1:
-            raise AdframeError(f"model.{key}={count} must be 1 or more")

@@ -81,12 +81,12 @@ class Colours(nn.Module):
         self.register_load_state_dict_pre_hook(make_room)  # type: ignore[no-untyped-call]
         self._seen: list[Tensor] = []
 
-    def survey(self, normal: Tensor) -> None:
+    def preview(self, normal: Tensor) -> None:
         """Takes the colours of normal images in."""
         cells = F.avg_pool2d(normal, self.cell).permute(0, 2, 3, 1).reshape(-1, 3)
         self._seen.append(cells.cpu())
 
-    def settle(self) -> None:
+    def finalise_held_out(self) -> None:
         """Fits the palette on a sample of what was surveyed, by k-means."""
         cells = torch.cat(self._seen).numpy()
         self._seen = []

@@ -139,40 +139,40 @@ class SiT(nn.Module):
         self.load_state_dict(own | dict(state), strict=True)
 
     @property
-    def surveys(self) -> bool:
+    def needs_preview(self) -> bool:
         """Whether it wants to see the training images once before it learns."""
         return isinstance(self.target, Colours) and not self.target.palette.numel()
 
-    def survey(self, image: Tensor) -> None:
+    def preview(self, image: Tensor) -> None:
         """Takes training images (B, 3, H, W) in, for the palette."""
         if isinstance(self.target, Colours):
-            self.target.survey(self.vit.normalise(image))
+            self.target.preview(self.vit.normalise(image))
 
-    def surveyed(self) -> None:
+    def finalise_preview(self) -> None:
         """Fits the palette."""
         if isinstance(self.target, Colours):
-            self.target.settle()
+            self.target.finalise_held_out()
 
     # Scoring
 
     @property
-    def observes(self) -> bool:
+    def needs_held_out(self) -> bool:
         """Whether errors are brought to the scale of held-out images."""
         return self.normaliser.kind != "none"
 
     @property
-    def fewest(self) -> int:
+    def min_held_out(self) -> int:
         """Held-out normal images that it needs."""
-        return FEWEST if self.observes else 1
+        return FEWEST if self.needs_held_out else 1
 
     @torch.no_grad()
-    def observe(self, image: Tensor) -> None:
+    def collect_held_out(self, image: Tensor) -> None:
         """Takes the errors of held-out normal images (B, 3, H, W) in."""
-        self.normaliser.observe(self.errors(image))
+        self.normaliser.collect_held_out(self.errors(image))
 
-    def settle(self) -> None:
+    def finalise_held_out(self) -> None:
         """Fixes what is usual."""
-        self.normaliser.settle()
+        self.normaliser.finalise_held_out()
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> Prediction:
@@ -180,7 +180,7 @@ class SiT(nn.Module):
         return self._prediction(self.normaliser(self.errors(image)))
 
     @torch.no_grad()
-    def judge(self, image: Tensor) -> Prediction:
+    def score_leave_one_out(self, image: Tensor) -> Prediction:
         """The same for images that were observed, each left out of what it is compared with."""
         return self._prediction(self.normaliser.leaving_out(self.errors(image)))
 

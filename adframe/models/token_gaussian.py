@@ -26,20 +26,20 @@ class TokenGaussian(nn.Module):
         self.register_buffer("whitening", torch.empty(0))  # (D, D) inverse Cholesky factor
         self.register_load_state_dict_pre_hook(make_room)  # type: ignore[no-untyped-call]
         self._sums: Sums | None = None
-        self._settled = False
+        self._finalised = False
 
-    def observe(self, tokens: Tensor) -> None:
+    def collect_held_out(self, tokens: Tensor) -> None:
         """Takes (B, N, D) in."""
-        if self._settled:  # a new calibration starts
-            self._sums, self._settled = None, False
+        if self._finalised:  # a new calibration starts
+            self._sums, self._finalised = None, False
         new = _sums(tokens)
         self._sums = new if self._sums is None else _added(self._sums, new, sign=1)
 
-    def settle(self) -> None:
+    def finalise_held_out(self) -> None:
         """Fixes the Gaussian; the sums stay."""
         if self._sums is None:
-            raise RuntimeError("settle before observe: there are no tokens to describe")
-        self._settled = True
+            raise RuntimeError("finalise_held_out before collect_held_out: there are no tokens to describe")
+        self._finalised = True
         self.mean, self.whitening = _gaussian(self._sums)
 
     def forward(self, tokens: Tensor) -> Tensor:

@@ -98,41 +98,41 @@ class TokenScores(nn.Module):
         self._described = False  # whether the Gaussians are settled, and scales come next
 
     @property
-    def observes(self) -> bool:
+    def needs_held_out(self) -> bool:
         """Whether held-out normal images say what is usual."""
         return self.scoring.score != "memory"
 
     @property
-    def fewest(self) -> int:
+    def min_held_out(self) -> int:
         """Held-out normal images that it needs."""
-        return FEWEST if self.observes else 1
+        return FEWEST if self.needs_held_out else 1
 
-    def observe(self, image: Tensor) -> None:
+    def collect_held_out(self, image: Tensor) -> None:
         """Takes held-out normal images in: first their tokens, then, to fuse, their scores."""
         if self._described:
             scores, maps = self._said(image, known=True)
-            self.map_scale.observe(maps)
-            self.score_scale.observe(scores)
+            self.map_scale.collect_held_out(maps)
+            self.score_scale.collect_held_out(scores)
         else:
             seen = self.reader.read(image)
             if "decoder" in self.scoring.ways:
-                self.rings.observe(seen.logits, cells=seen.logits.shape[-1] // seen.grid[1])
+                self.rings.collect_held_out(seen.logits, cells=seen.logits.shape[-1] // seen.grid[1])
             if "mahalanobis" in self.scoring.ways:
-                self.patches.observe(seen.patches[-1])
-                self.wholes.observe(seen.whole[:, None])
+                self.patches.collect_held_out(seen.patches[-1])
+                self.wholes.collect_held_out(seen.whole[:, None])
 
-    def settle(self) -> bool:
+    def finalise_held_out(self) -> bool:
         """Fixes what was observed; true where it wants to see the images again."""
         if not self._described:
             if "decoder" in self.scoring.ways:
-                self.rings.settle()
+                self.rings.finalise_held_out()
             if "mahalanobis" in self.scoring.ways:
-                self.patches.settle()
-                self.wholes.settle()
+                self.patches.finalise_held_out()
+                self.wholes.finalise_held_out()
             self._described = self.scoring.score == "fused"
             return self._described
-        self.map_scale.settle()
-        self.score_scale.settle()
+        self.map_scale.finalise_held_out()
+        self.score_scale.finalise_held_out()
         self._described = False
         return False
 
@@ -143,9 +143,9 @@ class TokenScores(nn.Module):
             scores, maps = self.score_scale(scores), self.map_scale(maps)
         return Prediction(scores.mean((1, 2, 3)), maps.mean(1, keepdim=True))
 
-    def judge(self, image: Tensor) -> Prediction:
+    def score_leave_one_out(self, image: Tensor) -> Prediction:
         """The same for images that were observed, each left out of what it is compared with."""
-        scores, maps = self._said(image, known=self.observes)
+        scores, maps = self._said(image, known=self.needs_held_out)
         if self.scoring.score == "fused":
             scores, maps = self.score_scale.leaving_out(scores), self.map_scale.leaving_out(maps)
         return Prediction(scores.mean((1, 2, 3)), maps.mean(1, keepdim=True))

@@ -14,7 +14,7 @@ from adframe.callbacks.learning_curve import LearningCurve
 from adframe.callbacks.profile import Profiler
 from adframe.callbacks.progress import ProgressLine
 from adframe.callbacks.reconstructions import Reconstructions
-from adframe.contracts import Exporter, Judge
+from adframe.contracts import Exporter, LeaveOneOut
 from adframe.data.datamodule import AnomalyData
 from adframe.io.files import write_whole
 from adframe.models.normalizer import too_few
@@ -136,5 +136,5 @@ def _export(system: DetectionSystem, path: Path) -> None:
 def _check_held_out(system: GradientSystem, data: AnomalyData) -> None:
     """Raises an error before hours of training, where too few normal validation images are held out."""
     normal = sum((record.split, record.label) == ("val", 0) for record in data.records)
-    if isinstance(system.detector, Judge) and normal < system.detector.fewest:
-        raise too_few(normal, needed=system.detector.fewest)
+    if isinstance(system.detector, LeaveOneOut) and normal < system.detector.min_held_out:
+        raise too_few(normal, needed=system.detector.min_held_out)

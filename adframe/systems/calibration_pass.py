@@ -16,15 +16,15 @@ def normals(batch: Batch) -> torch.Tensor:
     return torch.tensor([record.label == 0 for record in batch[RECORD]])
 
 
-def observe_held_out(detector: nn.Module, batches: Iterable[Batch], *, system: L.LightningModule) -> None:
+def run_calibration_pass(detector: nn.Module, batches: Iterable[Batch], *, system: L.LightningModule) -> None:
     """Lets a detector that wants to, observe all normal images among validation batches, and settle.
 
     Args:
-        detector: what is asked; one that observes nothing is left alone.
+        detector: what is asked; one that needs_held_out nothing is left alone.
         batches: of validation.
         system: conducts; knows the device and the precision.
     """
-    if not (isinstance(detector, HeldOut) and detector.observes):
+    if not (isinstance(detector, HeldOut) and detector.needs_held_out):
         return
     again: bool | None = True
     while again:
@@ -32,5 +32,5 @@ def observe_held_out(detector: nn.Module, batches: Iterable[Batch], *, system: L
             for batch in batches:
                 known = normals(batch)
                 if known.any():
-                    detector.observe(batch[IMAGE][known].to(system.device))
-        again = detector.settle()
+                    detector.collect_held_out(batch[IMAGE][known].to(system.device))
+        again = detector.finalise_held_out()

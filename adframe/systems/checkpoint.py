@@ -72,7 +72,8 @@ def _frozen(system: DetectionSystem) -> set[str]:
 
 
 def _method(system: DetectionSystem) -> str:
-    return type(system.detector).__name__
+    kind = type(system.detector)
+    return str(getattr(kind, "METHOD", kind.__name__))
 
 
 def _backbone(system: DetectionSystem) -> str:

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from adframe.calibration.calibrator import Calibrator
-from adframe.contracts import IMAGE, Batch, Collector, Gradient, Judge, Prediction, Surveyor
+from adframe.contracts import IMAGE, Batch, Collector, Gradient, LeaveOneOut, Prediction, Previewing
 from adframe.metrics.pixel import PixelMetrics
-from adframe.systems.calibration_pass import normals, observe_held_out
+from adframe.systems.calibration_pass import normals, run_calibration_pass
 from adframe.systems.detection import DetectionSystem
 from adframe.systems.learning import Learning
 
@@ -47,11 +47,11 @@ class GradientSystem(DetectionSystem):
     def on_fit_start(self) -> None:
         """Lets a detector that must see the training images before it learns, see them."""
         detector: Any = self.detector
-        if isinstance(detector, Surveyor) and detector.surveys:
+        if isinstance(detector, Previewing) and detector.needs_preview:
             self.trainer.fit_loop.setup_data()
             for batch in cast(Iterable[Batch], self.trainer.train_dataloader):
-                detector.survey(batch[IMAGE].to(self.device))
-            detector.surveyed()
+                detector.preview(batch[IMAGE].to(self.device))
+            detector.finalise_preview()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step's loss; its terms are logged as means over the epoch."""
@@ -64,7 +64,7 @@ class GradientSystem(DetectionSystem):
         """Before thresholds are fitted, the detector learns how held-out normal images look to it."""
         if not self._fitting:
             self._collect()
-            observe_held_out(self.detector, self.trainer.val_dataloaders, system=self)  # type: ignore[arg-type]
+            run_calibration_pass(self.detector, self.trainer.val_dataloaders, system=self)  # type: ignore[arg-type]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """While fitting the losses of normal images at fixed draws; afterwards the scores for calibration."""
@@ -101,9 +101,9 @@ class GradientSystem(DetectionSystem):
     def _score(self, batch: Batch) -> Prediction:
         """Normal validation images were observed: each is compared with the others only."""
         known = normals(batch).to(batch[IMAGE].device)
-        if not (isinstance(self.detector, Judge) and known.any()):
+        if not (isinstance(self.detector, LeaveOneOut) and known.any()):
             return super()._score(batch)
-        judged = self.detector.judge(batch[IMAGE])
+        judged = self.detector.score_leave_one_out(batch[IMAGE])
         if known.all():
             return judged
         plain = super()._score(batch)

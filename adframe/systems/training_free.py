@@ -9,7 +9,7 @@ from torch import nn
 from adframe.calibration.calibrator import Calibrator
 from adframe.contracts import IMAGE, Batch, TrainingFree
 from adframe.metrics.pixel import PixelMetrics
-from adframe.systems.calibration_pass import normals, observe_held_out
+from adframe.systems.calibration_pass import normals, run_calibration_pass
 from adframe.systems.detection import DetectionSystem
 
 
@@ -47,7 +47,7 @@ class TrainingFreeSystem(DetectionSystem):
         if self.trainer.sanity_checking:  # before anything was collected
             return
         self.method.finalise()
-        observe_held_out(self.detector, self.trainer.val_dataloaders, system=self)  # type: ignore[arg-type]
+        run_calibration_pass(self.detector, self.trainer.val_dataloaders, system=self)  # type: ignore[arg-type]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Calibration scores; the images themselves are kept for the refit."""

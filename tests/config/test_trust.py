@@ -74,7 +74,7 @@ def test_what_is_hidden_from_the_check_by_an_escape_is_refused(tmp_path: Path) -
 
 
 def test_every_allowed_name_is_a_class_or_function_where_it_is_defined() -> None:
-    assert "adframe.models.patchcore.PatchCore" in own_parts()
+    assert "adframe.models.extended_patchcore.create_patchcore" in own_parts()
     for name in own_parts():
         assert get_object(name).__module__ == name.rpartition(".")[0]
     for name in OF_TORCH:

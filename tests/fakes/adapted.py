@@ -35,8 +35,8 @@ def calibrated(model: DinoLora, *, count: int = 6) -> DinoLora:
     if model.collects:
         model.collect(spoilt(8, seed=5)[IMAGE][::2])
         model.finalise()
-    again = model.observes
+    again = model.needs_held_out
     while again:
-        model.observe(images(count, seed=9) * 0.1 + 0.4)
-        again = model.settle()
+        model.collect_held_out(images(count, seed=9) * 0.1 + 0.4)
+        again = model.finalise_held_out()
     return model

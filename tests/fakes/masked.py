@@ -28,6 +28,6 @@ def images(count: int, *, size: tuple[int, int] = (64, 64), seed: int = 0) -> to
 
 
 def settled(model: SiT, *, count: int = 4, size: tuple[int, int] = (64, 64)) -> SiT:
-    model.eval().observe(images(count, size=size, seed=9))
-    model.settle()
+    model.eval().collect_held_out(images(count, size=size, seed=9))
+    model.finalise_held_out()
     return model

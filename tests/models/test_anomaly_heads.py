@@ -55,8 +55,8 @@ def test_the_gaussian_is_scikit_learns_shrunk_one(count: int) -> None:
     """With fewer tokens than channels too, where the covariance itself is singular."""
     tokens = torch.randn(1, count, 12, generator=torch.Generator().manual_seed(0)) * torch.arange(1, 13)
     gaussian = TokenGaussian()
-    gaussian.observe(tokens)
-    gaussian.settle()
+    gaussian.collect_held_out(tokens)
+    gaussian.finalise_held_out()
     reference = OAS().fit(tokens[0].numpy())
     found = gaussian(tokens)[0].square().double().numpy()
     assert found == pytest.approx(reference.mahalanobis(tokens[0].numpy()), rel=1e-3)
@@ -65,17 +65,17 @@ def test_the_gaussian_is_scikit_learns_shrunk_one(count: int) -> None:
 def test_leaving_an_image_out_is_not_having_seen_it() -> None:
     tokens = torch.randn(5, 40, 6, generator=torch.Generator().manual_seed(1))
     whole, rest = TokenGaussian(), TokenGaussian()
-    whole.observe(tokens[:2])
-    whole.observe(tokens[2:])
-    rest.observe(tokens[1:])
-    rest.settle()
+    whole.collect_held_out(tokens[:2])
+    whole.collect_held_out(tokens[2:])
+    rest.collect_held_out(tokens[1:])
+    rest.finalise_held_out()
     torch.testing.assert_close(whole.leaving_out(tokens[:1]), rest(tokens[:1]), rtol=1e-4, atol=1e-4)
 
 
 def test_it_comes_back_from_a_file() -> None:
     tokens = torch.randn(2, 40, 6)
     gaussian, again = TokenGaussian(), TokenGaussian()
-    gaussian.observe(tokens)
-    gaussian.settle()
+    gaussian.collect_held_out(tokens)
+    gaussian.finalise_held_out()
     again.load_state_dict(gaussian.state_dict())
     assert torch.equal(again(tokens), gaussian(tokens))

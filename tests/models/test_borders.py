@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from adframe.contracts import IMAGE, INDEX, LABEL, MASK, TrainingFree
 from adframe.models.backbones import TimmBackbone
 from adframe.models.border_scales import Rings, ring_of
+from adframe.models.extended_patchcore import create_patchcore
 from adframe.models.memory import Everything
 from adframe.models.padim import PaDiM
 from adframe.models.patchcore import PatchCore
@@ -78,7 +79,7 @@ def test_anomaly_dino_with_its_own_features(kind: str) -> None:
         "vit_small_patch14_dinov2.lvd142m", layers=["blocks.5", "blocks.8"], norm=True,
         checkpoint=WEIGHTS,
     )  # fmt: skip
-    model = PatchCore(
+    model = create_patchcore(
         network, coreset=1.0, memory=Everything, metric="cosine", neighbourhood=1, top_share=0.01
     )
     found = heatmaps(fitted(model, kind, side=224), textures(kind, COUNT, side=224, seed=2))
@@ -101,10 +102,10 @@ def learned(model: Any, batches: Callable[[int], dict[str, Tensor]]) -> Any:
 
 
 def settled(model: Any, kind: str, *, side: int) -> Any:
-    again = model.observes
+    again = model.needs_held_out
     while again:
-        model.observe(textures(kind, 8, side=side, seed=3))
-        again = model.settle()
+        model.collect_held_out(textures(kind, 8, side=side, seed=3))
+        again = model.finalise_held_out()
     return model
 
 
@@ -149,8 +150,8 @@ def test_heads_that_learn_from_synthetic_anomalies(head: str, kind: str) -> None
 def test_rings_bring_the_border_to_the_scale_of_the_inside() -> None:
     rng, rings = torch.Generator().manual_seed(0), Rings()
     raised = torch.where(ring_of((12, 10), count=1) == 0, 5.0, 0.0)
-    rings.observe(torch.randn(50, 1, 12, 10, generator=rng) * (1 + raised) + raised)
-    rings.settle()
+    rings.collect_held_out(torch.randn(50, 1, 12, 10, generator=rng) * (1 + raised) + raised)
+    rings.finalise_held_out()
     values = torch.randn(200, 1, 12, 10, generator=rng)
     scaled = rings(values * (1 + raised) + raised)
     torch.testing.assert_close(scaled, values, rtol=0, atol=0.35)
@@ -159,8 +160,8 @@ def test_rings_bring_the_border_to_the_scale_of_the_inside() -> None:
 
 def test_rings_of_maps_without_an_inside_have_one_scale() -> None:
     rings = Rings()
-    rings.observe(torch.randn(50, 1, 2, 2, generator=torch.Generator().manual_seed(0)))
-    rings.settle()
+    rings.collect_held_out(torch.randn(50, 1, 2, 2, generator=torch.Generator().manual_seed(0)))
+    rings.finalise_held_out()
     grid = torch.randn(3, 1, 2, 2)
     torch.testing.assert_close(rings(grid), grid)
 

@@ -8,6 +8,7 @@ from adframe.errors import AdframeError
 from adframe.io.feature_cache import Store
 from adframe.models.backbones import TimmBackbone
 from adframe.models.cached_backbone import StoredBackbone, stored
+from adframe.models.extended_patchcore import create_patchcore
 from adframe.models.padim import PaDiM
 from adframe.models.patchcore import PatchCore
 from tests.fakes.backbones import PixelBackbone, tiny_backbone
@@ -137,7 +138,7 @@ def test_features_beyond_float16_are_refused_in_one_line(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "method", [lambda b, s: PatchCore(b, coreset=0.3, scales=[1.0, 0.5], store=s), PaDiM]
+    "method", [lambda b, s: create_patchcore(b, coreset=0.3, scales=[1.0, 0.5], store=s), PaDiM]
 )
 def test_a_method_computes_every_image_once_and_scores_as_without(method, tmp_path: Path) -> None:
     inner, store = tiny_backbone(), Store(tmp_path)

@@ -5,6 +5,7 @@ from torch import Tensor
 from adframe.contracts import HeldOut
 from adframe.errors import AdframeError
 from adframe.models.composition import Composition
+from adframe.models.extended_patchcore import ExtendedPatchCore, create_patchcore
 from adframe.models.patchcore import PatchCore
 from tests.fakes.backbones import PixelBackbone
 
@@ -27,19 +28,20 @@ EXTRA = picture(2, 1, 1, seed=50)  # nothing in it is unknown, and there is too 
 SWAPPED = picture(2, 0, 1, seed=51)
 
 
-def fitted(**changes: object) -> PatchCore:
+def fitted(**changes: object) -> PatchCore | ExtendedPatchCore:
     settings = {"coreset": 1.0, "neighbourhood": 1, "composition": True, "words": 4}
-    model = PatchCore(PixelBackbone(), **{**settings, **changes})
+    model = create_patchcore(PixelBackbone(), **{**settings, **changes})
     for image in NORMAL[:8]:
         model.collect(image)
     model.finalise()
-    for image in NORMAL[8:]:
-        model.observe(image)
-    model.settle()
+    if isinstance(model, ExtendedPatchCore):
+        for image in NORMAL[8:]:
+            model.collect_held_out(image)
+        model.finalise_held_out()
     return model
 
 
-def scores(model: PatchCore, *images: Tensor) -> list[float]:
+def scores(model: PatchCore | ExtendedPatchCore, *images: Tensor) -> list[float]:
     return [float(model(image).score) for image in images]
 
 
@@ -79,7 +81,7 @@ def test_heatmaps_stay_the_memorys() -> None:
 
 def test_it_survives_a_file_and_more_normals() -> None:
     model = fitted()
-    fresh = PatchCore(PixelBackbone(), coreset=1.0, neighbourhood=1, composition=True, words=4)
+    fresh = create_patchcore(PixelBackbone(), coreset=1.0, neighbourhood=1, composition=True, words=4)
     fresh.load_state_dict(model.state_dict(), strict=True)
     assert scores(fresh, EXTRA, *NORMAL) == scores(model, EXTRA, *NORMAL)
     for image in NORMAL[8:]:
@@ -88,9 +90,13 @@ def test_it_survives_a_file_and_more_normals() -> None:
     assert scores(model, EXTRA)[0] > 3 * max(scores(model, *NORMAL))
 
 
-def test_only_a_model_with_a_composition_wants_to_observe() -> None:
-    assert isinstance(fitted(), HeldOut)
-    assert [fitted(composition=use).observes for use in (False, True, "only")] == [False, True, True]
+def test_only_a_model_with_a_composition_needs_held_out_images() -> None:
+    assert not isinstance(fitted(composition=False), HeldOut)
+    for use in (True, "only"):
+        model = fitted(composition=use)
+        assert isinstance(model, HeldOut)
+        assert model.needs_held_out
+    assert not ExtendedPatchCore(PatchCore(PixelBackbone(), coreset=1.0)).needs_held_out
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 import timm
 import torch
 
-from adframe.contracts import IMAGE, Collector, Gradient, Judge
+from adframe.contracts import IMAGE, Collector, Gradient, LeaveOneOut
 from adframe.errors import AdframeError
 from adframe.models.hf_vit import TransformersVit, open_vit
 from adframe.models.lora import Lora, merged, unadapted
@@ -29,7 +29,7 @@ def trained(**settings: Any) -> Any:
 
 
 def test_it_keeps_the_protocols() -> None:
-    for protocol in (Gradient, Judge, Collector):
+    for protocol in (Gradient, LeaveOneOut, Collector):
         assert isinstance(tiny_lora(), protocol)
 
 
@@ -142,7 +142,7 @@ def test_the_fused_score_is_the_mean_in_units_of_held_out_normals() -> None:
     single = {score: tiny_lora(score=score) for score in SCORES[:3]}
     for model in single.values():
         model.load_learned(fused.learned())
-    held = {s: calibrated(m).judge(seen).score for s, m in single.items()}
+    held = {s: calibrated(m).score_leave_one_out(seen).score for s, m in single.items()}
     usual = {s: (v.mean(), v.std(correction=0) * (1 + 0.1**2) ** 0.5) for s, v in held.items()}
     expected = torch.stack([(m(image).score - usual[s][0]) / usual[s][1] for s, m in single.items()]).mean(0)
     torch.testing.assert_close(fused(image).score, expected, rtol=1e-2, atol=1e-2)
@@ -151,7 +151,7 @@ def test_the_fused_score_is_the_mean_in_units_of_held_out_normals() -> None:
 def test_an_observed_image_is_left_out_of_what_it_is_held_against() -> None:
     model = calibrated(trained(score="mahalanobis"))
     seen = images(6, seed=9) * 0.1 + 0.4
-    assert (model.judge(seen).score > model(seen).score).all()
+    assert (model.score_leave_one_out(seen).score > model(seen).score).all()
 
 
 @pytest.mark.parametrize("score", ["mahalanobis", "fused"])
@@ -160,13 +160,13 @@ def test_calibrating_again_forgets_the_first_time(score: str) -> None:
     first = model(images(2)).score
     again = True
     while again:
-        model.observe(images(4, seed=11))
-        again = model.settle()
+        model.collect_held_out(images(4, seed=11))
+        again = model.finalise_held_out()
     assert not torch.allclose(model(images(2)).score, first)
     again = True
     while again:
-        model.observe(images(6, seed=9) * 0.1 + 0.4)
-        again = model.settle()
+        model.collect_held_out(images(6, seed=9) * 0.1 + 0.4)
+        again = model.finalise_held_out()
     torch.testing.assert_close(model(images(2)).score, first)
 
 

@@ -6,24 +6,23 @@ from torch import Tensor
 from adframe.errors import AdframeError
 from adframe.models.fusion import Adaptive, Concat, Weighted
 from adframe.models.memory import Everything, Greedy, Memory, Random
-from adframe.models.patch_memory import PatchMemory, Settings, check
+from adframe.models.patch_memory import PatchMemory, Settings
 
 ROWS = torch.randn(400, 12, generator=torch.Generator().manual_seed(0)) + 5
 ROWS[:, 4:] *= 10
 PLAIN = {
     "coreset": 1.0, "metric": "euclidean", "reduce": "none", "dimensions": 3, "projection": None,
-    "limit_mb": 8, "bank_bytes": None, "seed": 0, "spool": None,
+    "limit_mb": 8, "bank_bytes": None, "seed": 0, "spool": None, "neighbourhood": 1,
 }  # fmt: skip
 
 
 def made(
     memory: Memory | None = None, *, fusion: Concat | None = None, rows: Tensor = ROWS, **changes
 ) -> PatchMemory:
-    memory = PatchMemory(
-        memory or Everything(), fusion=fusion or Concat(), settings=Settings(**(PLAIN | changes))
-    )
+    settings = Settings(**(PLAIN | changes))
+    memory = PatchMemory(memory or Everything(), layers=[0, 1], fusion=fusion or Concat(), settings=settings)
     for part in torch.split(rows, 50):
-        memory.collect(part, widths=[4, 8])
+        memory.collect([layer.T[None, :, :, None] for layer in (part[:, :4], part[:, 4:])])  # (1, C, n, 1)
     memory.finalise(progress=None)
     return memory
 
@@ -113,19 +112,19 @@ def test_a_limit_that_holds_nothing_is_refused() -> None:
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
-        ({"metric": "manhattan"}, "metric=manhattan"),
-        ({"reduce": "ica"}, "reduce=ica"),
+        ({"metric": "manhattan"}, "model.metric .manhattan.; known: euclidean, cosine"),
+        ({"reduce": "ica"}, "unknown model.reduce .ica.;.* known: none, random, pca"),
         *(({key: 0}, f"{key}=0") for key in ("dimensions", "projection", "limit_mb", "bank_bytes")),
     ],
 )
 def test_impossible_settings_are_one_line(changes: dict, word: str) -> None:
     with pytest.raises(AdframeError, match=word):
-        check(Settings(**(PLAIN | changes)))
+        Settings(**(PLAIN | changes))
 
 
 @pytest.mark.parametrize("changes", [{"reduce": "pca"}, {"metric": "cosine"}, {"fusion": Adaptive()}])
 def test_it_survives_a_file(changes: dict) -> None:
     memory = made(**changes)
-    fresh = PatchMemory(Everything(), fusion=Concat(), settings=memory.settings)
+    fresh = PatchMemory(Everything(), layers=[0, 1], fusion=Concat(), settings=memory.settings)
     fresh.load_state_dict(memory.state_dict(), strict=True)
     assert torch.equal(distances(fresh, QUERIES), distances(memory, QUERIES))

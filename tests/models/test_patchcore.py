@@ -6,8 +6,12 @@ from torch import Tensor
 
 from adframe.contracts import TrainingFree
 from adframe.errors import AdframeError
+from adframe.models.extended_patchcore import ExtendedPatchCore, create_patchcore
+from adframe.models.fusion import Concat, Single
+from adframe.models.memory import Everything
+from adframe.models.patch_memory import PatchMemory
 from adframe.models.patchcore import PatchCore
-from adframe.ops.patches import as_rows, patch_grid
+from adframe.ops.patches import as_rows
 from adframe.ops.smoothing import heatmap
 from tests.fakes.backbones import PixelBackbone, tiny_backbone
 
@@ -15,18 +19,18 @@ NORMAL = torch.rand(6, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 QUERY = torch.rand(5, 3, 64, 64, generator=torch.Generator().manual_seed(1))
 
 
-def fitted(images: Tensor = NORMAL, **changes: object) -> PatchCore:
-    model = PatchCore(tiny_backbone(), **{"coreset": 0.3, **changes})
+def fitted(images: Tensor = NORMAL, **changes: object) -> PatchCore | ExtendedPatchCore:
+    model = create_patchcore(tiny_backbone(), **{"coreset": 0.3, **changes})
     for part in torch.split(images, 2):
         model.collect(part)
     model.finalise()
     return model
 
 
-def pixels(**changes: object) -> PatchCore:
+def pixels(**changes: object) -> PatchCore | ExtendedPatchCore:
     """Knows grey pictures; a patch score is the distance from grey."""
     settings = {"coreset": 1.0, "neighbourhood": 1, "neighbours": 1, "sigma": 0.0}
-    model = PatchCore(PixelBackbone(), **{**settings, **changes})
+    model = create_patchcore(PixelBackbone(), **{**settings, **changes})
     model.collect(torch.full((1, 3, 64, 64), 0.5))
     model.finalise()
     return model
@@ -38,14 +42,17 @@ def square(side: int, brightness: float) -> Tensor:
     return image
 
 
-def rows_of(model: PatchCore, images: Tensor) -> Tensor:
-    return model.memories[0].embed(
-        as_rows(patch_grid(model.backbone(images), neighbourhood=model.neighbourhood))
-    )
+def memory_of(model: PatchCore | ExtendedPatchCore) -> PatchMemory:
+    return model.memory if isinstance(model, PatchCore) else model.memories[0]
 
 
-def bank_of(model: PatchCore) -> Tensor:
-    return model.memories[0].memory.bank
+def rows_of(model: PatchCore | ExtendedPatchCore, images: Tensor) -> Tensor:
+    memory = memory_of(model)
+    return memory.embed(as_rows(memory.grid(model.backbone(images))))
+
+
+def bank_of(model: PatchCore | ExtendedPatchCore) -> Tensor:
+    return memory_of(model).memory.bank
 
 
 def test_keeps_the_protocol_and_the_shapes() -> None:
@@ -203,7 +210,7 @@ def test_the_spool_folder_is_left_empty(tmp_path) -> None:
 )
 def test_impossible_settings_are_one_line(key: str, value: object) -> None:
     with pytest.raises(AdframeError, match=f"{key}={value} must") as error:
-        PatchCore(PixelBackbone(), **{"coreset": 0.1, key: value})
+        create_patchcore(PixelBackbone(), **{"coreset": 0.1, key: value})
     assert "\n" not in str(error.value)
 
 
@@ -213,3 +220,41 @@ def test_an_order_that_cannot_work_is_refused() -> None:
         model.finalise()
     with pytest.raises(RuntimeError, match="memory bank is empty"):
         model(QUERY)
+
+
+def test_the_state_of_releases_that_held_a_list_of_memories_is_read() -> None:
+    model, fresh = fitted(), PatchCore(tiny_backbone(), coreset=0.3)
+    older = {name.replace("memory.", "memories.0.", 1): value for name, value in model.state_dict().items()}
+    assert any(name.startswith("memories.0.memory.bank") for name in older)
+    fresh.load_state_dict(older, strict=True)
+    assert torch.equal(fresh(QUERY).score, model(QUERY).score)
+
+
+@pytest.mark.parametrize(
+    ("setting", "extended"),
+    [
+        ({}, False),
+        ({"neighbours": 9, "border": "ignore", "projection": 16, "memory": Everything}, False),
+        ({"fusion": Concat(), "words": 4, "dimensions": 8}, False),
+        ({"fusion": Single()}, True),
+        ({"scales": [0.5, 1.0]}, True),
+        ({"metric": "cosine"}, True),
+        ({"top_share": 0.1}, True),
+        ({"composition": "only"}, True),
+        ({"bank_bytes": 10**9}, True),
+    ],
+)
+def test_only_what_goes_beyond_the_paper_extends_it(setting: dict, extended: bool) -> None:
+    model = create_patchcore(tiny_backbone(), coreset=0.3, **setting)
+    assert isinstance(model, ExtendedPatchCore) == extended
+
+
+def test_an_extension_that_changes_nothing_scores_as_the_paper_does() -> None:
+    core = PatchCore(tiny_backbone(), coreset=0.3, neighbours=9)
+    plain, extended = fitted(neighbours=9), ExtendedPatchCore(core)
+    for part in torch.split(NORMAL, 2):
+        extended.collect(part)
+    extended.finalise()
+    assert torch.equal(extended(QUERY).score, plain(QUERY).score)
+    assert torch.equal(extended(QUERY).heatmap, plain(QUERY).heatmap)
+    assert extended.facts() == plain.facts()

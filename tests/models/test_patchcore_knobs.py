@@ -6,6 +6,7 @@ from torch import Tensor
 
 from adframe.errors import AdframeError
 from adframe.models.augment_normals import Variants
+from adframe.models.extended_patchcore import ExtendedPatchCore, create_patchcore
 from adframe.models.fusion import Adaptive, Single
 from adframe.models.memory import Centres, Everything, Random, Subspace
 from adframe.models.patchcore import PatchCore
@@ -16,8 +17,8 @@ NORMAL = torch.rand(6, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 QUERY = torch.rand(5, 3, 64, 64, generator=torch.Generator().manual_seed(1))
 
 
-def fitted(images: Tensor = NORMAL, *, batch: int = 2, **changes: object) -> PatchCore:
-    model = PatchCore(tiny_backbone(), **{"coreset": 0.3, **changes})
+def fitted(images: Tensor = NORMAL, *, batch: int = 2, **changes: object) -> PatchCore | ExtendedPatchCore:
+    model = create_patchcore(tiny_backbone(), **{"coreset": 0.3, **changes})
     for part in torch.split(images, batch):
         model.collect(part)
     model.finalise()
@@ -50,7 +51,7 @@ def test_every_variant_tells_defects_from_normals_and_reloads(knob: dict) -> Non
     bad[:, :, 20:50, 20:50] = 1.0
     assert model(bad).score.min() > model(NORMAL[:3]).score.max()
     assert model(bad).heatmap.shape == (3, 1, 64, 64)
-    fresh = PatchCore(tiny_backbone(), **{"coreset": 0.3, **knob})
+    fresh = create_patchcore(tiny_backbone(), **{"coreset": 0.3, **knob})
     fresh.load_state_dict(model.state_dict(), strict=True)
     assert torch.equal(fresh(QUERY).heatmap, model(QUERY).heatmap)
 
@@ -76,7 +77,9 @@ def test_a_bank_a_layer_averages_their_patch_distances() -> None:
 
 
 def test_a_scale_has_a_bank_of_its_own() -> None:
-    assert [len(m.memory.bank) for m in fitted(scales=[0.5, 1.0], coreset=1.0).memories] == [6 * 16, 6 * 64]
+    model = fitted(scales=[0.5, 1.0], coreset=1.0)
+    assert isinstance(model, ExtendedPatchCore)
+    assert [len(m.memory.bank) for m in model.memories] == [6 * 16, 6 * 64]
 
 
 def test_single_layers_are_narrower() -> None:
@@ -101,7 +104,7 @@ def test_impossible_variants_are_refused(wrong: dict) -> None:
 @pytest.mark.parametrize("scales", [[], [0.0], [1.0, 1.0]])
 def test_impossible_scales_are_refused(scales: list[float]) -> None:
     with pytest.raises(AdframeError, match=r"model\.scales="):
-        PatchCore(tiny_backbone(), coreset=0.1, scales=scales)
+        create_patchcore(tiny_backbone(), coreset=0.1, scales=scales)
 
 
 def test_the_books_say_what_streamed() -> None:

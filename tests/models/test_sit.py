@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from adframe.contracts import IMAGE, INDEX, Gradient, Judge, Surveyor
+from adframe.contracts import IMAGE, INDEX, Gradient, LeaveOneOut, Previewing
 from adframe.errors import AdframeError
 from adframe.models.masking import FIXED, Masking
 from adframe.models.scoring import Scoring
@@ -21,7 +21,7 @@ def batch(count: int = 4, **settings: Any) -> dict[str, Any]:
 
 def test_it_keeps_the_protocols() -> None:
     model = tiny_sit()
-    for protocol in (Gradient, Judge, Surveyor):
+    for protocol in (Gradient, LeaveOneOut, Previewing):
         assert isinstance(model, protocol)
 
 
@@ -114,9 +114,9 @@ def test_every_learning_parameter_is_in_one_group_and_early_layers_learn_more_sl
 @pytest.mark.parametrize("target", ["pixels", "colour_tokens"])
 def test_scores_do_not_hang_on_batch_or_chunk(target: Any) -> None:
     model = tiny_sit(target=target)
-    if model.surveys:
-        model.survey(images(4))
-        model.surveyed()
+    if model.needs_preview:
+        model.preview(images(4))
+        model.finalise_preview()
     settled(model)
     whole = model(images(3))
     object.__setattr__(model.scoring, "chunk", 2)
@@ -145,8 +145,8 @@ def test_a_strange_patch_stands_out_once_it_has_learned() -> None:
         optimizer.zero_grad()
         model.loss({IMAGE: plain, INDEX: torch.arange(8)})["total"].backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-    model.eval().observe(images(6, seed=4) * 0.05 + 0.5)
-    model.settle()
+    model.eval().collect_held_out(images(6, seed=4) * 0.05 + 0.5)
+    model.finalise_held_out()
     strange = images(1, seed=5) * 0.05 + 0.5
     strange[:, :, 16:32, 32:48] = 1.0
     said = model(torch.cat([images(1, seed=6) * 0.05 + 0.5, strange]))
@@ -160,10 +160,10 @@ def test_an_observed_image_is_held_against_the_others() -> None:
     """As if it had never been observed."""
     four, scoring = images(4, seed=9), Scoring(normalisation="per_pixel")
     model = settled(tiny_sit(scoring=scoring))
-    judged = model.judge(four[:1])
+    judged = model.score_leave_one_out(four[:1])
     other = tiny_sit(scoring=scoring).eval()
-    other.observe(four[1:])
-    other.settle()
+    other.collect_held_out(four[1:])
+    other.finalise_held_out()
     torch.testing.assert_close(judged.heatmap, other(four[:1]).heatmap, rtol=1e-3, atol=1e-3)
     assert judged.score > model(four[:1]).score
 
@@ -179,9 +179,9 @@ def test_what_was_observed_comes_back_from_a_file(normalisation: Any) -> None:
 
 def test_the_palette_comes_back_from_a_file() -> None:
     model = tiny_sit(target="colour_tokens", colours=8)
-    model.survey(images(4))
-    model.surveyed()
-    assert not model.surveys
+    model.preview(images(4))
+    model.finalise_preview()
+    assert not model.needs_preview
     again = tiny_sit(target="colour_tokens", colours=8)
     again.load_state_dict(model.state_dict())
     assert torch.equal(again.target.palette, model.target.palette)  # type: ignore[arg-type]
@@ -190,8 +190,8 @@ def test_the_palette_comes_back_from_a_file() -> None:
 def test_images_of_fewer_colours_than_the_palette_have_finite_errors() -> None:
     model = tiny_sit(target="colour_tokens", colours=8)
     flat = torch.full((2, 3, 64, 64), 0.5)
-    model.survey(flat)
-    model.surveyed()
+    model.preview(flat)
+    model.finalise_preview()
     assert torch.isfinite(model.errors(flat)).all()
     assert torch.isfinite(model.picture(flat)["rebuilt"]).all()
 
@@ -273,9 +273,9 @@ def test_impossible_scorings_are_one_line(settings: dict[str, Any], text: str) -
 
 def test_too_few_held_out_images_are_an_error() -> None:
     model = tiny_sit()
-    model.observe(images(2))
+    model.collect_held_out(images(2))
     with pytest.raises(AdframeError, match="2 held-out normal images are too few"):
-        model.settle()
+        model.finalise_held_out()
 
 
 def test_blocks_as_large_as_the_grid_hide_everything() -> None:
