@@ -32,6 +32,16 @@ class ImageReader:
         size: the path of an image -> (H, W); reads only the header.
         masks: a record -> its ground-truth masks, (H, W) uint8 each, 0 is background.
         regions: a record and its masks -> the annotated regions; None where the record has no mask.
+
+    Example:
+        >>> reader = ImageReader(
+        ...     image=lambda record: np.zeros((8, 8, 3), dtype=np.uint8),
+        ...     size=lambda path: (8, 8),
+        ...     masks=lambda record: [],
+        ...     regions=lambda record, masks: None,
+        ... )
+        >>> reader.size(Path("000.png"))
+        (8, 8)
     """
 
     image: Callable[[Record], NDArray[Any]]
@@ -48,6 +58,10 @@ class Mark:
         defect: its type of defect.
         share: of the image's pixels that are marked, in [0, 1].
         regions: number of annotated regions.
+
+    Example:
+        >>> Mark(defect="scratch", share=0.02, regions=1).defect
+        'scratch'
     """
 
     defect: str
@@ -65,6 +79,10 @@ class ImageLight:
         name: of the image file.
         brightness: mean of the grey image, in [0, 1] of full scale.
         contrast: standard deviation of the grey image, in the same unit.
+
+    Example:
+        >>> ImageLight("train", "", "000.png", brightness=0.5, contrast=0.1).group
+        'train'
     """
 
     group: str
@@ -86,6 +104,12 @@ class Survey:
         density: type of defect -> (64, 64) float32, the share of its images that are marked at each place.
         lights: one per sampled normal or unlabelled image.
         mean: (h, w, 3) uint8, the mean of the sampled normal images; None without any.
+
+    Example:
+        >>> records = (Record(Path("a.png"), "bottle", "test", defect="scratch", label=1),)
+        >>> found = Survey("bottle", records, Counter({(8, 8): 1}), (), {}, (), None)
+        >>> found.defects
+        ('scratch',)
     """
 
     category: str

@@ -56,6 +56,12 @@ class TableBlock:
         notes: a second, smaller line of a cell, such as its interval.
         links: the address to which the text of a cell leads.
         total: the first cell of rows that summarise the others.
+
+    Example:
+        >>> from adframe.reporting.tables import table_of
+        >>> table = table_of([{"category": "bottle", "image/auroc": 0.99}])
+        >>> TableBlock("results", "Image AUROC in %.", table, marks={(0, 1): "best"}).table.shown
+        (('bottle', '99.0'),)
     """
 
     name: str
@@ -76,6 +82,10 @@ class Picture:
         content: the bytes of a JPEG or PNG file; empty where there is none.
         caption: a few words on what it shows.
         alt: a description for people who cannot see it; by default the caption.
+
+    Example:
+        >>> Picture(b"", caption="the image").caption
+        'the image'
     """
 
     content: bytes
@@ -91,6 +101,12 @@ class Pictures:
         caption: what is shown.
         columns: the titles of the columns.
         rows: the title of each row, and its pictures in the order of the columns.
+
+    Example:
+        >>> pictures = (Picture(b""), Picture(b""))
+        >>> block = Pictures("Two views.", ("image", "heatmap"), (("bottle 000", pictures),))
+        >>> [title for title, _ in block.rows]
+        ['bottle 000']
     """
 
     caption: str
@@ -108,6 +124,10 @@ class Card:
         note: a line below the title.
         path: of the file, shown small and shortened at its left end.
         verdict: `right` or `wrong` where the decision can be compared with a label.
+
+    Example:
+        >>> Card((Picture(b""),), "000.png", note="score 1.2", verdict="right").verdict
+        'right'
     """
 
     pictures: tuple[Picture, ...]
@@ -126,6 +146,11 @@ class Gallery:
         title: a title to the left of the cards; "" where a heading says it.
         note: a small line below the title.
         size: of the cards; `small` suits single pictures, `large` several side by side.
+
+    Example:
+        >>> gallery = Gallery((Card((Picture(b""),), "000.png"),), title="bottle", size="small")
+        >>> len(gallery.cards)
+        1
     """
 
     cards: tuple[Card, ...]
@@ -141,6 +166,10 @@ class Text:
     Attributes:
         content: the text.
         kind: `remark` is smaller; `absent` says why something is missing; `note` warns.
+
+    Example:
+        >>> Text("There are no pictures.", "absent").kind
+        'absent'
     """
 
     content: str
@@ -153,6 +182,10 @@ class Heading:
 
     Attributes:
         title: its text.
+
+    Example:
+        >>> Heading("Types of defect").title
+        'Types of defect'
     """
 
     title: str
@@ -165,6 +198,10 @@ class Facts:
     Attributes:
         pairs: (name, value) in order.
         tiles: whether they are shown as large tiles, the value first; otherwise they share one line.
+
+    Example:
+        >>> Facts((("images", "83"), ("image AUROC", "98.7")), tiles=True).pairs[1]
+        ('image AUROC', '98.7')
     """
 
     pairs: tuple[tuple[str, str], ...]
@@ -177,6 +214,10 @@ class Code:
 
     Attributes:
         content: the text.
+
+    Example:
+        >>> Code("seed: 0").content
+        'seed: 0'
     """
 
     content: str
@@ -190,6 +231,10 @@ class Details:
         summary: the line that is always visible.
         blocks: in order.
         is_open: whether they are unfolded at first.
+
+    Example:
+        >>> Details("The configuration", (Code("seed: 0"),)).is_open
+        False
     """
 
     summary: str
@@ -210,6 +255,10 @@ class Section:
         anchor: to link to; by default `part-` and the number of the section.
         group: the heading in the navigation under which it is listed.
         number: a number next to its name in the navigation.
+
+    Example:
+        >>> Section("Results", ("A paragraph.", Text("Five seeds.", "note"))).title
+        'Results'
     """
 
     title: str
@@ -234,6 +283,11 @@ class Page:
         again: the heading above the command.
         links: (file, name) of pages next to this one; links to missing files are left out.
         source: the files from which the page was made, named in the footer.
+
+    Example:
+        >>> page = Page("PatchCore on bottle", [("images", "83")], [Section("Results", ("Text.",))])
+        >>> blocks_of(page)
+        ['Text.']
     """
 
     title: str

@@ -25,6 +25,10 @@ class Calibration:
         error: expected calibration error, in [0, 1].
         brier: Brier score, in [0, 1].
         bins: of the reliability diagram, those that hold images.
+
+    Example:
+        >>> Calibration("bottle", images=83, error=0.02, brier=0.03, bins=()).brier
+        0.03
     """
 
     name: str

@@ -72,6 +72,10 @@ class GroupSummary:
         found: number of them that are called anomalous; None where nothing was decided.
         recall: share of them that are called anomalous, in [0, 1]; None where nothing was decided.
         auroc: of image scores, in [0, 1]; None where one of the two kinds is missing.
+
+    Example:
+        >>> GroupSummary("scratch", images=20, found=18, recall=0.9, auroc=0.98).recall
+        0.9
     """
 
     name: str

@@ -31,6 +31,18 @@ class Specimen:
         before: (h, w, 3) float32 in [0, 1].
         after: the same image with the anomaly.
         mask: (h, w) bool, the visible change.
+
+    Example:
+        >>> from pathlib import Path
+        >>> image = np.zeros((8, 8, 3), dtype=np.float32)
+        >>> record = Record(Path("000.png"), "bottle", "train")
+        >>> mask = np.eye(8, dtype=bool)
+        >>> specimen = Specimen(
+        ...     family="scar", held_out=True, record=record, frame=(8, 8),
+        ...     before=image, after=image, mask=mask,
+        ... )
+        >>> [gallery.title for gallery in synthetic_galleries([specimen])]
+        ['scar']
     """
 
     family: str

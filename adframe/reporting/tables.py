@@ -42,6 +42,11 @@ class Column:
         key: its full name, such as `image/auroc`.
         title: its short title.
         percent: whether it holds shares in [0, 1] that are shown as percentages.
+
+    Example:
+        >>> table = Table((Column("image/auroc", "AUROC", percent=True),), ((0.9871,),))
+        >>> table.header, table.shown
+        (('AUROC',), (('98.7',),))
     """
 
     key: str

@@ -36,6 +36,11 @@ class Calibrated:
         seen: the false-positive rate on the normal test images, in [0, 1].
         pixel_threshold: of anomaly maps (raw).
         pixels: number of pixels of normal validation images behind it.
+
+    Example:
+        >>> row = Calibrated("bottle", 1.5, 40, floor=0.024, seen=0.05, pixel_threshold=None, pixels=None)
+        >>> row.threshold
+        1.5
     """
 
     category: str

@@ -33,6 +33,10 @@ class TrainingCurve:
         figure: losses by epoch; None without any.
         grid: the PNG or JPEG file of the last grid of pictures; empty without any.
         epoch: of the grid, counted from 1.
+
+    Example:
+        >>> TrainingCurve("global", figure=None, grid=b"", epoch=0).unit
+        'global'
     """
 
     unit: str

@@ -54,7 +54,7 @@ def test_synthetic_anomalies_are_shown_where_they_are_asked_for(toy_ad, tmp_path
     text = explore(configured(toy_ad, tmp_path, "category=tray", *chosen)).read_text()
     assert text.count(": with a synthetic anomaly (") == 2 * 6
     assert "anomaly (nsa)" not in text
-    assert text.count("held out: validation only") == 1
+    assert text.count("held out, for validation only") == 1
     assert "<dt>synthesis</dt><dd>default</dd>" in text
 
 

@@ -88,7 +88,7 @@ def test_a_name_that_is_no_files_name_writes_nothing(name: str, tmp_path: Path) 
 
 
 def test_two_figures_of_one_name_are_an_error_but_a_table_may_share_it(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="two have that name"):
+    with pytest.raises(ValueError, match="two of the page have this name"):
         write_document(tmp_path, page_of(figure("a"), figure("A")))
     write_document(tmp_path, page_of(figure("a"), TableBlock("a", "", TABLE)))
 

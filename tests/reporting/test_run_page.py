@@ -63,7 +63,7 @@ def test_the_page_is_a_function_of_the_folder(tmp_path):
 def test_the_verdict_names_the_mean_and_the_weakest(tmp_path):
     text = write_page(write_run(tmp_path, categories=("bolt", "gasket", "tray"))).read_text()
     assert re.search(
-        r"<h1>PatchCore finds .* 3 toy categories with image AUROC [\d.]+ \(mean\); weakest: tray", text
+        r"<h1>PatchCore finds .* 3 toy categories with an image AUROC of [\d.]+ \(mean\); weakest: tray", text
     )
     assert "hunter2" not in text  # the logger's key
 
@@ -72,7 +72,7 @@ def test_categories_of_several_datasets_are_counted_without_a_datasets_name(tmp_
     run = write_run(tmp_path, categories=("bolt", "tray"))
     config = run / "config.yaml"
     config.write_text(config.read_text().replace("name: toy", "name: several"))
-    assert re.search(r"<h1>PatchCore finds .* 2 categories with image AUROC", write_page(run).read_text())
+    assert re.search(r"<h1>PatchCore finds .* 2 categories with an image AUROC", write_page(run).read_text())
 
 
 def test_hostile_names_are_harmless(tmp_path):
@@ -92,7 +92,7 @@ def test_hostile_names_are_harmless(tmp_path):
 def test_a_folder_with_metrics_alone_makes_a_page(tmp_path):
     write_json(tmp_path / "metrics.json", {"test": {"bolt": {"image/auroc": float("nan")}}})
     text = write_page(tmp_path).read_text()
-    assert "without labels of both kinds there is no image AUROC" in text
+    assert "there is no image AUROC without labels of both kinds" in text
     assert "nan" not in re.sub(r"<style>.*?</style>|<script>.*?</script>", "", text, flags=re.S).lower()
 
 
