@@ -21,7 +21,7 @@ from adframe.reporting.console import quieten
 from adframe.results.run_folder import RunFolder
 from adframe.runs.moved_data import with_root
 from adframe.runs.provenance import command_line
-from adframe.runs.reevaluate import compared, finished_categories, reevaluate
+from adframe.runs.reevaluate import describe_differences, finished_categories, reevaluate
 from adframe.runs.submission import submit
 
 
@@ -81,7 +81,7 @@ def _of_run(cfg: DictConfig, typed: Typed) -> Path:
         raise AdframeError(f"{file} lacks {', '.join(lacking)}; the run is damaged, start it again")
     folder = reevaluate(recipe, run, categories)
     print_run(folder)
-    print(compared(run.metrics["test"], folder.metrics["test"]))
+    print(describe_differences(run.metrics["test"], folder.metrics["test"]))
     return folder.path
 
 

@@ -12,7 +12,7 @@ from adframe.cli.typed import Typed
 from adframe.config.build import build, build_source, wanted
 from adframe.config.validate import RULES, Rule, check_values
 from adframe.reporting.console import quieten
-from adframe.runs.evaluate_maps import Maps, evaluate_maps
+from adframe.runs.evaluate_maps import evaluate_maps
 from adframe.runs.provenance import command_line
 
 GROUPS = ("paths", "dataset", "metrics")
@@ -39,18 +39,16 @@ def run_maps(cfg: DictConfig, typed: Typed) -> Path:
     quieten()
     check_values(cfg, typed=typed.overrides, hydra=typed.hydra, rules=OWN_RULES, groups=GROUPS)
     source = build_source(cfg)
-    maps = Maps(
-        folder=Path(str(cfg.maps)),
-        source=source,
+    maps = Path(str(cfg.maps))
+    tool = "/".join(maps.resolve().parts[-2:])  # the name of the tool is unknown, its folder is not
+    folder = evaluate_maps(
+        maps,
+        source,
+        Path(str(cfg.output)),
         category=wanted(cfg),
         scores=None if cfg.scores is None else Path(str(cfg.scores)),
         pixel=build(cfg, "metrics", {"saturated": source.saturated}),
         seed=cfg.seed,
-    )
-    tool = "/".join(maps.folder.resolve().parts[-2:])  # its name is not known, its folder is
-    folder = evaluate_maps(
-        maps,
-        Path(str(cfg.output)),
         config=_config(cfg),
         choices={"method": tool, "dataset": typed.choices["dataset"]},
         command=command_line(list(typed.overrides)),

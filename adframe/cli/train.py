@@ -14,7 +14,7 @@ from adframe.config.validate import check_values, resolved, unread
 from adframe.errors import AdframeError
 from adframe.reporting.console import announce, print_table, quieten, warn
 from adframe.results.run_folder import RunFolder
-from adframe.runs.moved_data import moved
+from adframe.runs.moved_data import with_moved_data
 from adframe.runs.provenance import command_line
 from adframe.runs.train import resume, train
 
@@ -83,5 +83,5 @@ def resume_run(path: Path, *, trusted: Sequence[str] = (), root: str | None = No
     folder = RunFolder(path)
     folder.reopen()
     if root is not None:
-        config = moved(folder, config, Path(str(root)).resolve())
+        config = with_moved_data(folder, config, Path(str(root)).resolve())
     return resume(ConfigRecipe(OmegaConf.create(config), config=config), folder)

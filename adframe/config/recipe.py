@@ -34,7 +34,7 @@ from adframe.diagnostics.latency import Latency
 from adframe.diagnostics.patch_survey import PatchSurvey
 from adframe.results.names import DOMAINS, TRANSFER
 from adframe.runs.loggers import tracking
-from adframe.runs.training_cache import Learned, learned_store, settings_of_training
+from adframe.runs.training_cache import StoredTraining, stored_training, training_settings
 from adframe.systems.detection import DetectionSystem
 from adframe.systems.learning import Learning
 
@@ -104,12 +104,12 @@ class ConfigRecipe:
         """How the method learns; None for methods that do not learn by gradient."""
         return build_learning(self.cfg)
 
-    def learned(self, detector: Detector, data: AnomalyData) -> Learned | None:
+    def stored_training(self, detector: Detector, data: AnomalyData) -> StoredTraining | None:
         """Where an equal training is kept; None with `store=none`."""
         if self.cfg.store is None:
             return None
         plain: Any = OmegaConf.to_container(self.cfg, resolve=True)
-        return learned_store(Path(str(self.cfg.store.folder)), settings_of_training(plain), detector, data)
+        return stored_training(Path(str(self.cfg.store.folder)), training_settings(plain), detector, data)
 
     def identity(self, unit: str) -> dict[str, str]:
         """What the files of one model say that they are of."""
@@ -166,7 +166,7 @@ class ConfigRecipe:
         survey: PatchSurvey = build(self.cfg, "callbacks.patches")
         return survey if survey.count else None
 
-    def under(self, domain: str) -> ConfigRecipe:
+    def with_domain(self, domain: str) -> ConfigRecipe:
         """The same run with the shift of a domain in place of its own, on validation and test images."""
         own = self.cfg.copy()
         shift = OmegaConf.to_container(self.cfg.domains[domain], resolve=True)
@@ -174,7 +174,7 @@ class ConfigRecipe:
         own.shift.splits = VALIDATED
         return self._with(own)
 
-    def elsewhere(self) -> ConfigRecipe:
+    def for_transfer(self) -> ConfigRecipe:
         """The same run for tests on other categories: each category's own test has sampled its patches."""
         own = self.cfg.copy()
         if "patches" in own.callbacks:

@@ -16,7 +16,7 @@ from adframe.cli.train import run_training
 from adframe.cli.typed import Typed
 from adframe.config.messages import USER_ERRORS, one_line
 from adframe.errors import AdframeError
-from adframe.runs.image_scores import read_scores
+from adframe.runs.image_scores import read_image_scores
 from tests.composing import Composed
 from tests.e2e.scripts import COUNTS, Outcome, call, spawn
 
@@ -308,4 +308,4 @@ def test_a_submission_needs_a_name(finished: Path) -> None:
 def test_a_nul_in_a_table_of_scores_is_one_line(toy: Path, tmp_path: Path) -> None:
     (tmp_path / "scores.csv").write_bytes(b"path,score\na\0b,1\n")
     with pytest.raises(AdframeError, match="line 2 has a NUL character in its path"):
-        read_scores(tmp_path / "scores.csv", images=[], root=toy)
+        read_image_scores(tmp_path / "scores.csv", images=[], root=toy)
