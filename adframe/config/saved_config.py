@@ -11,7 +11,7 @@ from adframe.config.trust import check_resolved
 from adframe.config.validate import GROUPS
 from adframe.errors import AdframeError
 from adframe.io.secrets import hidden_keys
-from adframe.results.run_files import read_book
+from adframe.results.run_files import read_run_file
 
 
 def read_config(path: Path, *, trusted: Sequence[str] = ()) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def read_config(path: Path, *, trusted: Sequence[str] = ()) -> dict[str, Any]:
     file = path / "config.yaml"
     if not file.is_file():
         raise AdframeError(f"{path} is no run's folder: it has no config.yaml")
-    config: Any = with_current_targets(read_book(file))
+    config: Any = with_current_targets(read_run_file(file))
     if not isinstance(config, dict) or (missing := [key for key in GROUPS if key not in config]):
         what = ", ".join(missing) if isinstance(config, dict) else "everything"
         raise AdframeError(f"{file} is no run's configuration: it lacks {what}")

@@ -14,7 +14,7 @@ from adframe.reporting.document import Figure
 from adframe.reporting.figure_render import png, svg
 from adframe.reporting.figures import cloud
 from adframe.reporting.format import capitalised
-from adframe.results.features import FOLDER, Features, View, finding, read_features
+from adframe.results.features import FEATURES_FOLDER, Features, FeatureView, features_finding, read_features
 from adframe.stats.embeddings import FEWEST
 
 # Good images are drawn first: they are many and must not hide the others.
@@ -65,7 +65,7 @@ def feature_figures(run: Path, categories: Sequence[str]) -> dict[str, Figure]:
     found = [(name, features) for name, features in known if features is not None and features.paths]
     return {
         name: feature_figure(
-            features, name=f"features_{place}", caption=f"{finding(features)} Category: {name}."
+            features, name=f"features_{place}", caption=f"{features_finding(features)} Category: {name}."
         )
         for place, (name, features) in enumerate(found)
     }
@@ -96,12 +96,12 @@ def write_feature_figure(run: Path, features: Features, *, category: str) -> Non
     Raises:
         AdframeError: a file cannot be written.
     """
-    figure = feature_figure(features, name="features", caption=finding(features))
-    write_whole(run / FOLDER / f"{category}.svg", svg(figure))
-    write_whole(run / FOLDER / f"{category}.png", png(figure))
+    figure = feature_figure(features, name="features", caption=features_finding(features))
+    write_whole(run / FEATURES_FOLDER / f"{category}.svg", svg(figure))
+    write_whole(run / FEATURES_FOLDER / f"{category}.png", png(figure))
 
 
-def _view_panels(view: View) -> dict[str, Panel]:
+def _view_panels(view: FeatureView) -> dict[str, Panel]:
     name = capitalised(view.name)
     across, up = (0.0, 0.0) if view.shares is None else (100 * view.shares).tolist()
     no_plane = "No plane: there are too few images, or all are alike."

@@ -25,7 +25,7 @@ from adframe.reporting.figure_render import inline, png, svg, width
 from adframe.reporting.format import capitalised
 from adframe.reporting.html import fill
 from adframe.reporting.tables import DASH, Table
-from adframe.results.gallery import fitted_uris
+from adframe.results.gallery import picture_uris
 
 FIGURES, TABLES = "figures", "tables"  # folders next to a page
 _FILE_NAME = re.compile(r"[A-Za-z0-9_]+")
@@ -104,7 +104,7 @@ def _rendered(
 ) -> str:
     # Pictures are identified by id: two may have equal content and different captions.
     pictures = [picture for block in blocks_of(page) for picture in _pictures_of(block)]
-    uris = fitted_uris({str(id(picture)): picture.content for picture in pictures})
+    uris = picture_uris({str(id(picture)): picture.content for picture in pictures})
     view = _View(drawings, {int(name): uri for name, uri in uris.items()}, has_files=has_files)
     return fill(
         {

@@ -16,10 +16,10 @@ from adframe.reporting.format import hundredths, p_value, span
 from adframe.reporting.patch_embeddings import NO_UMAP, categories_figure, has_umap, kinds_figure
 from adframe.reporting.tables import DASH, Column, Table
 from adframe.results.layer_distances import LayerDistance
-from adframe.results.patch_samples import FOLDER, PatchSample, Triple
+from adframe.results.patch_samples import FEATURES_FOLDER, PatchSample, Triple
 
 Samples = Mapping[str, Mapping[str, PatchSample]]  # method -> category -> its sample
-ATTENTION = f"{FOLDER}/attention"  # in a run's folder
+ATTENTION = f"{FEATURES_FOLDER}/attention"  # in a run's folder
 AUROC_TITLES = {"image_auroc": "image AUROC", "patch_auroc": "patch AUROC"}
 _LAYER_TEXT = (
     "For each layer alone, the distance of a test patch to the nearest sampled training patch ranks the "

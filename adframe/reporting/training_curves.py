@@ -14,9 +14,9 @@ from adframe.io.csv_text import csv_text
 from adframe.io.files import write_whole
 from adframe.reporting.document import Figure
 from adframe.reporting.figure_training import loss_curves
-from adframe.results.gallery import picture_bytes, shrunk
+from adframe.results.gallery import picture_bytes, shrink_picture
 
-FOLDER, GRIDS = "learning", "reconstructions"
+LEARNING_FOLDER, GRIDS_FOLDER = "learning", "reconstructions"
 TRAIN, HELD_OUT = "train/total", "val/total"
 _GRID_FILE = re.compile(r"(.+)_epoch_(\d+)\.png")
 _LARGEST_PNG = 150_000  # bytes; a larger grid of pictures becomes a JPEG on the page
@@ -100,14 +100,16 @@ def training_curves(run: Path) -> list[TrainingCurve]:
         AdframeError: a file of losses cannot be read.
     """
     grids = last_grids(run)
-    raw = {unit: picture_bytes(run, f"{GRIDS}/{file}") for unit, (_, file) in grids.items()}
-    units = sorted({path.stem for path in (run / FOLDER).glob("*.csv")} | {unit for unit in raw if raw[unit]})
+    raw = {unit: picture_bytes(run, f"{GRIDS_FOLDER}/{file}") for unit, (_, file) in grids.items()}
+    units = sorted(
+        {path.stem for path in (run / LEARNING_FOLDER).glob("*.csv")} | {unit for unit in raw if raw[unit]}
+    )
     return [
         TrainingCurve(
             unit,
             loss_figure(read_epochs(run, unit=unit), unit=unit, name=f"losses_{place}"),
             # A page holds the grids of many categories, so that large PNGs become JPEGs.
-            grid if len(grid) <= _LARGEST_PNG else shrunk(grid, scale=1.0),
+            grid if len(grid) <= _LARGEST_PNG else shrink_picture(grid, scale=1.0),
             grids.get(unit, (0, ""))[0],
         )
         for place, unit in enumerate(units)
@@ -125,7 +127,7 @@ def last_grids(run: Path) -> dict[str, tuple[int, str]]:
         Category or `global` -> number of the epoch, and the file's name in `reconstructions/`.
     """
     found: dict[str, tuple[int, str]] = {}
-    for path in sorted((run / GRIDS).glob("*.png")):
+    for path in sorted((run / GRIDS_FOLDER).glob("*.png")):
         if match := _GRID_FILE.fullmatch(path.name):
             unit, epoch = match[1], int(match[2])
             found[unit] = max(found.get(unit, (0, "")), (epoch, path.name))
@@ -176,4 +178,4 @@ def loss_figure(epochs: Mapping[int, Epoch], *, unit: str, name: str) -> Figure 
 
 
 def _curve_path(run: Path, unit: str) -> Path:
-    return run / FOLDER / f"{unit}.csv"
+    return run / LEARNING_FOLDER / f"{unit}.csv"

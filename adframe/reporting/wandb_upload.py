@@ -10,9 +10,9 @@ import wandb
 
 from adframe.metrics.curve_points import pr, roc
 from adframe.reporting.tables import Table
-from adframe.results.features import FOLDER, finding, read_features
+from adframe.results.features import FEATURES_FOLDER, features_finding, read_features
 from adframe.results.gallery import read_gallery
-from adframe.results.predictions import read_ledger
+from adframe.results.predictions import read_predictions
 
 POINTS = 200  # per curve, about as many as a dashboard draws
 
@@ -47,7 +47,7 @@ def show_run(board: Any, run: Path) -> None:
     costs = {f"cost/{k}": environment[k] for k in ("wall_seconds", "peak_memory_bytes") if k in environment}
     board.log(flat_metrics(run) | costs)
     board.summary.update({"environment": environment})
-    rows = read_ledger(run / "predictions.parquet")
+    rows = read_predictions(run / "predictions.parquet")
     for category in dict.fromkeys(row["category"] for row in rows):
         board.log(_curve_charts([row for row in rows if row["category"] == category], category))
     board.log({"metrics": _metrics_table(run)} | _gallery_images(run) | _feature_images(run))
@@ -67,9 +67,9 @@ def show_table(board: Any, table: Table) -> None:
 def _feature_images(run: Path) -> dict[str, Any]:
     """Returns the figures of features before and after adaptation, one per category."""
     shown: dict[str, Any] = {}
-    for path in sorted((run / FOLDER).glob("*.png")):
+    for path in sorted((run / FEATURES_FOLDER).glob("*.png")):
         features = read_features(run, category=path.stem)
-        caption = finding(features) if features else path.stem
+        caption = features_finding(features) if features else path.stem
         shown[f"features/{path.stem}"] = wandb.Image(str(path), caption=caption)
     return shown
 

@@ -21,7 +21,7 @@ from adframe.metrics.image import decision_metrics
 from adframe.metrics.resampled import drawn_decisions
 from adframe.reporting.run_page import write_page
 from adframe.results.names import DOMAINS, RECALIBRATED, TRANSFER, is_own
-from adframe.results.run_files import read_book
+from adframe.results.run_files import read_run_file
 from adframe.results.run_folder import RunFolder
 from adframe.results.validation_scores import write_scores
 from adframe.runs.recipe import Recipe
@@ -55,7 +55,7 @@ class FurtherTest:
     def done(self) -> bool:
         """Whether the results of all categories are written."""
         file = self.path / "metrics.json"
-        metrics = read_book(file) if file.is_file() else {}
+        metrics = read_run_file(file) if file.is_file() else {}
         # Under a domain, the decisions with recalibrated thresholds are entered last.
         entered = metrics if self.domain is None else metrics.get(RECALIBRATED, {})
         return set(self.categories) <= set(entered.get("test", {}))

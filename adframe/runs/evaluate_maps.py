@@ -26,7 +26,7 @@ from adframe.metrics.pixel import PixelMetrics
 from adframe.metrics.resampled import drawn_metrics
 from adframe.reporting.console import warn
 from adframe.reporting.download_progress import shown_progress
-from adframe.results.predictions import row_of
+from adframe.results.predictions import prediction_row
 from adframe.results.run_folder import RunFolder
 from adframe.runs.finish import finish_evaluation
 from adframe.runs.image_scores import read_image_scores
@@ -117,7 +117,7 @@ def evaluate_maps(
         with shown_progress() as progress:
             for name, images in images_of.items():
                 results, rows = _measure_maps(images, pixel=pixel, score_of=score_of, progress=progress)
-                folder.warn(name, coarse(pixel.bound()))
+                folder.add_warnings(name, coarse(pixel.bound()))
                 folder.add(
                     name,
                     results=results,
@@ -201,7 +201,7 @@ def _measure_maps(
         pixel.measure(record, heatmap=heatmap, regions=regions)
         score = float(heatmap.max()) if score_of is None else score_of[record.path]
         # The time that the other tool took is unknown.
-        rows.append(row_of(record, score=score, size=image.size, milliseconds=math.nan))
+        rows.append(prediction_row(record, score=score, size=image.size, milliseconds=math.nan))
     metrics = image_metrics(
         scores=[row["score"] for row in rows],
         labels=[row["label"] for row in rows],

@@ -19,5 +19,5 @@ def finish_evaluation(folder: RunFolder, *, seconds: float) -> Path:
     Returns:
         The path of the report.
     """
-    folder.note({"wall_seconds": seconds} | peak_memory())
+    folder.add_facts({"wall_seconds": seconds} | peak_memory())
     return write_page(folder.path)

@@ -67,8 +67,8 @@ def fit_model(
     save(system, folder.checkpoint(unit), of=recipe.identity(unit))
     write_scores(folder.path, unit=unit, scores=system.validation_scores())
     _export(system, folder.path / "checkpoints" / f"{unit}.merged.safetensors")
-    folder.note({"weights": {**folder.environment.get("weights", {}), unit: _weights_origin(system)}})
-    shutil.rmtree(folder.learning(unit), ignore_errors=True)
+    folder.add_facts({"weights": {**folder.environment.get("weights", {}), unit: _weights_origin(system)}})
+    shutil.rmtree(folder.training_folder(unit), ignore_errors=True)
     model = {f"model/{name}": float(value) for name, value in system.detector.facts().items()}  # type: ignore[operator]
     # A refitted model knows the held-out images, so that metrics on them would be too good.
     if not (isinstance(system, TrainingFreeSystem) and system.refit):
@@ -109,7 +109,7 @@ def _train_epochs(
     callbacks: list[L.Callback],
 ) -> dict[str, float]:
     """Trains, from the last checkpoint of a stopped run on; loads the epoch of the lowest held-out loss."""
-    learning, place = system.learning, folder.learning(unit)
+    learning, place = system.learning, folder.training_folder(unit)
     if not learning.epochs:
         return {}
     files = LearningFiles(place, identity=identity(system, of=recipe.identity(unit)))
@@ -122,7 +122,7 @@ def _train_epochs(
     begun, lost = files.begun()
     for line in lost:
         warn(f"{unit}: {line}")
-    folder.warn(unit, lost)
+    folder.add_warnings(unit, lost)
     trainer.fit(system, datamodule=data, ckpt_path=begun, weights_only=True)
     stored = files.best(system.device)
     system.load_state_dict(stored["state_dict"])

@@ -8,8 +8,8 @@ from typing import Any
 
 from adframe.errors import AdframeError
 from adframe.io.files import write_json
-from adframe.results.predictions import write_ledger
-from adframe.results.run_files import read_book
+from adframe.results.predictions import write_predictions
+from adframe.results.run_files import read_run_file
 from adframe.results.run_folder import RunFolder
 
 
@@ -41,10 +41,10 @@ def write_moved_data(folder: RunFolder, config: dict[str, Any]) -> None:
         folder: the run's folder.
         config: the configuration with the new place; nothing is written where the place is the stored one.
     """
-    if read_book(folder.path / "config.yaml")["dataset"]["root"] == config["dataset"]["root"]:
+    if read_run_file(folder.path / "config.yaml")["dataset"]["root"] == config["dataset"]["root"]:
         return
     if folder.done:
-        write_ledger(folder.path / "predictions.parquet", folder.rows)
+        write_predictions(folder.path / "predictions.parquet", folder.rows)
         write_json(folder.path / "heatmaps" / "index.json", folder.pictures)
     folder.write_config(config)
 

@@ -9,7 +9,7 @@ from adframe.contracts import Batch, Layered
 from adframe.data.base import Progress
 from adframe.data.datamodule import AnomalyData
 from adframe.reporting.download_progress import shown_progress
-from adframe.results.patch_samples import write_sample
+from adframe.results.patch_samples import write_patch_sample
 from adframe.results.run_folder import RunFolder
 from adframe.runs.recipe import Recipe
 from adframe.systems.detection import DetectionSystem
@@ -35,7 +35,7 @@ def survey_patches(
     from adframe.models.attention import transformer_in
 
     if not isinstance(system.detector, Layered):
-        folder.warn(category, ["the method has no readable layers: no patches were sampled"])
+        folder.add_warnings(category, ["the method has no readable layers: no patches were sampled"])
         return
     device = recipe.device()
     system.to(device).eval()
@@ -52,7 +52,7 @@ def survey_patches(
             seed=recipe.seed,
             device=device,
         )
-    write_sample(folder.path, sample)
+    write_patch_sample(folder.path, sample)
     network = transformer_in(system.detector)
     if network is not None and survey.rollouts:
         write_rollouts(

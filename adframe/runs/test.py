@@ -53,9 +53,9 @@ def evaluate_category(
         each.write(folder.path, category=category, seed=recipe.seed)
     survey_patches(recipe, folder, system, data, category=category)
     for writer in writers:
-        folder.note({"maps": folder.environment.get("maps", {}) | {category: writer.facts()}})
-        folder.warn(category, writer.warnings())
-    folder.warn(category, coarse(system.pixel.bound()))
+        folder.add_facts({"maps": folder.environment.get("maps", {}) | {category: writer.facts()}})
+        folder.add_warnings(category, writer.warnings())
+    folder.add_warnings(category, coarse(system.pixel.bound()))
     folder.add(
         category,
         results=system.results,

@@ -99,7 +99,7 @@ def resume(recipe: Recipe, folder: RunFolder) -> RunFolder:
 
 def _cleanup(folder: RunFolder, error: BaseException) -> None:
     """Keeps finished or half-trained models and notes how to continue; else removes the folder."""
-    if folder.done or folder.half_learned:
+    if folder.done or folder.has_unfinished_training:
         done = ", ".join(folder.done) or "nothing"
         error.add_note(f"{done} done; go on with: python train.py resume={folder.path}")
     else:
@@ -128,9 +128,9 @@ def _work_through(
             for test in tests:
                 if system is not None and not test.done:
                     test.run(recipe, folder, system, data_of)
-            folder.note({"wall_seconds": spent + time.perf_counter() - start} | peak_memory())
+            folder.add_facts({"wall_seconds": spent + time.perf_counter() - start} | peak_memory())
         write_further_pages(further)
-        folder.note({"wall_seconds": spent + time.perf_counter() - start} | peak_memory())
+        folder.add_facts({"wall_seconds": spent + time.perf_counter() - start} | peak_memory())
         write_page(folder.path)
     return folder
 

@@ -28,7 +28,7 @@ def work(cfg: DictConfig) -> Path:
             cfg.logger.group = Path(HydraConfig.get().sweep.dir).name
     run = RunFolder(Path(str(cfg.paths.run)))
     if (run.path / "config.yaml").is_file():
-        if (run.path / "metrics.json").is_file() or run.half_learned:
+        if (run.path / "metrics.json").is_file() or run.has_unfinished_training:
             return print_run(resume_run(run.path, trusted=cfg.trusted))
         shutil.rmtree(run.path)
     return run_training(cfg, Typed.here())

@@ -23,7 +23,7 @@ from omegaconf import DictConfig, open_dict
 from adframe.cli import attempts
 from adframe.cli.train import run_training
 from adframe.cli.typed import Typed
-from adframe.results.predictions import read_ledger
+from adframe.results.predictions import read_predictions
 
 ROOT = Path(__file__).parents[2]
 COUNTS = (
@@ -146,5 +146,5 @@ def numbers_of(run: Path) -> tuple[Any, Any, Any]:
         unit: {name: value for name, value in facts.items() if not name.startswith("seconds/")}
         for unit, facts in metrics["val"].items()
     }
-    rows = [{**row, "milliseconds": 0} for row in read_ledger(run / "predictions.parquet")]
+    rows = [{**row, "milliseconds": 0} for row in read_predictions(run / "predictions.parquet")]
     return metrics["test"], fitted, rows

@@ -257,7 +257,7 @@ RUNS: dict[str, tuple[Callable[[Path], object], str]] = {
     "another config": (lambda r: spoil(r, "config.yaml", b"a: b"), "no run's configuration lacks dataset"),
     "no config": (lambda r: (r / "config.yaml").unlink(), "is no run's folder"),
     "no environment": (lambda r: (r / "environment.json").unlink(), "cannot read environment.json"),
-    "no ledger": (lambda r: (r / "predictions.parquet").unlink(), "cannot read the ledger"),
+    "no ledger": (lambda r: (r / "predictions.parquet").unlink(), "cannot read"),
 }
 
 

@@ -23,7 +23,7 @@ from adframe.reporting.document import (
 from adframe.reporting.outlines import encoded
 from adframe.reporting.page_writer import render_page, write_document
 from adframe.reporting.tables import Column, Table, table_of
-from adframe.results.gallery import BUDGET
+from adframe.results.gallery import PICTURE_BUDGET
 
 JPEG = b"\xff\xd8\xff"
 TABLE = Table((Column("setting", "setting"), Column("image/auroc", "image AUROC", True)), (("a_b", 0.987),))
@@ -143,8 +143,9 @@ def test_too_many_pictures_are_shrunk_alike() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (900, 900, 3)).astype(np.uint8)
     large = encoded(noise, kind="JPEG", quality=95)
     cards = tuple(
-        Card((Picture(large + bytes(place)),), f"{place}") for place in range(1 + BUDGET // len(large))
+        Card((Picture(large + bytes(place)),), f"{place}")
+        for place in range(1 + PICTURE_BUDGET // len(large))
     )
     page = render_page(page_of(Gallery(cards)))
     assert page.count("<img") == len(cards)
-    assert len(page) < 1.34 * BUDGET + 200_000
+    assert len(page) < 1.34 * PICTURE_BUDGET + 200_000

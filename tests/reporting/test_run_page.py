@@ -9,7 +9,7 @@ from adframe.errors import AdframeError
 from adframe.io.files import write_json
 from adframe.reporting.run_page import best_and_worst, write_page
 from adframe.reporting.tables import metrics_table
-from adframe.results.predictions import write_ledger
+from adframe.results.predictions import write_predictions
 from tests.fakes.run_folder import LOCO, row, write_run
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -81,7 +81,7 @@ def test_hostile_names_are_harmless(tmp_path):
     changes = [
         row(category=EVIL, defect=EVIL, path=EVIL, label=n % 2, score=n, condition=EVIL[n:]) for n in range(4)
     ]
-    write_ledger(run / "predictions.parquet", changes)
+    write_predictions(run / "predictions.parquet", changes)
     write_json(run / "environment.json", {"command": EVIL, "warnings": [EVIL], EVIL: EVIL, "dataset": EVIL})
     text = write_page(run).read_text()
     assert "<script>alert" not in text
@@ -99,7 +99,7 @@ def test_a_folder_with_metrics_alone_makes_a_page(tmp_path):
 def test_an_unlabelled_set_makes_a_page(tmp_path):
     write_json(tmp_path / "metrics.json", {"test": {}, "val": {"can": {"calibration/n": 40}}})
     unlabelled = row(category="can", label=None, subset="unlabelled", decision=True)
-    write_ledger(tmp_path / "predictions.parquet", [unlabelled, {**unlabelled, "score": float("nan")}])
+    write_predictions(tmp_path / "predictions.parquet", [unlabelled, {**unlabelled, "score": float("nan")}])
     text = write_page(tmp_path).read_text()
     assert "2 unlabelled; 2 of the unlabelled called anomalous" in text
     assert "<td>2.4</td>" in text  # 1 / (40 + 1): the floor, where metrics.json has none
@@ -108,7 +108,7 @@ def test_an_unlabelled_set_makes_a_page(tmp_path):
 
 def test_validation_rows_are_not_test_rows(tmp_path):
     write_json(tmp_path / "metrics.json", {"test": {"bolt": {}}})
-    write_ledger(tmp_path / "predictions.parquet", [row(split="val", category="never"), row()])
+    write_predictions(tmp_path / "predictions.parquet", [row(split="val", category="never"), row()])
     text = write_page(tmp_path).read_text()
     assert "never" not in re.findall(r"<h2>(.*?)</h2>", text)
     assert "1 test image: 1 normal" in text

@@ -21,7 +21,7 @@ from adframe.reporting.patch_sections import (
 )
 from adframe.results.frame import load_results
 from adframe.results.layer_distances import layer_distances, shared_layers
-from adframe.results.patch_samples import LayerSample, PatchSample, read_sample
+from adframe.results.patch_samples import LayerSample, PatchSample, read_patch_sample
 from adframe.results.sweep_folder import SweepFolder
 from adframe.stats.bootstrap import LEVEL
 from adframe.stats.estimates import Difference
@@ -136,7 +136,7 @@ def _samples(
     for setting in settings_of(load_results(sweep.finished).own, sweep.varied):
         for where, tests in setting.tests.items():
             folder, category = tests[0].folder.path, tests[0].category
-            sample = read_sample(folder, category=category)
+            sample = read_patch_sample(folder, category=category)
             if sample is not None:
                 found.setdefault(setting.name, {})[where] = sample
                 places.append((setting.name, folder, category))
