@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from adframe.analysis.comparison import compare
 from adframe.analysis.error_analysis.page import show_errors
 from adframe.cli.train import CHOICES, print_run
-from adframe.cli.typed import Typed
+from adframe.cli.typed import TypedOverrides
 from adframe.config.build import build
 from adframe.config.recipe import ConfigRecipe
 from adframe.config.saved_config import check_complete, read_config
@@ -25,7 +25,7 @@ from adframe.runs.reevaluate import describe_differences, finished_categories, r
 from adframe.runs.submission import submit
 
 
-def run_evaluation(cfg: DictConfig, typed: Typed) -> Path:
+def run_evaluation(cfg: DictConfig, typed: TypedOverrides) -> Path:
     """Does what the configuration asks for, and returns the folder that was written.
 
     Args:
@@ -37,7 +37,7 @@ def run_evaluation(cfg: DictConfig, typed: Typed) -> Path:
         AdframeError: something is not possible; one line says what, where, and what to do.
     """
     quieten()
-    check_evaluation(cfg, typed=typed.overrides, hydra=typed.hydra)
+    check_evaluation(cfg, overrides=typed.overrides, hydra_overrides=typed.hydra)
     if cfg.compare is not None:
         runs = [Path(str(path)) for path in cfg.compare]
         return compare(runs, output=None, seed=read_config(runs[0])["seed"], fuse=cfg.fuse)
@@ -55,7 +55,7 @@ def open_source(run: Path, root: Path) -> Source:
     return source
 
 
-def _of_run(cfg: DictConfig, typed: Typed) -> Path:
+def _of_run(cfg: DictConfig, typed: TypedOverrides) -> Path:
     run = RunFolder(Path(str(cfg.run)))
     if cfg.submission is not None and cfg.get("shift") is not None:
         raise AdframeError("submission= takes the images as they are; leave out shift=")

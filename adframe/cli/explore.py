@@ -16,9 +16,9 @@ from rich.console import Console
 
 from adframe.cli.attempts import attempt
 from adframe.cli.main import guard
-from adframe.config.build import build, build_source, wanted
-from adframe.config.signatures import shown
-from adframe.config.validate import RULES, Rule, resolved
+from adframe.config.build import build, build_source, requested_category
+from adframe.config.signatures import as_typed
+from adframe.config.validate import RULES, Rule, resolved_value
 from adframe.contracts import Record
 from adframe.data.base import Source
 from adframe.data.counts import mismatches
@@ -118,7 +118,7 @@ def _records(cfg: DictConfig) -> tuple[Source, list[Record], list[str]]:
     """
     source = build_source(cfg)
     records, warnings = [], []
-    for name in source.choose(wanted(cfg)):
+    for name in source.choose(requested_category(cfg)):
         scanned = [replace(r, place=i) for i, r in enumerate(source.scan(name))]
         training = {r.path for r in scanned if r.split == "train"}
         examined = examine(source, name, scanned, training=training)
@@ -155,7 +155,7 @@ def _specimens(
 
 
 def _size(cfg: DictConfig) -> tuple[int, int] | None:
-    size: Any = resolved(cfg, "image_size")
+    size: Any = resolved_value(cfg, "image_size")
     return (size, size) if isinstance(size, int) else None if size is None else (size[0], size[1])
 
 
@@ -184,8 +184,8 @@ def _check(cfg: DictConfig) -> None:
         if key not in cfg:
             raise AdframeError(f"{key} is missing; it was taken out with ~{key}")
     for key, (right, description) in OWN_RULES.items():
-        if not right(value := resolved(cfg, key)):
-            raise AdframeError(f"{key}={shown(value)} is not possible; {key} must be {description}")
+        if not right(value := resolved_value(cfg, key)):
+            raise AdframeError(f"{key}={as_typed(value)} is not possible; {key} must be {description}")
 
 
 @hydra.main(version_base="1.3", config_path="../../conf", config_name="explore")

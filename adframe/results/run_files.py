@@ -15,7 +15,7 @@ from adframe.errors import AdframeError
 from adframe.io.secrets import hidden, hidden_text
 from adframe.results.names import Metrics
 
-_UNRECORDED_OVERRIDES = ("trusted", "fetch")  # they may have other values when a sweep is resumed
+UNRECORDED_OVERRIDES = ("trusted", "fetch")  # they may have other values when a sweep is resumed
 _AS_TYPED = {"True": "true", "False": "false", "None": "null"}  # Hydra writes swept values in Python style
 
 
@@ -241,7 +241,7 @@ def recorded_overrides(overrides: Sequence[str]) -> list[str]:
     return [
         hidden_text(text)
         for text in overrides
-        if text.lstrip("+~").partition("=")[0] not in _UNRECORDED_OVERRIDES
+        if text.lstrip("+~").partition("=")[0] not in UNRECORDED_OVERRIDES
     ]
 
 

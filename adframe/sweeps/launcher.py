@@ -25,7 +25,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, open_dict
 
 from adframe.config.messages import is_user_error, one_line
-from adframe.config.trust import checked
+from adframe.config.trust import resolve_trusted
 from adframe.errors import AdframeError
 from adframe.results.run_files import recorded_overrides
 from adframe.results.sweep_folder import forget_failures, is_finished, record_failure
@@ -52,7 +52,7 @@ class Job:
         """Of the run; made when the job begins."""
         return self.sweep / str(self.number)
 
-    def here(self) -> str | None:
+    def from_hydra(self) -> str | None:
         """Runs in this process; what its task did not see to itself comes back as one line."""
         try:
             found = run_job(
@@ -83,7 +83,7 @@ class Job:
             limit_threads(threads)
             if not any(text.startswith("num_workers=") for text in self.overrides):
                 self.config.num_workers = min(self.config.num_workers, threads)  # or they fight over cores
-            return self.here()
+            return self.from_hydra()
 
     def apart(self, threads: int) -> str | None:
         """`away`, in a process that Ctrl-C reaches too, but which is for the sweep to end."""
@@ -199,7 +199,7 @@ def made(config: DictConfig, group: str) -> Any:
     if not options:
         return None
     try:
-        return instantiate(checked(config, group))
+        return instantiate(resolve_trusted(config, group))
     except Exception as error:
         cause = error.__cause__ or error  # Hydra wraps what a constructor says
         raise (cause if is_user_error(cause) else error) from None

@@ -14,7 +14,7 @@ from adframe.config.messages import CONF
 from adframe.errors import AdframeError
 from adframe.io.files import write_json
 from adframe.io.secrets import HIDDEN, hidden_text
-from adframe.results.run_files import _UNRECORDED_OVERRIDES
+from adframe.results.run_files import UNRECORDED_OVERRIDES
 from adframe.results.sweep_folder import SWEEP_FILE
 
 OWN = ("launcher", "search", "study")  # of the sweep, not of its jobs
@@ -34,7 +34,7 @@ def enter(folder: Path, *, first: int, jobs: Sequence[Sequence[str]]) -> None:
     Raises:
         AdframeError: another job had one of the numbers when the sweep was begun.
     """
-    book = _read(folder) if (folder / SWEEP_FILE).is_file() else _new()
+    book = _read_state(folder) if (folder / SWEEP_FILE).is_file() else _new()
     known: list[list[str]] = book["jobs"]
     for number, job in enumerate(map(list, jobs), first):
         if number < len(known) and known[number] != job:
@@ -49,7 +49,7 @@ def enter(folder: Path, *, first: int, jobs: Sequence[Sequence[str]]) -> None:
 
 def jobs_of(folder: Path) -> list[list[str]]:
     """The overrides of every job, by number."""
-    jobs: list[list[str]] = _read(folder)["jobs"]
+    jobs: list[list[str]] = _read_state(folder)["jobs"]
     return jobs
 
 
@@ -76,7 +76,7 @@ def _taken_up(arguments: Sequence[str]) -> list[str]:
     """
     folder = Path(next(text for text in arguments if _key(text) == "resume").partition("=")[2]).absolute()
     given = [text for text in arguments if _key(text) != "resume" and text not in DASH_M]
-    book = _read(folder)
+    book = _read_state(folder)
     secret = {_key(text) for text in book["arguments"] if HIDDEN in text}
     retyped = {_key(text) for text in given}
     if other := [
@@ -89,7 +89,7 @@ def _taken_up(arguments: Sequence[str]) -> list[str]:
     if Path(book["folder"]).is_dir():  # which relative paths are seen from
         os.chdir(book["folder"])
     _check_arguments(folder, book["arguments"])
-    left_out = ["hydra.sweep.dir", *_UNRECORDED_OVERRIDES, *secret]
+    left_out = ["hydra.sweep.dir", *UNRECORDED_OVERRIDES, *secret]
     kept = [text for text in book["arguments"] if _key(text) not in left_out]
     if any(_key(text).partition(".")[0] == "launcher" and _key(text) not in secret for text in given):
         kept = [text for text in kept if _key(text).partition(".")[0] != "launcher"]
@@ -116,7 +116,7 @@ def _new() -> dict[str, Any]:
     return {"arguments": arguments, "folder": str(Path.cwd()), "jobs": []}
 
 
-def _read(folder: Path) -> dict[str, Any]:
+def _read_state(folder: Path) -> dict[str, Any]:
     file = folder / SWEEP_FILE
     if not file.is_file():
         hint = (

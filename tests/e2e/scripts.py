@@ -22,7 +22,7 @@ from omegaconf import DictConfig, open_dict
 
 from adframe.cli import attempts
 from adframe.cli.train import run_training
-from adframe.cli.typed import Typed
+from adframe.cli.typed import TypedOverrides
 from adframe.results.predictions import read_predictions
 
 ROOT = Path(__file__).parents[2]
@@ -131,7 +131,7 @@ def composed(name: str, *overrides: str) -> DictConfig:
 
 def train_here(*overrides: str) -> Path:
     """One run in this process; returns its folder."""
-    return run_training(composed("train", *overrides), Typed.here())
+    return run_training(composed("train", *overrides), TypedOverrides.from_hydra())
 
 
 def metrics_of(run: Path) -> dict[str, Any]:

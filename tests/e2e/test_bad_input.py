@@ -13,7 +13,7 @@ from PIL import Image
 
 from adframe.cli.evaluate import run_evaluation
 from adframe.cli.train import run_training
-from adframe.cli.typed import Typed
+from adframe.cli.typed import TypedOverrides
 from adframe.config.messages import USER_ERRORS, one_line
 from adframe.errors import AdframeError
 from adframe.runs.image_scores import read_image_scores
@@ -119,11 +119,11 @@ def test_an_override_that_cannot_work_is_one_line(override: str, base: list[str]
 
 
 def refuses(
-    composed: Composed, work: Callable[[DictConfig, Typed], object], *overrides: str, words: str
+    composed: Composed, work: Callable[[DictConfig, TypedOverrides], object], *overrides: str, words: str
 ) -> bool:
     """Whether `work` is stopped by what the script would print as one line with all the words in it."""
     with pytest.raises(USER_ERRORS) as caught:
-        work(composed.changed(*overrides), Typed.here())
+        work(composed.changed(*overrides), TypedOverrides.from_hydra())
     text = one_line(caught.value)
     assert "\n" not in text
     for word in words.split():
