@@ -16,9 +16,9 @@ def main(cfg: DictConfig) -> None:
     """Composes the configuration; the work is importable from `adframe.runs` and `adframe.analysis`."""
     from adframe.cli.evaluate import run_evaluation
     from adframe.cli.evaluate_maps import run_maps
-    from adframe.cli.typed import Typed
+    from adframe.cli.typed import TypedOverrides
 
-    attempt(lambda: (run_maps if MAPS else run_evaluation)(cfg, Typed.here()))
+    attempt(lambda: (run_maps if MAPS else run_evaluation)(cfg, TypedOverrides.from_hydra()))
 
 
 if __name__ == "__main__":

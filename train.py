@@ -11,9 +11,9 @@ from adframe.cli.main import guard
 def main(cfg: DictConfig) -> None:
     """Composes the configuration; from Python, `adframe.train` does the same."""
     from adframe.cli.train import run_training
-    from adframe.cli.typed import Typed
+    from adframe.cli.typed import TypedOverrides
 
-    attempt(lambda: run_training(cfg, Typed.here()))
+    attempt(lambda: run_training(cfg, TypedOverrides.from_hydra()))
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ from adframe.io.files import fresh_folder, write_whole
 from adframe.reporting.console import print_wide
 from adframe.reporting.document import Block, Details, Page, Section, TableBlock, Text
 from adframe.reporting.format import counted
-from adframe.reporting.page_writer import render
+from adframe.reporting.page_writer import render_page
 from adframe.reporting.tables import Table, table_of
 
 _FEW = 8  # settings that are shown at once
@@ -108,7 +108,7 @@ def _write(
     write_whole(folder / "comparison.csv", for_programs(lines).to_csv())
     write_whole(folder / "comparison.md", text)
     write_whole(folder / "comparison.tex", table.to_latex())
-    write_whole(folder / "comparison.html", render(page))
+    write_whole(folder / "comparison.html", render_page(page))
 
 
 def _runs(entrants: Sequence[Entrant], runs: Table) -> Section:

@@ -26,7 +26,7 @@ from adframe.diagnostics.patch_survey import PatchSurvey
 from adframe.errors import AdframeError
 from adframe.metrics.pixel import PixelMetrics
 from adframe.runs.trainer import make_trainer
-from adframe.runs.training_cache import Learned
+from adframe.runs.training_cache import StoredTraining
 from adframe.systems.detection import DetectionSystem
 from adframe.systems.gradient import GradientSystem
 from adframe.systems.learning import Learning
@@ -130,7 +130,7 @@ class ObjectRecipe:
         """How the method learns."""
         return self._learning
 
-    def learned(self, detector: Detector, data: AnomalyData) -> Learned | None:
+    def stored_training(self, detector: Detector, data: AnomalyData) -> StoredTraining | None:
         """None: no training is kept for others."""
         del detector, data
         return None
@@ -186,11 +186,11 @@ class ObjectRecipe:
         """None: no patches are sampled."""
         return None
 
-    def under(self, domain: str) -> ObjectRecipe:
+    def with_domain(self, domain: str) -> ObjectRecipe:
         """There are no domains."""
         raise KeyError(domain)
 
-    def elsewhere(self) -> ObjectRecipe:
+    def for_transfer(self) -> ObjectRecipe:
         """The same: there are no tests on other categories."""
         return self
 

@@ -12,7 +12,7 @@ from hydra.types import RunMode
 
 from adframe.config.messages import is_user_error, one_line
 from adframe.io.secrets import hidden_text
-from adframe.results.sweep_folder import note_failure
+from adframe.results.sweep_folder import record_failure
 
 kept: list[Exception] = []  # what stopped the command, for `guard`; Hydra would print it in its own way
 
@@ -33,6 +33,6 @@ def _note(error: Exception) -> None:
         traceback.print_exception(error)
     hydra = HydraConfig.get()
     given, number = [hidden_text(text) for text in hydra.overrides.task], int(hydra.job.num)
-    note_failure(Path(hydra.sweep.dir), number=number, overrides=given, error=one_line(error))
+    record_failure(Path(hydra.sweep.dir), number=number, overrides=given, error=one_line(error))
     if (folder := Path(hydra.runtime.output_dir)).is_dir() and not any(folder.iterdir()):
         folder.rmdir()  # Hydra makes it before the job

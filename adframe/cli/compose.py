@@ -8,12 +8,12 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, open_dict
 
-from adframe.cli.typed import Typed
+from adframe.cli.typed import TypedOverrides
 from adframe.config.messages import CONF
 from adframe.errors import AdframeError
 
 
-def compose_training(overrides: Sequence[str]) -> tuple[DictConfig, Typed]:
+def compose_training(overrides: Sequence[str]) -> tuple[DictConfig, TypedOverrides]:
     """The configuration of `train.py` with overrides, and what was typed.
 
     Raises:
@@ -29,4 +29,4 @@ def compose_training(overrides: Sequence[str]) -> tuple[DictConfig, Typed]:
     choices = {str(key): str(value) for key, value in cfg.hydra.runtime.choices.items()}
     with open_dict(cfg):
         del cfg["hydra"]
-    return cfg, Typed(tuple(overrides), (), choices)
+    return cfg, TypedOverrides(tuple(overrides), (), choices)

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from adframe.analysis.comparison import compare
 from adframe.analysis.error_analysis.page import show_errors
 from adframe.cli.train import CHOICES, print_run
-from adframe.cli.typed import Typed
+from adframe.cli.typed import TypedOverrides
 from adframe.config.build import build
 from adframe.config.recipe import ConfigRecipe
 from adframe.config.saved_config import check_complete, read_config
@@ -21,11 +21,11 @@ from adframe.reporting.console import quieten
 from adframe.results.run_folder import RunFolder
 from adframe.runs.moved_data import with_root
 from adframe.runs.provenance import command_line
-from adframe.runs.reevaluate import compared, finished_categories, reevaluate
+from adframe.runs.reevaluate import describe_differences, finished_categories, reevaluate
 from adframe.runs.submission import submit
 
 
-def run_evaluation(cfg: DictConfig, typed: Typed) -> Path:
+def run_evaluation(cfg: DictConfig, typed: TypedOverrides) -> Path:
     """Does what the configuration asks for, and returns the folder that was written.
 
     Args:
@@ -37,7 +37,7 @@ def run_evaluation(cfg: DictConfig, typed: Typed) -> Path:
         AdframeError: something is not possible; one line says what, where, and what to do.
     """
     quieten()
-    check_evaluation(cfg, typed=typed.overrides, hydra=typed.hydra)
+    check_evaluation(cfg, overrides=typed.overrides, hydra_overrides=typed.hydra)
     if cfg.compare is not None:
         runs = [Path(str(path)) for path in cfg.compare]
         return compare(runs, output=None, seed=read_config(runs[0])["seed"], fuse=cfg.fuse)
@@ -55,7 +55,7 @@ def open_source(run: Path, root: Path) -> Source:
     return source
 
 
-def _of_run(cfg: DictConfig, typed: Typed) -> Path:
+def _of_run(cfg: DictConfig, typed: TypedOverrides) -> Path:
     run = RunFolder(Path(str(cfg.run)))
     if cfg.submission is not None and cfg.get("shift") is not None:
         raise AdframeError("submission= takes the images as they are; leave out shift=")
@@ -81,7 +81,7 @@ def _of_run(cfg: DictConfig, typed: Typed) -> Path:
         raise AdframeError(f"{file} lacks {', '.join(lacking)}; the run is damaged, start it again")
     folder = reevaluate(recipe, run, categories)
     print_run(folder)
-    print(compared(run.metrics["test"], folder.metrics["test"]))
+    print(describe_differences(run.metrics["test"], folder.metrics["test"]))
     return folder.path
 
 

@@ -8,11 +8,11 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from adframe.cli.train import print_run
-from adframe.cli.typed import Typed
-from adframe.config.build import build, build_source, wanted
+from adframe.cli.typed import TypedOverrides
+from adframe.config.build import build, build_source, requested_category
 from adframe.config.validate import RULES, Rule, check_values
 from adframe.reporting.console import quieten
-from adframe.runs.evaluate_maps import Maps, evaluate_maps
+from adframe.runs.evaluate_maps import evaluate_maps
 from adframe.runs.provenance import command_line
 
 GROUPS = ("paths", "dataset", "metrics")
@@ -26,7 +26,7 @@ OWN_RULES: dict[str, Rule] = {
 }
 
 
-def run_maps(cfg: DictConfig, typed: Typed) -> Path:
+def run_maps(cfg: DictConfig, typed: TypedOverrides) -> Path:
     """Measures the maps in `cfg.maps` against a dataset's ground truth, and returns the folder that it fills.
 
     Args:
@@ -37,20 +37,25 @@ def run_maps(cfg: DictConfig, typed: Typed) -> Path:
         AdframeError: a map is missing, of another size, or not finite; it names the map and its image.
     """
     quieten()
-    check_values(cfg, typed=typed.overrides, hydra=typed.hydra, rules=OWN_RULES, groups=GROUPS)
+    check_values(
+        cfg,
+        overrides=typed.overrides,
+        hydra_overrides=typed.hydra,
+        rules=OWN_RULES,
+        groups=GROUPS,
+        folder_key="output",
+    )
     source = build_source(cfg)
-    maps = Maps(
-        folder=Path(str(cfg.maps)),
-        source=source,
-        category=wanted(cfg),
+    maps = Path(str(cfg.maps))
+    tool = "/".join(maps.resolve().parts[-2:])  # the name of the tool is unknown, its folder is not
+    folder = evaluate_maps(
+        maps,
+        source,
+        Path(str(cfg.output)),
+        category=requested_category(cfg),
         scores=None if cfg.scores is None else Path(str(cfg.scores)),
         pixel=build(cfg, "metrics", {"saturated": source.saturated}),
         seed=cfg.seed,
-    )
-    tool = "/".join(maps.folder.resolve().parts[-2:])  # its name is not known, its folder is
-    folder = evaluate_maps(
-        maps,
-        Path(str(cfg.output)),
         config=_config(cfg),
         choices={"method": tool, "dataset": typed.choices["dataset"]},
         command=command_line(list(typed.overrides)),

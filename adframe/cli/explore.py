@@ -16,9 +16,9 @@ from rich.console import Console
 
 from adframe.cli.attempts import attempt
 from adframe.cli.main import guard
-from adframe.config.build import build, build_source, wanted
-from adframe.config.signatures import shown
-from adframe.config.validate import RULES, Rule, resolved
+from adframe.config.build import build, build_source, requested_category
+from adframe.config.signatures import as_typed
+from adframe.config.validate import RULES, Rule, resolved_value
 from adframe.contracts import Record
 from adframe.data.base import Source
 from adframe.data.counts import mismatches
@@ -27,18 +27,21 @@ from adframe.data.masks import read_truth
 from adframe.data.synthetic import SyntheticDataset
 from adframe.data.validate_files import examine
 from adframe.errors import AdframeError, unknown
+from adframe.io.files import write_whole
 from adframe.io.images import read_image, read_size
 from adframe.io.secrets import hidden_text
 from adframe.reporting.console import print_wide
-from adframe.reporting.dataset_page import About, Chapter, chapter, write_exploration
-from adframe.reporting.dataset_stats import Reader, draw, survey
+from adframe.reporting.dataset_page import category_pictures, page_of_dataset
+from adframe.reporting.dataset_stats import ImageReader, Survey, draw, survey
 from adframe.reporting.dataset_tables import overview
+from adframe.reporting.document import Block
 from adframe.reporting.download_progress import shown_progress
+from adframe.reporting.page_writer import render_page
 from adframe.reporting.synthetic_examples import Specimen
 from adframe.transforms.shift.shift import Shift
 from adframe.transforms.synthesis.synthesis import Synthesis
 
-READER = Reader(
+READER = ImageReader(
     image=lambda record: read_image(record.path, bits=record.bits),
     size=read_size,
     masks=read_truth,
@@ -69,17 +72,40 @@ def explore(cfg: DictConfig) -> Path:
     shifts, synthesis = _shifts(cfg), build(cfg, "synthesis")
     source, records, warnings = _records(cfg)
     view = View(size=_size(cfg), preprocess=source.preprocess)
-    chapters: list[Chapter] = []
-    with shown_progress() as told:
+    categories: list[tuple[Survey, tuple[Block, ...]]] = []
+    with shown_progress() as update:
         for name, group in groupby(records, key=lambda record: record.category):
-            members, progress = list(group), _staged(told, name)
-            made = _specimens(cfg, members, synthesis=synthesis, view=view, progress=progress)
-            chapters.append(
-                _chapter(cfg, members, place=len(chapters), shifts=shifts, specimens=made, progress=progress)
+            members, progress = list(group), _staged(update, name)
+            found = survey(members, read=READER, sample=cfg.sample, seed=cfg.seed, progress=progress)
+            pictures = category_pictures(
+                found,
+                place=len(categories),
+                read=READER,
+                shifts=shifts,
+                examples=cfg.examples,
+                seed=cfg.seed,
+                progress=progress,
+                specimens=_specimens(cfg, members, synthesis=synthesis, view=view, progress=progress),
             )
+            categories.append((found, pictures))
     page = Path(str(cfg.output))
-    write_exploration(page, chapters, about=_about(cfg, source, records, warnings))
-    print_wide(overview([each.survey for each in chapters]), rest=page.name)
+    overrides = shlex.join(map(hidden_text, HydraConfig.get().overrides.task))
+    content = page_of_dataset(
+        categories,
+        name=source.name,
+        homepage=source.homepage,
+        facts=(
+            ("folder", str(Path(source.root).resolve())),
+            ("licence", source.licence),
+            ("shift", str(cfg.shift.name)),
+            *((("synthesis", str(cfg.synthesis.name)),) if cfg.synthesis.families else ()),
+            ("seed", str(cfg.seed)),
+        ),
+        command=f"python -m adframe.cli.explore {overrides}".strip(),
+        warnings=(*(mismatches(source.name, records) if source.check_counts else ()), *warnings),
+    )
+    write_whole(page, render_page(content))
+    print_wide(overview([found for found, _ in categories]), rest=page.name)
     Console(soft_wrap=True, highlight=False, markup=False).print(f"page: {page}")
     return page
 
@@ -92,35 +118,13 @@ def _records(cfg: DictConfig) -> tuple[Source, list[Record], list[str]]:
     """
     source = build_source(cfg)
     records, warnings = [], []
-    for name in source.choose(wanted(cfg)):
+    for name in source.choose(requested_category(cfg)):
         scanned = [replace(r, place=i) for i, r in enumerate(source.scan(name))]
         training = {r.path for r in scanned if r.split == "train"}
         examined, _, lines = examine(source, name, scanned, training=training)
         records += examined
         warnings += lines
     return source, records, warnings
-
-
-def _chapter(
-    cfg: DictConfig,
-    records: list[Record],
-    *,
-    place: int,
-    shifts: list[Shift],
-    specimens: Iterator[Specimen],
-    progress: Callable[[str, int, int], None],
-) -> Chapter:
-    found = survey(records, read=READER, sample=cfg.sample, seed=cfg.seed, progress=progress)
-    return chapter(
-        found,
-        place=place,
-        read=READER,
-        shifts=shifts,
-        examples=cfg.examples,
-        seed=cfg.seed,
-        progress=progress,
-        specimens=specimens,
-    )
 
 
 def _specimens(
@@ -151,7 +155,7 @@ def _specimens(
 
 
 def _size(cfg: DictConfig) -> tuple[int, int] | None:
-    size: Any = resolved(cfg, "image_size")
+    size: Any = resolved_value(cfg, "image_size")
     return (size, size) if isinstance(size, int) else None if size is None else (size[0], size[1])
 
 
@@ -160,23 +164,6 @@ def _shifts(cfg: DictConfig) -> list[Shift]:
     chosen: Shift = build(cfg, "shift")
     return (
         [chosen] if chosen.transforms else [build(cfg, f"presets.{name}") for name in map(str, cfg.presets)]
-    )
-
-
-def _about(cfg: DictConfig, source: Source, records: list[Record], warnings: list[str]) -> About:
-    overrides = shlex.join(map(hidden_text, HydraConfig.get().overrides.task))
-    return About(
-        name=source.name,
-        homepage=source.homepage,
-        facts=(
-            ("folder", str(Path(source.root).resolve())),
-            ("licence", source.licence),
-            ("shift", str(cfg.shift.name)),
-            *((("synthesis", str(cfg.synthesis.name)),) if cfg.synthesis.families else ()),
-            ("seed", str(cfg.seed)),
-        ),
-        command=f"python -m adframe.cli.explore {overrides}".strip(),
-        warnings=(*(mismatches(source.name, records) if source.check_counts else ()), *warnings),
     )
 
 
@@ -197,8 +184,8 @@ def _check(cfg: DictConfig) -> None:
         if key not in cfg:
             raise AdframeError(f"{key} is missing; it was taken out with ~{key}")
     for key, (right, description) in OWN_RULES.items():
-        if not right(value := resolved(cfg, key)):
-            raise AdframeError(f"{key}={shown(value)} is not possible; {key} must be {description}")
+        if not right(value := resolved_value(cfg, key)):
+            raise AdframeError(f"{key}={as_typed(value)} is not possible; {key} must be {description}")
 
 
 @hydra.main(version_base="1.3", config_path="../../conf", config_name="explore")

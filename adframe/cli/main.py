@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from rich.console import Console
 
 from adframe.cli import attempts
-from adframe.config.literal_overrides import as_text
+from adframe.config.literal_overrides import quote_names
 from adframe.config.messages import is_user_error, one_line
 from adframe.errors import AdframeError
 
@@ -34,7 +34,7 @@ def guard(main: Callable[[], Any]) -> None:
     try:
         _check_options(sys.argv[1:])
         named = () if Path(sys.argv[0]).stem == "evaluate" else ("category",)
-        sys.argv[1:] = as_text(sys.argv[1:], named=named)
+        sys.argv[1:] = quote_names(sys.argv[1:], named=named)
         with _stopped_by_sigterm():
             main()
         if attempts.kept:

@@ -7,21 +7,21 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from adframe.cli.typed import Typed
+from adframe.cli.typed import TypedOverrides
 from adframe.config.recipe import ConfigRecipe
 from adframe.config.saved_config import check_complete, read_config
-from adframe.config.validate import check_values, resolved, unread
+from adframe.config.validate import check_values, resolved_value, unread_overrides
 from adframe.errors import AdframeError
 from adframe.reporting.console import announce, print_table, quieten, warn
 from adframe.results.run_folder import RunFolder
-from adframe.runs.moved_data import moved
+from adframe.runs.moved_data import with_moved_data
 from adframe.runs.provenance import command_line
 from adframe.runs.train import resume, train
 
 CHOICES = ("model", "backbone", "dataset", "split", "shift", "calibration", "trainer", "logger")
 
 
-def run_training(cfg: DictConfig, typed: Typed) -> Path:
+def run_training(cfg: DictConfig, typed: TypedOverrides) -> Path:
     """Does what the configuration says, prints the table, and returns the run's folder.
 
     Args:
@@ -35,9 +35,9 @@ def run_training(cfg: DictConfig, typed: Typed) -> Path:
     if cfg.resume is not None:
         folder = _resume(cfg, typed)
     else:
-        check_values(cfg, typed=typed.overrides, hydra=typed.hydra)
-        path = Path(str(resolved(cfg.paths, "run")))
-        lines = unread(cfg, typed=typed.overrides, model=typed.choices.get("model", "this one"))
+        check_values(cfg, overrides=typed.overrides, hydra_overrides=typed.hydra)
+        path = Path(str(resolved_value(cfg.paths, "run")))
+        lines = unread_overrides(cfg, overrides=typed.overrides, model=typed.choices.get("model", "this one"))
         for line in lines:
             warn(line)
         recipe = ConfigRecipe(
@@ -56,7 +56,7 @@ def print_run(folder: RunFolder) -> Path:
     return folder.path
 
 
-def _resume(given: DictConfig, typed: Typed) -> RunFolder:
+def _resume(given: DictConfig, typed: TypedOverrides) -> RunFolder:
     """Goes on with a run as its own configuration says; only the place of its data may be given again."""
     own = ("resume=", "trusted=", "dataset.root=")
     if other := [text for text in typed.overrides if not text.startswith(own)]:
@@ -83,5 +83,5 @@ def resume_run(path: Path, *, trusted: Sequence[str] = (), root: str | None = No
     folder = RunFolder(path)
     folder.reopen()
     if root is not None:
-        config = moved(folder, config, Path(str(root)).resolve())
+        config = with_moved_data(folder, config, Path(str(root)).resolve())
     return resume(ConfigRecipe(OmegaConf.create(config), config=config), folder)

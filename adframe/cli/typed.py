@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 
 
 @dataclass(frozen=True, slots=True)
-class Typed:
+class TypedOverrides:
     """What was typed on a command line.
 
     Attributes:
@@ -23,7 +23,7 @@ class Typed:
     choices: Mapping[str, str]
 
     @classmethod
-    def here(cls) -> Typed:
+    def from_hydra(cls) -> TypedOverrides:
         """From Hydra, while it runs a job."""
         hydra = HydraConfig.get()
         choices = {str(key): str(value) for key, value in hydra.runtime.choices.items()}

@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
 from adframe.cli.train import print_run, resume_run, run_training
-from adframe.cli.typed import Typed
+from adframe.cli.typed import TypedOverrides
 from adframe.results.run_folder import RunFolder
 from adframe.sweeps.state import OWN
 
@@ -28,10 +28,10 @@ def work(cfg: DictConfig) -> Path:
             cfg.logger.group = Path(HydraConfig.get().sweep.dir).name
     run = RunFolder(Path(str(cfg.paths.run)))
     if (run.path / "config.yaml").is_file():
-        if (run.path / "metrics.json").is_file() or run.half_learned:
+        if (run.path / "metrics.json").is_file() or run.has_unfinished_training:
             return print_run(resume_run(run.path, trusted=cfg.trusted))
         shutil.rmtree(run.path)
-    return run_training(cfg, Typed.here())
+    return run_training(cfg, TypedOverrides.from_hydra())
 
 
 def of_job(cfg: DictConfig) -> DictConfig:

@@ -25,10 +25,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, open_dict
 
 from adframe.config.messages import is_user_error, one_line
-from adframe.config.trust import checked
+from adframe.config.trust import resolve_trusted
 from adframe.errors import AdframeError
-from adframe.results.run_files import told_overrides
-from adframe.results.sweep_folder import forget_failures, is_finished, note_failure
+from adframe.results.run_files import recorded_overrides
+from adframe.results.sweep_folder import forget_failures, is_finished, record_failure
 from adframe.sweeps.state import enter, own_overrides
 
 LOGS = "logs"  # folder in a sweep's: what runs side by side would have printed, a file each
@@ -52,7 +52,7 @@ class Job:
         """Of the run; made when the job begins."""
         return self.sweep / str(self.number)
 
-    def here(self) -> str | None:
+    def from_hydra(self) -> str | None:
         """Runs in this process; what its task did not see to itself comes back as one line."""
         try:
             found = run_job(
@@ -83,7 +83,7 @@ class Job:
             limit_threads(threads)
             if not any(text.startswith("num_workers=") for text in self.overrides):
                 self.config.num_workers = min(self.config.num_workers, threads)  # or they fight over cores
-            return self.here()
+            return self.from_hydra()
 
     def apart(self, threads: int) -> str | None:
         """`away`, in a process that Ctrl-C reaches too, but which is for the sweep to end."""
@@ -138,7 +138,7 @@ class SweepLauncher(Launcher):
         setup_globals()
         folder = Path(str(self.config.hydra.sweep.dir))
         overrides = [own_overrides(one) for one in job_overrides]
-        enter(folder, first=initial_job_idx, jobs=[told_overrides(one) for one in overrides])
+        enter(folder, first=initial_job_idx, jobs=[recorded_overrides(one) for one in overrides])
         todo = [
             self._job(number, one, folder)
             for number, one in enumerate(overrides, initial_job_idx)
@@ -158,7 +158,7 @@ class SweepLauncher(Launcher):
         try:
             for ended, (job, error) in enumerate(self._ended(todo, first=len(todo) == total), 1):
                 if error is not None:
-                    note_failure(folder, number=job.number, overrides=job.overrides, error=error)
+                    record_failure(folder, number=job.number, overrides=job.overrides, error=error)
                 if self.workers.at_once(len(todo)) > 1:
                     state = "done" if is_finished(job.folder) else "failed"
                     told = " ".join(text for text in job.overrides if text not in common)
@@ -183,7 +183,7 @@ class SweepLauncher(Launcher):
             config.hydra.job.num = number
         return Job(
             number=number,
-            overrides=tuple(told_overrides(overrides)),
+            overrides=tuple(recorded_overrides(overrides)),
             config=config,
             task=self.task,
             context=self.context,
@@ -199,7 +199,7 @@ def made(config: DictConfig, group: str) -> Any:
     if not options:
         return None
     try:
-        return instantiate(checked(config, group))
+        return instantiate(resolve_trusted(config, group))
     except Exception as error:
         cause = error.__cause__ or error  # Hydra wraps what a constructor says
         raise (cause if is_user_error(cause) else error) from None

@@ -15,7 +15,7 @@ from adframe.config.messages import is_user_error, one_line
 from adframe.config.recipe import open_run
 from adframe.errors import AdframeError
 from adframe.reporting.console import print_wide
-from adframe.reporting.leaderboard_page import for_people, write_leaderboard
+from adframe.reporting.leaderboard_page import rounded_table, write_leaderboard
 from adframe.results.sweep_folder import SweepFolder, read_sweep
 from adframe.sweeps.launcher import made
 
@@ -29,7 +29,7 @@ class Leaderboard(Callback):
         """Prints the table, and writes the study's page and `leaderboard.csv`, `.md` and `.html`."""
         del config_name
         sweep = read_sweep(Path(config.hydra.sweep.dir))
-        print_wide(for_people(sweep, intervals=False), rest="leaderboard.csv")
+        print_wide(rounded_table(sweep, intervals=False), rest="leaderboard.csv")
         study = None
         try:
             study = _study(sweep, config)

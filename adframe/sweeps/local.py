@@ -41,7 +41,7 @@ class Local:
     def run(self, jobs: Sequence[Job]) -> Iterator[Ended]:
         """Runs them in order, with the threads that this process has."""
         for job in jobs:
-            yield job, job.here()
+            yield job, job.from_hydra()
 
 
 class Joblib:

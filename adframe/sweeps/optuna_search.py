@@ -16,7 +16,7 @@ from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from adframe.errors import AdframeError, unknown
 from adframe.io.files import write_json
 from adframe.results.run_folder import RunFolder
-from adframe.results.sweep_folder import PREFIX, SEARCH, is_finished, validation_means
+from adframe.results.sweep_folder import OBJECTIVE_PREFIX, SEARCH_FILE, is_finished, validation_means
 from adframe.sweeps.launcher import needed
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Optuna:
         sampler: str = "tpe",
         seed: int = 42,
     ) -> None:
-        if not metric.startswith(PREFIX):
+        if not metric.startswith(OBJECTIVE_PREFIX):
             raise AdframeError(
                 f"search.metric={metric} is none of validation's; a search may only look at validation "
                 "images, or what it finds is chosen on test data: val/image/auroc, val/learning/val/total"
@@ -110,7 +110,7 @@ class Optuna:
         """What a run says of its validation images; None where it failed or does not say."""
         if not is_finished(run):
             return None
-        found = validation_means(RunFolder.read(run)).get(self.metric.removeprefix(PREFIX))
+        found = validation_means(RunFolder.read(run)).get(self.metric.removeprefix(OBJECTIVE_PREFIX))
         return found if found is not None and math.isfinite(found) else None
 
     def _note(self, folder: Path, values: Sequence[float | None]) -> None:
@@ -118,12 +118,12 @@ class Optuna:
         best = (max if self.direction == "maximize" else min)(known) if known else None
         entry = {"metric": self.metric, "direction": self.direction, "values": list(values)}
         number = values.index(best) if best is not None else None
-        write_json(folder / SEARCH, entry | {"best": number})
+        write_json(folder / SEARCH_FILE, entry | {"best": number})
 
     def _refuse_what_is_not_there(self, folder: Path) -> None:
         """Better now than after all trials; where every run failed, the table says why."""
         for run in filter(is_finished, folder.iterdir()):
-            known = ", ".join(f"{PREFIX}{name}" for name in validation_means(RunFolder.read(run)))
+            known = ", ".join(f"{OBJECTIVE_PREFIX}{name}" for name in validation_means(RunFolder.read(run)))
             raise AdframeError(
                 f"search.metric={self.metric} is not known: validation says {known}. It has an AUROC where "
                 "it holds anomalies, as with split=mvtec_shift_protocol"

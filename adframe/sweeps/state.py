@@ -14,8 +14,8 @@ from adframe.config.messages import CONF
 from adframe.errors import AdframeError
 from adframe.io.files import write_json
 from adframe.io.secrets import HIDDEN, hidden_text
-from adframe.results.run_files import ASIDE
-from adframe.results.sweep_folder import BOOK
+from adframe.results.run_files import UNRECORDED_OVERRIDES
+from adframe.results.sweep_folder import SWEEP_FILE
 
 OWN = ("launcher", "search", "study")  # of the sweep, not of its jobs
 DASH_M = ("-m", "--multirun")
@@ -34,7 +34,7 @@ def enter(folder: Path, *, first: int, jobs: Sequence[Sequence[str]]) -> None:
     Raises:
         AdframeError: another job had one of the numbers when the sweep was begun.
     """
-    book = _read(folder) if (folder / BOOK).is_file() else _new()
+    book = _read_state(folder) if (folder / SWEEP_FILE).is_file() else _new()
     known: list[list[str]] = book["jobs"]
     for number, job in enumerate(map(list, jobs), first):
         if number < len(known) and known[number] != job:
@@ -44,12 +44,12 @@ def enter(folder: Path, *, first: int, jobs: Sequence[Sequence[str]]) -> None:
             )
     # A sweep with fewer jobs than were noted has not lost the others.
     book["jobs"] = [*known[:first], *map(list, jobs), *known[first + len(jobs) :]]
-    write_json(folder / BOOK, book)
+    write_json(folder / SWEEP_FILE, book)
 
 
 def jobs_of(folder: Path) -> list[list[str]]:
     """The overrides of every job, by number."""
-    jobs: list[list[str]] = _read(folder)["jobs"]
+    jobs: list[list[str]] = _read_state(folder)["jobs"]
     return jobs
 
 
@@ -76,7 +76,7 @@ def _taken_up(arguments: Sequence[str]) -> list[str]:
     """
     folder = Path(next(text for text in arguments if _key(text) == "resume").partition("=")[2]).absolute()
     given = [text for text in arguments if _key(text) != "resume" and text not in DASH_M]
-    book = _read(folder)
+    book = _read_state(folder)
     secret = {_key(text) for text in book["arguments"] if HIDDEN in text}
     retyped = {_key(text) for text in given}
     if other := [
@@ -85,11 +85,11 @@ def _taken_up(arguments: Sequence[str]) -> list[str]:
         raise AdframeError(f"resume goes on with the sweep's own configuration; remove {' '.join(other)}")
     if missing := sorted(secret - retyped):
         again = " ".join(f"{key}=..." for key in missing)
-        raise AdframeError(f"{folder / BOOK} does not hold what is secret; type it again: {again}")
+        raise AdframeError(f"{folder / SWEEP_FILE} does not hold what is secret; type it again: {again}")
     if Path(book["folder"]).is_dir():  # which relative paths are seen from
         os.chdir(book["folder"])
     _check_arguments(folder, book["arguments"])
-    left_out = ["hydra.sweep.dir", *ASIDE, *secret]
+    left_out = ["hydra.sweep.dir", *UNRECORDED_OVERRIDES, *secret]
     kept = [text for text in book["arguments"] if _key(text) not in left_out]
     if any(_key(text).partition(".")[0] == "launcher" and _key(text) not in secret for text in given):
         kept = [text for text in kept if _key(text).partition(".")[0] != "launcher"]
@@ -106,7 +106,7 @@ def _check_arguments(folder: Path, arguments: Sequence[str]) -> None:
         elsewhere = ("/" in group or (CONF / group).is_dir()) and (".." in text or "/" in value)
         if of_hydra or elsewhere or (text.startswith("-") and text not in DASH_M):
             raise AdframeError(
-                f"{folder / BOOK} has the argument {text}, which may run code that is not adframe's; "
+                f"{folder / SWEEP_FILE} has the argument {text}, which may run code that is not adframe's; "
                 "take it out of the file, or start the sweep again"
             )
 
@@ -116,13 +116,13 @@ def _new() -> dict[str, Any]:
     return {"arguments": arguments, "folder": str(Path.cwd()), "jobs": []}
 
 
-def _read(folder: Path) -> dict[str, Any]:
-    file = folder / BOOK
+def _read_state(folder: Path) -> dict[str, Any]:
+    file = folder / SWEEP_FILE
     if not file.is_file():
         hint = (
             f"; it is one run: python train.py resume={folder}" if (folder / "config.yaml").is_file() else ""
         )
-        raise AdframeError(f"{folder} is no sweep's folder: it has no {BOOK}{hint}")
+        raise AdframeError(f"{folder} is no sweep's folder: it has no {SWEEP_FILE}{hint}")
     try:
         book: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         _check_shape(book)

@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from adframe.analysis.comparison import compare
 from adframe.errors import AdframeError
-from adframe.results.predictions import read_ledger, write_ledger
+from adframe.results.predictions import read_predictions, write_predictions
 from tests.fakes.run_folder import LOCO, write_run
 
 FIVE = ("bolt", "cable", "pill", "tile", "tray")
@@ -22,8 +22,8 @@ FIVE = ("bolt", "cable", "pill", "tile", "tray")
 def changed(run: Path, to: Path, change) -> Path:
     """A copy of a run whose ledger's rows went through `change`."""
     shutil.copytree(run, to)
-    rows = [change(dict(row)) for row in read_ledger(run / "predictions.parquet")]
-    write_ledger(to / "predictions.parquet", [row for row in rows if row is not None])
+    rows = [change(dict(row)) for row in read_predictions(run / "predictions.parquet")]
+    write_predictions(to / "predictions.parquet", [row for row in rows if row is not None])
     return to
 
 
@@ -52,7 +52,7 @@ def test_the_table_holds_every_run_in_every_category_and_the_mean(run, tmp_path,
     assert [(line["category"], line["run"]) for line in lines] == [
         (c, r) for c in (*FIVE, "mean") for r in "AB"
     ]
-    rows = [row for row in read_ledger(other / "predictions.parquet") if row["category"] == "tray"]
+    rows = [row for row in read_predictions(other / "predictions.parquet") if row["category"] == "tray"]
     exact = roc_auc_score([row["label"] for row in rows], [row["score"] for row in rows])
     tray = next(line for line in lines if (line["category"], line["run"]) == ("tray", "B"))
     assert float(tray["image/auroc"]) == pytest.approx(exact)
@@ -75,7 +75,7 @@ def test_the_order_of_rows_and_where_the_data_lies_change_nothing(run, tmp_path)
     moved = changed(tmp_path / "two", tmp_path / "moved", lambda row: row | {"path": f"/x/{row['path']}"})
     text = (moved / "config.yaml").read_text().replace("name: toy", "name: toy\n  root: /x")
     (moved / "config.yaml").write_text(text)
-    write_ledger(moved / "predictions.parquet", read_ledger(moved / "predictions.parquet")[::-1])
+    write_predictions(moved / "predictions.parquet", read_predictions(moved / "predictions.parquet")[::-1])
     again = compare([run, moved], output=tmp_path / "b", seed=0)
     assert (again / "comparison.csv").read_text() == (first / "comparison.csv").read_text()
 
@@ -91,7 +91,7 @@ def test_holm_counts_every_comparison_of_the_table(run, tmp_path):
 
 def test_other_images_are_refused_with_which_and_how_many(run, tmp_path):
     fewer = changed(run, tmp_path / "two", lambda row: None if row["category"] == "pill" else row)
-    count = sum(row["category"] == "pill" for row in read_ledger(run / "predictions.parquet"))
+    count = sum(row["category"] == "pill" for row in read_predictions(run / "predictions.parquet"))
     with pytest.raises(AdframeError, match=f"different images: {count} are missing in .*two .such as pill "):
         compare([run, fewer], output=None, seed=0)
     assert not (run / "comparisons").exists()

@@ -22,8 +22,8 @@ from omegaconf import DictConfig, open_dict
 
 from adframe.cli import attempts
 from adframe.cli.train import run_training
-from adframe.cli.typed import Typed
-from adframe.results.predictions import read_ledger
+from adframe.cli.typed import TypedOverrides
+from adframe.results.predictions import read_predictions
 
 ROOT = Path(__file__).parents[2]
 COUNTS = (
@@ -131,7 +131,7 @@ def composed(name: str, *overrides: str) -> DictConfig:
 
 def train_here(*overrides: str) -> Path:
     """One run in this process; returns its folder."""
-    return run_training(composed("train", *overrides), Typed.here())
+    return run_training(composed("train", *overrides), TypedOverrides.from_hydra())
 
 
 def metrics_of(run: Path) -> dict[str, Any]:
@@ -146,5 +146,5 @@ def numbers_of(run: Path) -> tuple[Any, Any, Any]:
         unit: {name: value for name, value in facts.items() if not name.startswith("seconds/")}
         for unit, facts in metrics["val"].items()
     }
-    rows = [{**row, "milliseconds": 0} for row in read_ledger(run / "predictions.parquet")]
+    rows = [{**row, "milliseconds": 0} for row in read_predictions(run / "predictions.parquet")]
     return metrics["test"], fitted, rows

@@ -15,7 +15,7 @@ from PIL import Image
 from adframe.analysis.compared_runs import read_entrant
 from adframe.analysis.error_analysis.thumbnails import Album
 from adframe.cli.evaluate import open_source
-from adframe.results.predictions import read_ledger, write_ledger
+from adframe.results.predictions import read_predictions, write_predictions
 from tests.e2e.scripts import Outcome, call
 
 PLACES = ("dataset", "model", "calibration.image", "callbacks.gallery", "split", "shift")
@@ -110,12 +110,12 @@ def test_a_sweep_does_not_go_on_with_arguments_that_run_code(
 def test_pictures_outside_of_the_datasets_root_stay_out_of_pages(taken: Path, tmp_path: Path) -> None:
     Image.fromarray(np.full((64, 64, 3), 7, np.uint8)).save(tmp_path / "secret.png")
     shutil.rmtree(taken / "heatmaps")
-    rows = read_ledger(taken / "predictions.parquet")
+    rows = read_predictions(taken / "predictions.parquet")
     link = Path(rows[1]["path"]).with_name("link.png")
     link.symlink_to(tmp_path / "secret.png")
     try:
         rows[0]["path"], rows[1]["path"] = str(tmp_path / "secret.png"), str(link)
-        write_ledger(taken / "predictions.parquet", rows)
+        write_predictions(taken / "predictions.parquet", rows)
         run, album = read_entrant("A", taken), Album(open_source)
         keys = list(run.images)[:3]
         pictures = [album.tiles(run, key)[0] for key in keys]

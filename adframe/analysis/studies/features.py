@@ -16,7 +16,7 @@ from adframe.reporting.document import Page
 from adframe.reporting.format import amount, hundredths
 from adframe.reporting.page_writer import write_document
 from adframe.reporting.patch_sections import (
-    MEASURES,
+    AUROC_TITLES,
     attention_section,
     drift_section,
     layers_section,
@@ -24,9 +24,9 @@ from adframe.reporting.patch_sections import (
 )
 from adframe.results.frame import load_results
 from adframe.results.layer_distances import layer_distances, shared_layers
-from adframe.results.patch_samples import LayerSample, PatchSample, read_sample
+from adframe.results.patch_samples import LayerSample, PatchSample, read_patch_sample
 from adframe.results.sweep_folder import SweepFolder
-from adframe.stats.bootstrap import LEVEL, interval
+from adframe.stats.bootstrap import LEVEL, percentile_interval
 from adframe.stats.estimates import Difference
 from adframe.stats.significance import holm
 
@@ -100,7 +100,7 @@ def findings(samples: Samples) -> list[str]:
     """
     means = {
         (measure, f"{category}, {variant}" if len(samples) > 1 else category): (mean_of_seeds(own), own)
-        for measure in MEASURES
+        for measure in AUROC_TITLES
         for variant, by_class in samples.items()
         for category, own in by_class.items()
     }
@@ -146,9 +146,11 @@ def mean_of_seeds(samples: Sequence[PatchSample]) -> PatchSample:
     layers = []
     for layer in first.layers:
         own = [other for sample in samples for other in sample.layers if other.name == layer.name]
-        drawn = np.stack([mean_over_seeds([one.drawn[row] for one in own]) for row in range(len(MEASURES))])
-        ends = [interval(row, level=LEVEL) for row in drawn]
-        image, patch = (float(np.mean([getattr(one, measure)[0] for one in own])) for measure in MEASURES)
+        drawn = np.stack(
+            [mean_over_seeds([one.drawn[row] for one in own]) for row in range(len(AUROC_TITLES))]
+        )
+        ends = [percentile_interval(row, level=LEVEL) for row in drawn]
+        image, patch = (float(np.mean([getattr(one, measure)[0] for one in own])) for measure in AUROC_TITLES)
         layers.append(
             replace(layer, image_auroc=(image, *ends[0]), patch_auroc=(patch, *ends[1]), drawn=drawn)
         )
@@ -159,14 +161,14 @@ def _sentence(measure: str, where: str, best: LayerSample, more: Mapping[str, Di
     name, least = min(more.items(), key=lambda each: each[1].value)
     value = hundredths(getattr(best, measure)[0])
     return (
-        f"{where}: {best.name} alone has the highest {MEASURES[measure]}, {value}; the next layer, "
+        f"{where}: {best.name} alone has the highest {AUROC_TITLES[measure]}, {value}; the next layer, "
         f"{name}, is lower by {amount(least)}."
     )
 
 
 def _difference(samples: Sequence[PatchSample], measure: str, *, better: str, other: str) -> Difference:
     """How much higher a measure of one layer is than that of another, in the mean over seeds."""
-    row = list(MEASURES).index(measure)
+    row = list(AUROC_TITLES).index(measure)
     values, drawn = [], []
     for sample in samples:
         layers = {layer.name: layer for layer in sample.layers}
@@ -183,7 +185,7 @@ def _samples(
     places: list[tuple[str, Path, str]] = []
     for setting in settings_of(load_results(sweep.finished).own, sweep.varied):
         for where, tests in setting.tests.items():
-            read = [(test, read_sample(test.folder.path, category=test.category)) for test in tests]
+            read = [(test, read_patch_sample(test.folder.path, category=test.category)) for test in tests]
             kept = [(test, sample) for test, sample in read if sample is not None]
             if kept:
                 found.setdefault(setting.name, {})[where] = [sample for _, sample in kept]
@@ -196,7 +198,7 @@ def _title(found: list[str], samples: Mapping[str, Mapping[str, PatchSample]]) -
     what = f"{', '.join(categories[:4])}{' and others' if len(categories) > 4 else ''}"
     if not found:
         return f"Features of {what}: no layer leads significantly"
-    cases = len(MEASURES) * sum(map(len, samples.values()))
+    cases = len(AUROC_TITLES) * sum(map(len, samples.values()))
     return f"Features of {what}: one layer leads significantly in {len(found)} of {cases} comparisons"
 
 

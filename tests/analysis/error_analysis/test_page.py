@@ -25,7 +25,7 @@ from adframe.cli.evaluate import open_source
 from adframe.errors import AdframeError
 from adframe.io.files import write_json
 from adframe.reporting.document import Pictures, TableBlock
-from adframe.results.predictions import read_ledger, write_ledger
+from adframe.results.predictions import read_predictions, write_predictions
 from adframe.results.validation_scores import read_scores, write_scores
 from tests.fakes.run_folder import write_rich_run, write_run
 
@@ -33,8 +33,10 @@ from tests.fakes.run_folder import write_rich_run, write_run
 def changed(run: Path, to: Path, change) -> Path:
     """A copy of a run whose ledger's rows went through `change`."""
     shutil.copytree(run, to)
-    rows = [change(dict(row), number) for number, row in enumerate(read_ledger(run / "predictions.parquet"))]
-    write_ledger(to / "predictions.parquet", [decided(row) for row in rows])
+    rows = [
+        change(dict(row), number) for number, row in enumerate(read_predictions(run / "predictions.parquet"))
+    ]
+    write_predictions(to / "predictions.parquet", [decided(row) for row in rows])
     return to
 
 
@@ -79,7 +81,7 @@ def lines_of(page: Path, name: str) -> list[dict[str, str]]:
 
 
 def rows_of(run: Path, category: str):
-    return [row for row in read_ledger(run / "predictions.parquet") if row["category"] == category]
+    return [row for row in read_predictions(run / "predictions.parquet") if row["category"] == category]
 
 
 def test_the_page_is_one_file_that_fetches_nothing_and_shows_no_secret(page, pair):
@@ -94,7 +96,7 @@ def test_the_page_is_one_file_that_fetches_nothing_and_shows_no_secret(page, pai
 def test_every_wrong_decision_is_listed_once_the_clearest_first(page, pair):
     lines = lines_of(page, "mistakes")
     for name, run in zip("AB", pair, strict=True):
-        rows = read_ledger(run / "predictions.parquet")
+        rows = read_predictions(run / "predictions.parquet")
         wrong = {row["path"] for row in rows if row["decision"] != bool(row["label"])}
         own = [line for line in lines if line["run"] == name]
         assert sorted(line["image"] for line in own) == sorted(wrong)
@@ -287,11 +289,11 @@ def test_probabilities_are_shown_where_a_run_has_them(pair, tmp_path):
 
 def test_what_has_no_decisions_or_other_images_or_is_named_twice_is_refused(pair, tmp_path):
     shutil.copytree(pair[0], tmp_path / "open")
-    rows = read_ledger(pair[0] / "predictions.parquet")
-    write_ledger(tmp_path / "open" / "predictions.parquet", [row | {"decision": None} for row in rows])
+    rows = read_predictions(pair[0] / "predictions.parquet")
+    write_predictions(tmp_path / "open" / "predictions.parquet", [row | {"decision": None} for row in rows])
     with pytest.raises(AdframeError, match="no decisions"):
         show_errors([tmp_path / "open"], output=None, seed=0, open_source=open_source)
-    write_ledger(tmp_path / "open" / "predictions.parquet", rows[1:])
+    write_predictions(tmp_path / "open" / "predictions.parquet", rows[1:])
     with pytest.raises(AdframeError, match="different images"):
         show_errors([pair[0], tmp_path / "open"], output=None, seed=0, open_source=open_source)
     with pytest.raises(AdframeError, match="twice"):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from adframe.analysis.studies.features import FeatureStudy, findings, mean_of_seeds
-from adframe.results.patch_samples import LayerSample, write_sample
+from adframe.results.patch_samples import LayerSample, write_patch_sample
 from adframe.results.run_folder import RunFolder
 from adframe.results.sweep_folder import SweepFolder, SweepRun
 from tests.fakes.patches import layer, sample
@@ -67,7 +67,7 @@ def test_a_page_of_runs_that_kept_patches_and_none_of_others(tmp_path: Path) -> 
     broken = SweepRun("2", {"backbone": "large"}, error="no weights")
     sweep = SweepFolder(tmp_path, (*runs, broken), "python sweep.py experiment=features")
     assert FeatureStudy().write(sweep) is None
-    write_sample(tmp_path / "0", sample("bolt", layer("x", images=4, each=2), images=4))
+    write_patch_sample(tmp_path / "0", sample("bolt", layer("x", images=4, each=2), images=4))
     page = FeatureStudy().write(sweep)
     assert page is not None
     text = page.read_text()
