@@ -101,8 +101,8 @@ def analyse_defect_size(runs: Sequence[ComparedRun], *, seed: int) -> Analysed:
         TableBlock(
             "extent_differences",
             "The last bin compared with the first, in points. Recall: Newcombe's interval and the larger p "
-            "of Fisher's exact test and the bootstrap by part; AUROC: bootstrap. Corrected by Holm for all of "
-            f"the table; bins of fewer than {MIN_BIN_IMAGES} images are not compared.",
+            "of Fisher's exact test and the bootstrap by part; AUROC: bootstrap. Corrected by Holm for all "
+            f"of the table; bins of fewer than {MIN_BIN_IMAGES} images are not compared.",
             without_constant_names(table_of_columns(_DIFFERENCE_COLUMNS, rows)),
             raw=table_of_columns(_DIFFERENCE_CSV_COLUMNS, rows),
         )
