@@ -11,9 +11,9 @@ from adframe.sweeps.state import resumable
 @hydra.main(version_base="1.3", config_path="conf", config_name="sweep")
 def main(cfg: DictConfig) -> None:
     """One job of the sweep."""
-    from adframe.sweeps.job import work
+    from adframe.sweeps.job import run_sweep_job
 
-    attempt(lambda: work(cfg))
+    attempt(lambda: run_sweep_job(cfg))
 
 
 if __name__ == "__main__":

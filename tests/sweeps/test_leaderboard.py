@@ -120,7 +120,7 @@ def test_a_search_is_in_the_order_of_what_it_looked_for(tmp_path: Path) -> None:
     assert [line.split(",")[0] for line in lines[1:]] == ["0", "1"]
     text = (tmp_path / "leaderboard.md").read_text()
     assert "the lowest val/learning/val/total is 0, with seed=0" in text
-    assert "has seen none of the test images" in text
+    assert "has used no test image" in text
 
 
 def test_the_page_is_whole_and_fetches_nothing(tmp_path: Path) -> None:
