@@ -59,7 +59,7 @@ class Leaderboard(Callback):
             errors.print(f"run {run.name} failed: {run.error}")
         if sweep.failed:
             failed = f"{len(sweep.failed)} of {len(sweep.runs)} runs failed; see above"
-            attempts.kept.insert(0, AdframeError(failed))
+            attempts.stopping_errors.insert(0, AdframeError(failed))
         if study is not None:
             console.print(f"study: {study}")
         _upload_table(sweep, config)
@@ -75,7 +75,7 @@ def _write_study(sweep: SweepFolder, config: DictConfig) -> Path | None:
     except Exception as error:
         if not is_user_error(error):
             traceback.print_exception(error)
-        attempts.kept.append(AdframeError(f"no page of the study: {one_line(error)}"))
+        attempts.stopping_errors.append(AdframeError(f"no page of the study: {one_line(error)}"))
         return None
 
 
@@ -88,4 +88,4 @@ def _upload_table(sweep: SweepFolder, config: DictConfig) -> None:
         try:
             show_sweep(sweep, OmegaConf.to_container(logger, resolve=True))  # type: ignore[arg-type]
         except AdframeError as error:  # the runs and their files are complete
-            attempts.kept.append(error)
+            attempts.stopping_errors.append(error)

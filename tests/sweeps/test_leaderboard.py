@@ -17,9 +17,9 @@ from adframe.sweeps.leaderboard import Leaderboard
 
 @pytest.fixture(autouse=True)
 def nothing_kept() -> Any:
-    attempts.kept.clear()
+    attempts.stopping_errors.clear()
     yield
-    attempts.kept.clear()
+    attempts.stopping_errors.clear()
 
 
 def leave_run(sweep: Path, number: int, auroc: float | None, *typed: str) -> None:
@@ -59,7 +59,7 @@ def test_a_metric_that_is_not_known_ranks_last_before_failures(tmp_path: Path) -
         tmp_path / "failed" / "2.json", {"job": 2, "overrides": ["batch_size=8", "seed=2"], "error": "-"}
     )
     assert [line.split(",")[0] for line in board(tmp_path)[1:]] == ["1", "0", "2"]
-    assert [str(error) for error in attempts.kept] == ["1 of 3 runs failed; see above"]
+    assert [str(error) for error in attempts.stopping_errors] == ["1 of 3 runs failed; see above"]
 
 
 def test_where_every_run_failed_the_table_says_why(
@@ -160,7 +160,7 @@ def test_a_study_that_fails_loses_no_table_and_fails_the_command(
 ) -> None:
     with_study(tmp_path, Broken)
     assert (tmp_path / "leaderboard.csv").is_file()
-    assert [str(error) for error in attempts.kept] == [
+    assert [str(error) for error in attempts.stopping_errors] == [
         "no page of the study: ZeroDivisionError: nothing to divide"
     ]
     assert "study:" not in capsys.readouterr().out
@@ -170,4 +170,4 @@ def test_the_leaderboard_links_to_the_studys_page(tmp_path: Path, capsys: pytest
     with_study(tmp_path, Written)
     assert 'href="study.html"' in (tmp_path / "leaderboard.html").read_text()
     assert f"study: {tmp_path / 'study.html'}" in capsys.readouterr().out
-    assert attempts.kept == []
+    assert attempts.stopping_errors == []
