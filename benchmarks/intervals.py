@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from adframe.metrics.pixel import PixelMetrics
-from adframe.stats.bootstrap import interval
+from adframe.stats.bootstrap import percentile_interval
 from benchmarks.pixel_metrics import make_samples
 
 
@@ -66,7 +66,7 @@ def main() -> None:
     for heading in ("", "value", "interval", "mean of draws - value, widths"):
         table.add_column(heading, justify="left" if not heading else "right")
     for key, value in metrics.compute().items():
-        low, high = interval(drawn[key], level=0.95)
+        low, high = percentile_interval(drawn[key], level=0.95)
         off = (drawn[key].mean() - value) / (high - low)
         table.add_row(key, f"{value:.4f}", f"{low:.4f} to {high:.4f}", f"{off:+.3f}")
     Console().print(table)

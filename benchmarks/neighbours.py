@@ -26,7 +26,7 @@ from adframe.io.disk_matrix import Spool
 from adframe.models.backbones import TimmBackbone
 from adframe.ops import neighbours
 from adframe.ops.coreset import greedy_k_centre
-from adframe.ops.neighbours import Rounded, nearest, rounded
+from adframe.ops.neighbours import RoundedBank, nearest, round_bank
 from adframe.ops.patches import as_rows, patch_grid
 from benchmarks.coreset_sweep import on_disk
 
@@ -69,7 +69,7 @@ def screw(root: Path, checkpoint: Path, *, images: int) -> tuple[Tensor, Tensor]
     return test[spread] - centre, bank
 
 
-def searched_again(queries: Tensor, bank: Tensor, prepared: Rounded) -> float:
+def searched_again(queries: Tensor, bank: Tensor, prepared: RoundedBank) -> float:
     """Share of queries that the rounded product could not decide."""
     index = neighbours._by_bfloat16(queries, bank, prepared, 1)[1]
     return float((index < 0).float().mean())
@@ -113,7 +113,7 @@ def main() -> None:
     ):
         table.add_column(heading, justify="left" if heading == "rows" else "right")
     for name, queries, bank in cases:
-        norms, prepared = bank.square().sum(1), rounded(bank)
+        norms, prepared = bank.square().sum(1), round_bank(bank)
         runs = (
             lambda: nearest(queries, bank, norms=norms, prepared=prepared),  # noqa: B023 (run at once)
             lambda: nearest(queries, bank, norms=norms),  # noqa: B023
@@ -134,7 +134,7 @@ def main() -> None:
     console = Console(width=130)
     console.print(table)
     bank = cases[0][2]
-    turns = [timed(lambda: rounded(bank)) for _ in range(options.repeats)]
+    turns = [timed(lambda: round_bank(bank)) for _ in range(options.repeats)]
     wall, cpu = (statistics.median(column) for column in zip(*turns, strict=True))
     console.print(f"preparing {len(bank)} x {bank.shape[1]}, once a bank: {wall:.0f} / {cpu:.0f} ms")
 

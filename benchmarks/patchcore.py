@@ -28,7 +28,7 @@ from adframe.io.disk_matrix import Spool
 from adframe.models.backbones import TimmBackbone
 from adframe.models.patchcore import PatchCore
 from adframe.ops.coreset import greedy_k_centre
-from adframe.ops.neighbours import nearest, rounded
+from adframe.ops.neighbours import nearest, round_bank
 from adframe.ops.smoothing import heatmap
 
 BATCH = 8
@@ -75,7 +75,7 @@ def one_pass_a_pick(rows: Tensor, *, first: int, count: int) -> list[int]:
 
 
 def scoring(queries: Tensor, bank: Tensor) -> Pair:
-    norms, prepared = bank.square().sum(1), rounded(bank)
+    norms, prepared = bank.square().sum(1), round_bank(bank)
     return (
         f"scoring, {len(queries)} patches, {len(bank)} in the bank",
         lambda: nearest(queries, bank, norms=norms, prepared=prepared),

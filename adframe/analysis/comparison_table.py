@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from adframe.analysis.compare import ALPHA, is_significant
 from adframe.analysis.compared_runs import Entrant, parts_of
 from adframe.reporting.format import gain, p_equals, p_value, with_interval
 from adframe.reporting.tables import Cell, Column, Table, shown
@@ -78,6 +79,23 @@ def _category(entrants: Sequence[Entrant], category: str, *, seed: int) -> list[
     )
 
 
+def significant_lines(lines: Sequence[Line]) -> list[tuple[Line, float]]:
+    """The lines that differ significantly from the first run, each with its corrected p value.
+
+    A category is tested by DeLong's test. The mean over categories has the p value of its bootstrap, which
+    is corrected for the number of runs: DeLong's test is one of a single category.
+    """
+    mean = [line for line in lines if line.category == MEAN]
+    own = [math.nan if line.standing.difference is None else line.standing.difference.p for line in mean]
+    overall = dict(zip([line.run for line in mean], holm(own), strict=True))
+    pairs = [(line, overall[line.run] if line.category == MEAN else line.holm) for line in lines]
+    return [
+        (line, p)
+        for line, p in pairs
+        if line.standing.difference is not None and is_significant(p, line.standing.difference)
+    ]
+
+
 def across(lines: Sequence[Line]) -> list[str]:
     """Wilcoxon's test of each run against the first, one pair of AUROCs per category."""
     values: dict[str, list[float]] = {}
@@ -95,7 +113,9 @@ def across(lines: Sequence[Line]) -> list[str]:
         text.format(count, name, first, p_equals(p), p_equals(adjusted)) for name, p, adjusted in triples
     ]
     least = 2 / 2**count  # every category on the same side
-    return [*found, f"With {count} categories, that p is never below {least:.3f}."] if least > 0.05 else found
+    return (
+        [*found, f"With {count} categories, that p is never below {least:.3f}."] if least > ALPHA else found
+    )
 
 
 def remarks(first: Entrant) -> list[str]:
@@ -138,8 +158,7 @@ def verdict(lines: Sequence[Line]) -> str:
         return f"{len(last)} runs without an {where}: it needs normal and anomalous images"
     best = max(known, key=lambda line: line.standing.value)
     numbers = ", ".join(f"{line.run} {shown(line.standing.value, percent=True)}" for line in last)
-    gains = [line.standing.difference for line in last[1:]]
-    if not any(gain and (gain.low > 0 or gain.high < 0) for gain in gains):
+    if not any(line.category == last[0].category for line, _ in significant_lines(lines)):
         return f"No significant difference from A in {where}: {numbers}"
     return f"{best.run} has the highest {where}: {numbers}"
 

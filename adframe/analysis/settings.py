@@ -16,7 +16,7 @@ import numpy as np
 from adframe.results.frame import Results, TestResult
 from adframe.results.names import MEAN, method_of
 from adframe.results.predictions import Row
-from adframe.stats.bootstrap import LEVEL, interval
+from adframe.stats.bootstrap import LEVEL, percentile_interval
 from adframe.stats.estimates import UNKNOWN, Estimate
 
 REPLICATES = ("seed", "category")  # keys of the configuration that make no other setting
@@ -80,7 +80,7 @@ class Setting:
         draws = [self.draws(name, metric) for name in categories]
         known = [each for each in draws if each is not None]
         ends = (
-            interval(np.mean(equally_many(known), axis=0), level=LEVEL)
+            percentile_interval(np.mean(equally_many(known), axis=0), level=LEVEL)
             if len(known) == len(draws)
             else (math.nan, math.nan)
         )

@@ -1,4 +1,6 @@
-"""What validation teaches about scores: thresholds, a readable scale, probabilities; in the checkpoint."""
+"""Fits thresholds, a readable scale and probabilities on validation scores, and stores them in the
+checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -17,54 +19,86 @@ from adframe.errors import AdframeError
 from adframe.ops.zones import peaks_of, zones_of
 
 Zone = tuple[int, int]
-Rows = tuple[tuple[float, ...], ...]  # a number a zone
+ZoneTable = tuple[tuple[float, ...], ...]  # one number per zone
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """What was fitted, and on what."""
+    """The fitted thresholds and maps, and the data they were fitted on.
 
-    threshold: float  # of raw image scores
-    statistic: str  # `quantile 0.995`
-    split: str  # the split the scores came from
-    n: int  # normal images they came from
-    anomalous: int  # anomalous images that a rule looked at as well
-    map_median: (
-        float  # of all heatmap pixels of the normal images: the bottom of every picture's colour scale
-    )
+    Attributes:
+        threshold: threshold of raw image scores.
+        statistic: rule of the threshold, such as `quantile 0.995`.
+        split: name of the split that the scores came from.
+        n: number of normal images they came from.
+        anomalous: number of anomalous images that a rule used as well.
+        map_median: median of all heatmap pixels of the normal images, the bottom of every heatmap's colour
+            scale.
+        map_max: largest of these pixels.
+        map_mean: mean of these pixels.
+        map_std: standard deviation of these pixels.
+        pixel_threshold: threshold of heatmap pixels in the original frame.
+        pixel_statistic: rule of the pixel threshold.
+        pixels: number of normal pixels that the pixel threshold was fitted on.
+        scale: readable scale of image scores.
+        probability: probabilities of image scores.
+        zone_thresholds: thresholds of an image's highest pixel in each zone; () without zones.
+        zone_pixel_thresholds: pixel thresholds of each zone; () without zones.
+    """
+
+    threshold: float
+    statistic: str
+    split: str
+    n: int
+    anomalous: int
+    map_median: float
     map_max: float
     map_mean: float
     map_std: float
     pixel_threshold: float
     pixel_statistic: str
-    pixels: int  # normal pixels that the pixel threshold rests on
+    pixels: int
     scale: Scale
     probability: Probability
-    zone_thresholds: Rows  # of an image's highest score in each zone; () without zones
-    zone_pixel_thresholds: Rows
+    zone_thresholds: ZoneTable
+    zone_pixel_thresholds: ZoneTable
 
     @property
     def fpr_floor(self) -> float:
-        """No threshold fitted on n normal images can promise a false positive rate below 1 / (n + 1)."""
+        """Returns 1 / (n + 1): no threshold fitted on n normal images can guarantee a lower false-positive
+        rate.
+        """
         return 1 / (self.n + 1)
 
 
 class Calibrator(nn.Module):
-    """Fits thresholds for images and pixels, and what makes scores readable, on validation images.
+    """Fits thresholds for images and pixels, a readable scale and probabilities on validation images.
 
-    With `zones` an image is cut into a grid and each zone gets thresholds of its own, beside those of
-    the whole image: a pixel is compared with its zone's, by the pixel rule on that zone's pixels. An
-    image is anomalous by its zones where the highest score of any zone exceeds that zone's threshold,
-    mean + t std of that zone's highest scores over normal images. One t for all, chosen by the image
-    rule on the largest standardised excess of each image over all the others, so that many zones
-    raise no more false alarms than one threshold would.
+    With `zones` an image is cut into a grid, and each zone gets thresholds in addition to those of the whole
+    image. A pixel is compared with the threshold of its zone, fitted by the pixel rule on the pixels of that
+    zone. An image is anomalous by its zones where the highest score of any zone exceeds that zone's
+    threshold: mean + t std of the highest scores of that zone over normal images. One t is used for all
+    zones. The image rule chooses it from the largest standardised excess of each image over all other images,
+    so that many zones raise no more false alarms than one threshold would.
 
     Args:
-        image: the rule for raw image scores.
-        pixel: the rule for heatmap pixels in the original frame.
-        zones: side of the grid; 1 means no zones.
+        image: rule for raw image scores.
+        pixel: rule for heatmap pixels in the original frame.
+        zones: number of zones per side of the grid, 1 to 16; 1 means no zones.
         normalisation: `none`, `z_score` or `ecdf` (see `Scale`).
         probability: `none`, `isotonic` or `platt` (see `fit_probability`).
+
+    Raises:
+        AdframeError: if an argument has a value that is not possible.
+
+    Example:
+        >>> from adframe.calibration.rules import Quantile
+        >>> calibrator = Calibrator(image=Quantile(q=0.5), pixel=Quantile(q=0.5))
+        >>> scores, peaks = np.array([1.0, 2.0, 3.0]), np.zeros((3, 1, 1))
+        >>> whole = Sample.of(scores, np.array([]))
+        >>> calibrator.fit(scores, np.zeros(3), split="val", pixels={}, whole=whole, peaks=peaks)
+        >>> calibrator.decide(2.5, heatmap=np.full((4, 4), 2.5)).anomalous
+        True
     """
 
     def __init__(
@@ -79,7 +113,7 @@ class Calibrator(nn.Module):
         super().__init__()
         if not 1 <= zones <= 16:
             raise AdframeError(f"calibration.zones={zones} must be from 1 (none) to 16")
-        fit_scale(normalisation, np.zeros(1))  # refuses what is no kind before any work
+        fit_scale(normalisation, np.zeros(1))  # refuses unknown kinds before any work is done
         fit_probability(probability, np.zeros(1), np.ones(1))
         self.image, self.pixel, self.zones = image, pixel, zones
         self.normalisation, self.probability = normalisation, probability
@@ -87,7 +121,7 @@ class Calibrator(nn.Module):
 
     @property
     def fitted(self) -> Fitted:
-        """What was fitted; an error where nothing was."""
+        """Returns the fitted thresholds and maps; raises a RuntimeError before `fit`."""
         if self._fitted is None:
             raise RuntimeError("no threshold has been fitted: run validation first or load a checkpoint")
         return self._fitted
@@ -102,23 +136,23 @@ class Calibrator(nn.Module):
         whole: Sample,
         peaks: np.ndarray,
     ) -> None:
-        """Fits on the labelled images among those given.
+        """Fits on the labelled images among the given ones.
 
         Args:
             scores: (n,) raw image scores.
             labels: (n,) 0 for normal images, 1 for anomalous ones; others are left out.
             split: name of the split they come from.
-            pixels: heatmap pixels by zone, in the original frame.
-            whole: all of them together.
+            pixels: heatmap pixels per zone, in the original frame.
+            whole: heatmap pixels of all zones together.
             peaks: (n, zones, zones) the highest heatmap pixel of each image in each zone.
 
         Raises:
-            AdframeError: no normal image, a score that is not finite, or too few images for a rule.
+            AdframeError: if there is no normal image, a score is not finite, or a rule has too few images.
         """
         values = np.asarray(scores, dtype=np.float64)
         normal, anomalous = (values[np.asarray(labels) == label] for label in (0, 1))
-        _check(normal, anomalous)
-        mean, deviation = whole.spread()
+        _check_scores(normal, anomalous)
+        mean, deviation = whole.mean_and_std()
         tried = max(self.image.uses_anomalous, self.pixel.uses_anomalous, self.probability != "none")
         self._fitted = Fitted(
             threshold=self.image.choose(Sample.of(normal, anomalous)),
@@ -126,7 +160,7 @@ class Calibrator(nn.Module):
             split=split,
             n=len(normal),
             anomalous=len(anomalous) if tried else 0,
-            map_median=whole.smallest((int(whole.normal.sum()) + 1) // 2),
+            map_median=whole.order_statistic((int(whole.normal.sum()) + 1) // 2),
             map_max=float(whole.values[whole.normal > 0][-1]),
             map_mean=mean,
             map_std=deviation,
@@ -136,11 +170,19 @@ class Calibrator(nn.Module):
             scale=fit_scale(self.normalisation, normal),
             probability=fit_probability(self.probability, normal, anomalous),
             zone_thresholds=self._zone_thresholds(peaks, labels),
-            zone_pixel_thresholds=self._zone_pixels(pixels, whole=whole),
+            zone_pixel_thresholds=self._zone_pixel_thresholds(pixels, whole=whole),
         )
 
     def decide(self, score: float, *, heatmap: np.ndarray) -> Decision:
-        """Holds a raw image score and its heatmap, (H, W) in the original frame, against the thresholds."""
+        """Compares a raw image score and its heatmap with the thresholds.
+
+        Args:
+            score: raw image score.
+            heatmap: (H, W) raw scores in the original frame.
+
+        Returns:
+            The decision, with the score on the readable scale and as a probability.
+        """
         fitted, local = self.fitted, None
         if fitted.zone_thresholds:
             table = np.array(fitted.zone_thresholds)
@@ -155,16 +197,23 @@ class Calibrator(nn.Module):
         )
 
     def mask(self, scores: np.ndarray) -> np.ndarray:
-        """The anomalous pixels of (H, W) raw scores in the original frame, as bool; by zones where set."""
+        """Thresholds a heatmap, by zones where they are set.
+
+        Args:
+            scores: (H, W) raw scores in the original frame.
+
+        Returns:
+            (H, W) bool, True for anomalous pixels.
+        """
         fitted = self.fitted
         found = np.empty(scores.shape, dtype=bool)
         table = np.array(fitted.zone_pixel_thresholds or ((fitted.pixel_threshold,),))
         for place, pixels in zones_of((scores.shape[0], scores.shape[1]), grid=table.shape):
-            found[pixels] = scores[pixels] > table[place]  # compared in float64
+            found[pixels] = scores[pixels] > table[place]  # in float64, as it was fitted
         return found
 
     def facts(self) -> dict[str, float]:
-        """The numbers a report states."""
+        """Returns the numbers that a report states, by metric name."""
         fitted = self.fitted
         return {
             "calibration/threshold": fitted.threshold,
@@ -175,58 +224,64 @@ class Calibrator(nn.Module):
         }
 
     def get_extra_state(self) -> dict[str, Any]:
-        """Goes into the checkpoint with the state dict: plain values only."""
+        """Returns plain values, which the state dict of a checkpoint contains."""
         return {} if self._fitted is None else asdict(self._fitted)
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Comes back from a checkpoint."""
+        """Restores the fitted values from a checkpoint.
+
+        Args:
+            state: result of `get_extra_state`.
+        """
         self._fitted = None
         if state:
             made = {"scale": Scale(**state["scale"]), "probability": Probability(**state["probability"])}
             self._fitted = Fitted(**(state | made))
 
-    def _zone_thresholds(self, peaks: np.ndarray, labels: np.ndarray) -> Rows:
+    def _zone_thresholds(self, peaks: np.ndarray, labels: np.ndarray) -> ZoneTable:
         if self.zones == 1:
             return ()
         normal, anomalous = (peaks[np.asarray(labels) == label].astype(np.float64) for label in (0, 1))
-        mean, deviation = _spread(normal)
-        held_out = np.array([_excess(own, _others(normal, place)) for place, own in enumerate(normal)])
+        mean, deviation = _mean_and_std(normal)
+        # An image that took part in a mean and a deviation never lies far from it, so it is left out.
+        others = [
+            np.delete(normal, place, axis=0) if len(normal) > 1 else normal for place in range(len(normal))
+        ]
+        held_out = np.array([_excess(own, rest) for own, rest in zip(normal, others, strict=True)])
         known = np.array([_excess(own, normal) for own in anomalous])
-        return _rows(mean + self.image.choose(Sample.of(held_out, known)) * deviation)
+        return _as_tuples(mean + self.image.choose(Sample.of(held_out, known)) * deviation)
 
-    def _zone_pixels(self, pixels: Mapping[Zone, Sample], *, whole: Sample) -> Rows:
+    def _zone_pixel_thresholds(self, pixels: Mapping[Zone, Sample], *, whole: Sample) -> ZoneTable:
         if self.zones == 1:
             return ()
         table = np.full((self.zones, self.zones), self.pixel.choose(whole))
         for place, sample in pixels.items():
-            if sample.anomalous.any() or not self.pixel.uses_anomalous:  # else the whole image's threshold
+            # A zone without anomalous pixels keeps the whole threshold if the rule requires them.
+            if sample.anomalous.any() or not self.pixel.uses_anomalous:
                 table[place] = self.pixel.choose(sample)
-        return _rows(table)
+        return _as_tuples(table)
 
 
-def _check(normal: np.ndarray, anomalous: np.ndarray) -> None:
+def _check_scores(normal: np.ndarray, anomalous: np.ndarray) -> None:
     if not len(normal):
         raise AdframeError("no normal validation image to fit a threshold on; raise holdout=")
     if not np.isfinite(np.append(normal, anomalous)).all():
         raise AdframeError("validation scores hold NaN or infinity; the method or its weights are broken")
 
 
-def _spread(peaks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation (never 0) of (n, zones, zones) peaks in each zone."""
+def _mean_and_std(peaks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns mean and standard deviation (never 0) of (n, zones, zones) peaks in each zone."""
     deviation = peaks.std(0)
     return peaks.mean(0), np.where(deviation > 0, deviation, 1.0)
 
 
 def _excess(own: np.ndarray, peaks: np.ndarray) -> float:
-    """By how many deviations an image's (zones, zones) peaks exceed those of others, at most."""
-    mean, deviation = _spread(peaks)
+    """Returns by how many deviations an image's (zones, zones) peaks exceed those of others, in the worst
+    zone.
+    """
+    mean, deviation = _mean_and_std(peaks)
     return float(((own - mean) / deviation).max())
 
 
-def _others(peaks: np.ndarray, place: int) -> np.ndarray:
-    """All images but one: an image that took part in a mean and a deviation never lies far from it."""
-    return np.delete(peaks, place, axis=0) if len(peaks) > 1 else peaks
-
-
-def _rows(table: np.ndarray) -> Rows:
+def _as_tuples(table: np.ndarray) -> ZoneTable:
     return tuple(tuple(row) for row in table.tolist())

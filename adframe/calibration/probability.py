@@ -1,7 +1,7 @@
-"""Scores as probabilities of being anomalous, fitted on validation images of both kinds.
+"""Converts scores to probabilities of being anomalous, fitted on normal and anomalous validation images.
 
-They are probabilities for a share of anomalous images like validation's; at another share they are
-ranks only. A reliability diagram of test images shows how well they hold.
+The probabilities assume the share of anomalous images of validation; at another share they are only ranks. A
+reliability diagram of the test images shows how accurate they are.
 """
 
 from __future__ import annotations
@@ -15,53 +15,83 @@ from sklearn.linear_model import LogisticRegression
 
 from adframe.errors import AdframeError
 
-KINDS = ("none", "isotonic", "platt")
+PROBABILITY_KINDS = ("none", "isotonic", "platt")
 
 
 @dataclass(frozen=True, slots=True)
 class Probability:
-    """A rising map from raw scores to [0, 1]."""
+    """An increasing map from raw scores to [0, 1].
+
+    Attributes:
+        kind: `none`, `isotonic` or `platt`.
+        points: isotonic: ascending scores; platt: slope and intercept of the sigmoid's argument.
+        shares: isotonic: the probability at each score, with straight lines between; otherwise empty.
+
+    Example:
+        >>> fitted = fit_probability("isotonic", np.array([0.1, 0.2]), np.array([0.8, 0.9]))
+        >>> fitted.of(0.0), round(fitted.of(0.5), 6), fitted.of(2.0)
+        (0.0, 0.5, 1.0)
+    """
 
     kind: str
-    points: tuple[float, ...]  # isotonic: scores; platt: slope, intercept
-    shares: tuple[float, ...] = ()  # isotonic: the probability at each score; straight lines between
+    points: tuple[float, ...]
+    shares: tuple[float, ...] = ()
 
     def of(self, score: float) -> float | None:
-        """The probability that an image of this raw score is anomalous; None where none was fitted."""
+        """Returns the probability that an image is anomalous.
+
+        Args:
+            score: its raw score.
+
+        Returns:
+            A value in [0, 1]; None for the kind `none`.
+        """
         if self.kind == "isotonic":
             return float(np.interp(score, self.points, self.shares))
         return float(expit(self.points[0] * score + self.points[1])) if self.kind == "platt" else None
 
 
 def fit_probability(kind: str, normal: np.ndarray, anomalous: np.ndarray) -> Probability:
-    """Fits on (n,) normal and (m,) anomalous raw scores.
+    """Fits the probabilities of a kind.
 
-    `isotonic` is a step-like curve that needs some hundred images to be smooth (Zadrozny and Elkan,
-    2002), `platt` a sigmoid of two parameters (Platt, 1999).
+    `isotonic` is a step-like curve that needs some hundred images to be smooth (Zadrozny and Elkan, 2002),
+    `platt` a sigmoid with two parameters (Platt, 1999).
+
+    Args:
+        kind: `none`, `isotonic` or `platt`.
+        normal: (n,) raw scores of normal images.
+        anomalous: (m,) raw scores of anomalous images.
+
+    Returns:
+        The fitted map.
 
     Raises:
-        AdframeError: another kind, or no anomalous image.
+        AdframeError: if the kind is unknown, or there is no anomalous image.
     """
-    if kind not in KINDS:
-        raise AdframeError(f"calibration.probability={kind} is not possible; it is {', '.join(KINDS)}")
+    if kind not in PROBABILITY_KINDS:
+        raise AdframeError(
+            f"calibration.probability={kind} is not possible; choose one of: {', '.join(PROBABILITY_KINDS)}"
+        )
     if kind == "none":
         return Probability(kind, ())
     if not len(anomalous):
         raise AdframeError(
             f"calibration.probability={kind} needs anomalous validation images and there are none; "
-            "split=mvtec_shift_protocol takes some from test, or leave it at none"
+            "set split=mvtec_shift_protocol, which takes some from test, or calibration.probability=none"
         )
     scores = np.concatenate([normal, anomalous]).astype(np.float64)
     labels = np.repeat([0, 1], [len(normal), len(anomalous)])
     if kind == "isotonic":
         curve = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(scores, labels)
         return Probability(kind, tuple(curve.X_thresholds_.tolist()), tuple(curve.y_thresholds_.tolist()))
-    return Probability(kind, _platt(scores, labels))
+    return Probability(kind, _fit_platt(scores, labels))
 
 
-def _platt(scores: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """Slope and intercept of the sigmoid, with Platt's targets: never quite 0 or 1, or classes that do
-    not overlap would have no finite slope. Each score counts as both kinds, by the target's shares.
+def _fit_platt(scores: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Fits slope and intercept of the sigmoid.
+
+    Platt's targets are never exactly 0 or 1; with these, classes that do not overlap would have no finite
+    slope. Each score enters with both labels, weighted by its target.
     """
     mean, deviation = float(scores.mean()), float(scores.std()) or 1.0
     count = np.bincount(labels)

@@ -1,4 +1,4 @@
-"""Rules that choose a threshold from validation scores, of images or of pixels alike."""
+"""Defines the rules that choose a threshold from validation scores of images or of pixels."""
 
 from __future__ import annotations
 
@@ -13,51 +13,96 @@ from adframe.errors import AdframeError, at_least
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Validation scores and how often each was seen: few images, or many millions of pixels."""
+    """Validation scores and their counts: a few images, or many millions of pixels.
 
-    values: np.ndarray  # (n,) float64, rising, all different
-    normal: np.ndarray  # (n,) int64
-    anomalous: np.ndarray  # (n,) int64
+    Attributes:
+        values: (n,) float64 distinct scores, ascending.
+        normal: (n,) int64, normal images or pixels at each score.
+        anomalous: (n,) int64, anomalous images or pixels at each score.
+
+    Example:
+        >>> sample = Sample.of(np.array([0.1, 0.1, 0.3]), np.array([0.3, 0.9]))
+        >>> sample.normal.tolist(), sample.anomalous.tolist()
+        ([2, 1, 0], [0, 1, 1])
+        >>> sample.order_statistic(3)
+        0.3
+    """
+
+    values: np.ndarray
+    normal: np.ndarray
+    anomalous: np.ndarray
 
     @classmethod
     def of(cls, normal: np.ndarray, anomalous: np.ndarray) -> Sample:
-        """From (n,) and (m,) single scores."""
+        """Counts single scores.
+
+        Args:
+            normal: (n,) scores of normal images or pixels.
+            anomalous: (m,) scores of anomalous ones.
+
+        Returns:
+            Their sample.
+        """
         scores = np.concatenate([normal, anomalous]).astype(np.float64)
         values, places = np.unique(scores, return_inverse=True)
         counts = (np.bincount(part, minlength=len(values)) for part in np.split(places, [len(normal)]))
         return cls(values, *counts)
 
-    def spread(self) -> tuple[float, float]:
-        """Mean and population standard deviation of the normal scores, in two passes: a large mean
-        costs no digits.
-        """
+    def mean_and_std(self) -> tuple[float, float]:
+        """Returns mean and population standard deviation of the normal scores."""
+        # Two passes, because the one-pass formula loses digits where the mean is large.
         mean = float(np.average(self.values, weights=self.normal))
         return mean, math.sqrt(float(np.average((self.values - mean) ** 2, weights=self.normal)))
 
-    def smallest(self, rank: int) -> float:
-        """The rank-th smallest normal score, counted from 1."""
+    def order_statistic(self, rank: int) -> float:
+        """Returns the rank-th smallest normal score.
+
+        Args:
+            rank: counted from 1.
+        """
         return float(self.values[np.searchsorted(np.cumsum(self.normal), rank)])
 
 
 class Rule(Protocol):
-    """What every rule offers. `choose` may take for granted that there are normal scores."""
+    """A rule that chooses a threshold.
 
-    uses_anomalous: bool  # whether it looks at anomalous validation images
+    Attributes:
+        uses_anomalous: whether the rule also uses the scores of anomalous validation images.
+
+    Example:
+        >>> rule: Rule = Quantile(q=0.5)
+        >>> rule.choose(Sample.of(np.array([1.0, 2.0, 3.0]), np.array([])))
+        2.0
+    """
+
+    uses_anomalous: bool
 
     def statistic(self) -> str:
-        """The rule's name with its parameters, stored beside the threshold."""
+        """Returns the name of the rule with its parameters, which is stored with the threshold."""
         ...
 
     def choose(self, sample: Sample) -> float:
-        """The threshold; what lies strictly above it is called anomalous."""
+        """Chooses the threshold; scores strictly above it are called anomalous.
+
+        Args:
+            sample: validation scores, with at least one normal score.
+
+        Returns:
+            The threshold.
+        """
         ...
 
 
 class Quantile:
-    """The q-quantile of normal scores; the next larger score where q falls between two.
+    """Chooses the q-quantile of normal scores; the next larger score where q falls between two.
 
     Args:
-        q: in (0, 1); 0.995 asks for one false alarm in 200 normal images.
+        q: in (0, 1); 0.995 corresponds to one false alarm in 200 normal images.
+
+    Example:
+        >>> rule = Quantile(q=0.995)
+        >>> rule.statistic(), rule.choose(Sample.of(np.arange(101.0), np.array([])))
+        ('quantile 0.995', 100.0)
     """
 
     uses_anomalous = False
@@ -68,20 +113,32 @@ class Quantile:
         self.q = q
 
     def statistic(self) -> str:
-        """Names the rule."""
+        """Returns the name of the rule with its parameter."""
         return f"quantile {self.q:g}"
 
     def choose(self, sample: Sample) -> float:
-        """The score that a share q of the normal ones stays at or below (numpy's method `higher`)."""
+        """Chooses the score that a share q of the normal scores does not exceed (numpy's method `higher`).
+
+        Args:
+            sample: validation scores, with at least one normal score.
+
+        Returns:
+            The threshold, a normal score.
+        """
         last = int(sample.normal.sum()) - 1
-        return sample.smallest(math.ceil(round(self.q * last, 9)) + 1)
+        # The product is rounded first, because floating point can put it just above a whole number.
+        return sample.order_statistic(math.ceil(round(self.q * last, 9)) + 1)
 
 
 class MeanStd:
-    """Mean plus so many (population) standard deviations of normal scores.
+    """Chooses the mean plus a number of (population) standard deviations of normal scores.
 
     Args:
-        deviations: 0 or more; 3 on pixels is what MVTec AD 2's makers suggest.
+        deviations: number of standard deviations, 0 or more; the authors of MVTec AD 2 suggest 3 for pixels.
+
+    Example:
+        >>> MeanStd(deviations=2).choose(Sample.of(np.array([1.0, 3.0]), np.array([])))
+        4.0
     """
 
     uses_anomalous = False
@@ -92,25 +149,37 @@ class MeanStd:
         self.deviations = deviations
 
     def statistic(self) -> str:
-        """Names the rule."""
+        """Returns the name of the rule with its parameter."""
         return f"mean + {self.deviations:g} std"
 
     def choose(self, sample: Sample) -> float:
-        """A point between or beyond the normal scores."""
-        mean, deviation = sample.spread()
+        """Computes the threshold, which may exceed every normal score.
+
+        Args:
+            sample: validation scores, with at least one normal score.
+
+        Returns:
+            The threshold.
+        """
+        mean, deviation = sample.mean_and_std()
         return mean + self.deviations * deviation
 
 
 class FixedFpr:
-    """The threshold that promises a false positive rate: split conformal prediction (Vovk et al., 2005).
+    """Chooses the threshold that guarantees a false-positive rate: split conformal prediction (Vovk et al.,
+    2005).
 
-    A new normal image exceeds the ceil((n + 1)(1 - fpr))-th smallest of n normal scores with a
-    probability of at most `fpr`, whatever their distribution. Where n is too small for the promise,
-    the largest score is taken; the floor 1 / (n + 1) is what can then be promised. Pixels of one
-    image are no independent draws: for them it is an order statistic and no promise.
+    A new normal image exceeds the ceil((n + 1)(1 - fpr))-th smallest of n normal scores with a probability of
+    at most `fpr`, whatever their distribution. Where n is too small for this guarantee, the largest score is
+    taken, which guarantees 1 / (n + 1). Pixels of one image are not independent draws: for them the threshold
+    is an order statistic without a guarantee.
 
     Args:
         fpr: in (0, 1).
+
+    Example:
+        >>> FixedFpr(fpr=0.1).choose(Sample.of(np.arange(19.0), np.array([])))
+        17.0
     """
 
     uses_anomalous = False
@@ -121,39 +190,60 @@ class FixedFpr:
         self.fpr = fpr
 
     def statistic(self) -> str:
-        """Names the rule."""
+        """Returns the name of the rule with its parameter."""
         return f"fixed_fpr {self.fpr:g}"
 
     def choose(self, sample: Sample) -> float:
-        """An order statistic of the normal scores."""
+        """Chooses the order statistic of the normal scores that split conformal prediction prescribes.
+
+        Args:
+            sample: validation scores, with at least one normal score.
+
+        Returns:
+            The threshold, a normal score.
+        """
         n = int(sample.normal.sum())
-        # The product is rounded first: (9 + 1) * (1 - 0.1) is 9.000000000000002 in floating point.
-        return sample.smallest(min(math.ceil(round((n + 1) * (1 - self.fpr), 9)), n))
+        # The product is rounded first, because (9 + 1) * (1 - 0.1) is 9.000000000000002 in floating point.
+        return sample.order_statistic(min(math.ceil(round((n + 1) * (1 - self.fpr), 9)), n))
 
 
 class BestF1:
-    """The threshold with the best F1 on validation; needs anomalous validation images.
+    """Chooses the threshold with the best F1 on validation, which requires anomalous validation images.
 
-    It lies midway between the lowest score called anomalous and the next lower one, so that neither
-    sits on the edge; of equally good ones the highest is taken.
+    It lies midway between the lowest score called anomalous and the next lower one, so that neither lies on
+    the threshold. Of thresholds with equal F1 the highest is taken.
+
+    Example:
+        >>> BestF1().choose(Sample.of(np.array([1.0, 2.0]), np.array([4.0])))
+        3.0
     """
 
     uses_anomalous = True
 
     def statistic(self) -> str:
-        """Names the rule."""
+        """Returns the name of the rule with its parameter."""
         return "best F1"
 
     def choose(self, sample: Sample) -> float:
-        """Tries every cut between two different scores, and the one below all."""
+        """Tries every cut between two distinct scores, and the cut below all of them.
+
+        Args:
+            sample: validation scores, with at least one normal score.
+
+        Returns:
+            The threshold.
+
+        Raises:
+            AdframeError: if there is no anomalous score.
+        """
         truth = int(sample.anomalous.sum())
         if not truth:
             raise AdframeError(
                 "calibration=f1 needs anomalous validation images and there are none; "
-                "split=mvtec_shift_protocol takes some from test, or choose calibration=quantile"
+                "set split=mvtec_shift_protocol, which takes some from test, or calibration=quantile"
             )
         found, alarms = (np.cumsum(kind[::-1])[::-1] for kind in (sample.anomalous, sample.normal))
-        f1 = 2 * found / (found + alarms + truth)  # calling anomalous what is at or above each score
+        f1 = 2 * found / (found + alarms + truth)  # of calling every score from this one up anomalous
         best = len(f1) - 1 - int(np.argmax(f1[::-1]))
         if best == 0:
             return float(np.nextafter(sample.values[0], -np.inf))

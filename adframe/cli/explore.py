@@ -20,7 +20,7 @@ from adframe.config.build import build, build_source, requested_category
 from adframe.config.signatures import as_typed
 from adframe.config.validate import RULES, Rule, resolved_value
 from adframe.contracts import Record
-from adframe.data.base import Progress, Source
+from adframe.data.base import ProgressCallback, Source
 from adframe.data.counts import mismatches
 from adframe.data.dataset import View, regions_of
 from adframe.data.masks import read_truth
@@ -132,9 +132,9 @@ def _scan_records(cfg: DictConfig) -> tuple[Source, list[Record], list[str]]:
     for name in source.choose(requested_category(cfg)):
         scanned = [replace(r, place=i) for i, r in enumerate(source.scan(name))]
         training = {r.path for r in scanned if r.split == "train"}
-        examined = examine(source, name, scanned, training=training)
-        records += examined.records
-        warnings += examined.warnings
+        examined, _, lines = examine(source, name, scanned, training=training)
+        records += examined
+        warnings += lines
     return source, records, warnings
 
 
@@ -144,7 +144,7 @@ def _specimens(
     *,
     synthesis: Synthesis,
     view: View,
-    progress: Progress,
+    progress: ProgressCallback,
 ) -> Iterator[Specimen]:
     """Yields a few normal training images per family, as a training sees them, with an anomaly."""
     normal = [record for record in records if record.split == "train" and record.label == 0]
@@ -178,7 +178,7 @@ def _chosen_shifts(cfg: DictConfig) -> list[Shift]:
     )
 
 
-def _overall_progress(update: Progress, name: str) -> Progress:
+def _overall_progress(update: ProgressCallback, name: str) -> ProgressCallback:
     """Returns a function that shows all stages of a category in one line, each as equally long."""
 
     def progress(stage: str, done: int, total: int) -> None:

@@ -152,7 +152,10 @@ def build_data(cfg: DictConfig, source: Source, categories: list[str]) -> Anomal
         protocol=build(cfg, "split"),
         seed=cfg.seed,
         split_file=SplitFile(
-            Path(str(cfg.paths.splits)), dataset=source.book_name, root=Path(source.root), seed=cfg.seed
+            Path(str(cfg.paths.splits)),
+            dataset=source.split_file_prefix,
+            root=Path(source.root),
+            seed=cfg.seed,
         ),
         shift=build(cfg, "shift"),
         synthesis=build(cfg, "synthesis") if cfg.synthesis.families else None,

@@ -54,7 +54,7 @@ class ConfigRecipe:
 
     Example:
         >>> from adframe.cli.compose import compose_training
-        >>> cfg, _ = compose_training(["dataset=toy", "seed=7", "paths.run=run"])
+        >>> cfg, _ = compose_training(["model=patchcore", "dataset=toy", "seed=7", "paths.run=runs/first"])
         >>> ConfigRecipe(cfg).seed
         7
     """

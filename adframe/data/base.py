@@ -1,4 +1,4 @@
-"""What every dataset offers, and the error that helps where its files are not there."""
+"""The base class of all datasets, and the error message for a dataset that is missing on disk."""
 
 from __future__ import annotations
 
@@ -10,18 +10,24 @@ from pathlib import Path
 
 from adframe.contracts import Record
 from adframe.data.download import Archive, fetch
-from adframe.data.listing import folders_in, skipped
+from adframe.data.listing import folders_in, unread_files
 from adframe.errors import AdframeError, unknown
 from adframe.transforms.preprocess import PREPROCESSES
 
-BITS = (8, 10, 12, 14, 16)  # that a camera gives a sample
-RESERVED = ("all", "mean")  # what a category may not be called: a choice, and a row of every table
-Progress = Callable[[str, int, int], None]  # what is being done, done, total
+BITS = (8, 10, 12, 14, 16)  # bits per sample that cameras deliver
+# `all` is a value of `category=`, and `mean` is a row of every table, so no category may have these names.
+RESERVED = ("all", "mean")
+ProgressCallback = Callable[[str, int, int], None]  # current step, amount done, total amount
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
-    """How files are read: `Source.bits` and `Source.max_megapixels`."""
+class ReadOptions:
+    """How the image files of a category are decoded.
+
+    Attributes:
+        bits: bits that a 16-bit sample uses, see `Source.bits`.
+        max_megapixels: larger images are refused, see `Source.max_megapixels`.
+    """
 
     bits: int | None = None
     max_megapixels: float | None = None
@@ -31,23 +37,33 @@ class Reading:
 class Source:
     """A dataset on disk: a folder, its official layout, and where it comes from.
 
-    A dataset is one subclass with `scan`, and one yaml in `conf/dataset/`.
+    A new dataset is one subclass with `scan`, and one YAML file in `conf/dataset/`.
 
     Args:
-        name: what the user types after `dataset=`.
+        name: the name that a user types after `dataset=`.
         root: the folder that holds one folder per category.
-        homepage: where a person gets the data.
-        licence: under which terms.
-        tree: what must lie under `root`, as one line, for the error that helps.
-        marker: the folder below a category that tells this layout.
-        archives: what `download` fetches.
-        download: fetch the archives where no category is found.
-        check_counts: warn where the number of images is not the official set's.
-        preprocess: what is done to every image at its native resolution, after a domain shift:
+        homepage: the page where a person gets the data.
+        licence: the terms of use.
+        tree: the expected layout below `root` in one line, for the error message.
+        marker: the subfolder of a category by which this layout is recognised.
+        archives: the files that `download` fetches.
+        download: whether to fetch the archives when no category is found.
+        check_counts: whether to warn when the number of images is not that of the official dataset.
+        preprocess: applied to every image at its native resolution, after a domain shift:
             `none`, `grey_world`, `max_rgb` or `homomorphic`.
-        bits: how many bits a sample of images with 16-bit samples uses: 8, 10, 12, 14 or 16; None
+        bits: number of bits that a sample of 16-bit images uses: 8, 10, 12, 14 or 16; None
             recognises it from the training images.
-        max_megapixels: images with more pixels are refused; None refuses none.
+        max_megapixels: images with more than this many million pixels are refused; None refuses none.
+
+    Raises:
+        AdframeError: if `preprocess`, `bits` or `max_megapixels` has an impossible value.
+
+    Example:
+        >>> from adframe.data.mvtec_ad import MvtecAd
+        >>> Path("mvtec_ad/bottle/train/good").mkdir(parents=True)
+        >>> source = MvtecAd(root=Path("mvtec_ad"))
+        >>> source.choose("all")
+        ['bottle']
     """
 
     name: str
@@ -78,16 +94,16 @@ class Source:
         return False
 
     @property
-    def book_name(self) -> str:
-        """First part of the names of its split files; differs where other images lie under one name."""
+    def split_file_prefix(self) -> str:
+        """First part of the names of its split files; it differs where other images have the same name."""
         return self.name
 
-    def prepare(self, wanted: str | Sequence[str], *, progress: Progress | None = None) -> None:
-        """Fetches or makes what is missing of the wanted categories; most datasets only download.
+    def prepare(self, wanted: str | Sequence[str], *, progress: ProgressCallback | None = None) -> None:
+        """Fetches or creates the missing files of the given categories; most datasets only download.
 
         Args:
-            wanted: `all`, one name or several.
-            progress: told what is being done, how far it is, and of how much.
+            wanted: `all`, one category or several.
+            progress: called with the current step, the amount done and the total amount.
         """
         del wanted
         if self.download and not self.found():
@@ -102,60 +118,109 @@ class Source:
             )
 
     def scan(self, category: str) -> list[Record]:
-        """All records of one category, every split, in a fixed order."""
+        """Lists all images of one category, of every split, in a fixed order.
+
+        Args:
+            category: name of a category that exists.
+
+        Returns:
+            One record per image; nothing is decoded yet.
+        """
         raise NotImplementedError
 
-    def reading(self, category: str) -> Reading:
-        """How the files of a category are read."""
-        del category
-        return Reading(bits=self.bits, max_megapixels=self.max_megapixels)
+    def read_options(self, category: str) -> ReadOptions:
+        """Returns how the image files of a category are decoded.
 
-    def places(self, category: str) -> list[Path]:
-        """The folders that `scan` reads, or would read, each without what lies below it."""
+        Args:
+            category: name of a category; only datasets with several members depend on it.
+        """
+        del category
+        return ReadOptions(bits=self.bits, max_megapixels=self.max_megapixels)
+
+    def folders_read(self, category: str) -> list[Path]:
+        """Lists the folders from which `scan` takes files directly, without their subfolders.
+
+        Args:
+            category: name of a category.
+
+        Returns:
+            The folders, which need not exist; [] where the layout is free.
+        """
         del category
         return []
 
     def good_masks(self, category: str) -> dict[Path, Path]:
-        """Masks that lie beside those of defects for images that are good: image to mask."""
+        """Finds masks that belong to normal images, next to the masks of defects.
+
+        Args:
+            category: name of a category.
+
+        Returns:
+            The path of the image, mapped to the path of its mask.
+        """
         del category
         return {}
 
     def notes(self, category: str) -> list[str]:
-        """What a report should say of the folders: files in them that are not read."""
-        left = skipped(self.places(category), root=Path(self.root) / category)
+        """Describes files in the folders of a category that are not read, for the report.
+
+        Args:
+            category: name of a category.
+
+        Returns:
+            Complete lines for the report; [] if every file is read.
+        """
+        left = unread_files(self.folders_read(category), root=Path(self.root) / category)
         return [f"{category}: files that are not read: {left}"] if left else []
 
     def found(self) -> list[str]:
-        """The categories that are there, sorted."""
+        """Returns the names of the categories that exist below `root`, sorted."""
         return [folder.name for folder in folders_in(Path(self.root)) if (folder / self.marker).is_dir()]
 
     def categories(self) -> list[str]:
-        """The categories that are there; an error that helps where there are none."""
+        """Returns the categories that exist.
+
+        Raises:
+            AdframeError: if there are none; the message says what is expected where.
+        """
         if not (found := self.found()):
             raise AdframeError(self._missing(Path(self.root)))
         return found
 
     def choose(self, wanted: str | Sequence[str]) -> list[str]:
-        """Turns `category=` (`all`, one name or several) into names that exist."""
+        """Turns the value of `category=` into names of categories that exist.
+
+        Args:
+            wanted: `all`, one name or several.
+
+        Returns:
+            The names, in the given order.
+
+        Raises:
+            AdframeError: if a name is unknown, not UTF-8, or reserved for rows of tables.
+        """
         known = self.categories()
         names = known if wanted == "all" else [wanted] if isinstance(wanted, str) else list(wanted)
         for name in names:
-            if any("\udc80" <= letter <= "\udcff" for letter in str(name)):  # bytes that are no UTF-8
+            # Python maps file-name bytes that are not UTF-8 to these surrogates, which no page can print.
+            if any("\udc80" <= letter <= "\udcff" for letter in str(name)):
                 raise AdframeError(
                     f"category {name!r} in {self.root} has a name that is not UTF-8; rename it"
                 )
             if name in known and name in RESERVED:
-                raise AdframeError(f"category {name!r} in {self.root} has a name that tables use; rename it")
+                raise AdframeError(
+                    f"category {name!r} in {self.root} has a name that is reserved for tables; rename it"
+                )
             if name not in known:
                 raise AdframeError(unknown("category", str(name), known, where=f"in {self.root}"))
         return names
 
     def _missing(self, root: Path) -> str:
-        there = list(root.iterdir()) if root.is_dir() else []
-        state = "has another layout" if there else "is empty" if root.is_dir() else "is not there"
-        fetched = ", let dataset.download=true fetch it" if self.archives else ""
+        content = list(root.iterdir()) if root.is_dir() else []
+        state = "has another layout" if content else "is empty" if root.is_dir() else "does not exist"
+        fetched = ", fetch it with dataset.download=true" if self.archives else ""
         return (
             f"dataset={self.name}: the folder {root.resolve()} {state}; it should hold {self.tree}; "
-            f"get the data from {self.homepage} ({self.licence}){fetched}, or point elsewhere with "
+            f"get the data from {self.homepage} ({self.licence}){fetched}, or name another folder with "
             "dataset.root=<folder>"
         )

@@ -1,17 +1,17 @@
-"""How many images the official datasets have, to notice a copy that is not whole.
+"""How many images the official datasets have, to notice an incomplete copy.
 
 Every number was checked against at least two public counts of the official archives.
 
-- MVTec AD: Bergmann et al., IJCV 2021: 5354 images, 3629 to train on and 1725 to test.
+- MVTec AD: Bergmann et al., IJCV 2021: 5354 images, 3629 for training and 1725 for testing.
 - MVTec LOCO AD: as counted in the official archive (SHA-256 9e7c84db...), 3651 images. Bergmann et al., IJCV
   2022, print 3644: their table has 354 and 59 images for training and validation of splicing_connectors,
   the archive has 360 and 60.
-- MVTec AD 2: Heckler-Kram et al., arXiv 2503.21622; the private test sets, which are read only where
-  they are asked for, in a table of their own.
-- VisA: Zou et al., ECCV 2022: 9621 normal and 1200 anomalous images, split by the makers'
+- MVTec AD 2: Heckler-Kram et al., arXiv 2503.21622. The private test sets, which are read only on
+  request, have a table of their own.
+- VisA: Zou et al., ECCV 2022: 9621 normal and 1200 anomalous images, split by the authors'
   `split_csv/1cls.csv`.
-- BTAD: as counted in the official archive (SHA-256 461c9387...): folder 02 has 399 images to train on and
-  folder 03 has 1000. Its readme names these numbers the other way round, for products 3 and 2.
+- BTAD: as counted in the official archive (SHA-256 461c9387...): folder 02 has 399 training images and
+  folder 03 has 1000. The readme of the archive swaps these numbers between products 3 and 2.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from collections.abc import Iterable
 
 from adframe.contracts import UNLABELLED, Record
 
-# The columns of a dataset's table: split and subset, as the scanners name them.
-COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
+# The columns of each table in `COUNTS`: split and subset, by the names that the scanners use.
+COUNTED_SUBSETS: dict[str, tuple[tuple[str, str], ...]] = {
     "mvtec_ad": (("train", "good"), ("test", "good"), ("test", "anomaly")),
     "mvtec_loco": (
         ("train", "good"),
@@ -92,7 +92,7 @@ COUNTS: dict[str, dict[str, tuple[int, ...]]] = {
         "03": (1000, 400,  41),
     },
 }
-PRIVATE: dict[str, int] = {  # images in each of MVTec AD 2's two private test sets
+PRIVATE_COUNTS: dict[str, int] = {  # images in each of MVTec AD 2's two private test sets
     "can": 321, "fabric": 314, "fruit_jelly": 255, "rice": 277, "sheet_metal": 142, "vial": 276,
     "wallplugs": 232, "walnuts": 228,
 }
@@ -100,10 +100,10 @@ PRIVATE: dict[str, int] = {  # images in each of MVTec AD 2's two private test s
 
 
 def mismatches(dataset: str, records: Iterable[Record]) -> list[str]:
-    """What is missing from, or too much in, a copy of an official dataset.
+    """Compares the number of images of an official dataset with the published number.
 
     Args:
-        dataset: what the user types after `dataset=`.
+        dataset: the name that a user types after `dataset=`.
         records: of whole categories. Training images that were held out for validation count as training
             images where the dataset has no validation split of its own.
 
@@ -111,7 +111,7 @@ def mismatches(dataset: str, records: Iterable[Record]) -> list[str]:
         One line for each category, split and subset whose number of images differs from the official one;
         none for a dataset or a category that is not in the tables.
     """
-    columns = COLUMNS.get(dataset, ())
+    columns = COUNTED_SUBSETS.get(dataset, ())
     own_validation = "val" in {split for split, _ in columns}
     found: dict[str, Counter[tuple[str, str]]] = {}
     for record in records:
@@ -121,14 +121,15 @@ def mismatches(dataset: str, records: Iterable[Record]) -> list[str]:
         line
         for category, counted in found.items()
         if category in COUNTS.get(dataset, {})
-        for line in _differences(dataset, category, counted)
+        for line in _category_mismatches(dataset, category, counted)
     ]
 
 
-def _differences(dataset: str, category: str, counted: Counter[tuple[str, str]]) -> list[str]:
-    official = dict(zip(COLUMNS[dataset], COUNTS[dataset][category], strict=True))
-    if dataset == "mvtec_ad2" and counted["test", UNLABELLED]:  # they were asked for
-        official["test", UNLABELLED] = 2 * PRIVATE[category]
+def _category_mismatches(dataset: str, category: str, counted: Counter[tuple[str, str]]) -> list[str]:
+    official = dict(zip(COUNTED_SUBSETS[dataset], COUNTS[dataset][category], strict=True))
+    # The private sets are counted only if the user requested them with dataset.private=true.
+    if dataset == "mvtec_ad2" and counted["test", UNLABELLED]:
+        official["test", UNLABELLED] = 2 * PRIVATE_COUNTS[category]
     return [
         f"{category}: {counted[key]} images in {' '.join(key)}, the official set has {official.get(key, 0)}"
         for key in [*official, *sorted(counted.keys() - official.keys())]

@@ -1,4 +1,4 @@
-"""One datamodule for every dataset: scan, split, check, load."""
+"""The datamodule of all datasets: it scans, splits, checks and loads."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from torch.utils.data import DataLoader
 from adframe.contracts import Record
 from adframe.data.base import Source
 from adframe.data.counts import mismatches
-from adframe.data.dataset import ImageDataset, View, collate, several_sizes
+from adframe.data.dataset import ImageDataset, View, collate, mixed_sizes_error
 from adframe.data.sampling import Cached, Shuffled
 from adframe.data.split_file import SplitFile
-from adframe.data.splits import Protocol, borrowed, has_validation
+from adframe.data.splits import Protocol, count_borrowed, has_validation
 from adframe.data.synthetic import EpochSampler, SyntheticDataset, collate_synthetic
 from adframe.data.validate_files import check_splits, examine
 from adframe.io.shared_memory import too_small
@@ -27,24 +27,36 @@ Images = ImageDataset | Cached
 
 
 class AnomalyData(L.LightningDataModule):
-    """The images of one model: one category, or the pool of several.
+    """The images of one model: one category, or several categories in one training set.
 
     Args:
         source: the dataset on disk.
-        categories: whose images to pool. Training and validation see all of them; testing goes
+        categories: the categories to use. Training and validation mix all of them; testing goes
             category by category through `test_on`.
-        view: how an image becomes the network's view of it.
-        batch_size: images a step.
+        view: how an image is resized for the network.
+        batch_size: images per step.
         num_workers: loading processes; 0 loads in the main process.
-        protocol: splits where the dataset brings no validation of its own.
-        seed: draws the split.
+        protocol: draws a validation split where the dataset has none of its own.
+        seed: seed of the split and of the training order.
         split_file: where drawn splits are written; None draws them again each time, with the same result.
-        shift: a domain shift on the images; None for none.
+        shift: a domain shift of the images; None for none.
         synthesis: makes synthetic anomalies; None for none.
-        synthetic_train: training images have them; else only `synthetic_dataloader` shows them.
-        shuffle: training images come in another order every epoch.
-        cache_mb: memory in which decoded training images, and as much for validation images, stay
-            for the next epoch; 0 keeps none.
+        synthetic_train: whether training images have synthetic anomalies; otherwise only
+            `synthetic_dataloader` has them.
+        shuffle: whether training images come in another order in every epoch.
+        cache_mb: memory in MiB for decoded training images, and the same again for validation images;
+            0 keeps none.
+
+    Example:
+        >>> from adframe.data.splits import Holdout
+        >>> from adframe.data.toy_source import Toy
+        >>> source = Toy(root="toy", products=["bracket"], size=64, train=5, test_good=1, test_bad=1)
+        >>> data = AnomalyData(source, categories=["bracket"], view=View(size=(32, 32)), batch_size=2,
+        ...                    num_workers=0, protocol=Holdout(0.2), seed=0)
+        >>> data.prepare_data()
+        >>> data.setup()
+        >>> next(iter(data.train_dataloader()))["image"].shape
+        torch.Size([2, 3, 32, 32])
     """
 
     def __init__(
@@ -71,67 +83,74 @@ class AnomalyData(L.LightningDataModule):
         self.synthesis, self.synthetic_train = synthesis, synthetic_train
         self.shuffle, self.cache_mb = shuffle, cache_mb
         self.records: list[Record] = []
-        self.sizes: set[tuple[int, int]] = set()  # (H, W) that images have on disk
+        self.sizes: set[tuple[int, int]] = set()  # (H, W) of the images on disk
         self.held_out = False  # whether validation normals may join the model after calibration
-        self.warnings: list[str] = []  # what a report should say of the data
+        self.warnings: list[str] = []  # doubts about the data, for the report
 
     def prepare_data(self) -> None:
-        """Makes or fetches the dataset where it can be."""
+        """Downloads or creates the dataset, if it can do so."""
         self.source.prepare(self.categories)
 
     def setup(self, stage: str | None = None) -> None:
-        """Scans, splits and checks, once; everything that can be wrong with the files shows here."""
+        """Scans, splits and checks the files, once.
+
+        Args:
+            stage: Lightning's name of the stage; all stages need the same records.
+
+        Raises:
+            AdframeError: if anything is wrong with the files; the message names the file.
+        """
         del stage
         if not self.records:
             self.records = [record for name in self.categories for record in self._records(name)]
             if self.view.size is None and self.batch_size > 1 and len(self.sizes) > 1:
-                raise several_sizes(len(self.sizes))
-            self._check_shared_memory()
-
-    def _check_shared_memory(self) -> None:
-        largest = self.view.size or max(self.sizes, key=lambda size: size[0] * size[1])
-        line = too_small(size=largest, batch_size=self.batch_size, num_workers=self.num_workers)
-        if line is not None:
-            self.num_workers = 0
-            self.warnings.append(line)
+                raise mixed_sizes_error(len(self.sizes))
+            # Workers that exceed the shared memory die with a bus error, so the main process loads instead.
+            largest = self.view.size or max(self.sizes, key=lambda size: size[0] * size[1])
+            line = too_small(size=largest, batch_size=self.batch_size, num_workers=self.num_workers)
+            if line is not None:
+                self.num_workers = 0
+                self.warnings.append(line)
 
     def _records(self, category: str) -> list[Record]:
+        # The place seeds all that is random about an image, so it is set before anything is left out.
         scanned = [replace(r, place=i) for i, r in enumerate(self.source.scan(category))]
         records = scanned
         if not has_validation(scanned):
-            records = self._drawn(category, scanned)
-            self.held_out |= self.protocol.gives_back
+            records = self._draw_split(category, scanned)
+            self.held_out |= self.protocol.refits_on_validation
         check_splits(records, category=category)
         training = {record.path for record in scanned if record.split == "train"}
-        examined = examine(self.source, category, records, training=training)
-        self.sizes |= examined.sizes
-        self._note(category, scanned, records)
-        self.warnings += examined.warnings
-        return examined.records
+        examined, sizes, doubts = examine(self.source, category, records, training=training)
+        self.sizes |= sizes
+        self._add_warnings(category, scanned, records)
+        self.warnings += doubts
+        return examined
 
     def write_split(self) -> None:
-        """Puts a split that was drawn just now into the file."""
+        """Writes newly drawn splits to the split file."""
         if self.split_file is not None:
             self.split_file.write()
 
-    def _drawn(self, category: str, scanned: Sequence[Record]) -> list[Record]:
+    def _draw_split(self, category: str, scanned: Sequence[Record]) -> list[Record]:
         if self.split_file is None:
             return self.protocol.draw(scanned, seed=self.seed)
         return self.split_file.apply(self.protocol, scanned, category=category)
 
-    def _note(self, category: str, scanned: Sequence[Record], records: Sequence[Record]) -> None:
+    def _add_warnings(self, category: str, scanned: Sequence[Record], records: Sequence[Record]) -> None:
         if self.source.check_counts:
             self.warnings += mismatches(self.source.name, scanned)
-        if taken := borrowed(scanned, records):
+        if taken := count_borrowed(scanned, records):
             self.warnings.append(
                 f"{category}: validation holds {taken} anomalous images of the dataset's test split "
                 f"({self.protocol.description}); they are not tested"
             )
 
     def train_dataloader(self) -> Loader:
-        """Normal images: in a fixed order, or shuffled for methods that pass over them many times.
+        """Returns normal images, in a fixed order or shuffled.
 
-        With `synthetic_train` some have an anomaly, another one in every epoch.
+        Methods that need many epochs shuffle. With `synthetic_train` some images have an anomaly, a different
+        one in every epoch.
         """
         if self.synthetic_train:
             return self.synthetic_dataloader("train")
@@ -139,17 +158,29 @@ class AnomalyData(L.LightningDataModule):
         return self._loader(images, sampler=Shuffled(len(images), seed=self.seed) if self.shuffle else None)
 
     def val_dataloader(self) -> Loader:
-        """What thresholds are fitted on; never test. While a method learns from synthetic anomalies: such."""
+        """Returns the images for thresholds, never test images.
+
+        While a method is trained on synthetic anomalies, these are normal images with and without them.
+        """
         if self.synthetic_train and self.trainer is not None and self.trainer.state.fn == "fit":
             return self.synthetic_dataloader("val")
         return self._loader(self._images("val", truth=True))
 
     def plain_dataloader(self) -> Loader:
-        """The training images as they are, in a fixed order."""
+        """Returns the training images without synthetic anomalies, in a fixed order."""
         return self._loader(self._images("train", truth=False))
 
     def synthetic_dataloader(self, purpose: Literal["train", "val"]) -> Loader:
-        """Normal images with synthetic anomalies: made by workers that live on, or by the main process."""
+        """Returns normal images with synthetic anomalies.
+
+        Args:
+            purpose: `train` draws new anomalies in every epoch; `val` gives each image with and without its
+                fixed anomaly.
+
+        Returns:
+            Batches as `adframe.data.synthetic` describes them. With workers, each worker has its own share of
+            `cache_mb` and survives from epoch to epoch.
+        """
         assert self.synthesis is not None
         normal = {
             split: [r for r in self.records if (r.split, r.label) == (split, 0)] for split in ("train", "val")
@@ -173,22 +204,26 @@ class AnomalyData(L.LightningDataModule):
         )
 
     def test_dataloader(self) -> Loader:
-        """The test images of all categories."""
+        """Returns the test images of all categories."""
         chosen = [record for record in self.records if record.split == "test"]
         return self._loader(ImageDataset(chosen, view=self.view, truth=True, shift=self.shift))
 
     def predict_dataloader(self) -> Loader:
-        """The test images of all categories, without their annotations."""
+        """Returns the test images of all categories, without their annotations."""
         chosen = [record for record in self.records if record.split == "test"]
         return self._loader(ImageDataset(chosen, view=self.view, truth=False, shift=self.shift))
 
     def test_on(self, category: str) -> Loader:
-        """The test images of one category."""
+        """Returns the test images of one category.
+
+        Args:
+            category: one of `categories`.
+        """
         chosen = [r for r in self.records if (r.split, r.category) == ("test", category)]
         return self._loader(ImageDataset(chosen, view=self.view, truth=True, shift=self.shift))
 
     def _images(self, split: str, *, truth: bool) -> Images:
-        """Images of a split that is passed over many times where something learns."""
+        """Returns the images of a split, cached in memory if there is a budget for that."""
         records = [record for record in self.records if record.split == split]
         images = ImageDataset(records, view=self.view, truth=truth, shift=self.shift)
         return Cached(images, limit_mb=self.cache_mb) if self.cache_mb else images
@@ -197,6 +232,7 @@ class AnomalyData(L.LightningDataModule):
         return DataLoader(
             images,
             batch_size=self.batch_size,
+            # Worker processes share no memory, so each of them would fill a cache of its own.
             num_workers=0 if isinstance(images, Cached) else self.num_workers,
             sampler=sampler,
             collate_fn=collate,

@@ -1,4 +1,4 @@
-"""Records in, items of a batch out."""
+"""The dataset class: it turns records into items of a batch."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ from adframe.transforms.shift.transform import Params
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """How an image becomes the network's view of it.
+    """How an image is resized for the network.
 
-    Args:
-        size: (H, W) in pixels; None keeps the image's own.
-        keep_aspect: fit the image into `size` and repeat its edge around it, instead of stretching.
-        preprocess: a name of `ops.preprocess`, applied at native resolution after a shift.
+    Attributes:
+        size: (H, W) in pixels; None keeps the size of the image.
+        keep_aspect: whether to fit the image into `size` and repeat its edge around it, instead of
+            stretching it.
+        preprocess: a name of `PREPROCESSES`, applied at native resolution after a domain shift.
     """
 
     size: tuple[int, int] | None
@@ -39,13 +40,22 @@ class View:
 
 
 class ImageDataset(Dataset[dict[str, Any]]):
-    """Decodes, shifts, preprocesses and resizes; brings ground truth along at the size it has on disk.
+    """Decodes, shifts, preprocesses and resizes images; ground truth keeps the size that it has on disk.
 
     Args:
-        records: what to read.
-        view: how it becomes the network's view.
+        records: the images to read.
+        view: how an image is resized for the network.
         truth: whether to read masks; training needs none.
-        shift: a domain shift, for records of the splits it names.
+        shift: a domain shift, for records of the splits that it names.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> Image.new("RGB", (64, 48)).save("plate.png")
+        >>> record = Record(path=Path("plate.png"), category="plate", split="train")
+        >>> item = ImageDataset([record], view=View(size=(32, 32)), truth=True)[0]
+        >>> item["image"].shape, item["geometry"].original, item["regions"]
+        (torch.Size([3, 32, 32]), (48, 64), [])
     """
 
     def __init__(
@@ -79,7 +89,14 @@ class ImageDataset(Dataset[dict[str, Any]]):
 
 
 def as_unit(pixels: np.ndarray) -> Tensor:
-    """(H, W, 3) uint8 or uint16 to (3, H, W): uint8 as it is, uint16 as float32 in [0, 1]."""
+    """Moves the channels to the front and scales 16-bit values to [0, 1].
+
+    Args:
+        pixels: (H, W, 3) uint8 or uint16.
+
+    Returns:
+        (3, H, W): uint8 unchanged, because `resize` works on bytes; uint16 as float32 in [0, 1].
+    """
     channels_first = np.ascontiguousarray(pixels.transpose(2, 0, 1))
     if pixels.dtype == np.uint16:
         channels_first = channels_first.astype(np.float32) / 65535
@@ -87,10 +104,18 @@ def as_unit(pixels: np.ndarray) -> Tensor:
 
 
 def resize_to_view(image: Tensor, view: View) -> tuple[Tensor, tuple[int, int, int, int]]:
-    """(3, H0, W0) to the network's (3, H, W), and the (top, left, height, width) it covers of the original.
+    """Resizes an image for the network.
 
     Where the aspect is kept, the edge is repeated around the image, so that no dark frame is learned
-    as part of the product; the covered box then reaches over the original's edge.
+    as part of the product; the covered box then reaches over the edge of the original.
+
+    Args:
+        image: (3, H0, W0) uint8, or float in [0, 1].
+        view: the size to resize to.
+
+    Returns:
+        (3, H, W) float32 in [0, 1], and the (top, left, height, width) that it covers of the original, in
+        original pixels.
     """
     height, width = image.shape[-2:]
     if view.size is None or not view.keep_aspect:
@@ -100,19 +125,39 @@ def resize_to_view(image: Tensor, view: View) -> tuple[Tensor, tuple[int, int, i
     top, left = (view.size[0] - inner[0]) // 2, (view.size[1] - inner[1]) // 2
     sides = (left, view.size[1] - inner[1] - left, top, view.size[0] - inner[0] - top)
     padded = F.pad(resize(image, inner)[None], sides, mode="replicate")[0]
-    tall, wide = height / inner[0], width / inner[1]  # original pixels a pixel of the view
+    # A pixel of the view covers `tall` x `wide` pixels of the original; the padding is part of the box.
+    tall, wide = height / inner[0], width / inner[1]
     box = (-top * tall, -left * wide, view.size[0] * tall, view.size[1] * wide)
     return padded, (round(box[0]), round(box[1]), round(box[2]), round(box[3]))
 
 
 def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """(3, H0, W0) uint8 or float to (3, H, W) float32 in [0, 1]; bilinear, antialiased."""
+    """Resizes an image with bilinear interpolation and antialiasing.
+
+    Args:
+        image: (3, H0, W0) uint8, or float in [0, 1].
+        size: (H, W) in pixels.
+
+    Returns:
+        (3, H, W) float32 in [0, 1].
+    """
     resized: Tensor = transforms.resize(image, list(size), antialias=True)
     return resized.float() / 255 if resized.dtype == torch.uint8 else resized
 
 
 def regions_of(record: Record, masks: Sequence[np.ndarray]) -> list[Region] | None:
-    """The annotated defects of an image in its original frame; None where nobody has annotated it."""
+    """Splits the ground truth of an image into its annotated defects.
+
+    Args:
+        record: the image.
+        masks: its decoded masks, (H0, W0) each.
+
+    Returns:
+        The defects in the original frame, [] for a normal image; None where no ground truth is available.
+
+    Raises:
+        AdframeError: if a mask value has no saturation in `defects_config.json` (MVTec LOCO AD).
+    """
     if record.saturations:
         try:
             return channels([mask for mask in masks if mask.any()], record.saturations)
@@ -124,11 +169,21 @@ def regions_of(record: Record, masks: Sequence[np.ndarray]) -> list[Region] | No
 
 
 def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Stacks images and indices; what is ragged stays a list (see `contracts`)."""
+    """Stacks the items of a dataset to a batch.
+
+    Args:
+        items: B items of `ImageDataset`.
+
+    Returns:
+        A batch as `adframe.contracts` describes it: images and indices are stacked, the rest are lists.
+
+    Raises:
+        AdframeError: if the images have several sizes.
+    """
     batch: dict[str, Any] = {key: [item[key] for item in items] for key in (RECORD, GEOMETRY, SHIFT)}
     sizes = {tuple(item[IMAGE].shape[-2:]) for item in items}
     if len(sizes) > 1:
-        raise several_sizes(len(sizes))
+        raise mixed_sizes_error(len(sizes))
     batch[IMAGE] = torch.stack([item[IMAGE] for item in items])  # (B, 3, H, W)
     batch[INDEX] = torch.tensor([item[INDEX] for item in items])  # (B,)
     truths = [item[REGIONS] for item in items]
@@ -136,8 +191,12 @@ def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return batch
 
 
-def several_sizes(count: int) -> AdframeError:
-    """What to say where images cannot be stacked."""
+def mixed_sizes_error(count: int) -> AdframeError:
+    """Returns the error for images that cannot be stacked.
+
+    Args:
+        count: number of different sizes.
+    """
     return AdframeError(
         f"images of {count} sizes cannot share a batch; image_size=null needs batch_size=1 here"
     )

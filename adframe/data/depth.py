@@ -1,6 +1,6 @@
-"""How many bits a camera gave where a file stores 16 of them for each sample.
+"""Recognises how many bits of a 16-bit sample a camera used.
 
-A camera of 10 or 12 bits often writes them into the lower bits of 16. Read as 16 bits, such a picture is
+A camera of 10 or 12 bits often writes them into the lower bits of 16. Read as 16 bits, such an image is
 nearly black.
 """
 
@@ -13,47 +13,47 @@ from pathlib import Path
 from adframe.contracts import Record
 from adframe.io.images import is_unmarked, read_samples, too_bright
 
-_KNOWN = (8, 10, 12)  # recognised; where values use 13 bits or more nobody knows whether it was 14 or 16
+# Values that use 13 bits or more may come from 14 or from 16 bits, so these two cannot be told apart.
+_RECOGNISED = (8, 10, 12)
 
 
 def with_bits(
     records: Sequence[Record], *, training: Collection[Path], bits: int | None
 ) -> tuple[list[Record], list[str]]:
-    """The records with the number of bits that their samples use, and what a report should say of it.
+    """Sets the number of bits that the 16-bit samples of a category use.
 
     Args:
         records: of one category.
-        training: the images by which it is recognised: the fewest of 8, 10, 12 and 16 bits that hold
-            all their values. Where none of them has 16-bit samples, all images that have them.
-        bits: given by the user; nothing is recognised then.
+        training: paths of the images that decide: the smallest of 8, 10, 12 and 16 bits that holds
+            all their values is taken. If none of them has 16-bit samples, all images that have them decide.
+        bits: given by the user, then nothing is recognised; None recognises it.
+
+    Returns:
+        The records with `bits` set, and lines for the report.
 
     Raises:
-        AdframeError: an image has a value that so many bits cannot hold; which one.
+        AdframeError: if an image has a value that does not fit into this number of bits.
     """
     deep = [record.path for record in records if is_unmarked(record.path)]
     if not deep:
         return list(records), []
-    most = {path: int(read_samples(path).max()) for path in deep}
-    known = [path for path in deep if path in training] or deep
-    highest = max(most[path] for path in known)
-    chosen = next(b for b in (*_KNOWN, 16) if highest < 2**b) if bits is None else bits
-    for path, value in most.items():
+    maximum = {path: int(read_samples(path).max()) for path in deep}
+    deciding = [path for path in deep if path in training] or deep
+    highest = max(maximum[path] for path in deciding)
+    chosen = next(b for b in (*_RECOGNISED, 16) if highest < 2**b) if bits is None else bits
+    for path, value in maximum.items():
         if value >= 2**chosen:
             raise too_bright(path, value, chosen)
     changed = set(deep)
     found = [replace(r, bits=chosen) if r.path in changed else r for r in records]
     if bits is not None:
         return found, []
-    whose = "training image" if known[0] in training else "image"
+    whose = "training image" if deciding[0] in training else "image"
     counted = f"images with 16-bit samples: {len(deep)}"
     line = f"{records[0].category}: {counted}; no {whose} has a value above {highest}"
-    return found, _noted(line, chosen, highest)
-
-
-def _noted(line: str, bits: int, highest: int) -> list[str]:
-    """What is worth saying of what was recognised."""
-    if bits < 16:
-        return [f"{line}, so they are read as {bits} bits (dataset.bits=16 reads values as they are)"]
+    if chosen < 16:
+        line += f", so they are read as {chosen} bits (dataset.bits=16 reads values as they are)"
+        return found, [line]
     if highest < 2**14:
-        return [f"{line}; if the camera gives 14 bits, set dataset.bits=14"]
-    return []
+        return found, [f"{line}; if the camera gives 14 bits, set dataset.bits=14"]
+    return found, []

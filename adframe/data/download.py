@@ -1,4 +1,4 @@
-"""Gets a public dataset: official archives, checked by SHA-256, put in place whole or not at all."""
+"""Downloads a public dataset: official archives, checked by SHA-256, installed completely or not at all."""
 
 from __future__ import annotations
 
@@ -17,22 +17,27 @@ from adframe.io.archive import Limits, unpack
 from adframe.io.http import UnreachableError, download
 from adframe.io.install import alone, move_all, refuse_existing, remove_empty
 
-STORE = ".download"  # below a dataset's root: unfinished downloads, and archives on their way
+STORE = ".download"  # below a dataset's root: unfinished downloads, and archives before they are unpacked
 WAITS = (2.0, 10.0, 30.0)  # seconds before each new attempt
 
 
 @dataclass(frozen=True, kw_only=True)
 class Archive:
-    """One archive of a dataset, as its makers publish it.
+    """One archive of a dataset, as its authors publish it.
 
     Args:
-        url: http, https or file.
-        sha256: of the archive, 64 hexadecimal digits.
-        strip: leading path parts to drop: 1 where the archive holds one folder that holds the categories.
+        url: http, https or file address.
+        sha256: checksum of the archive, 64 hexadecimal digits.
+        strip: number of leading path parts to drop: 1 where the archive holds one folder with the categories.
         into: subfolder of the dataset's root, for instance where each category has an archive of its own.
 
     Raises:
-        AdframeError: a value that cannot be right.
+        AdframeError: if a value is impossible.
+
+    Example:
+        >>> archive = Archive(url="https://example.org/sets/bottle.tar.xz", sha256="0" * 64, into="bottle")
+        >>> archive.file
+        'bottle.tar.xz'
     """
 
     url: str
@@ -56,7 +61,7 @@ class Archive:
 
     @property
     def file(self) -> str:
-        """The archive's file name: the last part of its address."""
+        """The file name of the archive: the last part of its address."""
         return PurePosixPath(unquote(urlsplit(self.url).path)).name
 
 
@@ -75,26 +80,26 @@ def fetch(
 ) -> None:
     """Downloads, checks and unpacks all archives, then moves everything into `root` at once.
 
-    An interrupted download stays in `<root>/.download/<file>.part`, and the next call goes on with it.
-    An archive that was put into `<root>/.download/` by hand is taken from there, if its sum is right.
-    There must be room for the archives and for what is in them.
+    An interrupted download stays in `<root>/.download/<file>.part`, and the next call continues it.
+    An archive that was put into `<root>/.download/` by hand is used if its checksum is right.
+    The disk needs space for the archives and for their content.
 
     Args:
-        archives: in any order; a file's name may occur once.
-        root: the dataset's folder; made where it is missing.
-        name: what the user types after `dataset=`, for messages.
-        licence: named before anything is done.
-        homepage: where a person reads the terms, and gets the data where this fails.
-        say: called with one line before each step; None: silent.
-        progress: called with what is being done, the bytes so far, and all bytes (0 where unknown).
+        archives: in any order; each file name may occur once.
+        root: the folder of the dataset; created if it is missing.
+        name: the name that a user types after `dataset=`, for messages.
+        licence: reported before anything else happens.
+        homepage: the page with the terms, where a person gets the data if the download fails.
+        say: called with one line before each step; None is silent.
+        progress: called with the current step, the bytes so far, and all bytes (0 where unknown).
         waits: seconds before each new attempt to reach a server.
         timeout: seconds without a byte after which a connection counts as broken.
-        limits: what one archive may unpack to; None: the default ones.
+        limits: largest size to which one archive may unpack; None uses the defaults.
 
     Raises:
-        AdframeError: an address that does not answer, a wrong sum, an archive that is broken or not to be
-            trusted, a full disk, or a category that is there already. `root` then holds what it held
-            before, and `.download`, where something in it saves time on the next try.
+        AdframeError: if an address does not answer, a checksum is wrong, an archive is broken or unsafe, the
+            disk is full, or a category exists already. `root` then holds the same files as before, and
+            `.download` where a file in it saves time on the next attempt.
     """
     files = [archive.file for archive in archives]
     if repeated := sorted(file for file in set(files) if files.count(file) > 1):
@@ -103,8 +108,8 @@ def fetch(
         root=Path(root),
         name=name,
         homepage=homepage,
-        say=say or _nothing,
-        progress=progress or _nothing,
+        say=say or _ignore,
+        progress=progress or _ignore,
         waits=tuple(waits),
         timeout=timeout,
         limits=limits or Limits(),
@@ -113,12 +118,14 @@ def fetch(
     job.run(archives)
 
 
-def _nothing(*_: object) -> None:
+def _ignore(*_: object) -> None:
     return
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Job:
+    """One call of `fetch`, with the archives that it downloaded."""
+
     root: Path
     name: str
     homepage: str
@@ -127,7 +134,7 @@ class _Job:
     waits: tuple[float, ...]
     timeout: float
     limits: Limits
-    mine: list[Path] = field(default_factory=list)  # archives downloaded now, to be removed in the end
+    downloaded: list[Path] = field(default_factory=list)  # by this call; removed in the end
 
     @property
     def store(self) -> Path:
@@ -158,19 +165,20 @@ class _Job:
 
     def _fetch(self, archives: Sequence[Archive], staged: Path) -> None:
         paths = [self._obtain(archive) for archive in archives]
-        shutil.rmtree(staged, ignore_errors=True)  # of a run that was killed
+        shutil.rmtree(staged, ignore_errors=True)  # left over by a run that was killed
+        # Every archive has a folder of its own, so that equal names in two archives do not collide here.
         folders = [staged / str(number) for number in range(len(archives))]
         for archive, path, folder in zip(archives, paths, folders, strict=True):
             self._unpack(archive, path, folder / archive.into)
         move_all(folders, self.root)
         for path in paths:
-            if path in self.mine:
+            if path in self.downloaded:
                 path.unlink()
             else:
                 self.say(f"{path} is kept; delete it if you need the space")
 
     def _obtain(self, archive: Archive) -> Path:
-        """Where the archive lies, its sum checked: at a file:// address, in the store, or downloaded now."""
+        """Returns the path of a checked archive: local, from the store, or downloaded now."""
         path, wanted = self.store / archive.file, archive.sha256.lower()
         if urlsplit(archive.url).scheme == "file":
             path = Path(url2pathname(urlsplit(archive.url).path))
@@ -178,7 +186,7 @@ class _Job:
                 raise AdframeError(f"there is no archive {path}; correct url={archive.url}")
         if not path.is_file():
             self._download(archive, path)
-        elif (found := self._sum(path)) != wanted:
+        elif (found := self._checksum(path)) != wanted:
             raise AdframeError(
                 f"{path} has SHA-256 {found}, expected {wanted}; delete it, or put the right {archive.file} "
                 f"there, from {self.homepage}"
@@ -198,19 +206,20 @@ class _Job:
             )
         except UnreachableError as error:
             raise AdframeError(
-                f"cannot download {archive.url}: {error}; run again to go on with it, or download "
+                f"cannot download {archive.url}: {error}; run again to continue, or download "
                 f"{archive.file} by hand from {self.homepage} and put it at {path}"
             ) from error
-        if (found := self._sum(part)) != wanted:
-            part.unlink()  # to go on with it would never end well
+        if (found := self._checksum(part)) != wanted:
+            # Continuing a wrong file could never give the right checksum.
+            part.unlink()
             raise AdframeError(
                 f"{archive.url} has SHA-256 {found}, expected {wanted}; it was removed, run again; "
-                f"if it stays so, another file is at this address now: see {self.homepage}"
+                f"if the error stays, another file is at this address now: see {self.homepage}"
             )
         part.rename(path)
-        self.mine.append(path)
+        self.downloaded.append(path)
 
-    def _sum(self, path: Path) -> str:
+    def _checksum(self, path: Path) -> str:
         what = f"checking {path.name.removesuffix('.part')}"
         self.say(what)
         digest, done, total = hashlib.sha256(), 0, path.stat().st_size
@@ -234,6 +243,7 @@ class _Job:
                 progress=lambda done, total: self.progress(what, done, total),
             )
         except AdframeError as error:
-            if path in self.mine:
-                path.unlink()  # its sum is right and yet it is of no use: nothing to go on with
+            if path in self.downloaded:
+                # The checksum is right, so neither continuing nor checking again would help.
+                path.unlink()
             raise AdframeError(f"{error}; see {self.homepage}") from error

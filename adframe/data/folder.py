@@ -1,4 +1,4 @@
-"""`dataset=folder`: anybody's images. A folder of normal ones is enough."""
+"""`dataset=folder`: images of a user's own. A folder of normal images is enough."""
 
 from __future__ import annotations
 
@@ -14,28 +14,40 @@ import numpy as np
 
 from adframe.contracts import GOOD, UNLABELLED, Record
 from adframe.data.base import Source
-from adframe.data.listing import Masks, Tree, below, counted
+from adframe.data.listing import Masks, Tree, format_counts, match_pattern
 from adframe.errors import AdframeError
 
 Pattern = str | Sequence[str] | None
-PLACES = ("normal", "normal_test", "abnormal", "unlabelled")
+IMAGE_PLACES = ("normal", "normal_test", "abnormal", "unlabelled")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Folder(Source):
-    """One product in any tree. Each place is a folder below `root`, a glob, or a list of those.
+    """One product in any folder tree. Each place is a folder below `root`, a glob, or a list of those.
 
     Args:
-        product: what to call it in tables; the name of `root` where None.
-        normal: normal images to train on.
-        normal_test: normal images to test on; where None, a share of `normal`.
-        abnormal: defective images to test on; the folder a picture lies in names its defect.
-        masks: folder of masks, each below it where its image lies below its own place, under the
-            same name, any suffix, with or without `_mask`; no images are taken from it. Where None,
-            pixels are not measured.
-        unlabelled: images to score only: nothing is measured on them.
-        test_share: share of `normal` to test on where `normal_test` is None.
-        seed: draws that share.
+        product: its name in tables; the name of `root` where None.
+        normal: normal images for training.
+        normal_test: normal images for testing; where None, a share of `normal`.
+        abnormal: defective images for testing; the parent folder of an image names its defect.
+        masks: folder of masks. A mask has the relative path of its image below the image's own place, with
+            any suffix, with or without `_mask`; no images are taken from this folder. Where None,
+            pixels are not evaluated.
+        unlabelled: images without ground truth, which are only scored.
+        test_share: share of `normal` for testing where `normal_test` is None, in (0, 1).
+        seed: seed of the draw of that share.
+
+    Raises:
+        AdframeError: if `test_share`, `product` or `masks` has an impossible value.
+
+    Example:
+        >>> from PIL import Image
+        >>> Path("bolts/good").mkdir(parents=True)
+        >>> for number in range(5):
+        ...     Image.new("RGB", (8, 8)).save(f"bolts/good/{number}.png")
+        >>> source = Folder(root=Path("bolts"), normal="good")
+        >>> [record.split for record in source.scan("bolts")]
+        ['train', 'train', 'train', 'train', 'test']
     """
 
     name: str = "folder"
@@ -62,19 +74,26 @@ class Folder(Source):
             raise AdframeError("dataset.masks must be a folder of its own below dataset.root")
 
     @property
-    def book_name(self) -> str:
-        """Other places are other images; unlabelled ones are on no side."""
+    def split_file_prefix(self) -> str:
+        """The name with a checksum of the places, as other places are other images."""
         places = (self.normal, self.normal_test, self.abnormal, self.test_share, self.seed)
         return f"{self.name}-{zlib.crc32(repr(places).encode()):08x}"
 
     def found(self) -> list[str]:
-        """The one product, where there are normal images."""
-        return [self._name] if self._files("normal") else []
+        """Returns the one product, or [] if there are no normal images."""
+        return [self._category] if self._files("normal") else []
 
     def scan(self, category: str) -> list[Record]:
-        """Records of every place that was named."""
-        files = self._places()
-        tested = set(files["normal_test"]) or self._drawn(files["normal"])
+        """Lists the images of every place that was named.
+
+        Args:
+            category: name of the product.
+
+        Raises:
+            AdframeError: if a place has no images, two places share an image, or a mask is missing.
+        """
+        files = self._files_by_place()
+        tested = set(files["normal_test"]) or self._draw_test_share(files["normal"])
         train = [path for path in files["normal"] if path not in tested]
         masks = self._masks(files["abnormal"])
         return [
@@ -88,82 +107,91 @@ class Folder(Source):
         ]
 
     def good_masks(self, category: str) -> dict[Path, Path]:
-        """Masks of normal images that lie among those of defects."""
+        """Finds masks of normal images among the masks of defects."""
         del category
         if self.masks is None:
             return {}
         taken = set(self._masks(self._files("abnormal")).values())
-        find, normal = self._finder(), [*self._files("normal"), *self._files("normal_test")]
+        find, normal = self._mask_finder(), [*self._files("normal"), *self._files("normal_test")]
         found = {path: mask for path in normal if (mask := find(path)) is not None}
         return {image: mask for image, mask in found.items() if mask not in taken}
 
     def notes(self, category: str) -> list[str]:
-        """Files in the named places that are no images, and links that lead to a folder again."""
-        trees = [tree for name in PLACES for tree in self._trees(name)]
+        """Describes files that are no images, and links to folders that are read already."""
+        trees = [tree for name in IMAGE_PLACES for tree in self._trees(name)]
         root = Path(self.root)
-        left = {path for tree in trees for path in tree.others if not self._apart(path)}
+        left = {path for tree in trees for path in tree.others if not self._is_mask(path)}
         counts = Counter(
             (path.parent.relative_to(root).as_posix(), path.suffix.lower() or "no suffix") for path in left
         )
-        again = sorted({path.relative_to(root).as_posix() for tree in trees for path in tree.again})
-        lines = [f"{category}: files that are not read: {counted(counts)}"] if left else []
+        links = sorted({path.relative_to(root).as_posix() for tree in trees for path in tree.revisited})
+        lines = [f"{category}: files that are not read: {format_counts(counts)}"] if left else []
         return lines + [
             f"{category}: the link {path} leads to a folder that is read already, or back; it is not followed"
-            for path in again
+            for path in links
         ]
 
     @property
-    def _name(self) -> str:
+    def _category(self) -> str:
         return self.product or Path(self.root).resolve().name
 
-    def _places(self) -> dict[str, list[Path]]:
-        """The images of every place; an error where one is empty, or where two disagree on one."""
-        files = {name: self._files(name) for name in PLACES}
-        for name in PLACES[1:]:
+    def _files_by_place(self) -> dict[str, list[Path]]:
+        """Lists the images of every place; raises an error for an empty place or an image in two places."""
+        files = {name: self._files(name) for name in IMAGE_PLACES}
+        for name in IMAGE_PLACES[1:]:
             if getattr(self, name) is not None and not files[name]:
-                raise AdframeError(f"dataset.{name}={self._shown(name)}: no images there, below {self.root}")
-        folder = cache(Path.resolve)  # two places may lead to one folder by a link
-        real = {name: {folder(path.parent) / path.name: path for path in files[name]} for name in PLACES}
-        for one, other in combinations(PLACES, 2):
-            both = sorted(real[one][path] for path in real[one].keys() & real[other].keys())
-            if both and (one, other) != ("normal", "normal_test"):  # what is tested is not trained on
                 raise AdframeError(
-                    f"dataset.{one}={self._shown(one)} and dataset.{other}={self._shown(other)} both name "
-                    f"{both[0]} ({len(both)} images in all); an image is of one kind only"
+                    f"dataset.{name}={self._pattern_text(name)}: no images there, below {self.root}"
+                )
+        # Two places may lead to one folder by a link, so real paths are compared.
+        folder = cache(Path.resolve)
+        real = {
+            name: {folder(path.parent) / path.name: path for path in files[name]} for name in IMAGE_PLACES
+        }
+        for one, other in combinations(IMAGE_PLACES, 2):
+            both = sorted(real[one][path] for path in real[one].keys() & real[other].keys())
+            # `normal` may contain `normal_test`: test images are then left out of training.
+            if both and (one, other) != ("normal", "normal_test"):
+                raise AdframeError(
+                    f"dataset.{one}={self._pattern_text(one)} and "
+                    f"dataset.{other}={self._pattern_text(other)} both name {both[0]} "
+                    f"({len(both)} images in all); an image is of one kind only"
                 )
         return files
 
     def _files(self, name: str) -> list[Path]:
-        """The images of a place, sorted; what lies below `masks` is none."""
+        """Lists the images of a place, sorted, without the files below `masks`."""
         found = {path for tree in self._trees(name) for path in tree.images}
-        return sorted(path for path in found if not self._apart(path))
+        return sorted(path for path in found if not self._is_mask(path))
 
     def _trees(self, name: str) -> list[Tree]:
-        """What the patterns of a place name."""
+        """Reads the folders that the patterns of a place name."""
         pattern = getattr(self, name)
         try:
             return [
-                below(Path(self.root), text)
+                match_pattern(Path(self.root), text)
                 for text in ([pattern] if isinstance(pattern, str) else pattern or [])
             ]
         except ValueError as error:
-            raise AdframeError(f"dataset.{name}={self._shown(name)} is not possible: {error}") from error
+            raise AdframeError(
+                f"dataset.{name}={self._pattern_text(name)} is not possible: {error}"
+            ) from error
 
-    def _apart(self, path: Path) -> bool:
+    def _is_mask(self, path: Path) -> bool:
         return self.masks is not None and Path(self.root) / self.masks in path.parents
 
-    def _shown(self, name: str) -> str:
+    def _pattern_text(self, name: str) -> str:
         pattern = getattr(self, name)
         return pattern if isinstance(pattern, str) else f"[{','.join(pattern or ())}]"
 
-    def _drawn(self, normal: Sequence[Path]) -> set[Path]:
+    def _draw_test_share(self, normal: Sequence[Path]) -> set[Path]:
         groups = sorted({self._group(path) for path in normal})
         count = max(1, round(self.test_share * len(groups)))
         chosen = {groups[i] for i in np.random.default_rng(self.seed).permutation(len(groups))[:count]}
         return {path for path in normal if self._group(path) in chosen}
 
     def _group(self, path: Path) -> str:
-        """Files that differ in their suffix only are one picture."""
+        """Returns the group of a file: files that differ only in their suffix show the same image."""
         return path.relative_to(self.root).with_suffix("").as_posix()
 
     def _record(
@@ -183,10 +211,10 @@ class Folder(Source):
         )  # fmt: skip
 
     def _masks(self, images: Sequence[Path]) -> dict[Path, Path]:
-        """Every image's mask; an error where one is missing."""
+        """Finds the mask of every image; a missing one is an error."""
         if self.masks is None:
             return {}
-        find, found = self._finder(), {}
+        find, found = self._mask_finder(), {}
         for path in images:
             if (mask := find(path)) is None:
                 parts = path.relative_to(self.root).with_suffix(".png").parts[1:]
@@ -197,13 +225,14 @@ class Folder(Source):
             found[path] = mask
         return found
 
-    def _finder(self) -> Callable[[Path], Path | None]:
-        """Finds the mask of an image; each folder of masks is listed once."""
+    def _mask_finder(self) -> Callable[[Path], Path | None]:
+        """Returns a function that finds the mask of an image; each folder of masks is listed once."""
         base, listed = Path(self.root) / str(self.masks), cache(Masks)
 
         def find(path: Path) -> Path | None:
             parts = path.relative_to(self.root).with_suffix("").parts
-            for start in range(len(parts)):  # below the place of the image, whose depth is not known
+            # The depth of the image's own place is unknown where it is a glob, so every one is tried.
+            for start in range(len(parts)):
                 stem = base.joinpath(*parts[start:])
                 if mask := listed(stem.parent).get(stem.name, f"{stem.name}_mask"):
                     return mask

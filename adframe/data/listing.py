@@ -1,4 +1,4 @@
-"""Which files of a folder are images: by suffix, without what other programs hide among them."""
+"""Finds the image files in folders, without the files that other programs hide among them."""
 
 from __future__ import annotations
 
@@ -15,26 +15,40 @@ IMAGE_SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif", ".tga",
     ".jp2", ".j2k", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm", ".avif",
 )  # fmt: skip
-# Beside names that begin with a dot: what file managers and archivers leave behind.
+# File managers and archivers leave these behind, in addition to names that begin with a dot.
 _HIDDEN = {"@eadir", "thumbs.db", "desktop.ini", "__macosx", "$recycle.bin", "system volume information"}
-_SHOWN = 6  # folders that a line names
+MAX_LISTED = 6  # folders in one line of a report
 
 
 def is_hidden(path: Path) -> bool:
-    """Whether a file or a folder is no data of the user's own."""
+    """Tells whether a file or a folder is not the user's own data.
+
+    Args:
+        path: only its name is looked at.
+    """
     return path.name.startswith(".") or path.name.lower() in _HIDDEN
 
 
 def is_image(path: Path) -> bool:
-    """Whether a name is that of an image, in lower or upper case."""
+    """Tells whether a file name has the suffix of an image, in lower or upper case.
+
+    Args:
+        path: only its suffix is looked at; whether a folder has this name is not checked.
+    """
     return path.suffix.lower() in IMAGE_SUFFIXES
 
 
 def entries(folder: Path) -> list[Path]:
-    """All that lies directly in a folder and is not hidden, sorted by name; [] where it is not there.
+    """Lists the visible content of a folder.
+
+    Args:
+        folder: need not exist.
+
+    Returns:
+        Files and folders directly in it, sorted by name; [] if the folder does not exist.
 
     Raises:
-        AdframeError: a link to an image or to a folder leads nowhere.
+        AdframeError: if a link to an image or to a folder leads nowhere.
     """
     if not folder.is_dir():
         return []
@@ -46,22 +60,42 @@ def entries(folder: Path) -> list[Path]:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """The image files directly in a folder, sorted by name; [] where it is not there."""
+    """Lists the image files directly in a folder.
+
+    Args:
+        folder: need not exist.
+
+    Returns:
+        The files, sorted by name; [] if the folder does not exist.
+    """
     return [path for path in entries(folder) if is_image(path) and path.is_file()]
 
 
 def folders_in(folder: Path) -> list[Path]:
-    """The folders directly in a folder, links to folders too, sorted by name."""
+    """Lists the folders directly in a folder.
+
+    Args:
+        folder: need not exist.
+
+    Returns:
+        The folders and links to folders, sorted by name.
+    """
     return [path for path in entries(folder) if path.is_dir()]
 
 
 @dataclass
 class Tree:
-    """All that lies below a folder, at any depth."""
+    """The content of a folder at any depth.
+
+    Attributes:
+        images: image files, sorted.
+        others: files that are no images.
+        revisited: links to a folder that was read already, or to one above; they are not followed.
+    """
 
     images: list[Path] = field(default_factory=list)
-    others: list[Path] = field(default_factory=list)  # files that are no images
-    again: list[Path] = field(default_factory=list)  # links to a folder that was entered, or to one above
+    others: list[Path] = field(default_factory=list)
+    revisited: list[Path] = field(default_factory=list)
 
 
 def walk(folder: Path) -> Tree:
@@ -69,20 +103,24 @@ def walk(folder: Path) -> Tree:
 
     A folder that can be reached without a link is read there, so its images keep their own names.
 
+    Args:
+        folder: where to begin.
+
     Raises:
-        AdframeError: as `entries`.
+        AdframeError: if a link to an image or to a folder leads nowhere.
     """
-    tree, seen = Tree(), set[Path]()
+    tree, visited = Tree(), set[Path]()
     pending = [folder]
+    # Links wait until all real folders are read, so that images keep their names without a link.
     links: list[Path] = []
     while pending or links:
         place = pending.pop(0) if pending else links.pop(0)
         real = place.resolve()
         leads_back = place.is_symlink() and place.parent.resolve().is_relative_to(real)
-        if real in seen or (leads_back and place != folder):
-            tree.again.append(place)
+        if real in visited or (leads_back and place != folder):
+            tree.revisited.append(place)
             continue
-        seen.add(real)
+        visited.add(real)
         for path in entries(place):
             if path.is_dir():
                 (links if path.is_symlink() else pending).append(path)
@@ -92,12 +130,19 @@ def walk(folder: Path) -> Tree:
     return tree
 
 
-def below(root: Path, pattern: str) -> Tree:
-    """The tree of a folder below `root`, of a file, or of all that a glob names; links are followed.
+def match_pattern(root: Path, pattern: str) -> Tree:
+    """Reads a folder below `root`, a file, or everything that matches a glob; links are followed.
+
+    Args:
+        root: the folder of the dataset.
+        pattern: relative path or glob; `**` stands for any number of folders.
+
+    Returns:
+        The files that match, or that lie in a folder that matches.
 
     Raises:
-        ValueError: the pattern is absolute, leads upwards, or has `**` within a name.
-        AdframeError: as `entries`.
+        ValueError: if the pattern is absolute, leads upwards, or has `**` within a name.
+        AdframeError: if a link to an image or to a folder leads nowhere.
     """
     parts = Path(pattern).parts
     if Path(pattern).is_absolute() or ".." in parts:
@@ -111,11 +156,11 @@ def below(root: Path, pattern: str) -> Tree:
     tree = walk(place) if place.is_dir() else Tree()
 
     def named(path: Path) -> bool:
-        """By itself, or by a folder above it."""
+        """Tells whether the file matches, or a folder above it."""
         own = path.relative_to(place).parts
         return any(_matches(own[:depth], rest) for depth in range(len(own) + 1))
 
-    return Tree([p for p in tree.images if named(p)], [p for p in tree.others if named(p)], tree.again)
+    return Tree([p for p in tree.images if named(p)], [p for p in tree.others if named(p)], tree.revisited)
 
 
 def _matches(names: Sequence[str], pattern: Sequence[str]) -> bool:
@@ -127,7 +172,17 @@ def _matches(names: Sequence[str], pattern: Sequence[str]) -> bool:
 
 
 class Masks:
-    """The masks in a folder, found by the name of their image; its listing is read once."""
+    """The masks in a folder, found by the name of their image; the folder is listed once.
+
+    Args:
+        folder: need not exist; it then holds no masks.
+
+    Example:
+        >>> Path("masks").mkdir()
+        >>> Path("masks/000_mask.png").touch()
+        >>> Masks(Path("masks")).get("000", "000_mask").as_posix()
+        'masks/000_mask.png'
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -136,10 +191,13 @@ class Masks:
             self._found.setdefault(path.stem, []).append(path)
 
     def get(self, *names: str) -> Path | None:
-        """The mask with the first of these names (without suffix) that is there.
+        """Returns the mask with the first of the given names that exists.
+
+        Args:
+            *names: file names without suffix.
 
         Raises:
-            AdframeError: files that differ in their suffix only; nobody knows which is right.
+            AdframeError: if several files differ only in their suffix, so the right one is unknown.
         """
         for name in names:
             found = self._found.get(name, [])
@@ -149,13 +207,29 @@ class Masks:
                 return found[0]
         return None
 
-    def beside(self, images: Iterable[Path], *endings: str) -> dict[Path, Path]:
-        """The masks of those images that have one here, under the image's name and the first ending."""
+    def matching(self, images: Iterable[Path], *endings: str) -> dict[Path, Path]:
+        """Finds the masks of several images.
+
+        Args:
+            images: paths of images.
+            *endings: appended to the name of the image, the first one that exists wins.
+
+        Returns:
+            Image to mask, for the images that have one.
+        """
         found = {path: self.get(*(path.stem + ending for ending in endings)) for path in images}
         return {image: mask for image, mask in found.items() if mask is not None}
 
-    def of(self, image: Path, *names: str) -> Path:
-        """The same, or an error that names the image and the path that was expected."""
+    def require(self, image: Path, *names: str) -> Path:
+        """Returns the mask with the first of the given names that exists.
+
+        Args:
+            image: for the message.
+            *names: file names without suffix.
+
+        Raises:
+            AdframeError: if there is none; the message names the image and the expected path.
+        """
         if (mask := self.get(*names)) is None:
             expected = self.folder / f"{names[0]}.png"
             raise AdframeError(
@@ -165,46 +239,72 @@ class Masks:
 
 
 def existing_mask(path: Path, *, image: Path) -> Path:
-    """The mask at a path, or the one beside it under the same name with another suffix; else an error."""
-    return path if path.is_file() else Masks(path.parent).of(image, path.stem)
-
-
-def skipped(places: Sequence[Path], *, root: Path) -> str:
-    """What is not read in folders of a dataset, counted by folder and suffix; "" where nothing is left out.
+    """Returns a mask's path, or the file next to it with the same name and another suffix.
 
     Args:
-        places: the folders that are read, each without what lies below it. Where a folder only holds
-            other folders, it is one of them too: what lies directly in it is left out.
-        root: what the folders are named from.
+        path: where the mask is expected.
+        image: its image, for the message.
+
+    Raises:
+        AdframeError: if there is no such file.
+    """
+    return path if path.is_file() else Masks(path.parent).require(image, path.stem)
+
+
+def unread_files(places: Sequence[Path], *, root: Path) -> str:
+    """Counts the files in the folders of a dataset that are not read.
+
+    Args:
+        places: the folders that are read, each without its subfolders. A folder that only holds
+            other folders is listed too: files directly in it are not read.
+        root: folders are named relative to it.
+
+    Returns:
+        A text by folder and suffix, see `format_counts`; "" if every file is read.
     """
     read = {place.resolve() for place in places}
     counts: Counter[tuple[str, str]] = Counter()
     for place in places:
-        below = [folder for folder in folders_in(place) if folder.resolve() not in read]
+        deeper = [folder for folder in folders_in(place) if folder.resolve() not in read]
         left = [path for path in entries(place) if path.is_file() and not is_image(path)]
-        for folder in below:
+        for folder in deeper:
             tree = walk(folder)
             left += [*tree.images, *tree.others]
-        counts.update((_named(path.parent, root), path.suffix.lower() or "no suffix") for path in left)
-    return counted(counts)
+        counts.update(
+            (_relative_name(path.parent, root), path.suffix.lower() or "no suffix") for path in left
+        )
+    return format_counts(counts)
 
 
-def counted(counts: Counter[tuple[str, str]]) -> str:
-    """(Folder, suffix) and how many, as `train/good: 3 .npy, 1 .txt`; "" for none."""
+def format_counts(counts: Counter[tuple[str, str]]) -> str:
+    """Formats numbers of files by folder and suffix, as `train/good: 3 .npy, 1 .txt`.
+
+    Args:
+        counts: number of files of each (folder, suffix).
+
+    Returns:
+        One line with at most six folders; "" for no files.
+    """
     by_folder: dict[str, list[str]] = {}
     for (folder, suffix), count in sorted(counts.items()):
         by_folder.setdefault(folder, []).append(f"{count} {suffix}")
     parts = [f"{folder}: {', '.join(found)}" for folder, found in by_folder.items()]
-    rest = len(parts) - _SHOWN
-    return "; ".join(parts[:_SHOWN] + ([f"and in {rest} more folders"] if rest > 0 else []))
+    rest = len(parts) - MAX_LISTED
+    return "; ".join(parts[:MAX_LISTED] + ([f"and in {rest} more folders"] if rest > 0 else []))
 
 
-def few(paths: Iterable[Path], *, root: Path, shown: int = 3) -> str:
-    """The first names and how many more there are."""
-    names = [_named(path, root) for path in paths]
+def first_names(paths: Iterable[Path], *, root: Path, shown: int = 3) -> str:
+    """Formats the first file names and the number of all others.
+
+    Args:
+        paths: the files.
+        root: names are relative to it where they lie below it.
+        shown: number of names to write out.
+    """
+    names = [_relative_name(path, root) for path in paths]
     rest = len(names) - shown
     return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _named(path: Path, root: Path) -> str:
+def _relative_name(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()

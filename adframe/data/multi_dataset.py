@@ -1,4 +1,4 @@
-"""`dataset=several`: categories of several datasets side by side, each read by its own dataset's reader."""
+"""`dataset=several`: categories of several datasets, each read by the class of its own dataset."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from adframe.contracts import Record
-from adframe.data.base import Progress, Reading, Source
+from adframe.data.base import ProgressCallback, ReadOptions, Source
 from adframe.errors import AdframeError
 
 
@@ -17,9 +17,21 @@ class Several(Source):
     """The categories of all members; each keeps its splits, masks and saturations.
 
     Args:
-        members: the datasets, by any name.
-        root: not read; it becomes the folder that holds all members' roots.
-        bits: of all members; None leaves each its own. `max_megapixels` likewise.
+        members: the datasets, under any names.
+        root: ignored; it becomes the folder that holds the roots of all members.
+        bits: of all members; None keeps the value of each member.
+        max_megapixels: of all members; None keeps the value of each member.
+
+    Raises:
+        AdframeError: if there are no members, or their `preprocess` differs.
+
+    Example:
+        >>> from adframe.data.mvtec_ad import MvtecAd
+        >>> for name in ("a/bottle", "b/cable"):
+        ...     Path(name, "train/good").mkdir(parents=True)
+        >>> several = Several(root="", members={"one": MvtecAd(root="a"), "two": MvtecAd(root="b")})
+        >>> several.categories()
+        ['bottle', 'cable']
     """
 
     name: str = "several"
@@ -39,26 +51,31 @@ class Several(Source):
         for name, member in self.members.items():
             if member.preprocess != self.preprocess:
                 raise AdframeError(
-                    f"dataset.members.{name}.preprocess={member.preprocess}: all members see images alike; "
-                    f"set it as dataset.preprocess instead of {self.preprocess}"
+                    f"dataset.members.{name}.preprocess={member.preprocess} differs from dataset.preprocess="
+                    f"{self.preprocess}; all members need the same, so set only dataset.preprocess"
                 )
-        # Absolute, or what lies in different places would have no folder in common.
+        # Relative and absolute roots have no folder in common, so all of them become absolute.
         found = {name: replace(each, root=Path(each.root).resolve()) for name, each in self.members.items()}
         object.__setattr__(self, "members", found)
         object.__setattr__(self, "root", Path(os.path.commonpath([each.root for each in found.values()])))
 
     @property
     def saturated(self) -> bool:
-        """With one LOCO member overlaps are called AUC-sPRO, which is AU-PRO for all others."""
+        """True with one LOCO member: AUC-sPRO equals AU-PRO for the others."""
         return any(member.saturated for member in self.members.values())
 
     @property
-    def book_name(self) -> str:
-        """Members of one name and other images have other books."""
-        return "_".join([self.name, *(member.book_name for member in self.members.values())])
+    def split_file_prefix(self) -> str:
+        """The prefixes of all members: members with the same name and other images need other split files."""
+        return "_".join([self.name, *(member.split_file_prefix for member in self.members.values())])
 
-    def prepare(self, wanted: str | Sequence[str], *, progress: Progress | None = None) -> None:
-        """Each member fetches or draws what it can; nothing where none of its categories is wanted."""
+    def prepare(self, wanted: str | Sequence[str], *, progress: ProgressCallback | None = None) -> None:
+        """Lets each member download or draw its categories, unless none of them is wanted.
+
+        Args:
+            wanted: `all`, one category or several.
+            progress: called with the current step, the amount done and the total amount.
+        """
         for member in self.members.values():
             known = member.found()
             asked = [wanted] if isinstance(wanted, str) else list(wanted)
@@ -67,35 +84,39 @@ class Several(Source):
                 member.prepare("all" if wanted == "all" or not own else own, progress=progress)
 
     def found(self) -> list[str]:
-        """The categories of all members, member by member."""
+        """Lists the categories of all members, member by member.
+
+        Raises:
+            AdframeError: if two members have a category of the same name.
+        """
         found = [(category, name) for name, member in self.members.items() for category in member.found()]
         for place, (category, name) in enumerate(found):
             for other, before in found[:place]:
                 if other == category:
                     raise AdframeError(
                         f"category {category} is in dataset.members.{before} and in dataset.members.{name}; "
-                        "put one of them into a run of its own"
+                        "use one of them in a separate run"
                     )
         return [category for category, _ in found]
 
     def scan(self, category: str) -> list[Record]:
-        """The records of a category, from the member that has it."""
+        """Lists the images of a category of the member that has it."""
         return self._member(category).scan(category)
 
-    def reading(self, category: str) -> Reading:
-        """The member's own, where nothing is set for all."""
-        own = self._member(category).reading(category)
-        return Reading(
+    def read_options(self, category: str) -> ReadOptions:
+        """Returns the options of the member, except those that are set for all members."""
+        own = self._member(category).read_options(category)
+        return ReadOptions(
             bits=own.bits if self.bits is None else self.bits,
             max_megapixels=own.max_megapixels if self.max_megapixels is None else self.max_megapixels,
         )
 
     def good_masks(self, category: str) -> dict[Path, Path]:
-        """As the member has them."""
+        """Finds masks of normal images as the member does."""
         return self._member(category).good_masks(category)
 
     def notes(self, category: str) -> list[str]:
-        """What the member says."""
+        """Returns the notes of the member."""
         return self._member(category).notes(category)
 
     def _member(self, category: str) -> Source:

@@ -10,7 +10,7 @@ from adframe.data.base import Source
 from adframe.data.listing import Masks, images_in
 from adframe.errors import AdframeError
 
-PRIVATE = ("test_private", "test_private_mixed")
+PRIVATE_FOLDERS = ("test_private", "test_private_mixed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,10 +18,18 @@ class MvtecAd2(Source):
     """`<object>/{train,validation}/good`, `test_public/{good,bad,ground_truth/bad}`, `<part>_<light>.png`.
 
     The private test sets lie flat in `test_private` and `test_private_mixed` and have no labels: their
-    images get scores and maps, and nothing is measured on them.
+    images get scores and maps, but no metrics.
 
     Args:
-        private: read the private test sets too; they are as large as all the rest.
+        private: whether to read the private test sets too; they are as large as all other images together.
+
+    Example:
+        >>> folder = Path("ad2/vial/train/good")
+        >>> folder.mkdir(parents=True)
+        >>> (folder / "003_regular.png").touch()
+        >>> record = MvtecAd2(root=Path("ad2")).scan("vial")[0]
+        >>> record.part, record.condition
+        ('003', 'regular')
     """
 
     name: str = "mvtec_ad2"
@@ -36,49 +44,58 @@ class MvtecAd2(Source):
     private: bool = False
 
     def scan(self, category: str) -> list[Record]:
-        """Records of train, validation and the test sets; pictures of one part share a group."""
+        """Lists the images of all splits; images of one part share a group.
+
+        Args:
+            category: name of the object, for example `vial`.
+
+        Raises:
+            AdframeError: if a defective image has no mask, or private images are requested but missing.
+        """
         base = Path(self.root) / category
         records = [
-            _record(path, category, split, folder)
+            _labelled_record(path, category, split, folder)
             for split, folder in (("train", "train"), ("val", "validation"), ("test", "test_public"))
             for path in images_in(base / folder / GOOD)
         ]
         masks = Masks(base / "test_public" / "ground_truth" / "bad")
         for path in images_in(base / "test_public" / "bad"):
-            mask = masks.of(path, f"{path.stem}_mask")
-            records.append(_record(path, category, "test", "test_public", defect="bad", mask=mask))
+            mask = masks.require(path, f"{path.stem}_mask")
+            records.append(_labelled_record(path, category, "test", "test_public", defect="bad", mask=mask))
         return records + (self._unlabelled(category) if self.private else [])
 
-    def places(self, category: str) -> list[Path]:
-        """Train, validation and the public test set; the private ones where they are read."""
+    def folders_read(self, category: str) -> list[Path]:
+        """Lists the folders of all splits; the private ones only if they are read."""
         base, public = Path(self.root) / category, Path(self.root) / category / "test_public"
         shown = [base / name / GOOD for name in ("train", "validation")]
         tested = [
             public / name
             for name in ("", GOOD, "bad", "ground_truth", "ground_truth/bad", "ground_truth/good")
         ]
-        return [*shown, *tested, *(base / name for name in PRIVATE if self.private)]
+        return [*shown, *tested, *(base / name for name in PRIVATE_FOLDERS if self.private)]
 
     def good_masks(self, category: str) -> dict[Path, Path]:
-        """`test_public/ground_truth/good`, which some copies have."""
+        """Finds masks in `test_public/ground_truth/good`, which some copies have."""
         public = Path(self.root) / category / "test_public"
-        return Masks(public / "ground_truth" / GOOD).beside(images_in(public / GOOD), "_mask", "")
+        return Masks(public / "ground_truth" / GOOD).matching(images_in(public / GOOD), "_mask", "")
 
     def _unlabelled(self, category: str) -> list[Record]:
-        """The private sets show the same parts in two lights; it is an error to ask for what is not there."""
+        """Lists the private images: two sets show the same parts in two lights."""
         base = Path(self.root) / category
         records = [
-            _private_record(path, category, name) for name in PRIVATE for path in images_in(base / name)
+            _private_record(path, category, name)
+            for name in PRIVATE_FOLDERS
+            for path in images_in(base / name)
         ]
         if not records:
             raise AdframeError(
-                f"dataset.private=true: no images in {base / PRIVATE[0]} or {base / PRIVATE[1]}; "
-                "add them or leave it out"
+                f"dataset.private=true: no images in {base / PRIVATE_FOLDERS[0]} or "
+                f"{base / PRIVATE_FOLDERS[1]}; add them or set dataset.private=false"
             )
         return records
 
 
-def _record(
+def _labelled_record(
     path: Path, category: str, split: str, folder: str, *, defect: str = GOOD, mask: Path | None = None
 ) -> Record:
     part, _, condition = path.stem.partition("_")
@@ -105,6 +122,7 @@ def _private_record(path: Path, category: str, folder: str) -> Record:
         defect=folder,
         subset=UNLABELLED,
         label=None,
+        # Both private sets show the same parts, so the group does not contain the name of the set.
         group=f"test_private/{part}",
         part=part,
         condition=condition,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,23 @@ from adframe.errors import AdframeError, unknown
 class MvtecLoco(Source):
     """`<category>/{train,validation}/good`, `test/<subset>`, `ground_truth/<subset>/<id>/<channel>.png`.
 
-    `defects_config.json` beside them says for every channel's pixel value how many pixels suffice.
-    Anomalies lie flat in their subset's folder or one level deeper. A mask is looked for under the
-    image's relative path, as a folder of channels or as one file, then with `_mask` after its name.
+    `defects_config.json` in the folder of the category defines, for the pixel value of every channel, how
+    many
+    pixels suffice to find the defect. Anomalies lie in the folder of their subset or one level deeper. A mask
+    is expected under the relative path of its image, as a folder of channels or as one file, then with
+    `_mask`
+    after its name.
 
     Args:
         missing_masks: `error`, or `zero` for an empty mask where none is found.
+
+    Raises:
+        AdframeError: if `missing_masks` has another value.
+
+    Example:
+        >>> source = MvtecLoco(root=Path("loco"), missing_masks="zero")
+        >>> source.saturated
+        True
     """
 
     name: str = "mvtec_loco"
@@ -44,11 +54,18 @@ class MvtecLoco(Source):
 
     @property
     def saturated(self) -> bool:
-        """True: a channel counts as found once its saturation area is."""
+        """True: a channel counts as found as soon as its saturation area is."""
         return True
 
     def scan(self, category: str) -> list[Record]:
-        """Records of all splits; an anomaly without a channel mask is an error."""
+        """Lists the images of all splits, with the channel masks of anomalies.
+
+        Args:
+            category: name of the category, for example `pushpins`.
+
+        Raises:
+            AdframeError: if an anomaly has no mask, or `defects_config.json` cannot be used.
+        """
         base = Path(self.root) / category
         records = [
             Record(path=path, category=category, split=split, group=f"{folder}/{path.stem}")
@@ -62,8 +79,8 @@ class MvtecLoco(Source):
                 records += [self._test_record(path, flat, category, rules) for path in images_in(folder)]
         return records
 
-    def places(self, category: str) -> list[Path]:
-        """The splits, each subset, and where its masks are."""
+    def folders_read(self, category: str) -> list[Path]:
+        """Lists the folders of the splits, of each subset, and of its masks."""
         base = Path(self.root) / category
         subsets = [folder for name in ("test", "ground_truth") for folder in folders_in(base / name)]
         deeper = [folder for subset in subsets for folder in folders_in(subset)]
@@ -72,10 +89,10 @@ class MvtecLoco(Source):
         return [*tops, base / "test", base / "ground_truth", *subsets, *deeper, *channels]
 
     def good_masks(self, category: str) -> dict[Path, Path]:
-        """`ground_truth/good`, which some sets have."""
+        """Finds masks in `ground_truth/good`, which some datasets of this layout have."""
         base = Path(self.root) / category
         flat = Masks(base / "ground_truth" / GOOD)
-        return {path: mask for path in images_in(base / "test" / GOOD) for mask in _channels(path, flat)}
+        return {path: mask for path in images_in(base / "test" / GOOD) for mask in _channel_files(path, flat)}
 
     def _test_record(self, path: Path, flat: Masks, category: str, rules: tuple[Saturation, ...]) -> Record:
         place = path.relative_to(Path(self.root) / category / "test")
@@ -96,7 +113,7 @@ class MvtecLoco(Source):
         )
 
     def _masks(self, image: Path, flat: Masks) -> tuple[Path, ...]:
-        found = _channels(image, flat)
+        found = _channel_files(image, flat)
         if not found and self.missing_masks == "error":
             expected = flat.folder / image.stem / "000.png"
             raise AdframeError(
@@ -106,8 +123,8 @@ class MvtecLoco(Source):
         return found
 
 
-def _channels(image: Path, flat: Masks) -> tuple[Path, ...]:
-    """A folder of channels, else one file beside it."""
+def _channel_files(image: Path, flat: Masks) -> tuple[Path, ...]:
+    """Returns the files in the folder of channels of an image, or else the one file next to it."""
     if found := images_in(flat.folder / image.stem):
         return tuple(found)
     mask = flat.get(image.stem, f"{image.stem}_mask")
@@ -115,17 +132,25 @@ def _channels(image: Path, flat: Masks) -> tuple[Path, ...]:
 
 
 def read_saturations(path: Path) -> tuple[Saturation, ...]:
-    """Reads `defects_config.json`: pixel value to saturation, absolute (pixels) or relative (share).
+    """Reads `defects_config.json`: the saturation of each pixel value, in pixels or as a share of the area.
+
+    Args:
+        path: the file.
+
+    Returns:
+        One entry per pixel value, in the order of the file.
 
     Raises:
-        AdframeError: the file is missing or no JSON, or an entry is not possible; which one.
+        AdframeError: if the file is missing or no JSON, or has an impossible entry; the message says which.
     """
     try:
         entries = json.loads(path.read_text())
         if not isinstance(entries, list):
             raise ValueError("it is no list")
         found = tuple(_saturation(entry, place) for place, entry in enumerate(entries, start=1))
-        _check_values(found)
+        for place, saturation in enumerate(found):
+            if saturation.pixel_value in [other.pixel_value for other in found[:place]]:
+                raise ValueError(f"pixel_value {saturation.pixel_value} has two entries")
     except (OSError, ValueError, RecursionError) as error:
         why = "it is nested too deep" if isinstance(error, RecursionError) else error
         raise AdframeError(
@@ -155,11 +180,6 @@ def _saturation(entry: Any, place: int) -> Saturation:
     return Saturation(pixel_value=int(value), threshold=float(threshold), relative=relative)
 
 
-def _check_values(found: Sequence[Saturation]) -> None:
-    for place, saturation in enumerate(found):
-        if saturation.pixel_value in [other.pixel_value for other in found[:place]]:
-            raise ValueError(f"pixel_value {saturation.pixel_value} has two entries")
-
-
 def _is_number(value: Any) -> bool:
+    # In Python a bool is an int, and JSON's true would pass for 1.
     return isinstance(value, int | float) and not isinstance(value, bool)

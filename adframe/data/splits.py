@@ -1,4 +1,4 @@
-"""Validation is never test: how a dataset without a validation split of its own gets one."""
+"""Protocols that draw a validation split where a dataset has none, without changing test by default."""
 
 from __future__ import annotations
 
@@ -14,23 +14,40 @@ from adframe.errors import AdframeError
 
 
 class Protocol:
-    """A rule that says which groups of images go to which side.
+    """Decides which groups of images go to which split.
 
-    Pictures of one group never part. A draw depends on the category, the groups and the seed only,
+    Images of one group always stay together. A draw depends on the category, the groups and the seed only,
     not on the order of the records.
+
+    Attributes:
+        refits_on_validation: whether its normal validation images may join the model after calibration.
+
+    Example:
+        >>> class NoSplit(Protocol):
+        ...     description = "no split"
+        ...     def draw(self, records, *, seed):
+        ...         return list(records)
+        >>> NoSplit().draw([], seed=0)
+        []
     """
 
-    gives_back: ClassVar[bool] = (
-        False  # whether its validation normals may join the model once it is calibrated
-    )
+    refits_on_validation: ClassVar[bool] = False
 
     @property
     def description(self) -> str:
-        """The rule with its shares, as the split file has it."""
+        """The rule with its shares, under which the split file stores it."""
         raise NotImplementedError
 
     def draw(self, records: Sequence[Record], *, seed: int) -> list[Record]:
-        """The records of one category, with `split` set."""
+        """Assigns the images of one category to splits.
+
+        Args:
+            records: of one category, with the splits of the dataset.
+            seed: seed of the draw.
+
+        Returns:
+            The records in the same order, with `split` set.
+        """
         raise NotImplementedError
 
 
@@ -39,14 +56,20 @@ class Holdout(Protocol):
     """Moves a share of the training images to validation.
 
     Args:
-        share: part of the training groups to hold out, in (0, 1).
+        share: share of the training groups to hold out, in (0, 1).
 
     Raises:
-        AdframeError: a share outside (0, 1); on drawing, fewer than two training groups.
+        AdframeError: if the share is outside (0, 1); on drawing, if there are fewer than two training groups.
+
+    Example:
+        >>> from pathlib import Path
+        >>> records = [Record(path=Path(f"{n}.png"), category="c", split="train") for n in range(10)]
+        >>> [record.split for record in Holdout(0.3).draw(records, seed=0)].count("val")
+        3
     """
 
     share: float = 0.2
-    gives_back: ClassVar[bool] = True
+    refits_on_validation: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not 0 < self.share < 1:
@@ -56,24 +79,31 @@ class Holdout(Protocol):
 
     @property
     def description(self) -> str:
-        """Names rule and share."""
+        """The name of the rule and its share."""
         return f"holdout {self.share:g} of train"
 
     def draw(self, records: Sequence[Record], *, seed: int) -> list[Record]:
-        """Train loses the drawn groups to validation; test stays."""
-        return _moved(records, _held_out(records, share=self.share, seed=seed))
+        """Moves the drawn training groups to validation; test stays as it is."""
+        return _move_to_validation(records, _held_out(records, share=self.share, seed=seed))
 
 
 @dataclass(frozen=True)
 class MvtecShiftProtocol(Protocol):
-    """The MVTec-Shift study's split: validation borrows anomalies from test, on purpose.
+    """The split of the MVTec-Shift study: validation takes anomalies from test, on purpose.
 
     Train is a share of the training images; validation is the rest of them together with a share of
-    the anomalous test images, drawn type by type; what is left of test is tested.
+    the anomalous test images, drawn per defect type; the remaining test images are tested.
 
     Args:
         train: share of the training groups that stay in train, in (0, 1).
-        anomalies: share of each defect type's groups that go to validation, in (0, 1).
+        anomalies: share of the groups of each defect type that go to validation, in (0, 1).
+
+    Raises:
+        AdframeError: if a share is outside (0, 1).
+
+    Example:
+        >>> MvtecShiftProtocol(train=0.8, anomalies=0.3).description
+        'mvtec_shift_protocol 0.8 of train, 0.3 of anomalies to validation'
     """
 
     train: float = 0.8
@@ -86,27 +116,39 @@ class MvtecShiftProtocol(Protocol):
 
     @property
     def description(self) -> str:
-        """Names rule and shares."""
+        """The name of the rule and its shares."""
         return f"mvtec_shift_protocol {self.train:g} of train, {self.anomalies:g} of anomalies to validation"
 
     def draw(self, records: Sequence[Record], *, seed: int) -> list[Record]:
-        """Draws the training images, then every defect type by itself."""
+        """Draws the training images, then each defect type separately."""
         held = _held_out(records, share=1 - self.train, seed=seed)
         anomalous = [r for r in records if r.split == "test" and r.label == 1]
         for defect in sorted({record.defect for record in anomalous}):
             groups = {record.unit for record in anomalous if record.defect == defect}
+            # At least one group of each defect type stays in test, so that the type can be evaluated.
             count = min(len(groups) - 1, round(self.anomalies * len(groups)))
             held |= _draw(groups, count=count, key=(records[0].category, defect, seed))
-        return _moved(records, held)
+        return _move_to_validation(records, held)
 
 
 def has_validation(records: Iterable[Record]) -> bool:
-    """Whether the dataset brings a validation split of its own."""
+    """Tells whether a dataset has a validation split of its own.
+
+    Args:
+        records: of one category.
+    """
     return any(record.split == "val" for record in records)
 
 
 def shared_group(records: Iterable[Record]) -> str | None:
-    """A group of which pictures lie on two sides; None where there is none."""
+    """Finds a group whose images are in two splits.
+
+    Args:
+        records: of one category.
+
+    Returns:
+        The name of the first such group; None if there is none.
+    """
     side: dict[str, str] = {}
     for record in records:
         if record.group and side.setdefault(record.group, record.split) != record.split:
@@ -114,8 +156,13 @@ def shared_group(records: Iterable[Record]) -> str | None:
     return None
 
 
-def borrowed(before: Sequence[Record], after: Sequence[Record]) -> int:
-    """How many images validation took from the dataset's test split."""
+def count_borrowed(before: Sequence[Record], after: Sequence[Record]) -> int:
+    """Counts the images that validation took from the test split of the dataset.
+
+    Args:
+        before: the records with the splits of the dataset.
+        after: the same records, in the same order, with the drawn splits.
+    """
     return sum((a.split, b.split) == ("test", "val") for a, b in zip(before, after, strict=True))
 
 
@@ -123,16 +170,17 @@ def _held_out(records: Sequence[Record], *, share: float, seed: int) -> set[str]
     groups = {record.unit for record in records if record.split == "train"}
     category = records[0].category if records else "?"
     if len(groups) < 2:
-        raise AdframeError(f"{category} has {len(groups)} training images; two are needed, to hold one out")
+        raise AdframeError(f"{category} has {len(groups)} training images; two are needed to hold one out")
     count = min(len(groups) - 1, max(1, round(share * len(groups))))
     return _draw(groups, count=count, key=(category, seed))
 
 
-def _moved(records: Sequence[Record], held: set[str]) -> list[Record]:
+def _move_to_validation(records: Sequence[Record], held: set[str]) -> list[Record]:
     return [replace(record, split="val") if record.unit in held else record for record in records]
 
 
 def _draw(groups: Iterable[str], *, count: int, key: tuple[str | int, ...]) -> set[str]:
+    # Sorted groups and a hash of the key make the draw independent of the order in which files are found.
     ordered = sorted(groups)
     digest = hashlib.sha256(repr(key).encode()).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:8], "little"))

@@ -1,14 +1,14 @@
-"""Normal images with synthetic anomalies in them: a training set, and a validation set without a real defect.
+"""Normal images with synthetic anomalies, for training and for validation without a real defect.
 
-Beside the keys of `contracts` a batch has
+In addition to the keys of `contracts` a batch has
 
 ====== ========================  ==========================================================
-mask   (B, 1, H, W) float32      1 where the anomaly is, at the network's view
-label  (B,) float32              1 where any of it was
-family list of B str             which kind of anomaly was drawn; `good` for none
+mask   (B, 1, H, W) float32      1 where the anomaly is, in the network's view
+label  (B,) float32              1 where the image has an anomaly
+family list of B str             the kind of anomaly; `good` for none
 ====== ========================  ==========================================================
 
-and its `regions` are None: they speak of the original frame, which has no anomaly.
+and its `regions` are None: they refer to the original frame, which has no anomaly.
 """
 
 from __future__ import annotations
@@ -35,21 +35,35 @@ Position = int | tuple[int, int]  # in the dataset; or (epoch, position), as `Ep
 
 
 class SyntheticDataset(Dataset[dict[str, Any]]):
-    """Decodes normal images as `ImageDataset` does, then spoils some of them at the network's view.
+    """Decodes normal images like `ImageDataset` and adds anomalies to some, in the network's view.
 
     Args:
         records: normal images.
-        view: how an image becomes the network's view.
-        synthesis: what is put into them.
-        donors: normal training images that pieces are borrowed from, those of an image's own category,
+        view: how an image is resized for the network.
+        synthesis: draws the anomalies.
+        donors: normal training images from which pieces are cut: those of an image's own category,
             and never the image itself.
         purpose: `train`: each image once, with or without an anomaly, drawn again in every epoch. `val`:
-            each image twice, as it is and then with its one anomaly, so that both are there with few images.
-        shift: a domain shift, for records of the splits it names; drawn before an anomaly.
-        cache_mb: memory in which decoded images stay for the next epoch, for loading without workers.
+            each image twice, unchanged and then with its one anomaly, so that few images give both.
+        shift: a domain shift, for records of the splits that it names; applied before an anomaly.
+        cache_mb: memory in MiB for decoded images, for loading without workers; 0 keeps none.
 
     Raises:
-        AdframeError: a record is not normal, or its category has no other image to borrow from.
+        AdframeError: if a record is not normal, or its category has no other image to take pieces from.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from adframe.transforms.synthesis.patches import Scar
+        >>> for name in ("a", "b"):
+        ...     Image.new("RGB", (64, 64), "gray").save(f"{name}.png")
+        >>> records = [Record(path=Path(f"{name}.png"), category="c", split="val") for name in ("a", "b")]
+        >>> scar = Scar(length=(0.2, 0.3), width=(0.1, 0.1), degrees=(-90, 90), jitter=0.2)
+        >>> synthesis = Synthesis({"scar": scar}, name="scar", seed=0, normal_share=0.5)
+        >>> dataset = SyntheticDataset(records, view=View(size=None), synthesis=synthesis, donors=records,
+        ...                            purpose="val")
+        >>> len(dataset), dataset[0]["label"], dataset[0]["mask"].shape
+        (4, 0.0, torch.Size([1, 64, 64]))
     """
 
     def __init__(
@@ -63,17 +77,18 @@ class SyntheticDataset(Dataset[dict[str, Any]]):
         shift: Shift | None = None,
         cache_mb: int = 0,
     ) -> None:
-        self.records, self.lenders = list(records), list(donors)
-        every = [*self.records, *self.lenders] if self.records != self.lenders else self.records
+        self.records, self.donors = list(records), list(donors)
+        every = [*self.records, *self.donors] if self.records != self.donors else self.records
         images = ImageDataset(every, view=view, truth=False, shift=shift)
         self.images = Cached(images, limit_mb=cache_mb) if cache_mb else images
-        self.first = len(every) - len(self.lenders)  # of the donors
+        self.first = len(every) - len(self.donors)  # of the donors
         self.synthesis, self.purpose = synthesis, purpose
-        self.pools: dict[str, list[int]] = defaultdict(list)
+        self.donors_by_category: dict[str, list[int]] = defaultdict(list)
+        # An image may be listed twice; the dict keeps its last place, so that each path can lend only once.
         for place in {
-            (donor.category, donor.path): place for place, donor in enumerate(self.lenders)
+            (donor.category, donor.path): place for place, donor in enumerate(self.donors)
         }.values():
-            self.pools[self.lenders[place].category].append(place)
+            self.donors_by_category[self.donors[place].category].append(place)
         self.repeats = 2 if purpose == "val" else 1
         self._check()
 
@@ -83,7 +98,7 @@ class SyntheticDataset(Dataset[dict[str, Any]]):
     def __getitem__(self, index: Position) -> dict[str, Any]:
         epoch, position = index if isinstance(index, tuple) else (0, index)
         item = self.images[position // self.repeats]
-        drawn = self._drawn(item, epoch=epoch, anomalous=position % self.repeats == 1)
+        drawn = self._synthesise(item, epoch=epoch, anomalous=position % self.repeats == 1)
         return {
             **item,
             IMAGE: torch.from_numpy(np.ascontiguousarray(drawn.image.transpose(2, 0, 1))),  # (3, H, W)
@@ -94,40 +109,50 @@ class SyntheticDataset(Dataset[dict[str, Any]]):
         }
 
     def example(self, position: int, *, family: str) -> tuple[np.ndarray, Synthesised]:
-        """An image (H, W, 3) float32 as it is, and with an anomaly of one family, to be looked at."""
-        item = self.images[position]
-        image, record = _pixels(item), item[RECORD]
-        donor = partial(self._donor, record, image.shape)
-        return image, self.synthesis.example(image, family=family, donor=donor, index=_key(record))
+        """Draws an anomaly of one family into an image, for display.
 
-    def _drawn(self, item: dict[str, Any], *, epoch: int, anomalous: bool) -> Synthesised:
-        image, record = _pixels(item), item[RECORD]
+        Args:
+            position: index of the image in `records`.
+            family: name of the family.
+
+        Returns:
+            The unchanged image (H, W, 3) float32 in [0, 1], and the one with the anomaly.
+        """
+        item = self.images[position]
+        image, record = _to_numpy(item), item[RECORD]
+        donor = partial(self._donor, record, image.shape)
+        return image, self.synthesis.example(image, family=family, donor=donor, index=_random_key(record))
+
+    def _synthesise(self, item: dict[str, Any], *, epoch: int, anomalous: bool) -> Synthesised:
+        image, record = _to_numpy(item), item[RECORD]
         donor = partial(self._donor, record, image.shape)
         if self.purpose == "train":
-            return self.synthesis.training(image, donor=donor, index=_key(record), epoch=epoch)
+            return self.synthesis.training(image, donor=donor, index=_random_key(record), epoch=epoch)
         if anomalous:
-            return self.synthesis.validation(image, donor=donor, index=_key(record))
+            return self.synthesis.validation(image, donor=donor, index=_random_key(record))
         return untouched(image)
 
     def _donor(
         self, record: Record, shape: tuple[int, int, int], generator: np.random.Generator
     ) -> np.ndarray:
-        """Another image of the record's category, (H, W, 3) float32 of the shape that is asked for."""
-        pool = self.pools[record.category]
+        """Returns another image of the record's category, (H, W, 3) float32, resized to `shape`."""
+        pool = self.donors_by_category[record.category]
         start = int(generator.integers(len(pool)))
-        if self.lenders[pool[start]].path == record.path:
-            start = (start + 1) % len(pool)  # each path is there once
-        pixels = _pixels(self.images[self.first + pool[start]])
+        if self.donors[pool[start]].path == record.path:
+            start = (start + 1) % len(pool)  # each path is listed once, so the next one is another image
+        pixels = _to_numpy(self.images[self.first + pool[start]])
         if pixels.shape != shape:  # each image keeps its own size
             return cv2.resize(pixels, (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
         return pixels
 
     def _check(self) -> None:
-        for record in (*self.records, *self.lenders):
+        for record in (*self.records, *self.donors):
             if record.label != 0:
-                raise AdframeError(f"{record.path} is not known to be normal, as synthesis needs it")
+                raise AdframeError(f"{record.path} is not known to be normal, which synthesis requires")
         for record in self.records:
-            others = (self.lenders[place].path != record.path for place in self.pools[record.category])
+            others = (
+                self.donors[place].path != record.path for place in self.donors_by_category[record.category]
+            )
             if not any(others):
                 raise AdframeError(
                     f"{record.category} has no other normal image to borrow from; synthesis needs two"
@@ -135,33 +160,51 @@ class SyntheticDataset(Dataset[dict[str, Any]]):
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """Shuffles, and tells the dataset which epoch it is: also workers that live on from epoch to epoch.
+    """Shuffles, and passes the epoch to the dataset together with each position.
 
-    A worker has a copy of the dataset, in which nothing can be set from outside; positions are all that
-    reaches it. Lightning calls `set_epoch`, also when a stopped run goes on.
+    A worker that survives from epoch to epoch has a copy of the dataset that cannot be changed from outside;
+    only positions reach it. Lightning calls `set_epoch`, also when a stopped run continues.
 
     Args:
-        count: images in the dataset.
-        seed: draws the order, together with the epoch.
+        count: number of images in the dataset.
+        seed: seed of the order, together with the epoch.
+
+    Example:
+        >>> sampler = EpochSampler(2, seed=0)
+        >>> sampler.set_epoch(3)
+        >>> sorted(sampler)
+        [(3, 0), (3, 1)]
     """
 
     def __init__(self, count: int, *, seed: int) -> None:
         self.order = Shuffled(count, seed=seed)
 
     def set_epoch(self, epoch: int) -> None:
-        """Which epoch comes next, counted from 0."""
+        """Sets the next epoch.
+
+        Args:
+            epoch: counted from 0.
+        """
         self.order.set_epoch(epoch)
 
     def __len__(self) -> int:
         return len(self.order)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        epoch = self.order.epoch  # as it is now: another may be set while this one is read
+        # Read once, because another epoch may be set while this one is still iterated.
+        epoch = self.order.epoch
         return ((epoch, position) for position in iter(self.order))
 
 
 def collate_synthetic(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """`collate`, and what is synthetic about the images stacked along."""
+    """Stacks the items of a `SyntheticDataset` to a batch.
+
+    Args:
+        items: B items.
+
+    Returns:
+        A batch as `collate` makes it, with mask (B, 1, H, W), label (B,) and family.
+    """
     batch = collate(items)
     batch[MASK] = torch.stack([item[MASK] for item in items]).float()  # (B, 1, H, W)
     batch[LABEL] = torch.tensor([item[LABEL] for item in items])  # (B,)
@@ -169,11 +212,11 @@ def collate_synthetic(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return batch
 
 
-def _pixels(item: dict[str, Any]) -> np.ndarray:
-    """(H, W, 3) float32 in [0, 1] of an item of `ImageDataset`."""
+def _to_numpy(item: dict[str, Any]) -> np.ndarray:
+    """Returns the image of an item, (H, W, 3) float32 in [0, 1]."""
     return np.ascontiguousarray(item[IMAGE].numpy().transpose(1, 2, 0))
 
 
-def _key(record: Record) -> int:
-    """What is random about an image: its place, which is counted again in each category, and the category."""
+def _random_key(record: Record) -> int:
+    """Returns the seed of an image: its place, which is counted in each category, and the category."""
     return (zlib.crc32(record.category.encode()) << 32) + record.place

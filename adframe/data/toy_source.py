@@ -1,4 +1,4 @@
-"""`dataset=toy`: a dataset that writes itself, in any official layout, and is then read like the real one."""
+"""`dataset=toy`: a dataset that draws itself, in any official layout, and is then read like the real one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adframe.contracts import Record
-from adframe.data.base import Progress, Source
+from adframe.data.base import ProgressCallback, Source
 from adframe.data.mvtec_ad import MvtecAd
 from adframe.data.mvtec_ad2 import MvtecAd2
 from adframe.data.mvtec_loco import MvtecLoco
@@ -19,14 +19,26 @@ READERS: dict[str, type[Source]] = {"mvtec_ad": MvtecAd, "mvtec_loco": MvtecLoco
 
 @dataclass(frozen=True, kw_only=True)
 class Toy(Source):
-    """Three made-up products, written once under `root` and read back by the layout's own reader.
+    """Three artificial products, drawn once under `root` and read by the class of the layout.
 
     Args:
         layout: `mvtec_ad`, `mvtec_loco` or `mvtec_ad2`.
-        products: the product families to write.
+        products: the products to draw: `weave`, `bracket`, `tray`.
         size: side of an image in pixels, 64 or more.
-        train: training images a product; `validation`, `test_good` and `test_bad` likewise.
-        seed: draws every picture; a set on disk made with another seed is refused.
+        train: number of training images per product.
+        validation: number of validation images per product, in layouts that have them.
+        test_good: number of normal test images per product.
+        test_bad: number of defective test images per product.
+        seed: seed of every image; a folder that was drawn with another seed is refused.
+
+    Raises:
+        AdframeError: if `layout` is unknown.
+
+    Example:
+        >>> source = Toy(root="toy", products=["weave"], size=64, train=2, test_good=1, test_bad=1)
+        >>> source.prepare("all")
+        >>> [(record.split, record.label) for record in source.scan("weave")]
+        [('train', 0), ('train', 0), ('test', 0), ('test', 1)]
     """
 
     name: str = "toy"
@@ -48,8 +60,16 @@ class Toy(Source):
         if self.layout not in READERS:
             raise AdframeError(unknown("dataset.layout", self.layout, READERS))
 
-    def prepare(self, wanted: str | Sequence[str], *, progress: Progress | None = None) -> None:
-        """Writes the pictures of all products, whole or not at all; does nothing where they are there."""
+    def prepare(self, wanted: str | Sequence[str], *, progress: ProgressCallback | None = None) -> None:
+        """Draws the images of all products, unless they exist.
+
+        Args:
+            wanted: ignored; all products are drawn at once, completely or not at all.
+            progress: ignored.
+
+        Raises:
+            AdframeError: if the folder holds images of other settings.
+        """
         del wanted, progress
         write_toy(
             Path(self.root),
@@ -64,18 +84,18 @@ class Toy(Source):
         )
 
     @property
-    def book_name(self) -> str:
-        """Toy sets of other sizes are other images."""
+    def split_file_prefix(self) -> str:
+        """The name with all numbers: toy datasets of other sizes have other images."""
         counts = f"{self.train}-{self.validation}-{self.test_good}-{self.test_bad}"
         return f"{self.name}-{self.layout}-{self.size}px-{counts}-{self.seed}"
 
     @property
     def saturated(self) -> bool:
-        """As the layout has it."""
+        """True where the layout uses saturated channels."""
         return self._reader().saturated
 
     def scan(self, category: str) -> list[Record]:
-        """Records of one product, as the layout's reader sees them."""
+        """Lists the images of one product as the class of the layout does."""
         return self._reader().scan(category)
 
     def _reader(self) -> Source:

@@ -13,7 +13,7 @@ from adframe.data.listing import Masks, existing_mask, images_in
 from adframe.errors import AdframeError
 
 SPLIT = Path("split_csv") / "1cls.csv"
-COLUMNS: dict[str, tuple[str, ...]] = {  # what may stand there; (): anything
+_ROW_VALUES: dict[str, tuple[str, ...]] = {  # allowed values per column; () allows any text
     "object": (),
     "split": ("train", "test"),
     "label": ("normal", "anomaly"),
@@ -26,8 +26,14 @@ COLUMNS: dict[str, tuple[str, ...]] = {  # what may stand there; (): anything
 class Visa(Source):
     """`<object>/Data/{Images/{Normal,Anomaly},Masks/Anomaly}` with `split_csv/1cls.csv`, or converted.
 
-    The converted layout, as the makers' own script writes it, is `<object>/{train/good, test/{good,bad},
-    ground_truth/bad}` with masks named as their images. Masks hold small class numbers, not 255.
+    The converted layout, as the authors' script writes it, is `<object>/{train/good, test/{good,bad},
+    ground_truth/bad}` with masks named like their images. Masks hold small class numbers, not 255.
+
+    Example:
+        >>> Path("visa/candle/train/good").mkdir(parents=True)
+        >>> Path("visa/candle/train/good/0000.JPG").touch()
+        >>> [record.split for record in Visa(root=Path("visa")).scan("candle")]
+        ['train']
     """
 
     name: str = "visa"
@@ -39,19 +45,30 @@ class Visa(Source):
     )
 
     def found(self) -> list[str]:
-        """The objects that the split file lists, or the folders of the converted layout."""
+        """Lists the objects in the split file, or the folders of the converted layout.
+
+        Raises:
+            AdframeError: if the split file is damaged.
+        """
         if not (Path(self.root) / SPLIT).is_file():
             return super().found()
         return sorted({row["object"] for row in self._rows()})
 
     def scan(self, category: str) -> list[Record]:
-        """Train and test records of one object."""
+        """Lists the training and test images of one object, with the masks of defective ones.
+
+        Args:
+            category: name of the object, for example `candle`.
+
+        Raises:
+            AdframeError: if a mask is missing, or the split file is damaged.
+        """
         if not (Path(self.root) / SPLIT).is_file():
             return _converted(Path(self.root) / category, category)
         return [self._record(row) for row in self._rows() if row["object"] == category]
 
-    def places(self, category: str) -> list[Path]:
-        """The folders of the converted layout, or of the official one."""
+    def folders_read(self, category: str) -> list[Path]:
+        """Lists the folders of the converted layout, or of the official one."""
         shown = ("train", "train/good", "test", "test/good", "test/bad")
         converted = (*shown, "ground_truth", "ground_truth/bad", "ground_truth/good")
         official = ("Data/Images", "Data/Images/Normal", "Data/Images/Anomaly", "Data/Masks/Anomaly")
@@ -59,7 +76,7 @@ class Visa(Source):
         return [Path(self.root) / category / name for name in names]
 
     def good_masks(self, category: str) -> dict[Path, Path]:
-        """What the split file names beside normal images, or `ground_truth/good`."""
+        """Finds the masks that the split file names for normal images, or those in `ground_truth/good`."""
         root = Path(self.root)
         if (root / SPLIT).is_file():
             rows = [
@@ -67,14 +84,15 @@ class Visa(Source):
             ]
             return {root / row["image"]: root / row["mask"] for row in rows if (root / row["mask"]).is_file()}
         masks = Masks(root / category / "ground_truth" / GOOD)
-        return masks.beside(images_in(root / category / "test" / GOOD), "", "_mask")
+        return masks.matching(images_in(root / category / "test" / GOOD), "", "_mask")
 
     def _rows(self) -> Iterator[dict[str, str]]:
         path = Path(self.root) / SPLIT
         try:
-            with path.open(newline="", encoding="utf-8-sig") as file:  # a table program may have marked it
+            # Spreadsheet programs write a byte-order mark, which would become part of the first column name.
+            with path.open(newline="", encoding="utf-8-sig") as file:
                 rows = csv.DictReader(file)
-                if missing := COLUMNS.keys() - set(rows.fieldnames or ()):
+                if missing := _ROW_VALUES.keys() - set(rows.fieldnames or ()):
                     raise AdframeError(f"{path} lacks the columns {', '.join(sorted(missing))}")
                 for row in rows:
                     _check_row(row, where=f"{path}, line {rows.line_num}")
@@ -90,8 +108,8 @@ class Visa(Source):
 
 
 def _check_row(row: dict[str, str], *, where: str) -> None:
-    """A row that would be read as something else, or not at all, is an error."""
-    for column, known in COLUMNS.items():
+    """Checks a row of the split file: an unknown value would be read as something else, or not at all."""
+    for column, known in _ROW_VALUES.items():
         value = row[column] or ""
         if known and value not in known:
             raise AdframeError(f"{where}: {column} is {value!r}, not {' or '.join(known)}")
@@ -107,7 +125,7 @@ def _converted(base: Path, category: str) -> list[Record]:
     ]
     masks = Masks(base / "ground_truth" / "bad")
     for path in images_in(base / "test" / "bad"):
-        mask = masks.of(path, path.stem)
+        mask = masks.require(path, path.stem)
         records.append(_record(path, category, split="test", defect="bad", masks=(mask,)))
     return records
 

@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from adframe.contracts import Geometry, Record, Region
-from adframe.metrics.cell_auroc import Measured, cell_auroc
+from adframe.metrics.cell_auroc import CellAuroc, cell_auroc
 from adframe.ops.mask_coverage import covered
-from adframe.ops.neighbours import Rounded, nearest, rounded
+from adframe.ops.neighbours import RoundedBank, nearest, round_bank
 from adframe.ops.patches import as_rows
 from adframe.ops.reservoir import Reservoir
 from adframe.results.patch_samples import ANOMALOUS, NORMAL, TRAIN, LayerSample
@@ -54,7 +54,7 @@ class LayerSurvey:
         self._scores: list[float] = []
         self._reached = 0
         self._bank: Tensor | None = None
-        self._prepared: Rounded | None = None
+        self._prepared: RoundedBank | None = None
 
     def learn(self, grid: Tensor, *, first: int) -> None:
         """Takes (B, C, h, w) of training images in, the first of which has this number."""
@@ -67,7 +67,7 @@ class LayerSurvey:
         """Takes (B, C, h, w) of test images in, with what is annotated in each."""
         if self._bank is None:
             self._bank = self._kept[TRAIN].kept()[0].to(grid.device)
-            self._prepared = rounded(self._bank)
+            self._prepared = round_bank(self._bank)
         rows, size = as_rows(grid), size_of(grid)
         distances = nearest(rows, self._bank, prepared=self._prepared)[0].view(-1, 1, *size)
         fine = F.interpolate(distances, size=finest, mode="bilinear", align_corners=False)
@@ -108,7 +108,7 @@ class LayerSurvey:
             reached=self._reached,
         )
 
-    def _of_images(self, tested: list[Record], weights: np.ndarray) -> Measured:
+    def _of_images(self, tested: list[Record], weights: np.ndarray) -> CellAuroc:
         """Ranking of images by their farthest cell."""
         none = np.empty(0)
         sides = [

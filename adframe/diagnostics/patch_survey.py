@@ -14,7 +14,7 @@ from adframe.contracts import GEOMETRY, IMAGE, RECORD, REGIONS, Batch, Record
 from adframe.diagnostics.layer_survey import LayerSurvey, Truth, size_of
 from adframe.errors import AdframeError
 from adframe.results.patch_samples import PatchSample
-from adframe.stats.bootstrap import kinds, multiplicities
+from adframe.stats.bootstrap import multiplicities, strata_of
 
 if TYPE_CHECKING:
     from adframe.contracts import FeatureReader
@@ -133,7 +133,7 @@ def _drawn(records: list[Record], *, seed: int) -> np.ndarray:
         for column in zip(*[(str(r.label), r.subset, str(r.path)) for r in records], strict=True)
     )
     return multiplicities(
-        kinds(labels == "1", subsets=subsets),
+        strata_of(labels == "1", subsets=subsets),
         groups=[record.group for record in records],
         values=(paths,),
         resamples=RESAMPLES,

@@ -1,4 +1,4 @@
-"""What a category's numbers are made of: its defect types, and how exact its pixel metrics are."""
+"""Computes metrics per defect type, and warnings about the accuracy of binned pixel metrics."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from adframe.metrics.pixel import PixelMetrics
 
 
 def defect_metrics(rows: Sequence[dict[str, Any]], *, pixel: PixelMetrics) -> dict[str, dict[str, float]]:
-    """Image and pixel metrics by defect type, and how many images each has.
+    """Computes image and pixel metrics per defect type, and counts its images.
 
     Args:
-        rows: of one category, as in the ledger.
-        pixel: as the test left it.
+        rows: prediction rows of one category.
+        pixel: pixel metrics that hold the whole test split.
+
+    Returns:
+        By defect type: `images`, the number of its images, and metrics by name.
     """
     pixels = pixel.per_defect()
     found = {}
@@ -24,7 +27,8 @@ def defect_metrics(rows: Sequence[dict[str, Any]], *, pixel: PixelMetrics) -> di
         images = image_metrics(
             scores=[row["score"] for row in part],
             labels=[row["label"] for row in part],
-            subsets=[GOOD if row["label"] == 0 else "anomaly" for row in part],  # no line of its own
+            # any name but GOOD will do; "anomaly" gets no prefix
+            subsets=[GOOD if row["label"] == 0 else "anomaly" for row in part],
             threshold=part[0]["threshold"],
         )
         count = sum(row["defect"] == defect for row in rows)
@@ -32,10 +36,17 @@ def defect_metrics(rows: Sequence[dict[str, Any]], *, pixel: PixelMetrics) -> di
     return found
 
 
-def coarse(bounds: dict[str, float]) -> list[str]:
-    """Which pixel metrics binning may have moved by more than 1e-4, and by how much at most."""
-    worth = {name: value for name, value in bounds.items() if value > 1e-4}
+def binning_warnings(bounds: dict[str, float]) -> list[str]:
+    """Lists the pixel metrics that binning may have changed by more than 1e-4.
+
+    Args:
+        bounds: largest possible error by metric name, from `PixelMetrics.bound`.
+
+    Returns:
+        One line per metric.
+    """
+    notable = {name: value for name, value in bounds.items() if value > 1e-4}
     return [
         f"{name} comes from binned scores and may be off by up to {value:.1g}; raise metrics.max_bins"
-        for name, value in worth.items()
+        for name, value in notable.items()
     ]

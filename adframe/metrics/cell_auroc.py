@@ -1,4 +1,4 @@
-"""AUROC of the cells of many images, and how far it could be off on other images."""
+"""Computes the AUROC over the cells of many images, with an interval."""
 
 from __future__ import annotations
 
@@ -8,17 +8,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from adframe.stats.bootstrap import interval
+from adframe.stats.bootstrap import percentile_interval
 
-EDGES = 1024  # distinct scores at most that a resample tells apart
+MAX_EDGES = 1024  # number of distinct scores that a resample distinguishes
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """A value, what it is in each resample, and the ends of the middle of these: NaN where not known."""
+class CellAuroc:
+    """The AUROC of cells with its bootstrap values; NaN where a class is missing.
+
+    Attributes:
+        value: AUROC in [0, 1] over all images.
+        drawn: (resamples,) float64, the AUROC of each resample.
+        low: lower end of the interval.
+        high: upper end of the interval.
+    """
 
     value: float
-    drawn: np.ndarray  # (resamples,) float64
+    drawn: np.ndarray
     low: float
     high: float
 
@@ -29,47 +36,51 @@ def cell_auroc(
     *,
     weights: np.ndarray,
     level: float = 0.95,
-) -> Measured:
-    """The probability that an anomalous cell of any image scores above a normal one; ties count half.
+) -> CellAuroc:
+    """Computes the probability that an anomalous cell of any image scores above a normal one; ties count
+    half.
 
-    The value is exact. Its interval draws whole images, because cells of one are no independent
-    evidence, and rests on `EDGES` quantiles of the scores where there are more distinct ones.
+    The value is exact. Its interval resamples whole images, because the cells of one image are not
+    independent. It distinguishes `MAX_EDGES` quantiles of the scores where there are more distinct ones.
 
     Args:
-        normal: a (k,) array for each of n images: the scores of its normal cells, k >= 0.
-        anomalous: the same of its anomalous cells.
+        normal: n arrays (k,), the scores of the normal cells of each image, k >= 0.
+        anomalous: n arrays (k,), the scores of the anomalous cells of each image.
         weights: (resamples, n) how often each image counts in each resample (`bootstrap.multiplicities`).
-        level: share of the resamples inside the interval.
+        level: share of the resamples inside the interval, in (0, 1).
+
+    Returns:
+        The value and its interval.
     """
     below, above = (np.concatenate([*parts, np.empty(0)]) for parts in (normal, anomalous))
     if not len(below) or not len(above):
-        return Measured(math.nan, np.full(len(weights), math.nan), math.nan, math.nan)
+        return CellAuroc(math.nan, np.full(len(weights), math.nan), math.nan, math.nan)
     ordered = np.sort(below)
     wins = np.searchsorted(ordered, above, "left") + np.searchsorted(ordered, above, "right")
     value = float(wins.mean() / 2 / len(below))
-    edges = _edges(np.concatenate([below, above]))
-    tallies = [_tallies(parts, edges) for parts in (normal, anomalous)]  # (n, bins) each
-    drawn = _areas(*(weights.astype(np.float64) @ tally for tally in tallies))
-    return Measured(value, drawn, *interval(drawn, level=level))
+    edges = _bin_edges(np.concatenate([below, above]))
+    tallies = [_counts_per_image(parts, edges) for parts in (normal, anomalous)]  # (n, bins) each
+    drawn = _auroc_of_counts(*(weights.astype(np.float64) @ tally for tally in tallies))
+    return CellAuroc(value, drawn, *percentile_interval(drawn, level=level))
 
 
-def _edges(scores: np.ndarray) -> np.ndarray:
-    """Rising lower edges of bins: each distinct score, or quantiles of them."""
+def _bin_edges(scores: np.ndarray) -> np.ndarray:
+    """Returns ascending lower edges of bins: every distinct score, or quantiles of them."""
     distinct = np.unique(scores)
-    if len(distinct) <= EDGES:
+    if len(distinct) <= MAX_EDGES:
         return distinct
-    return np.unique(np.quantile(scores, np.arange(EDGES) / EDGES, method="lower"))
+    return np.unique(np.quantile(scores, np.arange(MAX_EDGES) / MAX_EDGES, method="lower"))
 
 
-def _tallies(parts: Sequence[np.ndarray], edges: np.ndarray) -> np.ndarray:
-    """(n, bins): how many scores of each image lie in each bin."""
+def _counts_per_image(parts: Sequence[np.ndarray], edges: np.ndarray) -> np.ndarray:
+    """Returns (n, bins) float64: how many scores of each image lie in each bin."""
     return np.stack(
         [np.bincount(np.searchsorted(edges, part, "right") - 1, minlength=len(edges)) for part in parts]
     ).astype(np.float64)
 
 
-def _areas(normal: np.ndarray, anomalous: np.ndarray) -> np.ndarray:
-    """(resamples,) AUROC from (resamples, bins) tallies; NaN where a resample lacks a class."""
+def _auroc_of_counts(normal: np.ndarray, anomalous: np.ndarray) -> np.ndarray:
+    """Returns (resamples,) AUROC of (resamples, bins) counts; NaN where a resample lacks a class."""
     lower = np.cumsum(normal, axis=1) - normal / 2
     pairs = normal.sum(axis=1) * anomalous.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):

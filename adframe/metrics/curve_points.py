@@ -1,4 +1,4 @@
-"""Curves of raw scores against labels: the numbers. `plots` draws them."""
+"""Computes the points of ROC and precision-recall curves; the figures draw them."""
 
 from __future__ import annotations
 
@@ -17,22 +17,29 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A curve of n points in [0, 1] x [0, 1], and the area that sums it up."""
+    """A curve of n points in [0, 1] x [0, 1] and its area.
 
-    x: Floats  # (n,)
-    y: Floats  # (n,)
+    Attributes:
+        x: (n,) float64 abscissae.
+        y: (n,) float64 ordinates.
+        area: area under the curve, in [0, 1].
+    """
+
+    x: Floats
+    y: Floats
     area: float
 
 
 def roc(scores: Scores, labels: Labels) -> Curve | None:
-    """False-positive rate against recall; the area is AUROC.
+    """Computes the ROC curve: recall over false-positive rate. Its area is the AUROC.
 
     Args:
-        scores: (n,) raw, larger is more anomalous.
-        labels: (n,) 0 normal, 1 anomalous, None or -1 unknown (left out, as scores that are not finite).
+        scores: (n,) raw scores, larger is more anomalous.
+        labels: (n,) 0 normal, 1 anomalous; None or -1 unknown. Unknown labels and scores that are not finite
+            are left out.
 
     Returns:
-        None where there is no curve: fewer than two classes.
+        The curve, or None where fewer than two classes are present.
     """
     known, truth = usable(scores, labels)
     if len(np.unique(truth)) < 2:
@@ -42,19 +49,28 @@ def roc(scores: Scores, labels: Labels) -> Curve | None:
 
 
 def roc_of(rows: Sequence[Mapping[str, Any]]) -> Curve | None:
-    """The ROC curve of rows with a `score` and a `label`; None where there are fewer than two classes."""
+    """Computes the ROC curve of prediction rows.
+
+    Args:
+        rows: rows with the keys `score` and `label`.
+
+    Returns:
+        The curve, or None where fewer than two classes are present.
+    """
     return roc([row["score"] for row in rows], [row["label"] for row in rows])
 
 
 def pr(scores: Scores, labels: Labels) -> Curve | None:
-    """Recall against precision, from recall 0 upwards; the area is average precision (steps, no trapezoids).
+    """Computes the precision-recall curve from recall 0 upwards. Its area is the average precision, a sum of
+    steps and not of trapezoids.
 
     Args:
-        scores: (n,) raw, larger is more anomalous.
-        labels: (n,) 0 normal, 1 anomalous, None or -1 unknown (left out, as scores that are not finite).
+        scores: (n,) raw scores, larger is more anomalous.
+        labels: (n,) 0 normal, 1 anomalous; None or -1 unknown. Unknown labels and scores that are not finite
+            are left out.
 
     Returns:
-        None where there is no curve: fewer than two classes.
+        Precision over recall, or None where fewer than two classes are present.
     """
     known, truth = usable(scores, labels)
     if len(np.unique(truth)) < 2:
@@ -65,7 +81,15 @@ def pr(scores: Scores, labels: Labels) -> Curve | None:
 
 
 def bin_edges(scores: Scores, *, bins: int = 30) -> Floats:
-    """Edges (bins + 1,) that hold every finite score; constant scores get a bin of width 1 around them."""
+    """Computes histogram edges that span all finite scores.
+
+    Args:
+        scores: (n,) raw scores; those that are not finite are left out.
+        bins: number of bins of equal width.
+
+    Returns:
+        (bins + 1,) float64 edges; (2,) edges of one bin of width 1 around constant scores.
+    """
     values = np.asarray(scores, dtype=np.float64)
     values = values[np.isfinite(values)]
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
@@ -75,7 +99,15 @@ def bin_edges(scores: Scores, *, bins: int = 30) -> Floats:
 
 
 def usable(scores: Scores, labels: Labels) -> tuple[Floats, NDArray[np.int64]]:
-    """Scores and labels of those images that have a label and a finite score."""
+    """Selects the images that have a label and a finite score.
+
+    Args:
+        scores: (n,) raw scores.
+        labels: (n,) 0 or 1; None or -1 unknown.
+
+    Returns:
+        (m,) float64 scores and (m,) int64 labels.
+    """
     values = np.asarray(scores, dtype=np.float64)
     truth = np.array([-1 if label is None else int(label) for label in labels], dtype=np.int64)
     keep = np.isfinite(values) & (truth >= 0)

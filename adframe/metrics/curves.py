@@ -1,8 +1,8 @@
-"""Ranking measures of pixels or images, from counts at falling scores.
+"""Computes ranking measures of pixels or images from counts at falling scores.
 
-`normal` and `anomalous` are (n,) counts: how many there are at each score, or in each bin of
-scores, from the highest to the lowest. Between bins all is exact. Within a bin scores count as
-tied, and a tie is a straight piece of the curve; `area_error` says how far off that can be.
+`normal` and `anomalous` are (n,) counts at each score, or in each bin of scores, from the highest to the
+lowest. Between bins everything is exact. Scores within a bin count as tied, and a tie is a straight piece of
+the curve; `area_error` bounds the error.
 """
 
 from __future__ import annotations
@@ -13,7 +13,15 @@ import numpy as np
 
 
 def auroc(normal: np.ndarray, anomalous: np.ndarray) -> float:
-    """Area under the ROC curve, ties counting half; NaN where one class is missing."""
+    """Computes the area under the ROC curve; ties count half.
+
+    Args:
+        normal: (n,) counts of normals by falling score.
+        anomalous: (n,) counts of anomalous ones by falling score.
+
+    Returns:
+        A value in [0, 1]; NaN where one class is missing.
+    """
     if not normal.sum() or not anomalous.sum():
         return math.nan
     above = np.cumsum(anomalous) - anomalous / 2  # anomalous ranked above each normal
@@ -21,7 +29,15 @@ def auroc(normal: np.ndarray, anomalous: np.ndarray) -> float:
 
 
 def average_precision(normal: np.ndarray, anomalous: np.ndarray) -> float:
-    """Sum of precision times gain in recall, as `sklearn.metrics.average_precision_score`."""
+    """Sums precision times gain in recall, as `sklearn.metrics.average_precision_score`.
+
+    Args:
+        normal: (n,) counts of normals by falling score.
+        anomalous: (n,) counts of anomalous ones by falling score.
+
+    Returns:
+        A value in [0, 1]; NaN where one class is missing.
+    """
     if not normal.sum() or not anomalous.sum():
         return math.nan
     found = np.cumsum(anomalous)
@@ -30,7 +46,15 @@ def average_precision(normal: np.ndarray, anomalous: np.ndarray) -> float:
 
 
 def f1_max(normal: np.ndarray, anomalous: np.ndarray) -> tuple[float, int]:
-    """The best F1 of any threshold, and the lowest bin that is above it; (NaN, -1) for a missing class."""
+    """Finds the best F1 over all thresholds.
+
+    Args:
+        normal: (n,) counts of normals by falling score.
+        anomalous: (n,) counts of anomalous ones by falling score.
+
+    Returns:
+        The F1 and the lowest bin above the threshold; (NaN, -1) where one class is missing.
+    """
     if not normal.sum() or not anomalous.sum():
         return math.nan, -1
     found = np.cumsum(anomalous)
@@ -40,7 +64,17 @@ def f1_max(normal: np.ndarray, anomalous: np.ndarray) -> tuple[float, int]:
 
 
 def fpr_at_tpr(normal: np.ndarray, anomalous: np.ndarray, *, tpr: float) -> float:
-    """The smallest share of normals above a threshold that finds `tpr` of the anomalous; no interpolation."""
+    """Finds the smallest false-positive rate of a threshold with at least the given recall, without
+    interpolation.
+
+    Args:
+        normal: (n,) counts of normals by falling score.
+        anomalous: (n,) counts of anomalous ones by falling score.
+        tpr: recall in (0, 1].
+
+    Returns:
+        A value in [0, 1]; NaN where one class is missing.
+    """
     if not normal.sum() or not anomalous.sum():
         return math.nan
     enough = np.cumsum(anomalous) >= tpr * anomalous.sum()
@@ -48,32 +82,44 @@ def fpr_at_tpr(normal: np.ndarray, anomalous: np.ndarray, *, tpr: float) -> floa
 
 
 def area_below(width: np.ndarray, height: np.ndarray, *, limit: float) -> float:
-    """Area under a curve up to x = `limit`, over `limit` (`pro_curve_util.trapezoid`, official AU-PRO).
+    """Computes the area under a curve up to x = `limit`, divided by `limit` (`pro_curve_util.trapezoid`,
+    official AU-PRO).
 
     Args:
-        width: (n,) steps in x, >= 0, adding up to 1 >= limit.
-        height: (n,) steps in y at the same time; each step is a straight line from where the last ended.
+        width: (n,) steps in x, >= 0, with sum 1.
+        height: (n,) steps in y; each step is a straight line from the end of the previous one.
         limit: in (0, 1]; the step that crosses it counts up to it.
+
+    Returns:
+        A value in [0, 1].
     """
-    inside, share = _inside(width, limit)
+    inside, share = _before_limit(width, limit)
     middle = np.cumsum(height) - height + height * share / 2
     return float(min(np.sum(inside * middle) / limit, 1.0))  # the sum may round to just above one
 
 
 def area_error(width: np.ndarray, height: np.ndarray, *, limit: float) -> float:
-    """How far `area_below` can be from the area under the curve that the steps stand for.
+    """Bounds the distance of `area_below` from the area under the curve before binning.
 
-    That curve is monotone and meets both ends of every step; inside a step, w wide and h high, it
-    may be any monotone path from corner to corner. With a share s of the width before the limit
-    (1 but for the step that crosses it) such a path covers between 0 and s w h, the straight line
-    s w h s / 2, so the error is at most s w h (1 - s / 2): half the rectangle where s = 1.
+    That curve is monotone and meets both ends of every step; inside a step of width w and height h, it may be
+    any monotone path from corner to corner. With a share s of the width before the limit (1 except for the
+    step that crosses it) such a path covers between 0 and s w h, the straight line covers s w h s / 2, so the
+    error is at most s w h (1 - s / 2): half of the rectangle where s = 1.
+
+    Args:
+        width: as in `area_below`.
+        height: as in `area_below`.
+        limit: as in `area_below`.
+
+    Returns:
+        The largest possible absolute error.
     """
-    inside, share = _inside(width, limit)
+    inside, share = _before_limit(width, limit)
     return float(np.sum(inside * height * (1 - share / 2)) / limit)
 
 
-def _inside(width: np.ndarray, limit: float) -> tuple[np.ndarray, np.ndarray]:
-    """How much of each step lies before the limit, and that as a share of the step."""
+def _before_limit(width: np.ndarray, limit: float) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the part of each step before the limit, in x and as a share of the step."""
     start = np.cumsum(width) - width
     inside = np.clip(limit - start, 0.0, width)
     share = np.divide(inside, width, out=np.ones_like(width), where=width > 0)

@@ -1,4 +1,4 @@
-"""float32 scores as integers of the same order: equal scores share a code, larger ones a larger."""
+"""Maps float32 scores to integers of the same order."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ _MAGNITUDE = 0x7FFFFFFF  # every bit but the sign
 
 
 def codes_of(scores: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
-    """Maps finite float32 to int32, strictly monotone, with -0.0 and 0.0 on the same code.
+    """Maps finite float32 scores to int32 codes, strictly monotone, with -0.0 and 0.0 on the same code.
 
-    IEEE 754 floats above zero are ordered like their bits; below zero the order is reversed,
-    so there the magnitude bits are flipped.
+    IEEE 754 floats above zero have the order of their bits; below zero the order is reversed, so the
+    magnitude bits of negative numbers are flipped.
 
     Args:
         scores: (n,) float32, finite.
-        out: (n,) int32 to write to, reused from call to call.
+        out: (n,) int32 buffer to write to, so that it can be reused between calls; None allocates one.
+
+    Returns:
+        (n,) int32 codes.
     """
     codes = np.empty(scores.shape, np.int32) if out is None else out
     np.add(scores, np.float32(0), out=codes.view(np.float32))  # -0.0 + 0.0 is 0.0
@@ -24,13 +27,27 @@ def codes_of(scores: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray
 
 
 def scores_of(codes: np.ndarray) -> np.ndarray:
-    """The inverse of `codes_of`: (n,) int32 to (n,) float32."""
+    """Inverts `codes_of`.
+
+    Args:
+        codes: (n,) int32 codes.
+
+    Returns:
+        (n,) float32 scores.
+    """
     flipped: np.ndarray = codes ^ ((codes >> 31) & _MAGNITUDE)
     return flipped.view(np.float32)
 
 
 def float32_below(threshold: float) -> np.float32:
-    """The largest float32 <= threshold, so that `score > threshold` means the same in both widths."""
+    """Rounds a threshold down to float32, so that `score > threshold` decides the same in both precisions.
+
+    Args:
+        threshold: a float64 threshold.
+
+    Returns:
+        The largest float32 that is not above the threshold.
+    """
     with np.errstate(over="ignore"):
         nearest = np.float32(threshold)
     return nearest if float(nearest) <= threshold else np.nextafter(nearest, np.float32(-np.inf))

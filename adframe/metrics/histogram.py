@@ -1,7 +1,7 @@
-"""The one state of every pixel metric: histograms of scores, summed over images and processes.
+"""Holds the one state of every pixel metric: histograms of scores, summed over images and processes.
 
-Everything is an integer, so sums do not depend on the order of images, batches or processes.
-Beside the sums there may be a sketch of each image, from which intervals are drawn.
+Everything is an integer, so sums do not depend on the order of images, batches or processes. Besides the sums
+there may be a sketch of each image, from which resamples are drawn.
 """
 
 from __future__ import annotations
@@ -13,55 +13,82 @@ import numpy as np
 
 from adframe.contracts import Region
 from adframe.errors import AdframeError
-from adframe.metrics.bin_layout import BLOCK, BlockLayout
+from adframe.metrics.bin_layout import BINS_PER_BLOCK, BlockLayout
 from adframe.metrics.float_bins import codes_of, scores_of
 from adframe.metrics.image_bins import ImageBins
 from adframe.metrics.sketch import GroupKey, Sketch, sketch_of
-from adframe.metrics.threshold_counts import thresholds
+from adframe.metrics.threshold_counts import pixel_thresholds
 from adframe.ops.regions import union
 
-_LARGEST = codes_of(np.array([np.finfo(np.float32).max]))[0]  # beyond it are infinity and NaN
+_LARGEST_CODE = codes_of(np.array([np.finfo(np.float32).max]))[0]  # codes beyond it are infinity and NaN
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Some groups' sums: n bins by falling score, without the empty ones."""
+    """The sums of some groups in n bins by falling score, without empty bins.
 
-    lowest: np.ndarray  # (n,) float32, the smallest score that a bin can hold
-    highest: np.ndarray  # (n,) float32, the largest
-    normal: np.ndarray  # (n,) int64 pixels outside every region
-    anomalous: np.ndarray  # (n,) int64 pixels in a region
-    found: np.ndarray  # (n,) int64, what the bin adds to the regions found, in 1 / WHOLE
+    Attributes:
+        lowest: (n,) float32, the smallest score that each bin can hold.
+        highest: (n,) float32, the largest score that each bin can hold.
+        normal: (n,) int64 pixels outside every region.
+        anomalous: (n,) int64 pixels in a region.
+        found: (n,) int64, overlap that the bin adds to the regions, in 1 / REGION_UNITS.
+        regions: number of regions.
+        images: number of images.
+        exact: whether each bin holds a single score.
+        decided: anomalous and normal pixels above the threshold; None where none was set.
+        zoned: anomalous and normal pixels above the thresholds of their zones; None where none were set.
+    """
+
+    lowest: np.ndarray
+    highest: np.ndarray
+    normal: np.ndarray
+    anomalous: np.ndarray
+    found: np.ndarray
     regions: int
     images: int
-    exact: bool  # each bin holds one score only
-    decided: tuple[int, int] | None  # anomalous, normal pixels above the threshold, where one was set
-    zoned: tuple[int, int] | None = None  # the same of the zones' thresholds
+    exact: bool
+    decided: tuple[int, int] | None
+    zoned: tuple[int, int] | None = None
 
 
 @dataclass(slots=True)
-class Group:
-    """The sums of one defect type in one subset and condition."""
+class GroupSums:
+    """The sums of one defect type in one subset and condition.
 
-    counts: np.ndarray  # (3, slots, BLOCK) int64: NORMAL, ANOMALOUS, FOUND
+    Attributes:
+        counts: (3, slots, BINS_PER_BLOCK) int64: NORMAL, ANOMALOUS, FOUND.
+        facts: (6,) int64: regions; images; anomalous and normal pixels above the threshold; anomalous and
+            normal pixels above the thresholds of their zones.
+    """
+
+    counts: np.ndarray
     facts: np.ndarray = field(default_factory=lambda: np.zeros(6, np.int64))
-    # regions, images; anomalous and normal pixels above the threshold; the same above the zones'
 
 
 class PixelHistograms:
-    """Histograms of pixel scores, at most `max_bins` bins each, a group a defect type, subset and condition.
+    """Counts pixel scores in histograms of at most `max_bins` bins, one per defect type, subset and
+    condition.
 
-    Bins start as single float32 scores and are merged only where `max_bins` forces it (`layout`).
-    A group's pages are touched only where its scores fall: at most 3 MB a group with 131072 bins.
+    Bins start as single float32 scores and are merged only where `max_bins` requires it (`bin_layout`).
+    Memory of a group is used only where its scores fall: at most 3 MB per group with 131072 bins.
 
     Args:
         max_bins: a multiple of 256, at least 512.
-        threshold: counts pixels strictly above it exactly, whatever the bins.
-        zone_thresholds: (gh, gw) the same, one a zone of the frame.
-        sketching: keeps a sketch of every image, 6 KB each.
+        threshold: pixels strictly above it are counted exactly, whatever the bins; None counts none.
+        zone_thresholds: (gh, gw), one threshold per zone of the frame; None counts none.
+        sketching: whether to keep a sketch of every image, 6 KB each.
 
     Raises:
-        AdframeError: `max_bins` is too small, or zone thresholds are no grid of numbers.
+        AdframeError: if `max_bins` is too small, or the zone thresholds are not a table of numbers.
+
+    Example:
+        >>> histograms = PixelHistograms(threshold=0.5)
+        >>> scores = np.float32([[0.9, 0.1]])
+        >>> histograms.add(scores, regions=[], group=("good", "good", ""), path="a.png")
+        >>> tally = histograms.tally(histograms.groups)
+        >>> tally.normal.tolist(), tally.decided
+        ([1, 1], (0, 1))
     """
 
     def __init__(
@@ -72,12 +99,12 @@ class PixelHistograms:
         zone_thresholds: np.ndarray | None = None,
         sketching: bool = False,
     ) -> None:
-        if max_bins < 2 * BLOCK:
-            raise AdframeError(f"max_bins is {max_bins}; it must be at least {2 * BLOCK}")
-        self.groups: dict[GroupKey, Group] = {}
+        if max_bins < 2 * BINS_PER_BLOCK:
+            raise AdframeError(f"max_bins is {max_bins}; it must be at least {2 * BINS_PER_BLOCK}")
+        self.groups: dict[GroupKey, GroupSums] = {}
         self.sketches: list[Sketch] = []
-        self.layout = BlockLayout(budget=max_bins // BLOCK)
-        self._thresholds = thresholds(threshold, zone_thresholds)
+        self.layout = BlockLayout(budget=max_bins // BINS_PER_BLOCK)
+        self._thresholds = pixel_thresholds(threshold, zone_thresholds)
         self._sketching = sketching
         self._bins = ImageBins(budget=self.layout.budget)
 
@@ -90,28 +117,36 @@ class PixelHistograms:
             heatmap: (H, W) float32 raw scores in the original frame.
             regions: its annotated defects; [] where it has none.
             group: (defect type, subset, condition).
-            path: the image, for messages, and to order sketches.
-            part: pictures of one part share one; "" is an image on its own.
+            path: path of the image, for messages and to sort sketches.
+            part: images of one part share a name; "" for an image on its own.
 
         Raises:
-            AdframeError: NaN or infinite scores, or a region outside the frame.
+            AdframeError: if the scores hold NaN or infinity, or a region lies outside the frame.
         """
-        scores, inside = _checked(heatmap, regions, path)
+        scores, inside = _validated(heatmap, regions, path)
         facts = np.array([len(regions), 1, *self._thresholds.counts(scores, inside)], np.int64)
         self._bins.fill(scores, inside=inside, regions=regions)
         if self._sketching:
             self.sketches.append(sketch_of(self._bins, path=path, key=group, group=part, facts=facts))
-        self._gather(group)
+        self._add_image(group)
         self.group(group).facts += facts
 
-    def group(self, key: GroupKey) -> Group:
-        """The sums of a group, made where there are none yet."""
+    def group(self, key: GroupKey) -> GroupSums:
+        """Returns the sums of a group, and creates them where there are none.
+
+        Args:
+            key: (defect type, subset, condition).
+        """
         if key not in self.groups:
-            self.groups[key] = Group(np.zeros((3, self.layout.budget + 1, BLOCK), np.int64))
+            self.groups[key] = GroupSums(np.zeros((3, self.layout.budget + 1, BINS_PER_BLOCK), np.int64))
         return self.groups[key]
 
     def make_room(self, blocks: np.ndarray) -> None:
-        """Gives slots to blocks (at the present shift), merging bins where they are too many."""
+        """Gives slots to blocks, and merges bins where there are too many blocks.
+
+        Args:
+            blocks: (n,) int32 block numbers at the present shift.
+        """
         shifts = self.layout.shifts_needed(blocks)
         for _ in range(shifts):
             self.coarsen()
@@ -122,20 +157,28 @@ class PixelHistograms:
         self.layout.merge(*(group.counts for group in self.groups.values()))
 
     def tally(self, keys: Iterable[GroupKey]) -> Tally:
-        """The sum of the named groups that exist."""
+        """Sums groups.
+
+        Args:
+            keys: groups to sum; those that do not exist are left out.
+
+        Returns:
+            Their sum.
+        """
         groups = [self.groups[key] for key in keys if key in self.groups]
         slots, edges = self.layout.ranked()
-        counts = np.zeros((3, len(slots), BLOCK), np.int64)
+        counts = np.zeros((3, len(slots), BINS_PER_BLOCK), np.int64)
         for group in groups:
             counts += group.counts[:, slots]
-        normal, anomalous, found = (kind[:, ::-1].reshape(-1) for kind in counts)  # falling in a block, too
+        # `ranked` lists blocks by falling score, and so must be the bins inside each block.
+        normal, anomalous, found = (kind[:, ::-1].reshape(-1) for kind in counts)
         filled = (normal > 0) | (anomalous > 0)
         facts = sum((group.facts for group in groups), start=np.zeros(6, np.int64))
         lowest = edges.reshape(-1)[filled]
         regions, images, hits, alarms, zone_hits, zone_alarms = facts.tolist()
         return Tally(
             lowest=scores_of(lowest),
-            highest=scores_of(np.minimum(lowest | ((1 << self.layout.shift) - 1), _LARGEST)),
+            highest=scores_of(np.minimum(lowest | ((1 << self.layout.shift) - 1), _LARGEST_CODE)),
             normal=normal[filled],
             anomalous=anomalous[filled],
             found=found[filled],
@@ -146,8 +189,8 @@ class PixelHistograms:
             zoned=None if self._thresholds.zones is None else (zone_hits, zone_alarms),
         )
 
-    def _gather(self, key: GroupKey) -> None:
-        """Adds the image's bins to its group, both as coarse as the coarser of the two; ends the image."""
+    def _add_image(self, key: GroupKey) -> None:
+        """Adds the bins of the image to its group; both become as coarse as the coarser of the two."""
         own = self._bins.layout
         # An image that needs coarse bins on its own needs them among others, too.
         while self.layout.shift < own.shift:
@@ -156,18 +199,19 @@ class PixelHistograms:
         while own.shift < self.layout.shift:
             self._bins.coarsen()
         slots, group = self.layout.slots(own.blocks), self.group(key)
-        for mine, counts in zip(group.counts, self._bins.counts, strict=False):  # good images: NORMAL only
+        # good images have NORMAL only
+        for mine, counts in zip(group.counts, self._bins.counts, strict=False):
             mine[slots] += counts[1:]
 
 
-def _checked(heatmap: np.ndarray, regions: list[Region], path: str) -> tuple[np.ndarray, np.ndarray]:
-    """(H, W) float32 finite scores, contiguous, and (H, W) bool: the pixels in any region."""
+def _validated(heatmap: np.ndarray, regions: list[Region], path: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns (H, W) float32 finite, contiguous scores and (H, W) bool, True for pixels in any region."""
     if heatmap.ndim != 2 or heatmap.size == 0:
         raise AdframeError(f"the heatmap of {path} has shape {heatmap.shape}, not (H, W)")
-    with np.errstate(over="ignore"):  # float64 beyond float32 turns infinite, and is refused below
+    with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite and is refused below
         scores = np.ascontiguousarray(heatmap, dtype=np.float32)
-    if not np.isfinite([scores.min(), scores.max()]).all():  # min and max pass NaN on
-        raise AdframeError(f"the heatmap of {path} holds NaN or infinite scores; no metric can rank those")
+    if not np.isfinite([scores.min(), scores.max()]).all():  # min and max propagate NaN
+        raise AdframeError(f"the heatmap of {path} holds NaN or infinite scores, which no metric can rank")
     try:
         return scores, union(regions, scores.shape)
     except AdframeError as error:

@@ -10,32 +10,52 @@ import numpy as np
 
 from adframe.errors import AdframeError
 from adframe.metrics.curves import auroc, average_precision, f1_max, fpr_at_tpr
-from adframe.metrics.subsets import Line, condition_lines, subset_lines
-from adframe.stats.weighted_metrics import finite
+from adframe.metrics.subsets import ImageSelection, condition_selections, subset_selections
+from adframe.stats.weighted_metrics import finite_scores
 
-HALVES = ("logical/image/auroc", "structural/image/auroc")  # LOCO's headline is their mean
+# the mean of these two is the headline number of MVTec LOCO
+HALVES = ("logical/image/auroc", "structural/image/auroc")
 
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """The n images that have a label."""
+    """Holds the n labelled images among those that were passed in.
 
-    places: list[int]  # of these images among all that were given
-    scores: np.ndarray  # (n,) float64, finite
-    truth: np.ndarray  # (n,) bool, True for anomalous
-    subsets: np.ndarray  # (n,) str
-    conditions: np.ndarray  # (n,) str
-    reported: np.ndarray | None  # (n,) bool
+    Attributes:
+        places: positions of these images among all images that were passed in.
+        scores: (n,) float64, finite raw scores.
+        truth: (n,) bool, True for anomalous images.
+        subsets: (n,) str, the subset of each image.
+        conditions: (n,) str, the light condition of each image; "" where unknown.
+        reported: (n,) bool, whether the thresholded map has a positive pixel; None where no map was
+            thresholded.
+    """
 
-    def lines(self) -> list[Line]:
-        """All images, the subsets, the conditions."""
+    places: list[int]
+    scores: np.ndarray
+    truth: np.ndarray
+    subsets: np.ndarray
+    conditions: np.ndarray
+    reported: np.ndarray | None
+
+    def selections(self) -> list[ImageSelection]:
+        """Lists the selections that are reported: all images, then each subset, then each condition."""
         subsets, conditions = self.subsets.tolist(), self.conditions.tolist()
-        return [Line(), *subset_lines(subsets), *condition_lines(conditions)]
+        return [ImageSelection(), *subset_selections(subsets), *condition_selections(conditions)]
 
-    def rows(self, line: Line) -> np.ndarray:
-        """(n,) bool: the images that count in a line."""
+    def rows(self, selection: ImageSelection) -> np.ndarray:
+        """Marks the images that belong to a selection.
+
+        Args:
+            selection: all images, one subset or one condition.
+
+        Returns:
+            (n,) bool.
+        """
         pairs = zip(self.subsets.tolist(), self.conditions.tolist(), strict=True)
-        return np.array([line.holds(subset=name, condition=light) for name, light in pairs], dtype=bool)
+        return np.array(
+            [selection.includes(subset=name, condition=light) for name, light in pairs], dtype=bool
+        )
 
 
 def image_metrics(
@@ -47,41 +67,50 @@ def image_metrics(
     conditions: Sequence[str] | None = None,
     reported: Sequence[bool] | None = None,
 ) -> dict[str, float]:
-    """All image metrics, and those of each subset and condition with its name in front.
+    """Computes all image metrics, and those of each subset and condition with its name as prefix.
 
-    A subset (LOCO: logical, structural) is judged against the good images, a condition (AD 2: lights)
-    against the good ones photographed in it. Where both of LOCO's subsets are there,
-    `image/auroc_subset_mean` is the official headline (`mvtec_loco_ad_evaluation`).
+    A subset (LOCO: logical, structural) is compared with the good images, a condition (AD 2: lights) with the
+    good images that were photographed in it. Where both subsets of LOCO are present,
+    `image/auroc_subset_mean` is the official headline number (`mvtec_loco_ad_evaluation`).
 
     Args:
-        scores: (n,) raw, larger is more anomalous.
+        scores: (n,) raw scores, larger is more anomalous.
         labels: (n,) 0 normal, 1 anomalous; images with None are left out.
         subsets: (n,) the subset of each image.
-        threshold: decides `score > threshold`; without it there are no decision metrics.
-        conditions: (n,) how each was photographed; "" where that is not known.
-        reported: (n,) whether the thresholded map of each has a positive pixel; adds `image/class_f1`,
-            the F1 of these decisions (MVTec AD 2's class F1).
+        threshold: an image is called anomalous where `score > threshold`; None leaves out the metrics of
+            decisions.
+        conditions: (n,) the light condition of each image, "" where unknown; None if no condition is known.
+        reported: (n,) whether the thresholded map of each image has a positive pixel; adds `image/class_f1`,
+            the F1 of these decisions (MVTec AD 2's class F1). None leaves it out.
+
+    Returns:
+        Metrics by name; a metric is NaN where it is not defined.
 
     Raises:
-        AdframeError: a score is NaN or infinite, or the lengths differ.
+        AdframeError: if a score is NaN or infinite, or the lengths differ.
     """
-    known = labelled(scores, labels, subsets=subsets, conditions=conditions, reported=reported)
+    known = select_labelled(scores, labels, subsets=subsets, conditions=conditions, reported=reported)
     table: dict[str, float] = {}
-    for line in known.lines():
-        rows = known.rows(line)
-        told = None if known.reported is None else known.reported[rows]
-        table |= line.named(_measures(known.scores[rows], known.truth[rows], threshold, reported=told))
+    for selection in known.selections():
+        rows = known.rows(selection)
+        reported_here = None if known.reported is None else known.reported[rows]
+        table |= selection.prefix_keys(
+            _metrics_of(known.scores[rows], known.truth[rows], threshold, reported=reported_here)
+        )
     if all(half in table for half in HALVES):
         table["image/auroc_subset_mean"] = sum(table[half] for half in HALVES) / len(HALVES)
     return table
 
 
 def ranking_metrics(scores: np.ndarray, *, labels: np.ndarray) -> dict[str, float]:
-    """AUROC, AP, best F1, and FPR where 95 % of the anomalous are found; NaN where a class is missing.
+    """Computes AUROC, AP, the best F1, and the false-positive rate at 95 % recall.
 
     Args:
-        scores: (n,) finite raw scores, in their own precision.
-        labels: (n,) bool, True for anomalous.
+        scores: (n,) finite raw scores. They keep their dtype, because a conversion could create ties.
+        labels: (n,) bool, True for anomalous images.
+
+    Returns:
+        Metrics by name, in [0, 1]; NaN where there are no normal or no anomalous images.
     """
     _, places = np.unique(scores, return_inverse=True)
     bins = int(places.max()) + 1 if len(places) else 0
@@ -96,25 +125,30 @@ def ranking_metrics(scores: np.ndarray, *, labels: np.ndarray) -> dict[str, floa
 
 
 def decision_metrics(decisions: np.ndarray, *, labels: np.ndarray) -> dict[str, float]:
-    """What (n,) bool decisions are worth against (n,) bool labels.
+    """Computes F1, accuracy, balanced accuracy, precision, recall and false-positive rate of decisions.
 
-    NaN where the class that a number is about is missing: recall, precision and F1 without
-    anomalous images, FPR without normal ones. Precision is 0 where nothing is reported.
+    Args:
+        decisions: (n,) bool, True where an image is called anomalous.
+        labels: (n,) bool, True for anomalous images.
+
+    Returns:
+        Metrics by name, in [0, 1]. Recall, precision and F1 are NaN without anomalous images, the
+        false-positive rate without normal ones. Precision is 0 where no image is called anomalous.
     """
     hits, alarms = int(np.sum(decisions & labels)), int(np.sum(decisions & ~labels))
     anomalous, normal = int(np.sum(labels)), int(np.sum(~labels))
-    recall, fpr = _ratio(hits, anomalous), _ratio(alarms, normal)
+    recall, fpr = _ratio_or_nan(hits, anomalous), _ratio_or_nan(alarms, normal)
     return {
-        "image/f1": _ratio(2 * hits, hits + alarms + anomalous) if anomalous else math.nan,
-        "image/accuracy": _ratio(hits + normal - alarms, anomalous + normal),
+        "image/f1": _ratio_or_nan(2 * hits, hits + alarms + anomalous) if anomalous else math.nan,
+        "image/accuracy": _ratio_or_nan(hits + normal - alarms, anomalous + normal),
         "image/balanced_accuracy": (recall + 1 - fpr) / 2,
-        "image/precision": _ratio(hits, max(hits + alarms, 1)) if anomalous else math.nan,
+        "image/precision": _ratio_or_nan(hits, max(hits + alarms, 1)) if anomalous else math.nan,
         "image/recall": recall,
         "image/fpr": fpr,
     }
 
 
-def labelled(
+def select_labelled(
     scores: Sequence[float] | np.ndarray,
     labels: Sequence[int | None],
     *,
@@ -122,11 +156,25 @@ def labelled(
     conditions: Sequence[str] | None,
     reported: Sequence[bool] | None,
 ) -> Labelled:
-    """The images that have a label. Args and errors are those of `image_metrics`."""
-    raw = finite(scores)
+    """Selects the images that have a label; arguments and errors are those of `image_metrics`.
+
+    Args:
+        scores: (n,) raw scores.
+        labels: (n,) labels, None where unknown.
+        subsets: (n,) subsets.
+        conditions: (n,) light conditions, or None.
+        reported: (n,) decisions by thresholded maps, or None.
+
+    Returns:
+        The labelled images in the order in which they were passed in.
+
+    Raises:
+        AdframeError: if a score is NaN or infinite, or the lengths differ.
+    """
+    raw = finite_scores(scores)
     lights = [""] * len(raw) if conditions is None else conditions
-    told = [False] * len(raw) if reported is None else reported
-    sizes = {"labels": labels, "subsets": subsets, "conditions": lights, "decisions": told}
+    decisions = [False] * len(raw) if reported is None else reported
+    sizes = {"labels": labels, "subsets": subsets, "conditions": lights, "decisions": decisions}
     if wrong := [f"{len(given)} {name}" for name, given in sizes.items() if len(given) != len(raw)]:
         raise AdframeError(f"{len(raw)} scores but {', '.join(wrong)}: give one of each for every image")
     places = [place for place, label in enumerate(labels) if label is not None]
@@ -136,11 +184,13 @@ def labelled(
         truth=np.array([bool(labels[place]) for place in places], dtype=bool),
         subsets=np.array([subsets[place] for place in places], dtype=str),
         conditions=np.array([lights[place] for place in places], dtype=str),
-        reported=None if reported is None else np.array([bool(told[place]) for place in places], dtype=bool),
+        reported=None
+        if reported is None
+        else np.array([bool(decisions[place]) for place in places], dtype=bool),
     )
 
 
-def _measures(
+def _metrics_of(
     scores: np.ndarray, labels: np.ndarray, threshold: float | None, *, reported: np.ndarray | None
 ) -> dict[str, float]:
     table = ranking_metrics(scores, labels=labels)
@@ -151,5 +201,5 @@ def _measures(
     return table
 
 
-def _ratio(part: int, whole: int) -> float:
+def _ratio_or_nan(part: int, whole: int) -> float:
     return part / whole if whole else math.nan

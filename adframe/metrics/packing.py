@@ -1,7 +1,8 @@
-"""Histograms and sketches as one flat array of integers: what travels between processes, and its way back.
+"""Packs histograms and sketches into one flat array of integers for the exchange between processes, and
+unpacks it.
 
-Only filled bins travel. Packed states can simply be laid end to end, whatever their lengths, and
-each process may have seen other defect types and have merged its bins more or less often.
+Only bins that are not empty are sent. Packed states may be concatenated, whatever their lengths; each process
+may have seen other defect types and have merged its bins more or less often.
 """
 
 from __future__ import annotations
@@ -20,33 +21,45 @@ _BIN_ROWS = 4  # code, normal, anomalous, found
 _SEGMENT_ROWS = 5  # two codes, normal, anomalous, found
 
 
-def pack(histograms: PixelHistograms) -> np.ndarray:
-    """(n,) int64: two lengths, a JSON header as one number a byte, the rows of groups, those of sketches."""
+def pack_histograms(histograms: PixelHistograms) -> np.ndarray:
+    """Packs histograms and their sketches.
+
+    Args:
+        histograms: the state of one process.
+
+    Returns:
+        (n,) int64: two lengths, a JSON header with one number per byte, the rows of groups, the rows of
+        sketches.
+    """
     tallies = {key: histograms.tally([key]) for key in sorted(histograms.groups)}
-    sketches = sorted(histograms.sketches, key=lambda sketch: sketch.order)
+    sketches = sorted(histograms.sketches, key=lambda sketch: sketch.sort_key)
     groups = [
         (*key, len(tally.normal), histograms.groups[key].facts.tolist()) for key, tally in tallies.items()
     ]
     images = [(each.path, each.key, each.group, len(each.found), each.facts.tolist()) for each in sketches]
     header = json.dumps([groups, images]).encode()
-    body = [_bins(tally).reshape(-1) for tally in tallies.values()]
-    body += [_segments(sketch).reshape(-1) for sketch in sketches]
+    body = [_tally_rows(tally).reshape(-1) for tally in tallies.values()]
+    body += [_sketch_rows(sketch).reshape(-1) for sketch in sketches]
     lengths = np.array([len(header), sum(map(len, body))], np.int64)
     return np.concatenate([lengths, np.frombuffer(header, np.uint8).astype(np.int64), *body])
 
 
-def absorb(histograms: PixelHistograms, packed: np.ndarray) -> None:
-    """Adds states that `pack` made, laid end to end, to `histograms`; as if it had seen all their images.
+def add_packed(histograms: PixelHistograms, packed: np.ndarray) -> None:
+    """Adds packed states to histograms, as if these had seen all their images.
 
-    A coarse state brings its shift along without being asked: one shift finer, the lowest codes of
-    its bins touch the blocks that its scores touched, and those were too many.
+    A coarse state makes these bins as coarse without a special case: one shift finer, the lowest codes of its
+    bins touch the same blocks that its scores touched, and those were too many.
+
+    Args:
+        histograms: the state to add to, changed in place.
+        packed: (n,) int64, results of `pack_histograms`, concatenated.
     """
-    for (groups, images), body in _states(packed):
+    for (groups, images), body in _packed_states(packed):
         start = 0
         for defect, subset, condition, bins, facts in groups:
             rows = body[start : start + _BIN_ROWS * bins].reshape(_BIN_ROWS, bins)
             start += rows.size
-            _add(histograms, (defect, subset, condition), rows=rows)
+            _add_rows(histograms, (defect, subset, condition), rows=rows)
             histograms.group((defect, subset, condition)).facts += np.array(facts, np.int64)
         for path, key, group, segments, facts in images:
             rows = body[start : start + _SEGMENT_ROWS * segments].reshape(_SEGMENT_ROWS, segments)
@@ -58,24 +71,24 @@ def absorb(histograms: PixelHistograms, packed: np.ndarray) -> None:
             )
 
 
-def _add(histograms: PixelHistograms, key: tuple[str, str, str], *, rows: np.ndarray) -> None:
+def _add_rows(histograms: PixelHistograms, key: tuple[str, str, str], *, rows: np.ndarray) -> None:
     codes = rows[0].astype(np.int32)
     histograms.make_room(histograms.layout.blocks_of(codes))
-    places = histograms.layout.places(codes)
+    places = histograms.layout.positions(codes)
     for counts, added in zip(histograms.group(key).counts, rows[1:], strict=True):
         np.add.at(counts.reshape(-1), places, added)
 
 
-def _bins(tally: Tally) -> np.ndarray:
+def _tally_rows(tally: Tally) -> np.ndarray:
     return np.stack([codes_of(tally.lowest), tally.normal, tally.anomalous, tally.found])  # (4, n) int64
 
 
-def _segments(sketch: Sketch) -> np.ndarray:
+def _sketch_rows(sketch: Sketch) -> np.ndarray:
     return np.concatenate([sketch.ends, sketch.pixels, sketch.found[None]]).astype(np.int64)  # (5, n)
 
 
-def _states(packed: np.ndarray) -> Iterator[tuple[Any, np.ndarray]]:
-    """The header and the body of each state."""
+def _packed_states(packed: np.ndarray) -> Iterator[tuple[Any, np.ndarray]]:
+    """Yields the header and the body of each state."""
     position = 0
     while position < len(packed):
         text, body = (int(length) for length in packed[position : position + 2])

@@ -1,4 +1,4 @@
-"""The torchmetrics shell around the pixel measures: one pass, no maps kept."""
+"""Accumulates all pixel metrics in one pass, as a torchmetrics metric that keeps no anomaly maps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torchmetrics.utilities import dim_zero_cat
 from adframe.contracts import GOOD, Record, Region
 from adframe.errors import AdframeError
 from adframe.metrics.histogram import PixelHistograms, Tally
-from adframe.metrics.packing import absorb, pack
+from adframe.metrics.packing import add_packed, pack_histograms
 from adframe.metrics.pixel_bootstrap import Resamples
 from adframe.metrics.pixel_measures import (
     aupro,
@@ -27,31 +27,41 @@ from adframe.metrics.pixel_measures import (
     pixel_f1_max,
     segmentation,
 )
-from adframe.metrics.subsets import Line, condition_lines, subset_lines
+from adframe.metrics.subsets import ImageSelection, condition_selections, subset_selections
 
-Value = TypeVar("Value", float, np.ndarray)
+MetricValue = TypeVar("MetricValue", float, np.ndarray)
 
 
 class PixelMetrics(Metric):
-    """All pixel metrics of a test set in one pass, without keeping a map.
+    """Computes all pixel metrics of a test set in one pass, without keeping an anomaly map.
 
-    Works with torchmetrics' synchronisation: processes exchange filled bins, so that numbers are
-    equal to the last digit however images are spread, ordered and batched.
+    It works with torchmetrics' synchronisation: processes exchange filled bins, so that the numbers are equal
+    to the last digit however images are distributed, ordered and batched.
 
     Args:
         limits: false-positive rates, in (0, 1], up to which AU-PRO is integrated.
-        subsets: whether `compute` also reports subsets other than good and anomaly (LOCO: logical
-            and structural) and conditions (AD 2: lights), their names in front.
-        max_bins: memory against accuracy; see `PixelHistograms`, and `bound` for what it cost.
-        saturated: regions are LOCO channels, and AU-PRO is called AUC-sPRO.
-        threshold: adds SegF1 and IoU of `score > threshold`, counted exactly. Where it is known only
-            later, set the attribute and call `reset` before the first image.
+        subsets: whether `compute` also reports subsets other than good and anomaly (LOCO: logical and
+            structural) and conditions (AD 2: lights), with their names as prefix.
+        max_bins: largest number of histogram bins per group, a compromise between memory and accuracy; see
+            `PixelHistograms`, and `bound` for the resulting error.
+        saturated: whether regions are LOCO channels that saturate; AU-PRO is then named AUC-sPRO.
+        threshold: adds SegF1 and IoU of `score > threshold`, counted exactly; None leaves them out. Where the
+            threshold is known only later, set the attribute and call `reset` before the first image.
 
-    The attribute `zone_thresholds`, set in the same way, is (gh, gw), a threshold for each zone of the
+    The attribute `zone_thresholds` is set in the same way. It is (gh, gw), one threshold per zone of the
     frame (`ops.zones`), and adds `zones/pixel/segf1` and `zones/pixel/iou`.
 
     Raises:
-        AdframeError: a limit outside (0, 1], or too few bins.
+        AdframeError: if a limit is outside (0, 1], or there are too few bins.
+
+    Example:
+        >>> metrics = PixelMetrics(limits=(0.3,))
+        >>> region = Region(top=0, left=0, mask=np.ones((1, 1), bool), saturation=1)
+        >>> heatmap = np.float32([[0.9, 0.1], [0.2, 0.3]])
+        >>> where = {"defect": "scratch", "subset": "anomaly", "path": "a.png"}
+        >>> metrics.update(heatmap=heatmap, regions=[region], **where)
+        >>> metrics.compute()["pixel/auroc"]
+        1.0
     """
 
     is_differentiable = False
@@ -97,13 +107,14 @@ class PixelMetrics(Metric):
             heatmap: (H, W) float32 raw scores in the original frame.
             regions: its annotated defects in the same frame; [] where it has none.
             defect: its defect type.
-            subset: its subset; "good" images count as normal for every defect type and subset.
-            path: the image, for messages, and for draws that do not depend on the order of images.
-            condition: how it was photographed; "" where that is not known.
-            group: pictures of one part share one; "" is an image on its own.
+            subset: its subset; images of "good" count as normal for every defect type and subset.
+            path: path of the image, for messages, and so that resamples do not depend on the order of images.
+            condition: its light condition; "" where unknown.
+            group: images of one part share a group; "" for an image on its own.
 
         Raises:
-            AdframeError: NaN or infinite scores, or a region outside the frame; names the path.
+            AdframeError: if the scores hold NaN or infinity, or a region lies outside the frame; the message
+                has the path.
         """
         scores = heatmap.detach().float().cpu().numpy() if isinstance(heatmap, Tensor) else heatmap
         self._histograms.add(
@@ -111,9 +122,16 @@ class PixelMetrics(Metric):
         )
 
     def measure(self, record: Record, *, heatmap: np.ndarray, regions: list[Region] | None) -> None:
-        """Adds one image by its record; nothing where `regions` is None, because nobody knows the truth.
+        """Adds one image by its record. Does nothing where `regions` is None, because the ground truth is
+        unknown.
 
-        Args and errors are those of `update`.
+        Args:
+            record: names the defect type, subset, condition, group and path.
+            heatmap: as in `update`.
+            regions: as in `update`, or None.
+
+        Raises:
+            AdframeError: as `update`.
         """
         if regions is not None:
             self.update(
@@ -127,55 +145,65 @@ class PixelMetrics(Metric):
             )
 
     def compute(self) -> dict[str, float]:
-        """The metrics over all images, and those of each subset and condition with its name in front.
+        """Computes the metrics over all images, and those of each subset and condition with its name as
+        prefix.
 
-        A subset is judged against the good images, a condition against the good ones photographed in
-        it. With `saturated` the plain AUC-sPRO is the mean of the subsets', as the official LOCO
-        evaluation has it.
+        A subset is compared with the good images, a condition with the good images photographed in it. With
+        `saturated` the AUC-sPRO without prefix is the mean over subsets, as in the official LOCO evaluation.
         """
         histograms = self._merged()
-        return self._table(histograms, lambda line: self._scores(_pick(histograms, line)))
+        return self._metric_table(
+            histograms, lambda selection: self._metric_values(_tally_of(histograms, selection))
+        )
 
     def bound(self) -> dict[str, float]:
-        """The most that binning can have changed `compute`'s AUROC and AU-PRO, by their names."""
+        """Bounds the errors of the AUROC and AU-PRO of `compute` that are due to binning, by metric name."""
         with self._synced():
             histograms = self._merged()
-            return self._table(histograms, lambda line: self._bounds(_pick(histograms, line)))
+            return self._metric_table(
+                histograms, lambda selection: self._error_bounds(_tally_of(histograms, selection))
+            )
 
     def per_defect(self) -> dict[str, dict[str, float]]:
-        """The metrics of each defect type against the good images. All processes must call it."""
+        """Computes the metrics of each defect type against the good images. All processes must call it."""
         with self._synced():
             histograms = self._merged()
             defects = sorted({key[0] for key in histograms.groups if key[1] != GOOD})
             return {
-                defect: self._scores(
+                defect: self._metric_values(
                     histograms.tally(key for key in histograms.groups if key[1] == GOOD or key[0] == defect)
                 )
                 for defect in defects
             }
 
     def resampled(self, *, resamples: int = 1000, seed: int) -> dict[str, np.ndarray]:
-        """`compute` on resampled images: (resamples,) values each. All processes must call it.
+        """Computes the metrics of `compute` on resampled images. All processes must call it.
 
-        See `pixel_bootstrap` for what is drawn and how close values are. No pixel is touched.
-        `bootstrap.interval` makes percentile intervals of it.
+        See `pixel_bootstrap` for the resampling and its accuracy. No pixel is read again.
+        `bootstrap.interval` turns the values into percentile intervals.
 
         Args:
-            resamples: how many to draw.
-            seed: of the draws; `image_resampled` with the same seed and paths draws the same images.
+            resamples: number of resamples.
+            seed: seed of the draws; `image_resampled` with the same seed and paths draws the same images.
+
+        Returns:
+            (resamples,) float64 by metric name.
         """
         with self._synced():
             histograms = self._merged()
             drawn = Resamples(histograms.sketches, resamples=resamples, seed=seed)
-            return self._table(
+            return self._metric_table(
                 histograms,
-                lambda line: drawn.measures(
-                    line, tally=_pick(histograms, line), limits=self.limits, overlap=self._overlap
+                lambda selection: drawn.measures(
+                    selection,
+                    tally=_tally_of(histograms, selection),
+                    limits=self.limits,
+                    overlap=self._overlap_name,
                 ),
             )
 
     def forward(self, *_: Any, **__: Any) -> None:
-        """Refused: values of single batches would need a second state; call `update`, then `compute`."""
+        """Refuses to run, because values of single batches would need a second state."""
         raise NotImplementedError("PixelMetrics has no value per batch; call update, then compute")
 
     def reset(self) -> None:
@@ -191,7 +219,7 @@ class PixelMetrics(Metric):
     ) -> None:
         available = distributed_available or self.distributed_available_fn
         if should_sync and available is not None and available():
-            self.packed = [torch.from_numpy(pack(self._histograms)).to(self.device)]
+            self.packed = [torch.from_numpy(pack_histograms(self._histograms)).to(self.device)]
         super().sync(dist_sync_fn, process_group, should_sync, distributed_available)
 
     def _synced(self) -> Any:
@@ -200,11 +228,11 @@ class PixelMetrics(Metric):
         )
 
     def _merged(self) -> PixelHistograms:
-        """This process's sums, or all processes' while synchronised."""
+        """Returns the sums of this process, or of all processes while synchronised."""
         if not self._is_synced:
             return self._histograms
         merged = self._empty()
-        absorb(merged, dim_zero_cat(self.packed).cpu().numpy())
+        add_packed(merged, dim_zero_cat(self.packed).cpu().numpy())
         return merged
 
     def _empty(self) -> PixelHistograms:
@@ -215,41 +243,46 @@ class PixelMetrics(Metric):
             sketching=True,
         )
 
-    def _table(
-        self, histograms: PixelHistograms, measure: Callable[[Line], dict[str, Value]]
-    ) -> dict[str, Value]:
-        """A measure of all images, then of each line."""
-        table = measure(Line())
-        subsets = subset_lines(key[1] for key in histograms.groups)
-        parts = {line: measure(line) for line in subsets if self.subsets or self.saturated}
+    def _metric_table(
+        self, histograms: PixelHistograms, measure: Callable[[ImageSelection], dict[str, MetricValue]]
+    ) -> dict[str, MetricValue]:
+        """Applies `measure` to all images, then to each selection."""
+        table = measure(ImageSelection())
+        subsets = subset_selections(key[1] for key in histograms.groups)
+        parts = {selection: measure(selection) for selection in subsets if self.subsets or self.saturated}
         if self.saturated and parts:
             for limit in self.limits:
-                key = f"{self._overlap}_{limit:g}"
+                key = f"{self._overlap_name}_{limit:g}"
                 table[key] = reduce(add, [part[key] for part in parts.values()]) / len(parts)
         if not self.subsets:
             return table
-        parts |= {line: measure(line) for line in condition_lines(key[2] for key in histograms.groups)}
-        for line, part in parts.items():
-            table |= line.named(part)
+        conditions = condition_selections(key[2] for key in histograms.groups)
+        parts |= {selection: measure(selection) for selection in conditions}
+        for selection, part in parts.items():
+            table |= selection.prefix_keys(part)
         return table
 
-    def _scores(self, tally: Tally) -> dict[str, float]:
+    def _metric_values(self, tally: Tally) -> dict[str, float]:
         ranking = {
             "pixel/auroc": pixel_auroc(tally),
             "pixel/ap": pixel_ap(tally),
             "pixel/f1_max": pixel_f1_max(tally)[0],
         }
-        overlaps = {f"{self._overlap}_{limit:g}": aupro(tally, limit=limit) for limit in self.limits}
+        overlaps = {f"{self._overlap_name}_{limit:g}": aupro(tally, limit=limit) for limit in self.limits}
         return ranking | overlaps | segmentation(tally)
 
-    def _bounds(self, tally: Tally) -> dict[str, float]:
-        overlaps = {f"{self._overlap}_{limit:g}": aupro_bound(tally, limit=limit) for limit in self.limits}
+    def _error_bounds(self, tally: Tally) -> dict[str, float]:
+        overlaps = {
+            f"{self._overlap_name}_{limit:g}": aupro_bound(tally, limit=limit) for limit in self.limits
+        }
         return {"pixel/auroc": auroc_bound(tally)} | overlaps
 
     @property
-    def _overlap(self) -> str:
+    def _overlap_name(self) -> str:
         return "pixel/auspro" if self.saturated else "pixel/aupro"
 
 
-def _pick(histograms: PixelHistograms, line: Line) -> Tally:
-    return histograms.tally(key for key in histograms.groups if line.holds(subset=key[1], condition=key[2]))
+def _tally_of(histograms: PixelHistograms, selection: ImageSelection) -> Tally:
+    return histograms.tally(
+        key for key in histograms.groups if selection.includes(subset=key[1], condition=key[2])
+    )

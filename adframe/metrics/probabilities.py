@@ -1,4 +1,4 @@
-"""Calibration error and Brier score on resampled images."""
+"""Computes calibration error and Brier score on resampled images."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from adframe.stats.calibration_error import bins_of
 def probability_resampled(
     probabilities: np.ndarray, *, labels: np.ndarray, weights: np.ndarray, bins: int = 10
 ) -> dict[str, np.ndarray]:
-    """`ops.reliability`'s numbers of every resample: (resamples,) by metric name.
+    """Computes the numbers of `stats.calibration_error` on every resample.
 
     Args:
         probabilities: (n,) in [0, 1].
-        labels: (n,) bool, True for anomalous.
+        labels: (n,) bool, True for anomalous images.
         weights: (resamples, n) how often each image counts (`bootstrap.multiplicities`).
-        bins: of equal width.
+        bins: number of bins of equal width.
+
+    Returns:
+        (resamples,) by metric name.
     """
     total = weights.sum(1, dtype=np.int64)
     excess = probabilities - labels

@@ -1,4 +1,4 @@
-"""The bootstrap of a category: its resampled images, and all its numbers of every draw."""
+"""Draws the bootstrap of a category: its resampled images and all metrics of every resample."""
 
 from __future__ import annotations
 
@@ -9,33 +9,37 @@ from typing import Any
 import numpy as np
 
 from adframe.errors import AdframeError
-from adframe.metrics.image import HALVES, Labelled, labelled
+from adframe.metrics.image import HALVES, Labelled, select_labelled
 from adframe.metrics.pixel import PixelMetrics
 from adframe.metrics.probabilities import probability_resampled
-from adframe.stats.bootstrap import RESAMPLES, kinds, multiplicities
+from adframe.stats.bootstrap import RESAMPLES, multiplicities, strata_of
 from adframe.stats.weighted_metrics import weighted_metrics
 
 _DECISIONS = ("f1", "accuracy", "balanced_accuracy", "precision", "recall", "fpr")
 
-Row = dict[str, Any]
+PredictionRow = dict[str, Any]
 
 
-def drawn_metrics(rows: Sequence[Row], *, pixel: PixelMetrics, seed: int) -> dict[str, np.ndarray]:
-    """Image and pixel metrics of each resample, (RESAMPLES,) by name; each resample draws the same
-    images for all of them. Another category draws independently.
+def drawn_metrics(rows: Sequence[PredictionRow], *, pixel: PixelMetrics, seed: int) -> dict[str, np.ndarray]:
+    """Computes image and pixel metrics on each resample of the images; all metrics share the resamples.
+
+    Another category is drawn independently.
 
     Args:
-        rows: of one category, as in the ledger.
-        pixel: as the test left it.
-        seed: of the run.
+        rows: prediction rows of one category.
+        pixel: pixel metrics that hold the whole test split.
+        seed: seed of the run.
+
+    Returns:
+        (RESAMPLES,) float64 by metric name.
     """
     own = seed + zlib.crc32(rows[0]["category"].encode())
-    threshold = rows[0]["threshold"]  # one a category
-    drawn = _image(
+    threshold = rows[0]["threshold"]  # every row of a category has the same
+    drawn = _image_draws(
         rows, scores=[row["score"] for row in rows], threshold=threshold, seed=own, resamples=RESAMPLES
     )
-    if local := _with(rows, "by_zones"):
-        by_zones = _image(
+    if local := _rows_with(rows, "by_zones"):
+        by_zones = _image_draws(
             local,
             scores=[float(row["by_zones"]) for row in local],
             threshold=0.5,
@@ -43,31 +47,35 @@ def drawn_metrics(rows: Sequence[Row], *, pixel: PixelMetrics, seed: int) -> dic
             resamples=RESAMPLES,
         )
         drawn |= {f"zones/image/{name}": by_zones[f"image/{name}"] for name in _DECISIONS}
-    if known := [row for row in _with(rows, "probability") if row["label"] is not None]:
-        drawn |= _probabilities(known, seed=own)
+    if known := [row for row in _rows_with(rows, "probability") if row["label"] is not None]:
+        drawn |= _probability_draws(known, seed=own)
     return drawn | pixel.resampled(resamples=RESAMPLES, seed=own)
 
 
 def drawn_decisions(
-    rows: Sequence[Row], *, threshold: float, seed: int, resamples: int | None = None
+    rows: Sequence[PredictionRow], *, threshold: float, seed: int, resamples: int | None = None
 ) -> dict[str, np.ndarray]:
-    """`image/f1` and the other numbers of decisions at another threshold, on the draws of `drawn_metrics`.
+    """Computes `image/f1` and the other metrics of decisions at another threshold, on the resamples of
+    `drawn_metrics`.
 
     Args:
-        rows: of one category, as in the ledger.
-        threshold: decides `score > threshold`.
-        seed: of the run.
-        resamples: how many draws; None: as many as a run makes.
+        rows: prediction rows of one category.
+        threshold: an image is called anomalous where `score > threshold`.
+        seed: seed of the run.
+        resamples: number of resamples; None uses that of a run.
+
+    Returns:
+        (resamples,) float64 by metric name.
     """
     own = seed + zlib.crc32(rows[0]["category"].encode())
     count = RESAMPLES if resamples is None else resamples
     scores = [row["score"] for row in rows]
-    drawn = _image(rows, scores=scores, threshold=threshold, seed=own, resamples=count)
+    drawn = _image_draws(rows, scores=scores, threshold=threshold, seed=own, resamples=count)
     return {f"image/{name}": drawn[f"image/{name}"] for name in _DECISIONS}
 
 
-def _image(
-    rows: Sequence[Row], *, scores: list[float], threshold: float | None, seed: int, resamples: int
+def _image_draws(
+    rows: Sequence[PredictionRow], *, scores: list[float], threshold: float | None, seed: int, resamples: int
 ) -> dict[str, np.ndarray]:
     return image_resampled(
         scores=scores,
@@ -75,7 +83,7 @@ def _image(
         subsets=[row["subset"] for row in rows],
         conditions=[row["condition"] for row in rows],
         groups=[row["group"] for row in rows],
-        reported=[row["reported"] for row in rows] if _with(rows, "reported") else None,
+        reported=[row["reported"] for row in rows] if _rows_with(rows, "reported") else None,
         paths=[row["path"] for row in rows],
         threshold=threshold,
         resamples=resamples,
@@ -83,13 +91,13 @@ def _image(
     )
 
 
-def _probabilities(rows: Sequence[Row], *, seed: int) -> dict[str, np.ndarray]:
+def _probability_draws(rows: Sequence[PredictionRow], *, seed: int) -> dict[str, np.ndarray]:
     labels = np.array([bool(row["label"]) for row in rows])
     subsets, conditions, paths = (
         np.array([row[key] for row in rows], dtype=str) for key in ("subset", "condition", "path")
     )
     weights = multiplicities(
-        kinds(labels, subsets=subsets, conditions=conditions),
+        strata_of(labels, subsets=subsets, conditions=conditions),
         groups=[row["group"] for row in rows],
         values=(paths,),
         resamples=RESAMPLES,
@@ -100,8 +108,8 @@ def _probabilities(rows: Sequence[Row], *, seed: int) -> dict[str, np.ndarray]:
     )
 
 
-def _with(rows: Sequence[Row], key: str) -> list[Row]:
-    """All rows if each has a value, else none."""
+def _rows_with(rows: Sequence[PredictionRow], key: str) -> list[PredictionRow]:
+    """Returns all rows if each has a value for `key`, otherwise none."""
     return list(rows) if all(row[key] is not None for row in rows) else []
 
 
@@ -118,27 +126,31 @@ def image_resampled(
     resamples: int = 1000,
     seed: int,
 ) -> dict[str, np.ndarray]:
-    """All that `image_metrics` gives, on resampled images: (resamples,) values each.
+    """Computes the metrics of `image_metrics` on resampled images.
 
-    The order of the images changes nothing. The threshold is held fixed, whatever it rests on.
+    The order of the images does not matter. The threshold is held fixed, even if it was fitted.
 
     Args:
-        scores: (n,) raw, larger is more anomalous.
+        scores: (n,) raw scores, larger is more anomalous.
         labels: (n,) 0 normal, 1 anomalous; images with None are left out.
         subsets: (n,) the subset of each image.
-        groups: (n,) pictures of one part share one; "" is an image on its own.
-        threshold: decides `score > threshold`; without it there are no decision metrics.
-        conditions: (n,) how each was photographed; "" where that is not known.
-        reported: (n,) whether the thresholded map of each has a positive pixel.
-        paths: (n,) of the images, that the same ones are drawn whatever their scores are; without
-            them images are told apart by their scores.
-        resamples: how many to draw.
-        seed: of the draws.
+        groups: (n,) images of one part share a group; "" for an image on its own.
+        threshold: an image is called anomalous where `score > threshold`; None leaves out the metrics of
+            decisions.
+        conditions: (n,) the light condition of each image, "" where unknown; None if no condition is known.
+        reported: (n,) whether the thresholded map of each image has a positive pixel, or None.
+        paths: (n,) paths of the images, so that the same images are drawn whatever their scores are; None
+            identifies images by their scores.
+        resamples: number of resamples.
+        seed: seed of the draws.
+
+    Returns:
+        (resamples,) float64 by metric name.
 
     Raises:
-        AdframeError: a score is NaN or infinite, or the lengths differ.
+        AdframeError: if a score is NaN or infinite, or the lengths differ.
     """
-    known = labelled(scores, labels, subsets=subsets, conditions=conditions, reported=reported)
+    known = select_labelled(scores, labels, subsets=subsets, conditions=conditions, reported=reported)
     if len(groups) != len(labels) or (paths is not None and len(paths) != len(labels)):
         raise AdframeError(
             f"{len(labels)} labels, {len(groups)} groups and {len(paths or groups)} paths: "
@@ -146,21 +158,23 @@ def image_resampled(
         )
     names = () if paths is None else (np.array([paths[place] for place in known.places], dtype=str),)
     weights = multiplicities(
-        kinds(known.truth, subsets=known.subsets, conditions=known.conditions),
+        strata_of(known.truth, subsets=known.subsets, conditions=known.conditions),
         groups=[groups[place] for place in known.places],
         values=(known.scores, *names),
         resamples=resamples,
         seed=(seed,),
     )
-    return _measures(known, weights, threshold=threshold)
+    return _weighted_table(known, weights, threshold=threshold)
 
 
-def _measures(known: Labelled, weights: np.ndarray, *, threshold: float | None) -> dict[str, np.ndarray]:
-    """As `image_metrics`, (resamples,) values each."""
+def _weighted_table(
+    known: Labelled, weights: np.ndarray, *, threshold: float | None
+) -> dict[str, np.ndarray]:
+    """Returns (resamples,) values of each metric of `image_metrics`."""
     table: dict[str, np.ndarray] = {}
-    for line in known.lines():
-        rows = known.rows(line)
-        table |= line.named(
+    for selection in known.selections():
+        rows = known.rows(selection)
+        table |= selection.prefix_keys(
             weighted_metrics(
                 known.scores[rows],
                 labels=known.truth[rows],

@@ -1,4 +1,4 @@
-"""Which subsets and conditions get numbers of their own beside those over all images."""
+"""Selects the subsets and conditions that are reported separately from all images."""
 
 from __future__ import annotations
 
@@ -8,37 +8,77 @@ from typing import TypeVar
 
 from adframe.contracts import GOOD
 
-_PLAIN = {GOOD, "anomaly"}  # all images together say the same
+_UNREPORTED = {GOOD, "anomaly"}  # their numbers would repeat those of all images
 Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A part of the images that is reported by name: all of them, a subset, or a condition.
+class ImageSelection:
+    """A part of the images that is reported by name: all of them, one subset, or one condition.
 
-    A subset is judged against all good images; a condition has its own images only, good ones too.
+    A subset is compared with all good images; a condition has only its own images, good ones included.
+
+    Attributes:
+        subset: name of the subset; "" selects by condition, or all images.
+        condition: name of the light condition; "" selects by subset, or all images.
+
+    Example:
+        >>> logical = ImageSelection(subset="logical")
+        >>> logical.includes(subset="good", condition=""), logical.includes(subset="structural", condition="")
+        (True, False)
+        >>> logical.prefix_keys({"image/auroc": 0.9})
+        {'logical/image/auroc': 0.9}
     """
 
     subset: str = ""
     condition: str = ""
 
-    def holds(self, *, subset: str, condition: str) -> bool:
-        """Whether an image counts here."""
+    def includes(self, *, subset: str, condition: str) -> bool:
+        """Tells whether an image belongs to this selection.
+
+        Args:
+            subset: subset of the image.
+            condition: light condition of the image, "" where unknown.
+
+        Returns:
+            True if the image belongs to it.
+        """
         if self.condition:
             return condition == self.condition
         return not self.subset or subset in (GOOD, self.subset)
 
-    def named(self, table: dict[str, Value]) -> dict[str, Value]:
-        """The table with this line's name in front of every key; all images have none."""
+    def prefix_keys(self, table: dict[str, Value]) -> dict[str, Value]:
+        """Puts the name of this selection in front of every key.
+
+        Args:
+            table: values by metric name.
+
+        Returns:
+            The table with keys such as `logical/image/auroc`; unchanged keys if all images are selected.
+        """
         name = self.subset or self.condition
         return {f"{name}/{key}" if name else key: value for key, value in table.items()}
 
 
-def subset_lines(subsets: Iterable[str]) -> list[Line]:
-    """A line for each subset that is reported by name (LOCO: logical, structural), sorted."""
-    return [Line(subset=name) for name in sorted(set(subsets) - _PLAIN)]
+def subset_selections(subsets: Iterable[str]) -> list[ImageSelection]:
+    """Lists a selection for each subset that is reported by name (LOCO: logical, structural).
+
+    Args:
+        subsets: the subset of each image; repeats are allowed.
+
+    Returns:
+        Selections sorted by name.
+    """
+    return [ImageSelection(subset=name) for name in sorted(set(subsets) - _UNREPORTED)]
 
 
-def condition_lines(conditions: Iterable[str]) -> list[Line]:
-    """A line for each condition that has a name (AD 2: the lights a part was photographed in), sorted."""
-    return [Line(condition=name) for name in sorted(set(conditions) - {""})]
+def condition_selections(conditions: Iterable[str]) -> list[ImageSelection]:
+    """Lists a selection for each named condition (AD 2: the light in which a part was photographed).
+
+    Args:
+        conditions: the condition of each image; "" is left out.
+
+    Returns:
+        Selections sorted by name.
+    """
+    return [ImageSelection(condition=name) for name in sorted(set(conditions) - {""})]

@@ -1,4 +1,4 @@
-"""Pixels above thresholds, counted exactly, whatever the bins."""
+"""Counts the pixels above thresholds exactly, independent of histogram bins."""
 
 from __future__ import annotations
 
@@ -13,39 +13,58 @@ from adframe.ops.zones import zones_of
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """One threshold for all pixels, and one a zone of the original frame; None where it is not set."""
+    """One threshold for all pixels, and one per zone of the original frame.
+
+    Attributes:
+        whole: threshold of all pixels; None where none is set.
+        zones: (gh, gw) float32, one threshold per zone; None where none are set.
+
+    Example:
+        >>> thresholds = pixel_thresholds(0.5, None)
+        >>> thresholds.counts(np.float32([[0.9, 0.8, 0.1]]), np.array([[True, False, False]]))
+        (1, 1, 0, 0)
+    """
 
     whole: np.float32 | None
-    zones: np.ndarray | None  # (gh, gw) float32
+    zones: np.ndarray | None
 
     def counts(self, scores: np.ndarray, inside: np.ndarray) -> tuple[int, int, int, int]:
-        """Anomalous and normal pixels strictly above `whole`, then those above their zone's threshold.
+        """Counts the pixels strictly above the thresholds.
 
         Args:
-            scores: (H, W) float32.
-            inside: (H, W) bool, the pixels in any region.
+            scores: (H, W) float32 raw scores.
+            inside: (H, W) bool, True for pixels in any annotated region.
+
+        Returns:
+            Anomalous and normal pixels above `whole`, then anomalous and normal pixels above the threshold of
+            their zone; 0 for a threshold that is not set.
         """
-        whole = (0, 0) if self.whole is None else _split(scores > self.whole, inside)
-        zoned = (0, 0) if self.zones is None else _split(_above_zones(scores, self.zones), inside)
+        whole = (0, 0) if self.whole is None else _hits_and_alarms(scores > self.whole, inside)
+        zoned = (0, 0) if self.zones is None else _hits_and_alarms(_above_zones(scores, self.zones), inside)
         return *whole, *zoned
 
 
-def thresholds(whole: float | None, zones: np.ndarray | None) -> Thresholds:
-    """Thresholds that mean the same for float32 scores as these do.
+def pixel_thresholds(whole: float | None, zones: np.ndarray | None) -> Thresholds:
+    """Converts thresholds so that they decide about float32 scores as the given ones decide about float64.
+
+    Args:
+        whole: threshold of all pixels, or None.
+        zones: (gh, gw) thresholds per zone, or None.
+
+    Returns:
+        The thresholds as float32.
 
     Raises:
-        AdframeError: `zones` is not (gh, gw), or one of them is NaN.
+        AdframeError: if `zones` is not a (gh, gw) table or holds NaN.
     """
     if zones is not None and (zones.ndim != 2 or np.isnan(zones).any()):
-        raise AdframeError(f"zone thresholds must be (rows, columns) of numbers, not {zones.tolist()}")
-    return Thresholds(
-        whole=None if whole is None else float32_below(whole),
-        zones=None if zones is None else _rounded(zones),
-    )
-
-
-def _rounded(zones: np.ndarray) -> np.ndarray:
-    return np.array([[float32_below(float(zone)) for zone in row] for row in zones], np.float32)
+        raise AdframeError(
+            f"zone thresholds must be a table of numbers (rows, columns), not {zones.tolist()}"
+        )
+    table = None
+    if zones is not None:
+        table = np.array([[float32_below(float(zone)) for zone in row] for row in zones], np.float32)
+    return Thresholds(whole=None if whole is None else float32_below(whole), zones=table)
 
 
 def _above_zones(scores: np.ndarray, zones: np.ndarray) -> np.ndarray:
@@ -57,6 +76,6 @@ def _above_zones(scores: np.ndarray, zones: np.ndarray) -> np.ndarray:
     return above
 
 
-def _split(above: np.ndarray, inside: np.ndarray) -> tuple[int, int]:
+def _hits_and_alarms(above: np.ndarray, inside: np.ndarray) -> tuple[int, int]:
     hits = int(np.count_nonzero(above & inside))
     return hits, int(np.count_nonzero(above)) - hits

@@ -1,4 +1,4 @@
-"""Maps whose border is brought to the scale of their inside, by what held-out normal images show there."""
+"""Maps whose border is lowered to the scale of their inside, by what held-out normal images show there."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ class Rings(nn.Module):
     Next to the border a patch has fewer neighbours, and a learned head is less sure of it: on normal
     images its map is largest there. Each ring has thousands of normal values and only two numbers to
     learn, so that nothing is learned of single positions, where defects may lie.
+
+    A ring is only ever lowered. Where an object stands on a plain ground, the values of the ground vary
+    less than those of the object; to stretch them to the spread of the inside would make false alarms of
+    the ground's noise.
     """
 
     mean: Tensor
@@ -51,11 +55,13 @@ class Rings(nn.Module):
         self._sums = None
 
     def forward(self, grid: Tensor) -> Tensor:
-        """(B, 1, h, w): each ring with the mean and spread of the inside."""
+        """(B, 1, h, w): each ring with at most the mean and the spread of the inside."""
         if not len(self.mean):
             raise RuntimeError("no held-out images were collected: run validation or load a checkpoint first")
         ring = ring_of((grid.shape[-2], grid.shape[-1]), count=len(self.mean) - 1).to(grid.device)
-        return (grid - self.mean[ring]) / self.spread[ring] * self.spread[-1] + self.mean[-1]
+        factor = (self.spread[-1] / self.spread).clamp(max=1)
+        centre = self.mean.clamp(max=self.mean[-1])
+        return (grid - self.mean[ring]) * factor[ring] + centre[ring]
 
 
 def ring_of(size: tuple[int, int], *, count: int) -> Tensor:

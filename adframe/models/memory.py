@@ -12,9 +12,9 @@ from adframe.errors import AdframeError
 from adframe.io.disk_matrix import Spool
 from adframe.io.feature_cache import Store
 from adframe.models.buffers import make_room
-from adframe.ops.coreset import Progress, greedy_k_centre
+from adframe.ops.coreset import ProgressCallback, greedy_k_centre
 from adframe.ops.kmeans import k_means
-from adframe.ops.neighbours import Rounded, nearest, rounded
+from adframe.ops.neighbours import RoundedBank, nearest, round_bank
 from adframe.ops.projections import moments, principal_axes
 
 
@@ -25,7 +25,7 @@ class Choice:
     count: int  # rows to keep, 1 to N
     seed: int
     guide: Spool | None = None  # the same rows in fewer dimensions, to choose in
-    progress: Progress | None = None
+    progress: ProgressCallback | None = None
     store: Store | None = None  # keeps a greedy selection between runs
 
 
@@ -62,7 +62,7 @@ class Bank(Memory):
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("norms", torch.empty(0))  # (M,) squared
-        self._prepared: tuple[Tensor, Rounded | None] | None = None  # of which bank, and what of it
+        self._prepared: tuple[Tensor, RoundedBank | None] | None = None  # of which bank, and what of it
 
     def fit(self, rows: Spool, choice: Choice) -> None:
         """Keeps `choice.count` rows."""
@@ -97,7 +97,7 @@ class Bank(Memory):
     def _nearest(self, rows: Tensor, *, count: int = 1, limit_mb: int) -> tuple[Tensor, Tensor]:
         # Made when first needed, not stored: whoever fits, loads or moves a bank makes a new tensor.
         if self._prepared is None or self._prepared[0] is not self.bank:
-            self._prepared = self.bank, rounded(self.bank)
+            self._prepared = self.bank, round_bank(self.bank)
         prepared = self._prepared[1]
         return nearest(rows, self.bank, count=count, norms=self.norms, prepared=prepared, limit_mb=limit_mb)
 

@@ -18,9 +18,9 @@ from adframe.io.feature_cache import Store
 from adframe.models.buffers import make_room, refuse_update
 from adframe.models.fusion import Concat
 from adframe.models.memory import Choice, Memory
-from adframe.ops.coreset import Progress, greedy_k_centre
+from adframe.ops.coreset import ProgressCallback, greedy_k_centre
 from adframe.ops.patches import BORDERS, Border, as_rows, patch_grid
-from adframe.ops.projections import mapped, moments, principal_axes, random_axes
+from adframe.ops.projections import map_rows, moments, principal_axes, random_axes
 
 REDUCTIONS = ("none", "random", "pca")
 METRICS = ("euclidean", "cosine")
@@ -145,7 +145,7 @@ class PatchMemory(nn.Module):
         while limit is not None and 4 * self._waiting.width * len(self._waiting) > limit:
             self._thin(self._waiting)
 
-    def finalise(self, *, progress: Progress | None) -> None:
+    def finalise(self, *, progress: ProgressCallback | None) -> None:
         """Makes the memory of all that was collected so far."""
         if self._waiting is None:
             raise RuntimeError("finalise before collect: there are no patches to choose from")
@@ -153,15 +153,15 @@ class PatchMemory(nn.Module):
         weights = self._learned_weights(self._waiting)
         self.weights = torch.empty(0) if weights is None else weights.to(self.centre.device)
         if weights is not None:
-            made.append(mapped(made[-1], weights.mul, folder=settings.spool))
+            made.append(map_rows(made[-1], weights.mul, folder=settings.spool))
         matrix = self._learned_matrix(made[-1])
         self.matrix = torch.empty(0) if matrix is None else matrix.to(self.centre.device)
         if matrix is not None:
-            made.append(mapped(made[-1], partial(torch.matmul, other=matrix), folder=settings.spool))
+            made.append(map_rows(made[-1], partial(torch.matmul, other=matrix), folder=settings.spool))
         rows, guide = made[-1], None
         if settings.projection is not None and settings.projection < rows.width:
             axes = random_axes(rows.width, count=settings.projection, seed=settings.seed)
-            guide = mapped(rows, partial(torch.matmul, other=axes), folder=settings.spool)
+            guide = map_rows(rows, partial(torch.matmul, other=axes), folder=settings.spool)
             made.append(guide)
         count = min(max(1, round(settings.coreset * self.seen)), len(rows))
         self.memory.fit(rows, Choice(count, settings.seed, guide, progress, settings.store))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from adframe.errors import AdframeError, at_least
 from adframe.models.normalizer import Normalisation
-from adframe.ops.block_masks import cover
+from adframe.ops.block_masks import complementary_masks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ class Scoring:
         places = [(block, 0) for block in self.blocks]
         if self.shifted:
             places += [(block, block // 2) for block in self.blocks if block > 1]
-        covers = [cover(grid, block=b, masks=self.masks, offset=offset) for b, offset in places]
+        covers = [complementary_masks(grid, block=b, masks=self.masks, offset=offset) for b, offset in places]
         fitting = [each for each in covers if len(each) > 1]  # one mask would hide everything
         if not fitting:
             raise AdframeError(

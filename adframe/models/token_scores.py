@@ -28,7 +28,7 @@ class TokenScoring:
     """Every choice between adapted tokens and a score.
 
     Args:
-        score: `decoder`: the head's map, its border on the scale of its inside (see `Rings`);
+        score: `decoder`: the head's map, its border at most on the scale of its inside (see `Rings`);
             `mahalanobis`: distance of tokens from one Gaussian of held-out normal images'; `memory`:
             distance from the nearest token of a memory bank of training images'; `fused`: the mean of
             all three, each in units of held-out normals.

@@ -1,4 +1,4 @@
-"""Masks on a patch grid: random blocks to train with, covers that hide every patch once to score with."""
+"""Makes masks on a patch grid: random blocks for training, and complementary masks for scoring."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ import numpy as np
 import torch
 from torch import Tensor
 
-LARGEST = 0.3  # longest side of a random block, as a share of the grid's (SiT, arXiv 2104.03602, section 3)
+MAX_BLOCK_SIDE = 0.3  # as a share of the grid's side (SiT, arXiv 2104.03602, section 3)
 
 
 def random_blocks(grid: tuple[int, int], *, ratio: float, rng: np.random.Generator) -> np.ndarray:
-    """Random rectangles, put down one after the other until the share of hidden patches is reached.
+    """Places random rectangles one after the other until the share of hidden patches is reached.
 
-    Group masked model learning (Atito et al., arXiv 2104.03602): connected patches are hidden
-    together, so that a patch cannot be had from its neighbours alone. The last rectangle is cut, so
-    that exactly `ratio` of the patches is hidden, rounded.
+    Group masked model learning (Atito et al., arXiv 2104.03602): connected patches are hidden together, so
+    that a patch cannot be predicted from its neighbours alone. The last rectangle is cut, so that exactly
+    `ratio` of the patches is hidden, rounded.
 
     Args:
         grid: (h, w) in patches.
-        ratio: share of the patches to hide.
-        rng: draws sides and places.
+        ratio: share of the patches to hide, in (0, 1).
+        rng: draws sides and positions.
 
     Returns:
         (h, w) bool, True where hidden; never all, never none.
     """
     height, width = grid
     wanted = min(max(round(ratio * height * width), 1), height * width - 1)
-    tallest, widest = max(1, round(LARGEST * height)), max(1, round(LARGEST * width))
+    tallest, widest = max(1, round(MAX_BLOCK_SIDE * height)), max(1, round(MAX_BLOCK_SIDE * width))
     hidden = np.zeros(grid, dtype=bool)
     missing = wanted
     while missing:
@@ -41,17 +41,17 @@ def random_blocks(grid: tuple[int, int], *, ratio: float, rng: np.random.Generat
     return hidden
 
 
-def cover(grid: tuple[int, int], *, block: int, masks: int, offset: int = 0) -> Tensor:
-    """Complementary masks: every patch is hidden by exactly one of them.
+def complementary_masks(grid: tuple[int, int], *, block: int, masks: int, offset: int = 0) -> Tensor:
+    """Makes complementary masks: every patch is hidden by exactly one of them.
 
-    Blocks of `block` x `block` patches are coloured by (row * round(sqrt(masks)) + column) mod masks:
-    a checkerboard for two masks, and no two blocks of one colour touch by a side for more.
+    Blocks of `block` x `block` patches are coloured by (row * round(sqrt(masks)) + column) mod masks: a
+    checkerboard for two masks; for more, no two blocks of one colour share a side.
 
     Args:
         grid: (h, w) in patches.
         block: side of a block in patches.
-        masks: how many share the grid; each hides about 1 / masks of it.
-        offset: shifts the blocks by so many patches down and to the right.
+        masks: number of masks; each hides about 1 / masks of the grid.
+        offset: shifts the blocks by this number of patches down and to the right.
 
     Returns:
         (masks, h, w) bool; a mask that would hide nothing, on a grid of few blocks, is left out.

@@ -1,16 +1,15 @@
-"""Greedy k-centre selection: the patches that cover all others best (Sener and Savarese, ICLR 2018).
+"""Selects rows by greedy k-centre: those that cover all others best (Sener and Savarese, ICLR 2018).
 
-Each pick is the row farthest from all rows picked so far. Done naively that reads all rows once
-a pick. Here picks come in rounds, and are the same: `bound[i]` is at least the squared distance of
-row i to the centres, and the distance itself once the row has been brought up to date. Take the
-`ROUND` rows with the largest bounds and bring them up to date; among those that are still above
-every other row's bound the next picks must lie, and their mutual distances are one small matrix.
-Rounds work on the hot rows, those with the largest bounds, which are held in memory; when a row
-outside could be the farthest, the hot rows are chosen again, after bounds were lowered by what a
-product of rounded rows says.
+Each pick is the row farthest from all rows picked so far. The plain algorithm reads all rows once per pick.
+Here picks are made in rounds, with the same result: `bound[i]` is at least the squared distance of row i to
+the centres, and equals it once the row has been updated. A round takes the `ROUND` rows with the largest
+bounds and updates them. The next picks must lie among those that are still above every other row's bound, and
+their mutual distances are one small matrix. Rounds work on the hot rows, those with the largest bounds, which
+are held in memory. When another row could be the farthest, the hot rows are chosen again, after bounds were
+lowered by a product of rounded rows.
 
-Nothing but the end depends on how many rows are wanted: rounds are always finished, and a longer
-selection begins with a shorter one. So what is known after a round can be kept and gone on with.
+Only the end depends on the number of wanted rows: rounds are always finished, and a longer selection begins
+with a shorter one. So the state after a round can be stored and continued.
 """
 
 from __future__ import annotations
@@ -23,46 +22,69 @@ from torch import Tensor
 
 from adframe.io.disk_matrix import Spool
 from adframe.io.feature_cache import Store
-from adframe.ops.coreset_cache import INDEX, Traversal
-from adframe.ops.pruned_distances import CLOSE, EQUAL, Rows, at_most, lowered, squared_distances
+from adframe.ops.coreset_cache import PICKS, Traversal
+from adframe.ops.pruned_distances import (
+    CLOSE_SHARE,
+    EQUAL_SHARE,
+    RoundedRows,
+    lower_distances,
+    squared_distances,
+    upper_bounds,
+)
 
-ROUND = 1024  # rows that compete in a round: their Gram matrix is 4 MB
-HOT_BYTES = 64 << 20  # of rows held in memory, rounded ones included: enough that choosing them again is rare
-BATCH = 2048  # rows, or centres, of one product
-FEWEST = 64  # centres of one product
-READ = 4 << 20  # bytes of rows read at once: cache holds them
-FEW = 512  # new centres that a row is compared with in less time than it takes to read the row
+ROUND = 1024  # rows that compete in a round: their Gram matrix takes 4 MB
+HOT_BYTES = 64 << 20  # memory of hot rows, rounded copies included: large enough to rarely choose them again
+PRODUCT_ROWS = 2048  # largest number of rows, or centres, per product
+MIN_CENTRES = 64  # smallest number of centres per product
+READ_BYTES = 4 << 20  # bytes of rows read at once: they fit in the cache
+MAX_CHEAP_CENTRES = 512  # comparing a row with this many new centres takes less time than reading the row
 
-Progress = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 
 
 def greedy_k_centre(
-    rows: Spool, *, count: int, seed: int, progress: Progress | None = None, store: Store | None = None
+    rows: Spool,
+    *,
+    count: int,
+    seed: int,
+    progress: ProgressCallback | None = None,
+    store: Store | None = None,
 ) -> Tensor:
-    """Picks `count` rows, each the farthest from those before it; the first is drawn by `seed`.
+    """Picks rows, each the farthest from those picked before; the first is drawn at random.
 
-    Distances are Euclidean in float32. Picks are those of the plain algorithm up to exact ties and
-    rounding. Memory is the picked rows, about 100 MB for the hot ones, and 12 bytes a row.
+    Distances are Euclidean in float32. Picks are those of the plain algorithm up to exact ties and rounding.
+    Memory is the picked rows, about 100 MB for the hot ones, and 12 bytes per row.
 
     Args:
         rows: (N, D), centred well enough that squares do not cancel.
-        count: how many to pick, at most N.
+        count: number of rows to pick, at most N.
         seed: draws the first pick.
-        progress: told (done, total) after every round.
-        store: keeps the selection: the same rows and seed with a smaller `count` then take its
-            beginning, with a larger one go on where it ended. Picks are the same as without.
+        progress: called with (done, total) after every round; None reports nothing.
+        store: stores the selection: the same rows and seed with a smaller `count` then take its beginning,
+            with a larger one continue it. Picks are the same as without a store. None stores nothing.
 
     Returns:
-        (<= count,) int64 indices in the order picked. Fewer than `count` where every other row
-        equals a picked one: a duplicate adds nothing to a memory bank.
+        (<= count,) int64 indices in the order of picking. Fewer than `count` where every other row equals a
+        picked one: a duplicate adds nothing to a memory bank.
+
+    Raises:
+        ValueError: if `count` is not in 1..N.
     """
     if not 0 < count <= len(rows):
         raise ValueError(f"cannot pick {count} of {len(rows)} rows")
-    constants = (seed, ROUND, HOT_BYTES, FEW, CLOSE, EQUAL, Rows.empty(0, rows.width).rounded)
+    constants = (
+        seed,
+        ROUND,
+        HOT_BYTES,
+        MAX_CHEAP_CENTRES,
+        CLOSE_SHARE,
+        EQUAL_SHARE,
+        RoundedRows.empty(0, rows.width).rounded,
+    )
     kept = None if store is None else Traversal(store, rows=rows, constants=constants)
     state = None if kept is None else kept.read()
-    if state is not None and len(state[INDEX]) >= count:
-        return state[INDEX][:count].clone()  # what was read is a file
+    if state is not None and len(state[PICKS]) >= count:
+        return state[PICKS][:count].clone()  # the state is memory-mapped from a file
     search = _Search(rows, count=count)
     if state is None:
         search.add_first(int(np.random.default_rng(seed).integers(len(rows))))
@@ -77,39 +99,41 @@ def greedy_k_centre(
 
 
 class _Search:
-    """State of one selection: bounds a row, the centres so far, and the hot rows."""
+    """The state of one selection: bounds of rows, the centres so far, and the hot rows."""
 
     def __init__(self, rows: Spool, *, count: int) -> None:
         self.rows = rows
-        most = min(count + ROUND, len(rows))  # the last round may pick more than are wanted
+        most = min(count + ROUND, len(rows))  # the last round may pick more than wanted
         self.index = torch.empty(most, dtype=torch.int64)
-        self.centres = Rows.empty(most, rows.width)
+        self.centres = RoundedRows.empty(most, rows.width)
         self.picked = 0
-        self.all_bounds = torch.empty(len(rows))  # squared; of hot rows out of date until the next `_warm`
-        self.all_met = torch.ones(len(rows), dtype=torch.int64)  # centres that a bound has been compared with
+        # squared; outdated for hot rows until the next `_reload_hot`
+        self.all_bounds = torch.empty(len(rows))
+        # number of centres that each bound accounts for
+        self.all_met = torch.ones(len(rows), dtype=torch.int64)
         self.hot = torch.empty(0, dtype=torch.int64)  # indices of the hot rows, ascending
         self._most_hot = max(ROUND, HOT_BYTES // (4 * rows.width + 2 * self.centres.short.shape[1]))
-        # The hot rows themselves, in memory taken once; then their bounds.
-        self.block = Rows.empty(min(self._most_hot, len(rows)), rows.width)
+        # The hot rows themselves, in memory that is allocated once; then their bounds.
+        self.block = RoundedRows.empty(min(self._most_hot, len(rows)), rows.width)
         self.bound, self.met = torch.empty(0), torch.empty(0, dtype=torch.int64)
-        self.cold = 0.0  # no row that is not hot lies farther than this
-        self.tight = 1  # centres that `_tighten` has held the rows against
+        self.cold = 0.0  # largest bound of rows that are not hot
+        self.tight = 1  # number of centres that `_tighten` has used
 
     def add_first(self, row: int) -> None:
         self._add(torch.tensor([row]), self.rows.read(row, row + 1))
-        step = max(1, READ // (4 * self.rows.width))
+        step = max(1, READ_BYTES // (4 * self.rows.width))
         for start in range(0, len(self.rows), step):
             distances = squared_distances(self.rows.read(start, start + step), self.centres.exact[:1])
             self.all_bounds[start : start + step] = distances[:, 0]
-        # A row that is not a number, or too long for float32, is never picked.
+        # A row with NaN, or too long for float32, is never picked.
         self.all_bounds[~self.all_bounds.isfinite()] = 0.0
         self.all_bounds[row] = 0.0
-        self._warm()
+        self._reload_hot()
 
     def state(self) -> dict[str, Tensor]:
-        """All that the next round depends on, but for the rows."""
+        """Returns everything that the next round depends on, except the rows."""
         return {
-            INDEX: self.index[: self.picked],
+            PICKS: self.index[: self.picked],
             "all_bounds": self.all_bounds,
             "all_met": self.all_met.int(),
             "hot": self.hot.int(),
@@ -120,8 +144,8 @@ class _Search:
         }
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Takes in what `state` gave; copies, as what is kept on disk must not change."""
-        self._add(state[INDEX], self.rows.gather(state[INDEX]))
+        """Restores the result of `state`, with copies, because the stored file must not change."""
+        self._add(state[PICKS], self.rows.gather(state[PICKS]))
         self.all_bounds, self.all_met = state["all_bounds"].clone(), state["all_met"].long()
         self.hot, self.cold = state["hot"].long(), float(state["cold"])
         self.tight = int(state["tight"])
@@ -129,28 +153,30 @@ class _Search:
         self.bound, self.met = state["bound"].clone(), state["met"].long()
 
     def round(self) -> bool:
-        """Picks what can be picked now, or warms; False where all rows coincide with centres."""
-        floor = _at_rank(self.bound, ROUND)
+        """Picks what can be picked now, or reloads the hot rows; False where all rows coincide with
+        centres.
+        """
+        floor = _value_at_rank(self.bound, ROUND)
         stale = torch.nonzero((self.bound >= floor) & (self.bound > 0) & (self.met < self.picked)).flatten()
         self._update(stale[torch.argsort(self.met[stale])])
         highest = float(self.bound.max())
         if highest < self.cold or highest <= 0:
-            return self._warm()
+            return self._reload_hot()
         # Bounds only shrink, so no row outside the contest lies farther than `outside`.
         outside = max(floor, self.cold)
         contest = torch.nonzero((self.bound >= outside) & (self.bound > 0)).flatten()
         if len(contest):
-            top = _largest(self.bound[contest], ROUND)  # more only where several are at the floor
-            self._contest(contest[top.indices], outside=outside)
+            top = _top_values(self.bound[contest], ROUND)  # more only where several rows tie at the floor
+            self._pick_from(contest[top.indices], outside=outside)
         return True
 
-    def _warm(self) -> bool:
-        """Takes the rows with the largest bounds into memory; False where every bound is zero."""
+    def _reload_hot(self) -> bool:
+        """Loads the rows with the largest bounds into memory; False where every bound is zero."""
         self.all_bounds[self.hot], self.all_met[self.hot] = self.bound, self.met
         size = self._most_hot
-        few = self.picked - self.tight <= FEW
-        self._tighten(above=_at_rank(self.all_bounds, 4 * size if few else size * 3 // 2))
-        top = _largest(self.all_bounds, size + 1)
+        few = self.picked - self.tight <= MAX_CHEAP_CENTRES
+        self._tighten(above=_value_at_rank(self.all_bounds, 4 * size if few else size * 3 // 2))
+        top = _top_values(self.all_bounds, size + 1)
         self.hot = top.indices[:size].sort().values
         self.cold = float(top.values[size]) if len(top.values) > size else 0.0
         self._read_hot()
@@ -158,30 +184,30 @@ class _Search:
         return bool(top.values[0] > 0)
 
     def _read_hot(self) -> None:
-        step = max(1, READ // (4 * self.rows.width))
+        step = max(1, READ_BYTES // (4 * self.rows.width))
         for start in range(0, len(self.rows), step):
             low, high = torch.searchsorted(self.hot, torch.tensor([start, start + step])).tolist()
             if low < high:
                 self.block.put(low, self.rows.read(start, start + step)[self.hot[low:high] - start])
 
     def _tighten(self, *, above: float) -> None:
-        """Lowers bounds from `above` up, wherever the rows lie; they stay bounds, and rows out of date.
+        """Lowers bounds of at least `above` for all rows; they remain bounds, and rows remain outdated.
 
-        So no bound depends on it in the end. In float32 it would cost more than it saves.
+        So the result does not depend on it. In float32 it would cost more than it saves.
         """
         if not self.centres.rounded or self.tight == self.picked:
             return
-        step = max(1, READ // (4 * self.rows.width))
+        step = max(1, READ_BYTES // (4 * self.rows.width))
         for start in range(0, len(self.rows), step):
             bound = self.all_bounds[start : start + step]  # a view
             wanted = torch.nonzero((bound >= above) & (bound > 0)).flatten()
             if len(wanted):
-                block = Rows.of(self.rows.read(start, start + step)[wanted])
+                block = RoundedRows.of(self.rows.read(start, start + step)[wanted])
                 for centres in self._since(self.tight):
-                    bound[wanted] = torch.fmin(bound[wanted], at_most(block, centres))
+                    bound[wanted] = torch.fmin(bound[wanted], upper_bounds(block, centres))
         self.tight = self.picked
 
-    def _contest(self, contest: Tensor, *, outside: float) -> None:
+    def _pick_from(self, contest: Tensor, *, outside: float) -> None:
         block = self.block.exact[contest]  # (m, D)
         mutual = squared_distances(block, block).numpy()  # (m, m)
         bound = self.bound[contest].numpy()
@@ -204,27 +230,27 @@ class _Search:
         self.picked += len(index)
 
     def _update(self, stale: Tensor) -> None:
-        """Holds hot rows, in ascending order of `met`, against the centres they have not met."""
-        for first in range(0, len(stale), BATCH):
-            part = stale[first : first + BATCH]
+        """Compares hot rows, in ascending order of `met`, with the centres they have not met."""
+        for first in range(0, len(stale), PRODUCT_ROWS):
+            part = stale[first : first + PRODUCT_ROWS]
             for centres in self._since(int(self.met[part[0]])):
-                self.bound[part] = lowered(self.bound[part], self.block, part, centres)
+                self.bound[part] = lower_distances(self.bound[part], self.block, part, centres)
             self.met[part] = self.picked
 
-    def _since(self, met: int) -> Iterator[Rows]:
-        """The centres from `met` on, and a few others: so that products come in few shapes."""
-        step = FEWEST if self.picked - met <= BATCH // 4 else BATCH // 4
-        for low in range(met, self.picked, BATCH):
-            size = min(BATCH, -(-(self.picked - low) // step) * step)
+    def _since(self, met: int) -> Iterator[RoundedRows]:
+        """Yields the centres from `met` on, with a few others, so that products have few shapes."""
+        step = MIN_CENTRES if self.picked - met <= PRODUCT_ROWS // 4 else PRODUCT_ROWS // 4
+        for low in range(met, self.picked, PRODUCT_ROWS):
+            size = min(PRODUCT_ROWS, -(-(self.picked - low) // step) * step)
             start = max(0, min(low, self.picked - size))
             yield self.centres.slice(start, min(start + size, self.picked))
 
 
-def _at_rank(values: Tensor, rank: int) -> float:
-    """The value of that rank from above; the smallest of fewer."""
+def _value_at_rank(values: Tensor, rank: int) -> float:
+    """Returns the value of this rank from above; the smallest where there are fewer values."""
     place = max(0, len(values) - rank)
     return float(np.partition(values.numpy(), place)[place])
 
 
-def _largest(values: Tensor, count: int) -> torch.return_types.topk:
+def _top_values(values: Tensor, count: int) -> torch.return_types.topk:
     return torch.topk(values, min(count, len(values)), sorted=True)

@@ -1,4 +1,4 @@
-"""A greedy selection that was begun before: where it is kept, and how it is known again."""
+"""Stores greedy selections, so that a later run can continue one."""
 
 from __future__ import annotations
 
@@ -11,41 +11,54 @@ from torch import Tensor
 from adframe.io.disk_matrix import Spool
 from adframe.io.feature_cache import Store
 
-FORMAT = 3  # of what is kept, and of the algorithm: another number finds none of the older files
-INDEX = "index"  # name of the picks in what is kept
+TRAVERSAL_FORMAT = 3  # of the file and of the algorithm: files of another number are not found
+PICKS = "index"  # key of the picked rows in the stored state
 
 
 class Traversal:
-    """One selection in a store: `<store>/traversals/<hash>.safetensors`, about 12 bytes a row.
+    """Stores the state of one selection: `<store>/traversals/<hash>.safetensors`, about 12 bytes per row.
 
-    It is known by the rows' content, and by what decides the picks besides: the seed, the constants
-    of the algorithm, and torch's version, which changes the last bits. So does the number of threads;
-    it is left out, so that workers with few threads share what the first run selected with all.
+    It is identified by the content of the rows, and by what else determines the picks: the seed, the
+    constants of the algorithm, and torch's version, which changes the last bits. The number of threads
+    changes them, too; it is left out, so that workers with few threads share what the first run selected with
+    all threads.
 
     Args:
-        store: where it is kept.
-        rows: what is selected from; read once, to hash it.
-        constants: the seed and whatever else decides the picks.
+        store: where the state is stored.
+        rows: rows from which the selection is made; read once, to hash them.
+        constants: the seed and all other numbers that determine the picks.
+
+    Example:
+        >>> from pathlib import Path
+        >>> rows = Spool()
+        >>> rows.append(torch.rand(8, 2))
+        >>> traversal = Traversal(Store(Path("store")), rows=rows, constants=[0])
+        >>> traversal.write({PICKS: torch.tensor([3, 1])})
+        >>> traversal.read()[PICKS].tolist()
+        [3, 1]
     """
 
     def __init__(self, store: Store, *, rows: Spool, constants: Sequence[float]) -> None:
         self.store = store
         found = blake2b(digest_size=20)
-        facts = [FORMAT, rows.width, *constants, torch.__version__]
+        facts = [TRAVERSAL_FORMAT, rows.width, *constants, torch.__version__]
         found.update(repr(facts).encode())
         for _, block in rows.blocks():
             found.update(block.numpy().reshape(-1).data)
         self._key = f"traversals/{found.hexdigest()}"
 
     def read(self) -> dict[str, Tensor] | None:
-        """What `write` kept; None where there is nothing."""
+        """Returns the stored state; None where there is none."""
         return self.store.read(self._key)
 
     def write(self, state: Mapping[str, Tensor]) -> None:
-        """Keeps a state, unless another process has kept a longer one meanwhile.
+        """Stores a state, unless another process has stored a longer one.
 
-        Two that finish within the same milliseconds may leave the shorter one; it is as right.
+        Two processes that finish within milliseconds may leave the shorter one, which is correct as well.
+
+        Args:
+            state: tensors by name, with the picked rows under `PICKS`.
         """
         other = self.read()
-        if other is None or len(other[INDEX]) < len(state[INDEX]):
+        if other is None or len(other[PICKS]) < len(state[PICKS]):
             self.store.write(self._key, state)

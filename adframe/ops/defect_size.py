@@ -1,4 +1,4 @@
-"""How large an annotated defect is and how near the border it lies."""
+"""Measures the size of an annotated defect and its distance from the border."""
 
 from __future__ import annotations
 
@@ -13,33 +13,43 @@ from adframe.ops.regions import bounding_box, union
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """All annotated defects of one image together."""
+    """All annotated defects of one image together.
 
-    area: float  # share of the image's pixels that any region covers, in (0, 1]
-    border: float  # smallest distance of such a pixel from the border, as a share of the shorter side
+    Attributes:
+        area: share of the image's pixels that any region covers, in (0, 1].
+        border: smallest distance of such a pixel from the border, as a share of the shorter side.
+    """
+
+    area: float
+    border: float
 
 
 def extent(regions: Sequence[Region] | None, *, frame: tuple[int, int]) -> Extent | None:
-    """What an image's annotation says of its defects; None where nothing is annotated.
+    """Measures the annotated defects of an image.
 
-    A pixel in the outermost row or column lies at distance 0.
+    A pixel in the outermost row or column has distance 0.
 
     Args:
         regions: in the original frame; they may overlap. None where there is no ground truth.
         frame: (H, W) of that frame.
 
+    Returns:
+        Size and distance; None where nothing is annotated.
+
     Raises:
-        AdframeError: a region is empty or reaches over the frame.
+        AdframeError: if a region is empty or reaches beyond the frame.
     """
     if not regions:
         return None
     covered = np.count_nonzero(union(regions, frame)) / (frame[0] * frame[1])
-    nearest = min(_distance(region, frame) for region in regions)
+    nearest = min(_border_distance(region, frame) for region in regions)
     return Extent(area=covered, border=nearest / min(frame))
 
 
-def _distance(region: Region, frame: tuple[int, int]) -> int:
-    """Pixels between a region and the nearest side; its mask need not touch its box's sides."""
+def _border_distance(region: Region, frame: tuple[int, int]) -> int:
+    """Returns the pixels between a region and the nearest side; its mask need not touch the sides of its
+    box.
+    """
     box = bounding_box(region, frame)
     ends = []
     for axis, size in enumerate(frame):

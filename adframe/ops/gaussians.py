@@ -1,4 +1,6 @@
-"""One Gaussian a position: fitted to a stream of images, and the distance of a new image from each."""
+"""Fits one Gaussian per position to a stream of images, and measures the distance of a new image from
+each.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +9,25 @@ from torch import Tensor
 
 from adframe.errors import AdframeError
 
-BLOCK = 32  # images summed at once: one pass over all matrices in memory serves that many
-PART = 4 << 20  # bytes of float64 matrices that are factorised at once: cache holds them
-SMALL = 32  # a matrix of this width is left to LAPACK
+BLOCK_IMAGES = 32  # images summed at once: one pass over all matrices in memory serves them all
+FACTOR_BYTES = 4 << 20  # bytes of float64 matrices factorised at once: they fit in the cache
+LAPACK_WIDTH = 32  # matrices up to this width are factorised by LAPACK
 
 
 class Moments:
-    """Sums over images from which mean and covariance at every position follow.
+    """Sums over images, from which the mean and covariance at every position follow.
 
-    Products are of differences from a fixed image, the mean of the first block, so that squares do
-    not cancel where features are large and vary little. Images wait until `BLOCK` are there: how
-    they were batched does not change a bit. Memory is positions x channels^2 float32, and the block.
+    Products are computed from differences to a fixed image, the mean of the first block, so that squares do
+    not cancel where features are large and vary little. Images are buffered until `BLOCK_IMAGES` are there:
+    their batching does not change a bit of the result. Memory is positions x channels^2 float32, and the
+    block.
+
+    Example:
+        >>> moments = Moments()
+        >>> moments.add(torch.rand(10, 4, 2))
+        >>> mean, whitening = moments.gaussians(regularisation=0.01)
+        >>> mahalanobis(torch.rand(3, 4, 2), mean=mean, whitening=whitening).shape
+        torch.Size([3, 4])
     """
 
     def __init__(self) -> None:
@@ -29,38 +39,44 @@ class Moments:
         self._products = torch.empty(0)  # (P, D, D)
 
     def add(self, rows: Tensor) -> None:
-        """Takes (B, P, D) features in."""
+        """Adds features of images.
+
+        Args:
+            rows: (B, P, D) features at P positions.
+        """
         if not self._block.numel():
-            self._block = rows.new_empty(BLOCK, *rows.shape[1:])
+            self._block = rows.new_empty(BLOCK_IMAGES, *rows.shape[1:])
         while len(rows):
-            part = rows[: BLOCK - self._waiting]
+            part = rows[: BLOCK_IMAGES - self._waiting]
             rows = rows[len(part) :]
             self._block[self._waiting : self._waiting + len(part)] = part
             self._waiting += len(part)
-            if self._waiting == BLOCK:
+            if self._waiting == BLOCK_IMAGES:
                 self._flush()
 
     def gaussians(self, *, regularisation: float) -> tuple[Tensor, Tensor]:
-        """Means, and the matrices that make features white, of all images so far.
+        """Computes means and whitening matrices of all images so far.
 
         Args:
-            regularisation: added to the covariance's diagonal (0.01 in PaDiM).
+            regularisation: added to the diagonal of the covariance (0.01 in PaDiM).
 
         Returns:
-            mean (P, D), and whitening (P, D, D): the inverse of the covariance's Cholesky factor,
-            lower triangular. The covariance is unbiased, divided by images - 1.
+            mean (P, D), and whitening (P, D, D): the inverse of the covariance's Cholesky factor, lower
+            triangular. The covariance is unbiased, divided by images - 1.
 
         Raises:
-            AdframeError: fewer than two images, or a covariance that cannot be factorised.
+            AdframeError: if there are fewer than two images, or a covariance cannot be factorised.
         """
         self._flush()
         if self.images < 2:
-            raise AdframeError(f"a covariance needs 2 training images or more, there is {self.images}")
+            raise AdframeError(
+                f"a covariance requires at least 2 training images, but there is {self.images}"
+            )
         offset = self._sum / self.images  # (P, D) float64
         whitening = torch.empty_like(self._products)
         positions, width = offset.shape
         for part in torch.split(
-            torch.arange(positions, device=offset.device), max(1, PART // (8 * width**2))
+            torch.arange(positions, device=offset.device), max(1, FACTOR_BYTES // (8 * width**2))
         ):
             low, high = int(part[0]), int(part[-1]) + 1
             products, mean = self._products[low:high].double(), offset[low:high]
@@ -95,13 +111,19 @@ class Moments:
 
 
 def inverse_factors(matrices: Tensor) -> tuple[Tensor, Tensor]:
-    """Inverses (P, D, D) of the lower Cholesky factors of (P, D, D), and (P,) where there is none.
+    """Inverts the lower Cholesky factors of matrices.
 
-    By halves, so that nearly all work is batched matrix products: LAPACK's own calls, one a matrix,
-    leave threads waiting for each other. Lower triangles are read only.
+    The recursion halves the matrices, so that nearly all work is batched matrix products: LAPACK's calls, one
+    per matrix, leave threads waiting for each other. Only lower triangles are read.
+
+    Args:
+        matrices: (P, D, D) symmetric positive definite.
+
+    Returns:
+        (P, D, D) inverse factors, and (P,) bool, True where no factor exists.
     """
     width = matrices.shape[-1]
-    if width <= SMALL:
+    if width <= LAPACK_WIDTH:
         factor, failed = torch.linalg.cholesky_ex(matrices)
         unit = torch.eye(width, dtype=matrices.dtype, device=matrices.device)
         return torch.linalg.solve_triangular(factor, unit.expand_as(factor), upper=False), failed > 0
@@ -117,14 +139,17 @@ def inverse_factors(matrices: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def mahalanobis(rows: Tensor, *, mean: Tensor, whitening: Tensor) -> Tensor:
-    """Distances (B, P) of features (B, P, D) from the Gaussian of their own position.
+    """Computes distances of features from the Gaussian of their own position.
 
-    The length of the whitened difference: never negative, and one matrix product a position.
+    A distance is the length of the whitened difference: never negative, and one matrix product per position.
 
     Args:
         rows: (B, P, D).
         mean: (P, D).
-        whitening: (P, D, D) as `Moments.gaussians` gives it.
+        whitening: (P, D, D) as returned by `Moments.gaussians`.
+
+    Returns:
+        (B, P) distances.
     """
     by_position = (rows - mean).transpose(0, 1)  # (P, B, D)
     white = torch.bmm(by_position, whitening.mT)  # (P, B, D)

@@ -1,4 +1,4 @@
-"""Puts a heatmap back where it came from in the original frame."""
+"""Puts a heatmap back into the original frame."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from adframe.contracts import Geometry
 def restore(heatmap: np.ndarray, geometry: Geometry) -> np.ndarray:
     """Resizes a heatmap to the view it was computed on and pastes it into the original frame.
 
-    Pixels that the network never saw take the heatmap's minimum: they are not called anomalous. Without
-    this step a centre crop costs 20 points of sPRO.
+    Pixels outside the view get the heatmap's minimum, so that they are not called anomalous. Without this
+    step a centre crop costs 20 points of sPRO.
 
     Args:
         heatmap: (h, w) float32, on any grid that covers the view.
-        geometry: the image's size and the view on it, in original pixels.
+        geometry: size of the image and the view on it, in original pixels.
 
     Returns:
         (H0, W0) float32.

@@ -1,4 +1,4 @@
-"""How much of each cell of a feature grid is annotated as defect."""
+"""Computes how much of each cell of a feature grid is annotated as defect."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from adframe.ops.regions import union
 
 
 def covered(regions: Iterable[Region], *, geometry: Geometry, grid: tuple[int, int]) -> np.ndarray:
-    """The share of each cell's area that lies in a region; what reaches over the frame is no defect.
+    """Computes the share of each cell's area that lies in a region; cells beyond the frame contain no defect.
 
     Args:
         regions: annotated defects in the original frame; they may overlap.
@@ -20,7 +20,7 @@ def covered(regions: Iterable[Region], *, geometry: Geometry, grid: tuple[int, i
         grid: (h, w) cells over the view.
 
     Returns:
-        (h, w) float32 in [0, 1]; 0 exactly where nothing is annotated.
+        (h, w) float32 in [0, 1]; exactly 0 where nothing is annotated.
     """
     top, left, height, width = geometry.view
     frame = union(regions, geometry.original)

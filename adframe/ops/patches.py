@@ -1,4 +1,4 @@
-"""From feature maps to patch features (Roth et al., CVPR 2022, section 3.1)."""
+"""Turns feature maps into patch features (Roth et al., CVPR 2022, section 3.1)."""
 
 from __future__ import annotations
 
@@ -14,54 +14,60 @@ BORDERS = ("zeros", "reflect", "replicate", "ignore", "inside")
 
 
 def patch_grid(maps: Sequence[Tensor], *, neighbourhood: int, border: Border = "zeros") -> Tensor:
-    """Averages each map over a neighbourhood, brings all to the finest grid and stacks channels.
+    """Averages each map over a neighbourhood, resizes all maps to the finest grid and stacks channels.
 
     Args:
         maps: feature maps (B, C_i, h_i, w_i) of several layers.
-        neighbourhood: odd side of the averaging window in patches; 1 leaves maps as they are.
-        border: what a window counts where it reaches over the border: `zeros` (the published
-            treatment), the `reflect`ed or `replicate`d patches, or nothing (`ignore`: the mean of
-            the patches inside); `inside` takes the nearest window that does not reach over it.
+        neighbourhood: odd side of the averaging window in patches; 1 leaves maps unchanged.
+        border: how a window counts positions beyond the border: as `zeros` (the published method), as
+            `reflect`ed or `replicate`d patches, or not at all (`ignore`: the mean of the patches inside);
+            `inside` takes the nearest window that lies inside the map.
 
     Returns:
         (B, sum C_i, h, w) on the grid of the finest map.
     """
     finest = max(maps, key=lambda m: m.shape[-1] * m.shape[-2]).shape[-2:]
     pooled = [_average(m, neighbourhood, border=border) for m in maps]
-    resized = [m if m.shape[-2:] == finest else _resize(m, finest) for m in pooled]
+    resized = [
+        m if m.shape[-2:] == finest else F.interpolate(m, size=finest, mode="bilinear", align_corners=False)
+        for m in pooled
+    ]
     return torch.cat(resized, dim=1)  # (B, C, h, w)
 
 
 def as_rows(grid: Tensor) -> Tensor:
-    """(B, C, h, w) to (B * h * w, C), image by image, row by row."""
+    """Flattens a grid, image by image, row by row.
+
+    Args:
+        grid: (B, C, h, w).
+
+    Returns:
+        (B * h * w, C).
+    """
     return grid.permute(0, 2, 3, 1).reshape(-1, grid.shape[1])
 
 
 def _average(grid: Tensor, side: int, *, border: Border) -> Tensor:
-    """The mean over windows.
+    """Averages over windows.
 
-    With `ignore`, `reflect` and `replicate` a window at the border is a mean of fewer different
-    patches. It varies more and lies farther from a memory of normal ones: the map of nearly every
-    plain texture is then largest at its border. The authors' code (amazon-science/patchcore-inspection,
-    `PatchMaker`) counts zeros.
+    With `ignore`, `reflect` and `replicate` a window at the border is a mean of fewer different patches. It
+    varies more and lies farther from a memory of normal ones: the heatmap of nearly every plain texture is
+    then largest at its border. The authors' code (amazon-science/patchcore-inspection, `PatchMaker`) counts
+    zeros.
     """
     if border == "inside":
-        return _inside(grid, side)
+        return _average_inside(grid, side)
     reach = side // 2
     if border in ("zeros", "ignore"):
         return F.avg_pool2d(grid, side, stride=1, padding=reach, count_include_pad=border == "zeros")
-    # Maps of no more than `reach` patches have nothing to reflect.
+    # Reflection requires more than `reach` patches per side.
     mode = border if min(grid.shape[-2:]) > reach else "replicate"
     return F.avg_pool2d(F.pad(grid, (reach,) * 4, mode=mode), side, stride=1)
 
 
-def _inside(grid: Tensor, side: int) -> Tensor:
+def _average_inside(grid: Tensor, side: int) -> Tensor:
     height, width = grid.shape[-2:]
     whole = F.avg_pool2d(grid, (min(side, height), min(side, width)), stride=1)
     down, across = height - whole.shape[-2], width - whole.shape[-1]
     sides = (across // 2, across - across // 2, down // 2, down - down // 2)
     return F.pad(whole, sides, mode="replicate")
-
-
-def _resize(grid: Tensor, size: torch.Size) -> Tensor:
-    return F.interpolate(grid, size=size, mode="bilinear", align_corners=False)

@@ -1,4 +1,4 @@
-"""Linear maps of feature rows, learned in one pass over a spool: moments, PCA, random projection."""
+"""Computes linear maps of feature rows from a spool: moments, PCA, random projection."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ from adframe.io.disk_matrix import Spool
 
 
 def moments(rows: Spool) -> tuple[Tensor, Tensor]:
-    """Mean (D,) and population variance (D,) of (N, D) rows, float64."""
+    """Computes the mean and population variance of rows.
+
+    Args:
+        rows: (N, D).
+
+    Returns:
+        (D,) float64 mean and (D,) float64 variance.
+    """
     total, squares = (
         torch.zeros(rows.width, dtype=torch.float64),
         torch.zeros(rows.width, dtype=torch.float64),
@@ -27,35 +34,56 @@ def moments(rows: Spool) -> tuple[Tensor, Tensor]:
 
 
 def principal_axes(rows: Spool) -> tuple[Tensor, Tensor]:
-    """The directions in which (N, D) rows vary, the most first, and how much they do.
+    """Computes the directions of largest variance, in descending order.
 
-    From the covariance, in float64, so memory is D x D whatever N.
+    The covariance is computed in float64 and takes D x D memory, independent of N.
+
+    Args:
+        rows: (N, D).
 
     Returns:
-        (D, D) orthonormal columns float32, each with its largest entry positive; (D,) variances float64.
+        (D, D) float32 orthonormal columns, each with a positive largest entry; (D,) float64 variances.
     """
     mean, _ = moments(rows)
     covariance = torch.zeros(rows.width, rows.width, dtype=torch.float64)
     for _, block in rows.blocks():
         centred = block.double() - mean
         covariance += centred.T @ centred
-    found = torch.linalg.eigh(covariance / len(rows))  # sorts ascending
+    found = torch.linalg.eigh(covariance / len(rows))  # ascending eigenvalues
     axes = found.eigenvectors.flip(1)
+    # The sign of an eigenvector is arbitrary, so it is fixed to make results reproducible.
     signs = torch.gather(axes, 0, axes.abs().argmax(0, keepdim=True)).sign()
     return (axes * signs).float(), found.eigenvalues.flip(0).clamp(min=0)
 
 
 def random_axes(width: int, *, count: int, seed: int) -> Tensor:
-    """(width, count) Gaussian entries over sqrt(count): squared distances keep their expectation
-    (Johnson and Lindenstrauss, 1984).
+    """Draws a random projection that keeps the expectation of squared distances (Johnson and Lindenstrauss,
+    1984).
+
+    Args:
+        width: number of features.
+        count: number of projected features.
+        seed: seed of the draws.
+
+    Returns:
+        (width, count) Gaussian entries divided by sqrt(count).
     """
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(width, count, generator=generator) / math.sqrt(count)
 
 
-def mapped(rows: Spool, change: Callable[[Tensor], Tensor], *, folder: Path | None) -> Spool:
-    """(N, D) rows changed block by block, as a new spool (N, d)."""
-    made = Spool(folder=folder)
+def map_rows(rows: Spool, change: Callable[[Tensor], Tensor], *, folder: Path | None) -> Spool:
+    """Maps rows block by block to a new spool.
+
+    Args:
+        rows: (N, D).
+        change: maps (n, D) to (n, d).
+        folder: where the new spool is stored; None uses the default folder of `Spool`.
+
+    Returns:
+        (N, d) rows.
+    """
+    result = Spool(folder=folder)
     for _, block in rows.blocks():
-        made.append(change(block))
-    return made
+        result.append(change(block))
+    return result

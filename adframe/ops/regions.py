@@ -1,4 +1,4 @@
-"""From ground-truth masks to regions: what pixel metrics compare a heatmap with."""
+"""Turns ground-truth masks into regions, with which pixel metrics compare a heatmap."""
 
 from __future__ import annotations
 
@@ -14,41 +14,55 @@ from adframe.errors import AdframeError
 def components(mask: np.ndarray) -> list[Region]:
     """Splits a mask into its 8-connected components; each saturates at its own area.
 
-    So the per-region overlap of MVTec AD (`mvtec_ad_evaluation`, 3x3 structuring element) is
-    the saturated overlap of MVTec LOCO with saturation = area.
+    So the per-region overlap of MVTec AD (`mvtec_ad_evaluation`, 3x3 structuring element) is the saturated
+    overlap of MVTec LOCO with saturation = area.
 
     Args:
-        mask: (H, W) bool or integers; anything above zero is defect.
+        mask: (H, W) bool or integers; values above zero are defect.
+
+    Returns:
+        One region per component.
     """
     binary = np.ascontiguousarray(mask > 0).view(np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(binary, connectivity=8)
-    return [_component(labels, label, stats[label]) for label in range(1, count)]
+    regions = []
+    for label in range(1, count):
+        left, top, width, height, area = (int(stat) for stat in stats[label])
+        inside = labels[top : top + height, left : left + width] == label  # (h, w)
+        regions.append(Region(top, left, inside, saturation=float(area)))
+    return regions
 
 
 def channels(masks: Sequence[np.ndarray], saturations: Sequence[Saturation]) -> list[Region]:
-    """One region per annotated channel, as in `mvtec_loco_ad_evaluation`; no components.
+    """Makes one region per annotated channel, without splitting it, as in `mvtec_loco_ad_evaluation`.
 
     Args:
-        masks: (H, W) uint8 or uint16 each, holding 0 and exactly one positive value, which names a
+        masks: (H, W) uint8 or uint16 each, with 0 and exactly one positive value, which refers to a
             saturation.
         saturations: the entries of `defects_config.json`.
 
+    Returns:
+        One region per mask.
+
     Raises:
-        AdframeError: a channel holds no positive value or several, or one without an entry.
+        AdframeError: if a channel has no positive value or several, or one without an entry.
     """
     known = {saturation.pixel_value: saturation for saturation in saturations}
-    return [_channel(mask, known) for mask in masks]
+    return [_channel_region(mask, known) for mask in masks]
 
 
 def union(regions: Iterable[Region], shape: tuple[int, int]) -> np.ndarray:
-    """(H, W) bool: the pixels in any region.
+    """Marks the pixels in any region.
 
     Args:
         regions: in the original frame; they may overlap.
         shape: (H, W) of that frame.
 
+    Returns:
+        (H, W) bool.
+
     Raises:
-        AdframeError: a region is empty or reaches over the frame.
+        AdframeError: if a region is empty or reaches beyond the frame.
     """
     inside = np.zeros(shape, dtype=bool)
     for region in regions:
@@ -57,7 +71,18 @@ def union(regions: Iterable[Region], shape: tuple[int, int]) -> np.ndarray:
 
 
 def bounding_box(region: Region, shape: tuple[int, int]) -> tuple[slice, slice]:
-    """The rows and columns of a (H, W) frame that a region's mask covers. Raises like `union`."""
+    """Returns the rows and columns of a frame that the mask of a region covers.
+
+    Args:
+        region: in the original frame.
+        shape: (H, W) of that frame.
+
+    Returns:
+        The slices of rows and columns.
+
+    Raises:
+        AdframeError: as `union`.
+    """
     height, width = region.mask.shape
     bottom, right = region.top + height, region.left + width
     if not region.mask.any():
@@ -65,18 +90,12 @@ def bounding_box(region: Region, shape: tuple[int, int]) -> tuple[slice, slice]:
     if min(region.top, region.left) < 0 or bottom > shape[0] or right > shape[1]:
         raise AdframeError(
             f"a region spans rows {region.top} to {bottom} and columns {region.left} to {right}, "
-            f"but the frame is {shape[0]}x{shape[1]}; masks and heatmaps belong in the original frame"
+            f"but the frame is {shape[0]}x{shape[1]}; masks and heatmaps must be in the original frame"
         )
     return slice(region.top, bottom), slice(region.left, right)
 
 
-def _component(labels: np.ndarray, label: int, stats: np.ndarray) -> Region:
-    left, top, width, height, area = (int(stat) for stat in stats)
-    mask = labels[top : top + height, left : left + width] == label  # (h, w)
-    return Region(top, left, mask, saturation=float(area))
-
-
-def _channel(mask: np.ndarray, known: dict[int, Saturation]) -> Region:
+def _channel_region(mask: np.ndarray, known: dict[int, Saturation]) -> Region:
     values = [int(value) for value in np.unique(mask) if value > 0]
     if len(values) != 1:
         raise AdframeError(f"a ground-truth channel must hold exactly one positive value, not {values}")
@@ -91,6 +110,8 @@ def _channel(mask: np.ndarray, known: dict[int, Saturation]) -> Region:
 
 
 def _saturation_area(saturation: Saturation, *, area: int) -> float:
-    """The pixels that suffice; at least 1, where the official code would divide by zero."""
+    """Returns the number of pixels that suffice; at least 1, because the official code would divide by
+    zero.
+    """
     enough = saturation.threshold * area if saturation.relative else min(saturation.threshold, area)
     return float(max(int(enough), 1))

@@ -1,4 +1,4 @@
-"""A fair sample of a stream whose length nobody knows, in memory that does not grow with it."""
+"""Draws a uniform sample from a stream of unknown length, in bounded memory."""
 
 from __future__ import annotations
 
@@ -8,15 +8,23 @@ from torch import Tensor
 
 
 class Reservoir:
-    """Keeps `count` rows of all that were offered, each with the same chance.
+    """Keeps `count` of all rows that were offered, each with the same probability.
 
-    Every row draws a number, and the lowest stay (bottom-k sampling; Cohen and Kaplan, PODC 2007). The
-    number depends on the seed, the stream's name and the row's place alone, so neither the order of the
-    streams nor how they were batched changes what is kept.
+    Every row draws a number, and the rows with the lowest numbers are kept (bottom-k sampling; Cohen and
+    Kaplan, PODC 2007). The number depends only on the seed, the stream's number and the row's position, so
+    neither the order of the streams nor their batching changes the sample.
 
     Args:
-        count: rows to keep.
-        seed: of the draws.
+        count: number of rows to keep.
+        seed: seed of the draws.
+
+    Example:
+        >>> reservoir = Reservoir(count=2, seed=0)
+        >>> for stream in range(5):
+        ...     reservoir.offer(torch.rand(4, 3), stream=stream, chosen=np.ones(4, bool))
+        >>> rows, places = reservoir.kept()
+        >>> rows.shape, places.shape
+        (torch.Size([2, 3]), (2, 2))
     """
 
     def __init__(self, *, count: int, seed: int) -> None:
@@ -27,12 +35,12 @@ class Reservoir:
         self._limit = 1.0
 
     def offer(self, rows: Tensor, *, stream: int, chosen: np.ndarray) -> None:
-        """Takes the chosen rows of a stream into account.
+        """Offers rows of a stream to the sample.
 
         Args:
-            rows: (N, D), all of the stream.
-            stream: its name, a whole number >= 0; no two are alike.
-            chosen: (N,) bool.
+            rows: (N, D), all rows of the stream.
+            stream: number of the stream, >= 0 and unique.
+            chosen: (N,) bool, True for rows that may be sampled.
         """
         keys = np.random.default_rng([self.seed, stream]).random(len(rows))
         taken = np.flatnonzero(chosen & (keys < self._limit))
@@ -44,16 +52,18 @@ class Reservoir:
         self._keys = np.concatenate([self._keys, keys[taken]])
         self._places = np.concatenate([self._places, places])
         if len(self._keys) > 2 * self.count:
-            self._thin()
+            self._drop_excess()
 
     def kept(self) -> tuple[Tensor, np.ndarray]:
-        """(n, D) float32 rows, n <= count, and their (n, 2) streams and rows, by which they are ordered."""
-        self._thin()
+        """Returns the sample: (n, D) float32 rows, n <= count, and their (n, 2) streams and positions, in
+        this order.
+        """
+        self._drop_excess()
         order = np.lexsort((self._places[:, 1], self._places[:, 0]))
         rows = torch.empty(0, 0) if self._rows is None else self._rows[torch.from_numpy(order)]
         return rows, self._places[order]
 
-    def _thin(self) -> None:
+    def _drop_excess(self) -> None:
         if len(self._keys) <= self.count or self._rows is None:
             return
         low = np.argpartition(self._keys, self.count - 1)[: self.count]

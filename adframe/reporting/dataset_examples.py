@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adframe.contracts import Record, Region
-from adframe.data.base import Progress
+from adframe.data.base import ProgressCallback
 from adframe.ops.regions import union
 from adframe.reporting.dataset_stats import SPLIT_TITLES, ImageReader, Survey, draw, kind_of_record
 from adframe.reporting.document import Block, Card, Details, Gallery, Heading, Picture, TableBlock, Text
@@ -42,7 +42,7 @@ def jpeg(pixels: Pixels, *, alt: str) -> Picture:
 
 
 def example_galleries(
-    survey: Survey, *, read: ImageReader, count: int, seed: int, progress: Progress
+    survey: Survey, *, read: ImageReader, count: int, seed: int, progress: ProgressCallback
 ) -> list[Gallery]:
     """Builds one gallery per kind of image, with the annotated defects outlined.
 
@@ -67,7 +67,13 @@ def example_galleries(
 
 
 def shifted_examples(
-    survey: Survey, *, name: str, read: ImageReader, shifts: Sequence[Shift], seed: int, progress: Progress
+    survey: Survey,
+    *,
+    name: str,
+    read: ImageReader,
+    shifts: Sequence[Shift],
+    seed: int,
+    progress: ProgressCallback,
 ) -> list[Block]:
     """Shows two test images before and after each shift, defective ones where there are any.
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from adframe.data.base import Progress
+from adframe.data.base import ProgressCallback
 from adframe.reporting import dataset_tables, figure_dataset, run_facts
 from adframe.reporting.dataset_examples import defect_maps, example_galleries, shifted_examples
 from adframe.reporting.dataset_stats import ImageReader, Survey
@@ -38,7 +38,7 @@ def category_pictures(
     shifts: Sequence[Shift],
     examples: int,
     seed: int,
-    progress: Progress,
+    progress: ProgressCallback,
     specimens: Iterable[Specimen] = (),
 ) -> tuple[Block, ...]:
     """Draws the pictures of a category for the page of its dataset.

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adframe.contracts import GOOD, UNLABELLED, Record, Region
-from adframe.data.base import Progress
+from adframe.data.base import ProgressCallback
 from adframe.ops.regions import union
 from adframe.reporting.outlines import Heatmap, Pixels, as_bytes, resized, tile_size
 
@@ -146,7 +146,7 @@ def kind_of_record(record: Record) -> str:
 
 
 def survey(
-    records: Sequence[Record], *, read: ImageReader, sample: int, seed: int, progress: Progress
+    records: Sequence[Record], *, read: ImageReader, sample: int, seed: int, progress: ProgressCallback
 ) -> Survey:
     """Measures one category: the size of every image, every mask, and the light of some images.
 
@@ -198,7 +198,7 @@ def draw(records: Sequence[Record], count: int, *, seed: int, key: str) -> list[
 
 
 def _sizes(
-    records: Sequence[Record], *, read: ImageReader, progress: Progress
+    records: Sequence[Record], *, read: ImageReader, progress: ProgressCallback
 ) -> dict[Path, tuple[int, int]]:
     sizes = {}
     for place, record in enumerate(records):
@@ -208,7 +208,11 @@ def _sizes(
 
 
 def _measure_masks(
-    records: Sequence[Record], sizes: dict[Path, tuple[int, int]], *, read: ImageReader, progress: Progress
+    records: Sequence[Record],
+    sizes: dict[Path, tuple[int, int]],
+    *,
+    read: ImageReader,
+    progress: ProgressCallback,
 ) -> tuple[tuple[Mark, ...], dict[str, Heatmap]]:
     """Measures every mask.
 
@@ -239,7 +243,7 @@ def _measure_light(
     read: ImageReader,
     sample: int,
     seed: int,
-    progress: Progress,
+    progress: ProgressCallback,
 ) -> tuple[tuple[ImageLight, ...], Pixels | None]:
     """Measures the light of a sample, and averages its normal images."""
     chosen = _sampled(records, sample=sample, seed=seed)

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from adframe.data.base import Progress as ProgressFunction
+from adframe.data.base import ProgressCallback
 
 
 @contextmanager
-def shown_progress() -> Iterator[ProgressFunction]:
+def shown_progress() -> Iterator[ProgressCallback]:
     """Draws a progress line on standard error while the block runs, in terminals only.
 
     Yields:

@@ -15,7 +15,7 @@ from adframe.reporting.figure_render import png, svg
 from adframe.reporting.figures import cloud
 from adframe.reporting.format import capitalised
 from adframe.results.features import FEATURES_FOLDER, Features, FeatureView, features_finding, read_features
-from adframe.stats.embeddings import FEWEST
+from adframe.stats.embeddings import MIN_TSNE_IMAGES
 
 # Good images are drawn first: they are many and must not hide the others.
 IMAGE_KINDS = (GOOD, "anomaly", "logical", "structural", "unlabelled")
@@ -105,7 +105,9 @@ def _view_panels(view: FeatureView) -> dict[str, Panel]:
     name = capitalised(view.name)
     across, up = (0.0, 0.0) if view.shares is None else (100 * view.shares).tolist()
     no_plane = "No plane: there are too few images, or all are alike."
-    no_tsne = f"No t-SNE: fewer than {FEWEST} images." if len(view.vectors) < FEWEST else no_plane
+    no_tsne = (
+        f"No t-SNE: fewer than {MIN_TSNE_IMAGES} images." if len(view.vectors) < MIN_TSNE_IMAGES else no_plane
+    )
     variance = f"{across:.0f}% of the variance across, {up:.0f}% up"
     return {
         f"{name}: PCA": (view.pca, no_plane if view.pca is None else variance),

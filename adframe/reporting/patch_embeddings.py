@@ -13,7 +13,7 @@ from adframe.contracts import GOOD
 from adframe.reporting.document import Figure
 from adframe.reporting.figures import cloud
 from adframe.results.patch_samples import ANOMALOUS, NORMAL, TRAIN, LayerSample, PatchSample
-from adframe.stats.embeddings import FEWEST, neighbourly
+from adframe.stats.embeddings import MIN_TSNE_IMAGES, tsne_plane
 
 PATCHES_SHOWN = 250  # patches of a kind in a panel: more would hide each other
 _NAMED_TYPES = 5  # types of defect with their own colour
@@ -46,8 +46,8 @@ def plane(vectors: np.ndarray, *, method: str, seed: int) -> np.ndarray | None:
     """
     if method == "tsne":
         with threadpool_limits(1):  # its threads wait in busy loops: on busy cores two are eight times slower
-            return neighbourly(vectors, seed=seed)
-    if len(vectors) < FEWEST or not np.ptp(vectors, axis=0).any():
+            return tsne_plane(vectors, seed=seed)
+    if len(vectors) < MIN_TSNE_IMAGES or not np.ptp(vectors, axis=0).any():
         return None
     model: Any = _umap().UMAP(n_neighbors=min(15, len(vectors) - 1), random_state=seed, n_jobs=1)
     return np.asarray(model.fit_transform(vectors), np.float32)

@@ -9,7 +9,7 @@ import numpy as np
 
 from adframe.results.predictions import Row
 from adframe.results.run_folder import RunFolder
-from adframe.stats.calibration_error import Bin, brier, calibration_error, reliability
+from adframe.stats.calibration_error import Bin, brier, calibration_error, reliability_bins
 
 EVERYTHING = "all images"
 _RELIABILITY_BINS = 10
@@ -64,5 +64,5 @@ def _calibration(name: str, rows: Sequence[Row]) -> Calibration | None:
         images=len(known),
         error=calibration_error(probabilities, labels, bins=_RELIABILITY_BINS),
         brier=brier(probabilities, labels),
-        bins=tuple(reliability(probabilities, labels, bins=_RELIABILITY_BINS)),
+        bins=tuple(reliability_bins(probabilities, labels, bins=_RELIABILITY_BINS)),
     )

@@ -14,7 +14,7 @@ import numpy as np
 from adframe.contracts import Record
 from adframe.errors import AdframeError
 from adframe.io.files import write_whole
-from adframe.stats.embeddings import neighbourly, principal, silhouette
+from adframe.stats.embeddings import pca_plane, silhouette, tsne_plane
 
 FEATURES_FOLDER = "features"
 _SIMILAR = 0.05  # silhouettes that differ by less count as equal: a few images change them by as much
@@ -163,13 +163,13 @@ def features_finding(features: Features) -> str:
 
 
 def _feature_view(name: str, vectors: np.ndarray, labels: np.ndarray, *, seed: int) -> FeatureView:
-    plane, shares = principal(vectors) or (None, None)
+    plane, shares = pca_plane(vectors) or (None, None)
     return FeatureView(
         name=name,
         vectors=vectors,
         pca=plane,
         shares=shares,
-        tsne=neighbourly(vectors, seed=seed),
+        tsne=tsne_plane(vectors, seed=seed),
         silhouette=silhouette(vectors, labels),
     )
 

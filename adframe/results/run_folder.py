@@ -38,7 +38,7 @@ from adframe.results.run_files import (
     read_run_file,
     read_shaped_file,
 )
-from adframe.stats.bootstrap import intervals_of, mean_of
+from adframe.stats.bootstrap import mean_of, percentile_intervals
 
 _STARTED = "started"  # a key of every environment.json
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"  # checkpoints of an unfinished training
@@ -340,10 +340,10 @@ class RunFolder:
         test = {name: row for name, row in self.metrics["test"].items() if name != MEAN}
         test[category] = results
         stored = self.metrics.get("intervals", {}).get("test", {})
-        intervals = {name: stored[name] for name in self.done} | {category: intervals_of(drawn)}
+        intervals = {name: stored[name] for name in self.done} | {category: percentile_intervals(drawn)}
         earlier = [read_draws(self.path / "resamples" / f"{name}.npz") for name in self.done]
         write_whole(self.path / "resamples" / f"{category}.npz", pack_draws(drawn))
-        intervals[MEAN] = intervals_of(mean_of([*earlier, drawn]))
+        intervals[MEAN] = percentile_intervals(mean_of([*earlier, drawn]))
         metrics = {
             **self.metrics,
             "test": test | {MEAN: mean_row(test)},

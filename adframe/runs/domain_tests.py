@@ -26,7 +26,7 @@ from adframe.results.run_folder import RunFolder
 from adframe.results.validation_scores import write_scores
 from adframe.runs.recipe import Recipe
 from adframe.runs.test import evaluate_category
-from adframe.stats.bootstrap import intervals_of
+from adframe.stats.bootstrap import percentile_intervals
 from adframe.systems.detection import DetectionSystem
 
 
@@ -181,5 +181,5 @@ def _enter_recalibrated(
         labels = np.array([bool(row["label"]) for row in rows])
         draws = drawn_decisions(rows, threshold=threshold, seed=recipe.seed)
         entries["test"][category] = {"threshold": threshold, **decision_metrics(decisions, labels=labels)}
-        entries["intervals"][category] = intervals_of(draws)
+        entries["intervals"][category] = percentile_intervals(draws)
     write_json(results.path / "metrics.json", results.metrics)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from adframe.contracts import Record
-from adframe.data.base import Progress, Source
+from adframe.data.base import ProgressCallback, Source
 from adframe.data.dataset import regions_of
 from adframe.data.masks import read_truth
 from adframe.data.validate_files import examine, fingerprint
@@ -20,7 +20,7 @@ from adframe.errors import AdframeError
 from adframe.io.anomaly_maps import SUFFIXES, map_paths, read_map
 from adframe.io.files import check_writable
 from adframe.io.images import read_size
-from adframe.metrics.by_defect import coarse, defect_metrics
+from adframe.metrics.by_defect import binning_warnings, defect_metrics
 from adframe.metrics.image import image_metrics
 from adframe.metrics.pixel import PixelMetrics
 from adframe.metrics.resampled import drawn_metrics
@@ -117,7 +117,7 @@ def evaluate_maps(
         with shown_progress() as progress:
             for name, images in images_of.items():
                 results, rows = _measure_maps(images, pixel=pixel, score_of=score_of, progress=progress)
-                folder.add_warnings(name, coarse(pixel.bound()))
+                folder.add_warnings(name, binning_warnings(pixel.bound()))
                 folder.add(
                     name,
                     results=results,
@@ -153,7 +153,8 @@ def _match_maps(maps: Path, source: Source, category: str, *, warnings: list[str
     records = [record for record in source.scan(category) if record.split == "test"]
     if not records:
         raise AdframeError(f"category {category} in {source.root} has no test images")
-    warnings += examine(source, category, records, training=()).warnings
+    _, _, lines = examine(source, category, records, training=())
+    warnings += lines
     places = map_paths(records)
     return [
         MappedImage(record, _map_file(maps / places[record.path], record), read_size(record.path))
@@ -188,7 +189,7 @@ def _measure_maps(
     *,
     pixel: PixelMetrics,
     score_of: Mapping[Path, float] | None,
-    progress: Progress,
+    progress: ProgressCallback,
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
     """Computes the metrics of one category and one row per image; holds one map at a time."""
     pixel.reset()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from adframe.contracts import Batch, Layered
-from adframe.data.base import Progress
+from adframe.data.base import ProgressCallback
 from adframe.data.datamodule import AnomalyData
 from adframe.reporting.download_progress import shown_progress
 from adframe.results.patch_samples import write_patch_sample
@@ -60,7 +60,7 @@ def survey_patches(
         )
 
 
-def _with_progress(loader: Any, progress: Progress, title: str) -> Iterator[Batch]:
+def _with_progress(loader: Any, progress: ProgressCallback, title: str) -> Iterator[Batch]:
     """Yields the same batches and reports how many were taken."""
     for place, batch in enumerate(loader):
         yield batch

@@ -18,11 +18,11 @@ from rich.console import Console
 from torch.utils.data import DataLoader
 
 from adframe.contracts import GEOMETRY, IMAGE, RECORD, Record
-from adframe.data.base import Progress
-from adframe.data.counts import PRIVATE
+from adframe.data.base import ProgressCallback
+from adframe.data.counts import PRIVATE_COUNTS
 from adframe.data.datamodule import AnomalyData
 from adframe.data.dataset import ImageDataset, collate
-from adframe.data.mvtec_ad2 import PRIVATE as SETS
+from adframe.data.mvtec_ad2 import PRIVATE_FOLDERS as SETS
 from adframe.data.mvtec_ad2 import MvtecAd2
 from adframe.errors import AdframeError
 from adframe.io.files import check_writable, write_json
@@ -101,7 +101,7 @@ class _ObjectWriter:
     data: AnomalyData
     device: torch.device
     share: float
-    progress: Progress
+    progress: ProgressCallback
 
     def write(self, folder: Path, private: Sequence[Record]) -> dict[str, Any]:
         """Writes every private image and returns the facts."""
@@ -188,10 +188,13 @@ def _check_sets(private: dict[str, list[Record]]) -> None:
                     f"{name} has no images in {required}; a submission needs both {' and '.join(SETS)}"
                 )
         count = len(records)
-        if name in PRIVATE and count != 2 * PRIVATE[name]:
-            warn(f"{name}: {count} private images, the official sets have {2 * PRIVATE[name]}")
-    if missing := sorted(PRIVATE.keys() - private.keys()):
-        warn(f"the server requires all {len(PRIVATE)} objects; this submission lacks {', '.join(missing)}")
+        if name in PRIVATE_COUNTS and count != 2 * PRIVATE_COUNTS[name]:
+            warn(f"{name}: {count} private images, the official sets have {2 * PRIVATE_COUNTS[name]}")
+    if missing := sorted(PRIVATE_COUNTS.keys() - private.keys()):
+        warn(
+            f"the server requires all {len(PRIVATE_COUNTS)} objects; this submission lacks "
+            f"{', '.join(missing)}"
+        )
 
 
 def _print_facts(facts: dict[str, Any], archive: Path) -> None:

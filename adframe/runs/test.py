@@ -11,7 +11,7 @@ from adframe.callbacks.progress import ProgressLine
 from adframe.callbacks.record import Recorder
 from adframe.data.base import Source
 from adframe.data.datamodule import AnomalyData
-from adframe.metrics.by_defect import coarse, defect_metrics
+from adframe.metrics.by_defect import binning_warnings, defect_metrics
 from adframe.metrics.resampled import drawn_metrics
 from adframe.results.run_folder import RunFolder
 from adframe.runs.patch_survey import survey_patches
@@ -55,7 +55,7 @@ def evaluate_category(
     for writer in writers:
         folder.add_facts({"maps": folder.environment.get("maps", {}) | {category: writer.facts()}})
         folder.add_warnings(category, writer.warnings())
-    folder.add_warnings(category, coarse(system.pixel.bound()))
+    folder.add_warnings(category, binning_warnings(system.pixel.bound()))
     folder.add(
         category,
         results=system.results,

@@ -17,7 +17,7 @@ from lightning.pytorch.loggers import Logger
 from adframe.callbacks.profile import peak_memory
 from adframe.data.base import Source
 from adframe.data.datamodule import AnomalyData
-from adframe.data.validate_files import WHOLE, fingerprint
+from adframe.data.validate_files import FINGERPRINT_PREFIX, fingerprint
 from adframe.errors import AdframeError
 from adframe.io.anomaly_maps import map_paths
 from adframe.io.files import check_writable
@@ -83,7 +83,9 @@ def resume(recipe: Recipe, folder: RunFolder) -> RunFolder:
     """
     source, units = _models_to_fit(recipe)
     stored = folder.environment.get("data_fingerprint")
-    if not isinstance(stored, dict) or not all(str(each).startswith(WHOLE) for each in stored.values()):
+    if not isinstance(stored, dict) or not all(
+        str(each).startswith(FINGERPRINT_PREFIX) for each in stored.values()
+    ):
         raise AdframeError(
             f"{folder.path} was started by an older adframe, which did not hash whole files; start a new run"
         )

@@ -1,4 +1,4 @@
-"""Many dimensions on a plane, and how far apart two groups are in all of them."""
+"""Projects vectors to a plane, and measures the separation of two groups."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.metrics import silhouette_score
 
-FEWEST = 10  # images for t-SNE: below it neighbourhoods say nothing
+MIN_TSNE_IMAGES = 10  # below this number neighbourhoods mean nothing
 _PERPLEXITY = 30.0
 
 
-def principal(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """The plane of the largest variance.
+def pca_plane(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Projects vectors to the plane of largest variance.
 
     Args:
         vectors: (N, D) float32.
 
     Returns:
-        (N, 2) float32, and the share of the variance (2,) that each axis holds; None where fewer
-        than three images, or images that are all alike, span no plane.
+        (N, 2) float32 and the share of the variance (2,) of each axis; None where no plane exists: fewer than
+        three images, or all images equal.
     """
     if len(vectors) < 3 or vectors.shape[1] < 2 or not _differ(vectors):
         return None
@@ -28,31 +28,32 @@ def principal(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     return plane.astype(np.float32), pca.explained_variance_ratio_.astype(np.float32)
 
 
-def neighbourly(vectors: np.ndarray, *, seed: int) -> np.ndarray | None:
-    """A plane in which near images stay near (van der Maaten and Hinton, 2008: t-SNE).
+def tsne_plane(vectors: np.ndarray, *, seed: int) -> np.ndarray | None:
+    """Projects vectors to a plane in which neighbours stay neighbours: t-SNE (van der Maaten and Hinton,
+    2008).
 
     Args:
         vectors: (N, D) float32.
-        seed: of the descent.
+        seed: seed of the optimisation.
 
     Returns:
-        (N, 2) float32; None for fewer than `FEWEST` images, or for images that are all alike.
+        (N, 2) float32; None for fewer than `MIN_TSNE_IMAGES` images, or if all images are equal.
     """
-    if len(vectors) < FEWEST or vectors.shape[1] < 2 or not _differ(vectors):
+    if len(vectors) < MIN_TSNE_IMAGES or vectors.shape[1] < 2 or not _differ(vectors):
         return None
     perplexity = min(_PERPLEXITY, (len(vectors) - 1) / 3)
     return np.asarray(TSNE(2, perplexity=perplexity, random_state=seed).fit_transform(vectors), np.float32)
 
 
 def silhouette(vectors: np.ndarray, labels: np.ndarray) -> float | None:
-    """How far two groups are apart (Rousseeuw, 1987): 1 far, 0 one inside the other, below 0 mixed up.
+    """Computes the silhouette of two groups (Rousseeuw, 1987): 1 separate, 0 overlapping, below 0 mixed.
 
     Args:
         vectors: (N, D) float32; distances are Euclidean.
-        labels: (N,) int, 0 or 1; what is negative is left out.
+        labels: (N,) int, 0 or 1; images with a negative label are left out.
 
     Returns:
-        The mean over images; None where a group has fewer than two.
+        The mean over images, in [-1, 1]; None where a group has fewer than two.
     """
     known = labels >= 0
     if min((labels == 0).sum(), (labels == 1).sum()) < 2 or not _differ(vectors[known]):
@@ -61,6 +62,6 @@ def silhouette(vectors: np.ndarray, labels: np.ndarray) -> float | None:
 
 
 def _differ(vectors: np.ndarray) -> bool:
-    """Whether images differ by more than rounding."""
+    """Tells whether images differ by more than rounding."""
     spread = float(np.ptp(vectors, axis=0).max())
     return spread > 1e-6 * max(float(np.abs(vectors).max()), 1e-30)

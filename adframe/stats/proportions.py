@@ -1,6 +1,7 @@
-"""Shares of images: their intervals, and whether two of them differ by more than chance.
+"""Computes intervals of shares of images, and tests whether two shares differ.
 
-These take images for independent, and keep a width at 0 and at 1, where the bootstrap has none.
+These methods treat images as independent. Their intervals keep a width at 0 and at 1, where the bootstrap has
+none.
 """
 
 from __future__ import annotations
@@ -11,23 +12,36 @@ from scipy import stats
 
 
 def wilson(part: int, whole: int, *, level: float = 0.95) -> tuple[float, float]:
-    """The score interval of a share (Wilson, JASA 22, 1927); NaN of no image at all."""
+    """Computes the score interval of a share (Wilson, JASA 22, 1927).
+
+    Args:
+        part: number of images with the property.
+        whole: number of images.
+        level: level of the interval, in (0, 1).
+
+    Returns:
+        Lower and upper end in [0, 1]; NaN without images.
+    """
     if not whole:
         return math.nan, math.nan
     z, share = float(stats.norm.ppf((1 + level) / 2)), part / whole
     middle = (share + z * z / (2 * whole)) / (1 + z * z / whole)
     half = z / (1 + z * z / whole) * math.sqrt(share * (1 - share) / whole + z * z / (4 * whole * whole))
-    # At the ends rounding would leave the share itself outside.
+    # At 0 and 1 rounding would leave the share itself outside of the interval.
     return middle - half if part else 0.0, middle + half if part < whole else 1.0
 
 
 def newcombe(first: tuple[int, int], last: tuple[int, int], *, level: float = 0.95) -> tuple[float, float]:
-    """The interval of the last share minus the first (Newcombe, Statistics in Medicine 17, 1998, method 10).
+    """Computes the interval of the last share minus the first (Newcombe, Statistics in Medicine 17, 1998,
+    method 10).
 
     Args:
-        first: part and whole.
-        last: likewise, of other images.
-        level: of the interval.
+        first: part and whole of the first share.
+        last: part and whole of the last share, of other images.
+        level: level of the interval, in (0, 1).
+
+    Returns:
+        Lower and upper end; NaN where one share has no images.
     """
     if not first[1] or not last[1]:
         return math.nan, math.nan
@@ -37,7 +51,15 @@ def newcombe(first: tuple[int, int], last: tuple[int, int], *, level: float = 0.
 
 
 def fisher(first: tuple[int, int], last: tuple[int, int]) -> float:
-    """The two-sided p of equal shares (Fisher's exact test); NaN where one is of no image at all."""
+    """Computes the two-sided p value of equal shares by Fisher's exact test.
+
+    Args:
+        first: part and whole of the first share.
+        last: part and whole of the last share, of other images.
+
+    Returns:
+        The p value; NaN where one share has no images.
+    """
     if not first[1] or not last[1]:
         return math.nan
     table = [[part, whole - part] for part, whole in (first, last)]
@@ -45,26 +67,37 @@ def fisher(first: tuple[int, int], last: tuple[int, int]) -> float:
 
 
 def mcnemar(only_first: int, only_last: int) -> float:
-    """The two-sided exact p that two judges of the same images are equally often right.
+    """Computes the two-sided exact p value that two classifiers of the same images are equally often right.
 
-    McNemar, Psychometrika 12 (1947), by the binomial distribution: only images count that one judges
-    rightly and the other does not. 1 where there are none.
+    McNemar, Psychometrika 12 (1947), by the binomial distribution: only images on which exactly one of them
+    is right count.
+
+    Args:
+        only_first: number of images on which only the first is right.
+        only_last: number of images on which only the last is right.
+
+    Returns:
+        The p value; 1 where there are no such images.
     """
     if not only_first + only_last:
         return 1.0
     return float(stats.binomtest(only_first, only_first + only_last).pvalue)
 
 
-def more_alarms(known: tuple[int, int], new: tuple[int, int]) -> float:
-    """The one-sided p of so many alarms or more on new normal images, if they are like the known ones.
+def excess_alarms_p(known: tuple[int, int], new: tuple[int, int]) -> float:
+    """Computes the one-sided p value of at least this number of false alarms on new normal images.
 
-    How many of m new draws exceed the (j + 1)-th largest of n known ones follows a beta-binomial
-    distribution, whatever the scores' own (exceedances; Gumbel & von Schelling, Annals of Mathematical
-    Statistics 21, 1950). A threshold above that score has fewer, so p errs to the safe side.
+    The number of m new draws that exceed the (j + 1)-th largest of n known ones has a beta-binomial
+    distribution, whatever the distribution of the scores (exceedances; Gumbel & von Schelling, Annals of
+    Mathematical Statistics 21, 1950). A threshold above that score has fewer exceedances, so that p errs on
+    the safe side.
 
     Args:
-        known: of n normal images that the threshold was chosen on, j lie above it: (j, n).
-        new: alarms and images.
+        known: (j, n): j of the n normal images on which the threshold was chosen lie above it.
+        new: (alarms, images) of the new normal images.
+
+    Returns:
+        The p value; NaN without new images, or if all known images lie above the threshold.
     """
     (above, count), (alarms, images) = known, new
     if not images or above >= count:

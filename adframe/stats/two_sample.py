@@ -1,8 +1,8 @@
-"""How far apart two samples of features are: kernel, transport and means, in memory that does not grow.
+"""Measures the distance of two feature samples by kernel, optimal transport and means, in bounded memory.
 
-Three answers because they see different things: the squared MMD sees any difference of distributions,
-in units of the kernel; the sliced Wasserstein distance is in the features' own units; the cosine of
-means sees one direction only.
+Three measures, because they are sensitive to different things: the squared MMD to any difference of
+distributions, in units of the kernel; the sliced Wasserstein distance in units of the features; the cosine of
+the means to one direction only.
 """
 
 from __future__ import annotations
@@ -13,23 +13,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-Rows = Tensor | np.ndarray  # (n, D)
+Vectors = Tensor | np.ndarray  # (n, D)
 
-LOOKED_AT = 2048  # rows of both samples together that the median distance is taken over
+MEDIAN_ROWS = 2048  # rows of both samples together from which the median distance is computed
 
 
 @dataclass(frozen=True, slots=True)
 class Mmd:
-    """The squared maximum mean discrepancy of two samples, and what it would be of one distribution.
+    """The squared maximum mean discrepancy of two samples, with a permutation test.
 
     Attributes:
-        squared: unbiased; 0 in expectation where the distributions are one, so it may be negative.
-        biased: the mean over all pairs, those of a row with itself included (V-statistic): never
-            negative, and above 0 by about (1/n + 1/m) times 1 less the mean kernel value even where
-            nothing differs.
-        floor: the 95th percentile of `squared` over the permutations: below it is noise.
-        p_value: share of the permutations, with the sample as it is among them, that reach `squared`.
-        bandwidth: sigma of the kernel, in the features' units.
+        squared: unbiased estimate; its expectation is 0 for equal distributions, so it may be negative.
+        biased: mean over all pairs, including each row with itself (V-statistic). It is never negative, and
+            is about (1/n + 1/m) times (1 - the mean kernel value) for equal distributions.
+        floor: 95th percentile of `squared` over the permutations; values below it are noise.
+        p_value: share of the permutations, the original samples included, that reach `squared`.
+        bandwidth: sigma of the kernel, in the unit of the features.
     """
 
     squared: float
@@ -39,33 +38,35 @@ class Mmd:
     bandwidth: float
 
 
-def mmd_rbf(first: Rows, second: Rows, *, bandwidth: float | None = None, limit_mb: int = 128) -> float:
-    """The unbiased squared MMD with the kernel exp(-|x - y|^2 / (2 sigma^2)).
+def mmd_rbf(first: Vectors, second: Vectors, *, bandwidth: float | None = None, limit_mb: int = 128) -> float:
+    """Computes the unbiased squared MMD with the kernel exp(-|x - y|^2 / (2 sigma^2)).
 
     Source: Gretton et al., A Kernel Two-Sample Test, JMLR 13, 2012, lemma 6, equation 3.
 
     Args:
         first: (n, D), n >= 2.
         second: (m, D), m >= 2.
-        bandwidth: sigma; None takes `median_distance` of both samples. Values of different
-            bandwidths are of different scale: where pairs are compared over one set of features,
-            give one for all.
-        limit_mb: most memory for the kernel's entries.
+        bandwidth: sigma; None takes `median_distance` of both samples. Values of different bandwidths are not
+            comparable: to compare several pairs, pass one bandwidth for all.
+        limit_mb: largest memory in MiB for the kernel's entries.
+
+    Returns:
+        The estimate, which may be negative.
 
     Raises:
-        ValueError: samples that are too small, not finite, or of different width.
+        ValueError: if a sample is too small, not finite, or the widths differ.
     """
-    a, b = _both(first, second)
+    a, b = _centred(first, second)
     inside = torch.zeros(len(a) + len(b), 1)
     inside[: len(a)] = 1
     sigma = median_distance(a, b) if bandwidth is None else bandwidth
-    squared, _ = _discrepancies(torch.cat([a, b]), inside, sigma, limit_mb)
+    squared, _ = _squared_mmds(torch.cat([a, b]), inside, sigma, limit_mb)
     return float(squared[0])
 
 
 def mmd_test(
-    first: Rows,
-    second: Rows,
+    first: Vectors,
+    second: Vectors,
     *,
     groups: tuple[np.ndarray, np.ndarray] | None = None,
     permutations: int = 200,
@@ -73,29 +74,31 @@ def mmd_test(
     seed: int = 0,
     limit_mb: int = 128,
 ) -> Mmd:
-    """The squared MMD with a permutation test: what it would be if both samples were of one kind.
+    """Computes the squared MMD and tests whether both samples have one distribution.
 
-    All permutations share one pass over the kernel's matrix. Patches of an image resemble each
-    other, and swapping them one by one would call every two sets of images different; with `groups`
-    whole images change sides.
+    All permutations share one pass over the kernel matrix. Patches of one image are similar, so that swapping
+    single patches would find any two sets of images different; with `groups` whole images are swapped.
 
     Args:
         first: (n, D), n >= 2.
         second: (m, D), m >= 2.
-        groups: the image of each row, (n,) and (m,) of any kind that can be told apart; the same
-            name in both is two images. None: every row is its own.
-        permutations: how many.
+        groups: identifiers of the image of each row, (n,) and (m,); the same identifier in both samples means
+            two images. None: every row is an image of its own.
+        permutations: number of permutations.
         bandwidth: as in `mmd_rbf`.
-        seed: of the permutations.
+        seed: seed of the permutations.
         limit_mb: as in `mmd_rbf`.
+
+    Returns:
+        The estimates and the test.
 
     Raises:
         ValueError: as in `mmd_rbf`.
     """
-    a, b = _both(first, second)
-    sides = _sides((len(a), len(b)), groups, permutations=permutations, seed=seed)
+    a, b = _centred(first, second)
+    sides = _memberships((len(a), len(b)), groups, permutations=permutations, seed=seed)
     sigma = median_distance(a, b) if bandwidth is None else bandwidth
-    squared, biased = _discrepancies(torch.cat([a, b]), sides, sigma, limit_mb)
+    squared, biased = _squared_mmds(torch.cat([a, b]), sides, sigma, limit_mb)
     found, others = squared[0], squared[1:]
     reached = int((others >= found).sum())
     return Mmd(
@@ -107,95 +110,105 @@ def mmd_test(
     )
 
 
-def median_distance(first: Rows, second: Rows) -> float:
-    """The median Euclidean distance between different rows of both samples: the kernel's usual width.
+def median_distance(first: Vectors, second: Vectors) -> float:
+    """Returns the median Euclidean distance between distinct rows of both samples, the usual kernel
+    bandwidth.
 
-    Source: Gretton et al. 2012, section 8. Of larger samples `LOOKED_AT` evenly spread rows count,
-    from each in proportion to its size.
-    """
-    a, b = _both(first, second)
-    share = min(1.0, LOOKED_AT / (len(a) + len(b)))
-    some = torch.cat([_spread(rows, max(1, round(share * len(rows)))) for rows in (a, b)])
-    found = float(torch.pdist(some).median())
-    return found or 1.0  # all rows alike: every width gives 0
-
-
-def sliced_wasserstein(first: Rows, second: Rows, *, projections: int = 256, seed: int = 0) -> float:
-    """The sliced 2-Wasserstein distance: the root of the mean, over directions, of W2 squared along each.
-
-    Along a direction W2 squared is the integral of the squared difference of the quantile functions,
-    exact for samples of any two sizes. A sample moved by a vector d is about |d| / sqrt(D) away from
-    itself. It is not 0 for two samples of one distribution, but shrinks with their size: hold it
-    against that of two halves of one.
-
-    Source: Rabin et al., Wasserstein Barycenter and its Application to Texture Mixing, SSVM 2011;
-    Bonneel et al., Sliced and Radon Wasserstein Barycenters of Measures, JMIV 51, 2015.
+    Source: Gretton et al. 2012, section 8. Of larger samples, `MEDIAN_ROWS` evenly spaced rows are used, from
+    each in proportion to its size.
 
     Args:
-        first: (n, D).
-        second: (m, D).
-        projections: directions, uniform on the sphere.
-        seed: of the directions.
+        first: (n, D), n >= 2.
+        second: (m, D), m >= 2.
 
     Returns:
-        in the features' units.
+        The median, in the unit of the features; 1 if all rows are equal.
+    """
+    a, b = _centred(first, second)
+    share = min(1.0, MEDIAN_ROWS / (len(a) + len(b)))
+    some = torch.cat([_evenly_spaced(rows, max(1, round(share * len(rows)))) for rows in (a, b)])
+    found = float(torch.pdist(some).median())
+    return found or 1.0  # all rows are equal: every bandwidth gives 0
+
+
+def sliced_wasserstein(first: Vectors, second: Vectors, *, projections: int = 256, seed: int = 0) -> float:
+    """Computes the sliced 2-Wasserstein distance: the root of the mean of W2 squared over random directions.
+
+    Along a direction, W2 squared is the integral of the squared difference of the quantile functions, exact
+    for samples of any two sizes. A sample shifted by a vector d has a distance of about |d| / sqrt(D) from
+    itself. The distance of two samples of one distribution is not 0, but decreases with their size: compare
+    it with the distance of two halves of one sample.
+
+    Source: Rabin et al., Wasserstein Barycenter and its Application to Texture Mixing, SSVM 2011; Bonneel et
+    al., Sliced and Radon Wasserstein Barycenters of Measures, JMIV 51, 2015.
+
+    Args:
+        first: (n, D), n >= 2.
+        second: (m, D), m >= 2.
+        projections: number of directions, uniform on the sphere.
+        seed: seed of the directions.
+
+    Returns:
+        The distance, in the unit of the features.
 
     Raises:
         ValueError: as in `mmd_rbf`.
     """
-    a, b = _both(first, second)
+    a, b = _centred(first, second)
     generator = torch.Generator().manual_seed(seed)
-    ways = torch.randn(a.shape[1], projections, generator=generator, dtype=torch.float64)
-    ways = (ways / ways.norm(dim=0)).float()
-    squares = [
-        _transport(a @ part, b @ part) for part in torch.split(ways, 64, dim=1)
-    ]  # a few directions at once: their quantiles take (n + m) numbers each
+    directions = torch.randn(a.shape[1], projections, generator=generator, dtype=torch.float64)
+    directions = (directions / directions.norm(dim=0)).float()
+    # 64 directions at once, because each takes n + m numbers for its quantiles.
+    squares = [_squared_wasserstein(a @ part, b @ part) for part in torch.split(directions, 64, dim=1)]
     return float(torch.cat(squares).mean().sqrt())
 
 
-def cosine_of_means(first: Rows, second: Rows) -> float:
-    """The cosine distance of two samples' means, 1 - cos, in [0, 2]: 0 where they point the same way.
+def cosine_of_means(first: Vectors, second: Vectors) -> float:
+    """Computes the cosine distance of the means of two samples, 1 - cos.
 
-    Features that are never negative (after a ReLU) share a direction, so that even unlike samples
-    are nearer than 1.
+    Features that are never negative (after a ReLU) share a direction, so that the distance of even unlike
+    samples is below 1.
 
     Args:
         first: (n, D).
         second: (m, D).
 
+    Returns:
+        A value in [0, 2]; 0 if both means point in the same direction.
+
     Raises:
-        ValueError: as in `mmd_rbf`; a mean that is zero has no direction.
+        ValueError: as in `mmd_rbf`, or if a mean is zero and so has no direction.
     """
-    one, two = (_checked(rows).double().mean(0) for rows in (first, second))
+    one, two = (_as_sample(rows).double().mean(0) for rows in (first, second))
     if one.shape != two.shape or not (one.norm() > 0 and two.norm() > 0):
         raise ValueError("the cosine needs two means of one width, neither of them zero")
     return float(1 - (one @ two / (one.norm() * two.norm())).clamp(-1, 1))
 
 
-def _both(first: Rows, second: Rows) -> tuple[Tensor, Tensor]:
-    """Both as float32 around their common mean: distances stay, and lose nothing to a large offset."""
-    a, b = _checked(first), _checked(second)
+def _centred(first: Vectors, second: Vectors) -> tuple[Tensor, Tensor]:
+    """Returns both samples as float32 minus their common mean, so that a large offset costs no precision."""
+    a, b = _as_sample(first), _as_sample(second)
     if a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
         raise ValueError(f"two samples of 2 or more rows of one width, not {list(a.shape)}, {list(b.shape)}")
     mean = (a.double().mean(0) + b.double().mean(0)) / 2
     return a - mean.float(), b - mean.float()
 
 
-def _checked(rows: Rows) -> Tensor:
+def _as_sample(rows: Vectors) -> Tensor:
     found = torch.as_tensor(rows).detach().float().cpu()
     if found.ndim != 2 or not len(found) or not bool(found.isfinite().all()):
-        raise ValueError(f"a sample is (n, D), n >= 1, finite, not {list(found.shape)} with gaps in it")
+        raise ValueError(f"a sample is (n, D), n >= 1, finite, not {list(found.shape)} with NaN or infinity")
     return found
 
 
-def _spread(rows: Tensor, count: int) -> Tensor:
+def _evenly_spaced(rows: Tensor, count: int) -> Tensor:
     return rows[torch.arange(count) * len(rows) // count]
 
 
-def _sides(
+def _memberships(
     sizes: tuple[int, int], groups: tuple[np.ndarray, np.ndarray] | None, *, permutations: int, seed: int
 ) -> Tensor:
-    """(n + m, 1 + P) float32: 1 where a row is in the first sample; the first column is as it was."""
+    """Returns (n + m, 1 + P) float32, 1 for rows in the first sample; column 0 holds the original samples."""
     names = (np.arange(sizes[0]), np.arange(sizes[1])) if groups is None else groups
     one, two = (np.unique(each, return_inverse=True)[1] for each in names)
     first = int(one.max()) + 1
@@ -210,32 +223,38 @@ def _sides(
     return inside[member]
 
 
-def _discrepancies(rows: Tensor, sides: Tensor, sigma: float, limit_mb: int) -> tuple[Tensor, Tensor]:
-    """Unbiased and biased squared MMD (P,) float64 for each way (N, P) of parting the rows (N, D) in two."""
+def _squared_mmds(rows: Tensor, sides: Tensor, sigma: float, limit_mb: int) -> tuple[Tensor, Tensor]:
+    """Returns the unbiased and the biased squared MMD, (P,) float64, for each split (N, P) of the rows (N, D)
+    into two samples.
+    """
     within, total = torch.zeros(sides.shape[1], dtype=torch.float64), 0.0
     across = torch.zeros_like(within)
-    step = max(1, (limit_mb << 20) // (8 * len(rows)))  # entries, and what making them takes
+    # bytes of an entry and of the temporary that computes it
+    step = max(1, (limit_mb << 20) // (8 * len(rows)))
     norms = rows.square().sum(1)
     for start in range(0, len(rows), step):
         part = rows[start : start + step]
         kernel = torch.addmm(norms, part, rows.T, alpha=-2).add_(norms[start : start + step, None])
         kernel = kernel.clamp_(min=0).mul_(-0.5 / sigma**2).exp_()  # (step, N)
-        kernel[torch.arange(len(part)), start + torch.arange(len(part))] = 0  # no row with itself
-        sums = (kernel @ sides).double()  # (step, P): of each row over the first sample
+        # the unbiased estimate excludes pairs of a row with itself
+        kernel[torch.arange(len(part)), start + torch.arange(len(part))] = 0
+        sums = (kernel @ sides).double()  # (step, P): sums of each row over the first sample
         own = sides[start : start + step].double()
         within += (own * sums).sum(0)
         across += ((1 - own) * sums).sum(0)
         total += float(kernel.sum(dtype=torch.float64))
     n = sides.double().sum(0)
     m = len(rows) - n
-    rest = total - within - 2 * across  # of the second sample with itself
+    rest = total - within - 2 * across  # pairs inside the second sample
     between = 2 * across / (n * m)
     unbiased = within / (n * (n - 1)) + rest / (m * (m - 1)) - between
     return unbiased, (within + n) / n**2 + (rest + m) / m**2 - between
 
 
-def _transport(a: Tensor, b: Tensor) -> Tensor:
-    """(P,) W2 squared of columns of (n, P) and (m, P): the integral over their common quantile steps."""
+def _squared_wasserstein(a: Tensor, b: Tensor) -> Tensor:
+    """Returns W2 squared (P,) of the columns of (n, P) and (m, P): the integral over their common quantile
+    steps.
+    """
     n, m = len(a), len(b)
     ends = torch.from_numpy(np.union1d(np.arange(1, n + 1) * m, np.arange(1, m + 1) * n))  # in 1 / (n m)
     widths = torch.diff(ends, prepend=ends.new_zeros(1)).double() / (n * m)

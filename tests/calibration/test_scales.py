@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from adframe.calibration.scales import KINDS, fit_scale
+from adframe.calibration.scales import SCALE_KINDS, fit_scale
 from adframe.errors import AdframeError
 
 NORMAL = np.random.default_rng(0).normal(5, 2, size=60)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SCALE_KINDS)
 @pytest.mark.parametrize("normal", [NORMAL, NORMAL.round(), NORMAL[:1], np.full(9, 3.0)])
 def test_ranks_are_kept_however_far_a_score_lies(kind: str, normal: np.ndarray) -> None:
     scores = np.unique(np.concatenate([NORMAL, np.linspace(-1e4, 1e4, 4001), [-1e9, 1e9], normal]))

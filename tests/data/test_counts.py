@@ -4,18 +4,18 @@ from pathlib import Path
 import pytest
 
 from adframe.contracts import Record
-from adframe.data.counts import COLUMNS, COUNTS, mismatches
+from adframe.data.counts import COUNTED_SUBSETS, COUNTS, mismatches
 
 
 def totals(dataset: str) -> dict[tuple[str, str], int]:
     rows = COUNTS[dataset].values()
-    return {column: sum(row[i] for row in rows) for i, column in enumerate(COLUMNS[dataset])}
+    return {column: sum(row[i] for row in rows) for i, column in enumerate(COUNTED_SUBSETS[dataset])}
 
 
 def records(dataset: str, category: str) -> list[Record]:
     return [
         Record(path=Path(f"{split}{i}.png"), category=category, split=split, subset=subset)
-        for (split, subset), count in zip(COLUMNS[dataset], COUNTS[dataset][category], strict=True)
+        for (split, subset), count in zip(COUNTED_SUBSETS[dataset], COUNTS[dataset][category], strict=True)
         for i in range(count)
     ]
 

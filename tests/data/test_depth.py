@@ -123,9 +123,11 @@ def test_members_of_several_datasets_have_cameras_of_their_own(tmp_path: Path) -
     deepen(write_set(tmp_path / "a"), 12)
     member = replace(source(tmp_path / "a", "mvtec_ad"), bits=14)
     named = {"homepage": "h", "licence": "l", "tree": "t"}
-    assert Several(name="several", root=tmp_path, members={"a": member}, **named).reading("part").bits == 14
+    assert (
+        Several(name="several", root=tmp_path, members={"a": member}, **named).read_options("part").bits == 14
+    )
     over = Several(name="several", root=tmp_path, members={"a": member}, bits=12, max_megapixels=5, **named)
-    assert (over.reading("part").bits, over.reading("part").max_megapixels) == (12, 5)
+    assert (over.read_options("part").bits, over.read_options("part").max_megapixels) == (12, 5)
 
 
 def test_a_shifted_dataset_is_written_at_the_full_range(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_what_would_see_images_in_another_way_is_refused(lone: Source) -> None:
 
 
 def test_other_members_have_another_book_of_splits(lone: Source, toy_loco: Source) -> None:
-    assert pool(ad=lone).book_name != pool(ad=lone, loco=toy_loco).book_name
+    assert pool(ad=lone).split_file_prefix != pool(ad=lone, loco=toy_loco).split_file_prefix
 
 
 def test_without_any_image_the_error_says_what_to_get(tmp_path: Path) -> None:

@@ -195,12 +195,12 @@ def test_the_originals_may_go_once_it_is_written(copied: MvtecShift, tmp_path: P
     gone.prepare(["tray"])
     assert gone.scan("tray") == copied.scan("tray")
     next((Path(copied.root) / "tray/test/images").iterdir()).unlink()
-    with pytest.raises(AdframeError, match=r"dataset=mvtec_ad: the folder .*gone is not there"):
+    with pytest.raises(AdframeError, match=r"dataset=mvtec_ad: the folder .*gone does not exist"):
         gone.prepare("all")
 
 
 def test_channels_that_saturate_are_refused(toy_loco: Source, tmp_path: Path) -> None:
-    with pytest.raises(AdframeError, match="cannot shift mvtec_loco: it has several masks an image"):
+    with pytest.raises(AdframeError, match="cannot shift mvtec_loco: it has several masks per image"):
         shifted(toy_loco, tmp_path / "set").prepare("tray")
     assert not (tmp_path / "set").exists()
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adframe.contracts import GOOD, Record
-from adframe.data.splits import Holdout, MvtecShiftProtocol, Protocol, borrowed, shared_group
+from adframe.data.splits import Holdout, MvtecShiftProtocol, Protocol, count_borrowed, shared_group
 from adframe.errors import AdframeError
 
 PARTS = st.lists(st.integers(1, 4), min_size=2, max_size=30)  # pictures of each part
@@ -70,8 +70,8 @@ def test_the_shift_protocol_on_round_numbers_is_exact() -> None:
         ("val", "dent"): 6, ("test", "dent"): 14, ("val", "dirt"): 3, ("test", "dirt"): 7,
         ("test", "new"): 2,
     }  # fmt: skip
-    assert borrowed(records, after) == 9
-    assert borrowed(records, Holdout(0.2).draw(records, seed=42)) == 0
+    assert count_borrowed(records, after) == 9
+    assert count_borrowed(records, Holdout(0.2).draw(records, seed=42)) == 0
 
 
 def test_seeds_draw_others_and_types_draw_by_themselves() -> None:

@@ -122,12 +122,12 @@ def test_a_missing_mask_names_the_image_and_the_path_expected(
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("state", ["is not there", "is empty", "has another layout"])
+@pytest.mark.parametrize("state", ["does not exist", "is empty", "has another layout"])
 def test_a_wrong_root_says_what_should_be_where_and_how_to_get_it(
     toy: Source, state: str, tmp_path: Path
 ) -> None:
     root = tmp_path / "root"
-    if state != "is not there":
+    if state != "does not exist":
         root.mkdir()
     if state == "has another layout":
         (root / "images" / "train").mkdir(parents=True)

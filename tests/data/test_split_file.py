@@ -152,7 +152,7 @@ def test_a_file_that_parts_one_parts_pictures_is_refused(toy_ad2: Source, tmp_pa
     (sides,) = content["protocols"].values()
     sides["test"].append(sides["val"].pop())
     (tmp_path / "ad2_tray_0.json").write_text(json.dumps(content))
-    with pytest.raises(AdframeError, match="parts the pictures of one part, test_public/bad"):
+    with pytest.raises(AdframeError, match="puts the images of one part, test_public/bad"):
         draw()
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from adframe.metrics.cell_auroc import EDGES, cell_auroc
+from adframe.metrics.cell_auroc import MAX_EDGES, cell_auroc
 
 RNG = np.random.default_rng(0)
 
@@ -32,7 +32,7 @@ def test_the_value_is_scikit_learns_and_a_resample_that_of_the_images_repeated()
 
 
 def test_more_distinct_scores_than_edges_change_resamples_hardly() -> None:
-    normal = [RNG.normal(0, 1, 2 * EDGES) for _ in range(4)]
+    normal = [RNG.normal(0, 1, 2 * MAX_EDGES) for _ in range(4)]
     anomalous = [RNG.normal(1, 1, 50) for _ in range(4)]
     found = cell_auroc(normal, anomalous, weights=np.ones((1, 4)))
     assert found.drawn[0] == pytest.approx(found.value, abs=1e-3)

@@ -37,7 +37,7 @@ def test_one_class_has_no_curve_and_the_page_says_so(labels):
     rows = [row(score=score, label=label) for score, label in zip(SCORES, labels, strict=True)]
     drawing = drawn(rows)
     assert drawing.count("No curve: it needs both normal") == 2
-    assert "Share of its kind" in drawing
+    assert "Share of the images of a kind" in drawing
 
 
 @pytest.mark.parametrize("score", [0.0, 3.0, 1e12, -1e-12])

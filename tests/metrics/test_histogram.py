@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from adframe.errors import AdframeError
 from adframe.metrics.float_bins import codes_of, float32_below, scores_of
 from adframe.metrics.histogram import PixelHistograms
-from adframe.metrics.packing import absorb, pack
+from adframe.metrics.packing import add_packed, pack_histograms
 from tests.metrics import reference
 from tests.metrics.maps import DRAWS, fed, images_of, loco
 from tests.metrics.reference import Image
@@ -39,7 +39,7 @@ def test_order_of_images_changes_no_digit(draw, max_bins):
     images = images_of(draw, count=6)
     first, last = fed(images, max_bins=max_bins), fed(images[::-1], max_bins=max_bins)
     assert first.compute() == last.compute()
-    assert np.array_equal(pack(first._histograms), pack(last._histograms))
+    assert np.array_equal(pack_histograms(first._histograms), pack_histograms(last._histograms))
 
 
 @pytest.mark.parametrize("draw", DRAWS)
@@ -48,17 +48,18 @@ def test_merged_parts_equal_the_whole(draw, max_bins):
     images = images_of(draw, count=7)
     whole, merged = fed(images, max_bins=max_bins), PixelHistograms(max_bins=max_bins)
     parts = [
-        pack(fed(part, max_bins=max_bins)._histograms) for part in (images[:1], images[1:4], [], images[4:])
+        pack_histograms(fed(part, max_bins=max_bins)._histograms)
+        for part in (images[:1], images[1:4], [], images[4:])
     ]
-    absorb(merged, np.concatenate(parts))
-    assert np.array_equal(pack(merged), pack(whole._histograms))
+    add_packed(merged, np.concatenate(parts))
+    assert np.array_equal(pack_histograms(merged), pack_histograms(whole._histograms))
 
 
 def test_a_map_cut_in_tiles_counts_like_the_map(monkeypatch):
     images = images_of("random")
-    expected = pack(fed(images)._histograms)
+    expected = pack_histograms(fed(images)._histograms)
     monkeypatch.setattr("adframe.metrics.image_bins._CHUNK", 7)
-    assert np.array_equal(pack(fed(images)._histograms), expected)
+    assert np.array_equal(pack_histograms(fed(images)._histograms), expected)
 
 
 @QUICK

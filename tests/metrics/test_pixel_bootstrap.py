@@ -9,7 +9,7 @@ from adframe.metrics import pixel_bootstrap
 from adframe.metrics.pixel_bootstrap import Resamples
 from adframe.metrics.resampled import image_resampled
 from adframe.metrics.sketch import SEGMENTS
-from adframe.stats.bootstrap import interval
+from adframe.stats.bootstrap import percentile_interval
 from benchmarks.pixel_metrics import make_samples
 from tests.metrics import maps, reference
 from tests.metrics.maps import DRAWS, fed, images_of, loco
@@ -74,7 +74,7 @@ def test_every_draw_is_the_definition_on_copied_images():
     ]
     for key, values in drawn.items():
         assert values == pytest.approx([row[key] for row in slow], abs=1e-9), key
-        assert interval(values, level=0.9) == pytest.approx(
+        assert percentile_interval(values, level=0.9) == pytest.approx(
             np.quantile([row[key] for row in slow], [0.05, 0.95])
         )
 
@@ -149,7 +149,7 @@ def test_without_regions_or_images_every_draw_is_nan_and_warns_of_nothing(recwar
 def test_resamples_are_worked_on_in_pieces_with_the_same_result(monkeypatch):
     metrics = fed(typical(8, size=64))
     whole = metrics.resampled(resamples=20, seed=0)
-    monkeypatch.setattr(pixel_bootstrap, "_PIECE", 7 * 2048)
+    monkeypatch.setattr(pixel_bootstrap, "_CHUNK_VALUES", 7 * 2048)
     assert all(
         values == pytest.approx(whole[key]) for key, values in metrics.resampled(resamples=20, seed=0).items()
     )

@@ -14,7 +14,7 @@ from adframe.metrics.pixel import PixelMetrics
 from adframe.metrics.resampled import drawn_metrics
 from adframe.reporting.run_page import write_page
 from adframe.results.run_folder import RunFolder
-from adframe.stats.bootstrap import intervals_of, mean_of
+from adframe.stats.bootstrap import mean_of, percentile_intervals
 from tests.fakes.run_folder import row, write_run
 
 ROWS = [row(score=float(i), label=int(i > 3), subset="anomaly" if i > 3 else "good") for i in range(9)]
@@ -31,7 +31,7 @@ def pixels(rows: list[dict], **settings: object) -> PixelMetrics:
 
 
 def intervals(rows: list[dict]) -> dict[str, list[float]]:
-    return intervals_of(drawn_metrics(rows, pixel=pixels(rows), seed=0))
+    return percentile_intervals(drawn_metrics(rows, pixel=pixels(rows), seed=0))
 
 
 def test_every_interval_holds_low_and_high_and_undefined_ones_are_left_out() -> None:

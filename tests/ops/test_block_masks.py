@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adframe.ops.block_masks import cover, random_blocks
+from adframe.ops.block_masks import complementary_masks, random_blocks
 
 
 @pytest.mark.parametrize("ratio", [0.1, 0.4, 0.65, 0.9])
@@ -49,22 +49,22 @@ def test_masks_follow_from_the_generator() -> None:
 def test_a_cover_hides_every_patch_exactly_once(
     masks: int, block: int, offset: int, grid: tuple[int, int]
 ) -> None:
-    every = cover(grid, block=block, masks=masks, offset=offset)
+    every = complementary_masks(grid, block=block, masks=masks, offset=offset)
     assert (every.sum(0) == 1).all()
 
 
 def test_blocks_of_one_mask_do_not_touch_by_a_side() -> None:
     for masks in (2, 4, 9):
-        for hidden in cover((12, 12), block=1, masks=masks):
+        for hidden in complementary_masks((12, 12), block=1, masks=masks):
             assert not (hidden[1:] & hidden[:-1]).any(), masks
             assert not (hidden[:, 1:] & hidden[:, :-1]).any(), masks
 
 
 def test_blocks_are_as_large_as_asked_for() -> None:
-    (first, second) = cover((8, 8), block=4, masks=2)
+    (first, second) = complementary_masks((8, 8), block=4, masks=2)
     assert first[:4, :4].all()
     assert torch.equal(first, ~second)
 
 
 def test_masks_that_hide_nothing_are_left_out() -> None:
-    assert len(cover((4, 4), block=4, masks=4)) == 1
+    assert len(complementary_masks((4, 4), block=4, masks=4)) == 1

@@ -41,8 +41,8 @@ DTYPES = ["float32", "rounded"]  # of the rows that most distances are measured 
 def choose(size: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(coreset, "ROUND", SIZES[size][0])
     monkeypatch.setattr(coreset, "HOT_BYTES", SIZES[size][1])
-    monkeypatch.setattr(coreset, "READ", 1 << 14)  # several reads
-    monkeypatch.setattr(pruned_distances, "NARROW", 0)
+    monkeypatch.setattr(coreset, "READ_BYTES", 1 << 14)  # several reads
+    monkeypatch.setattr(pruned_distances, "MIN_COLUMNS", 0)
     monkeypatch.setattr(pruned_distances, "multiplies_bfloat16", lambda: dtype == "rounded")
 
 

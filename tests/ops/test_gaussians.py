@@ -6,7 +6,7 @@ from torch import Tensor
 
 from adframe.errors import AdframeError
 from adframe.ops import gaussians
-from adframe.ops.gaussians import BLOCK, Moments, inverse_factors, mahalanobis
+from adframe.ops.gaussians import BLOCK_IMAGES, Moments, inverse_factors, mahalanobis
 
 
 def images(count: int, *, seed: int = 0, positions: int = 6, width: int = 5) -> Tensor:
@@ -36,7 +36,9 @@ def by_hand(train: Tensor, query: Tensor, *, regularisation: float) -> np.ndarra
     return found
 
 
-@pytest.mark.parametrize("count", [2, 3, BLOCK, BLOCK + 1, 3 * BLOCK + 7])  # fewer images than channels, too
+@pytest.mark.parametrize(
+    "count", [2, 3, BLOCK_IMAGES, BLOCK_IMAGES + 1, 3 * BLOCK_IMAGES + 7]
+)  # fewer images than channels, too
 @pytest.mark.parametrize("regularisation", [0.01, 1.0])
 def test_distances_are_those_of_a_loop_over_positions(count: int, regularisation: float) -> None:
     train, query = images(count), images(9, seed=5)
@@ -70,9 +72,9 @@ def test_factors_are_lapacks_for_any_width(width: int) -> None:
     assert inverse_factors(matrices)[1].tolist() == [False, True, True]
 
 
-@pytest.mark.parametrize("batch", [1, 5, BLOCK - 1, 200])
+@pytest.mark.parametrize("batch", [1, 5, BLOCK_IMAGES - 1, 200])
 def test_batches_do_not_change_a_bit(batch: int) -> None:
-    train = images(2 * BLOCK + 3)
+    train = images(2 * BLOCK_IMAGES + 3)
     for one, other in zip(fitted(train, batch=8), fitted(train, batch=batch), strict=True):
         assert torch.equal(one, other)
 
@@ -80,7 +82,7 @@ def test_batches_do_not_change_a_bit(batch: int) -> None:
 def test_parts_of_positions_do_not_change_a_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     train = images(20)
     whole = fitted(train)[1]
-    monkeypatch.setattr(gaussians, "PART", 8 * 5**2 * 4)  # four positions, then two
+    monkeypatch.setattr(gaussians, "FACTOR_BYTES", 8 * 5**2 * 4)  # four positions, then two
     assert torch.equal(fitted(train)[1], whole)
 
 
@@ -102,14 +104,14 @@ def test_more_images_may_come_after_the_gaussians_were_made() -> None:
 
 
 def test_what_was_added_is_not_changed() -> None:
-    train = images(BLOCK)
+    train = images(BLOCK_IMAGES)
     before = train.clone()
-    fitted(train, batch=BLOCK)
+    fitted(train, batch=BLOCK_IMAGES)
     assert torch.equal(train, before)
 
 
 def test_one_image_has_no_covariance() -> None:
-    with pytest.raises(AdframeError, match="needs 2 training images or more, there is 1"):
+    with pytest.raises(AdframeError, match="requires at least 2 training images, but there is 1"):
         fitted(images(1))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from scipy.ndimage import correlate1d
 
-from adframe.ops.gradient_similarity import STABILITY, gradient_dissimilarity
+from adframe.ops.gradient_similarity import GMS_CONSTANT, gradient_dissimilarity
 
 
 def pair(size: int = 32) -> tuple[torch.Tensor, torch.Tensor]:
@@ -36,7 +36,7 @@ def test_one_scale_is_the_formula_of_the_paper() -> None:
 
     a, b = pair()
     u, v = length(a), length(b)
-    expected = 1 - (2 * u * v + STABILITY) / (u**2 + v**2 + STABILITY)
+    expected = 1 - (2 * u * v + GMS_CONSTANT) / (u**2 + v**2 + GMS_CONSTANT)
     np.testing.assert_allclose(gradient_dissimilarity(a, b, scales=1)[0, 0], expected, atol=1e-4)
 
 

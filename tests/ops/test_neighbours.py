@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 from adframe.ops import neighbours
-from adframe.ops.neighbours import nearest, rounded
+from adframe.ops.neighbours import nearest, round_bank
 
 torch.manual_seed(0)
 QUERIES, BANK = torch.randn(130, 32), torch.randn(3000, 32)
@@ -55,7 +55,7 @@ def test_a_row_of_the_bank_is_at_distance_zero() -> None:
 
 @pytest.mark.parametrize("count", [0, 3001])
 def test_more_neighbours_than_rows_are_refused(count: int) -> None:
-    with pytest.raises(ValueError, match="the bank has 3000 rows"):
+    with pytest.raises(ValueError, match="a bank of 3000 rows"):
         nearest(QUERIES, BANK, count=count)
 
 
@@ -85,7 +85,7 @@ def searched_again(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
 def test_rounded_rows_find_the_same(fast: None, searched_again: list[int], count: int, scale: float) -> None:
     queries, bank = bank_like_features(300, seed=1) * scale, bank_like_features(8000, seed=2) * scale
-    found = nearest(queries, bank, count=count, prepared=rounded(bank))
+    found = nearest(queries, bank, count=count, prepared=round_bank(bank))
     assert sum(searched_again) < 30
     expected = nearest(queries, bank, count=count)
     assert torch.equal(found[0], expected[0])
@@ -97,7 +97,7 @@ def test_the_bound_holds_where_rounding_misleads(fast: None) -> None:
     queries = bank[:200].clone()
     bank[4000:4200] = queries * (1 + 2**-10)  # what bfloat16 makes the same or the nearer one
     bank[:200] += 1e-4
-    found = nearest(queries, bank, prepared=rounded(bank))
+    found = nearest(queries, bank, prepared=round_bank(bank))
     expected = torch.cdist(queries.double(), bank.double()).min(1)
     assert torch.equal(found[1][:, 0], expected.indices)
     assert (nearest(queries.bfloat16(), bank.bfloat16())[1][:, 0] != expected.indices).any()
@@ -107,7 +107,7 @@ def test_crowds_of_equal_distance_are_searched_in_float32(fast: None, searched_a
     bank = bank_like_features(8000, seed=2)
     bank[1000:1100] = bank[1000] + 1e-3 * torch.randn(100, 256, generator=torch.Generator().manual_seed(3))
     queries = torch.cat([bank[1000:1001] + 0.01, bank_like_features(50, seed=1)])
-    found = nearest(queries, bank, prepared=rounded(bank))
+    found = nearest(queries, bank, prepared=round_bank(bank))
     assert searched_again == [1]
     assert 1000 <= found[1][0] < 1100
     assert torch.equal(found[1][1:], nearest(queries, bank)[1][1:])
@@ -117,7 +117,7 @@ def test_crowds_of_equal_distance_are_searched_in_float32(fast: None, searched_a
 def test_numbers_without_a_bound_go_the_float32_way(fast: None, bad: float) -> None:
     queries, bank = bank_like_features(20, seed=1), bank_like_features(8000, seed=2)
     queries[3, 5] = bad
-    prepared = rounded(bank)
+    prepared = round_bank(bank)
     found, expected = nearest(queries, bank, prepared=prepared), nearest(queries, bank)
     torch.testing.assert_close(found[0], expected[0], rtol=0, atol=0, equal_nan=True)
     assert torch.equal(found[1], expected[1])
@@ -127,7 +127,7 @@ def test_numbers_without_a_bound_go_the_float32_way(fast: None, bad: float) -> N
 @pytest.mark.parametrize("limit_mb", [0, 256])
 def test_rounded_rows_make_no_batch_differ(fast: None, size: int, limit_mb: int) -> None:
     queries, bank = bank_like_features(300, seed=1), bank_like_features(8000, seed=2)
-    prepared = rounded(bank)
+    prepared = round_bank(bank)
     whole = nearest(queries, bank, count=2, prepared=prepared)
     parts = [nearest(p, bank, count=2, prepared=prepared, limit_mb=limit_mb) for p in queries.split(size)]
     assert torch.equal(torch.cat([p[0] for p in parts]), whole[0])
@@ -137,13 +137,13 @@ def test_rounded_rows_make_no_batch_differ(fast: None, size: int, limit_mb: int)
 def test_equal_rows_give_the_first_of_them(fast: None) -> None:
     bank = bank_like_features(8000, seed=2)
     bank[7000:] = bank[3000:4000]
-    found = nearest(bank[7000:7100] + 1e-3, bank, prepared=rounded(bank))[1][:, 0]
+    found = nearest(bank[7000:7100] + 1e-3, bank, prepared=round_bank(bank))[1][:, 0]
     assert torch.equal(found, torch.arange(3000, 3100))
 
 
 def test_what_gains_nothing_is_not_prepared(fast: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert rounded(torch.zeros(8000, 64)) is None
-    assert rounded(torch.zeros(1000, 256)) is None
-    assert rounded(torch.zeros(8000, 256).double()) is None
+    assert round_bank(torch.zeros(8000, 64)) is None
+    assert round_bank(torch.zeros(1000, 256)) is None
+    assert round_bank(torch.zeros(8000, 256).double()) is None
     monkeypatch.setattr(neighbours, "multiplies_bfloat16", lambda: False)
-    assert rounded(torch.zeros(8000, 256)) is None
+    assert round_bank(torch.zeros(8000, 256)) is None

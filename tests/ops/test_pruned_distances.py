@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from adframe.ops import pruned_distances
-from adframe.ops.pruned_distances import Rows, at_most, lowered, squared_distances
+from adframe.ops.pruned_distances import RoundedRows, lower_distances, squared_distances, upper_bounds
 
 
 def even(n: int) -> Tensor:
@@ -50,8 +50,8 @@ def almost_ties(n: int) -> Tensor:
 MAKERS = [even, far_from_zero, in_a_heap, repeated, tiny, huge, beyond, unlike, almost_ties]
 
 
-def centres_of(rows: Tensor) -> Rows:
-    room = Rows.empty(*rows.shape)
+def centres_of(rows: Tensor) -> RoundedRows:
+    room = RoundedRows.empty(*rows.shape)
     room.put(0, rows[:10])
     room.put(10, rows[10:])
     return room
@@ -74,7 +74,7 @@ def test_lowered_is_the_nearest_distance(make, rounded: bool, monkeypatch: pytes
         rows, centres = make(300), make(300)
         index = torch.randperm(300)[:170]
         known = exact(rows[index], centres[:before]).float()
-        found = lowered(known, Rows.of(rows), index, centres_of(centres).slice(before, 300))
+        found = lower_distances(known, RoundedRows.of(rows), index, centres_of(centres).slice(before, 300))
         expected = exact(rows[index], centres)
         if rounded and make in (even, tiny, huge, unlike):  # measured from the differences
             tolerance = {"rtol": 1e-5, "atol": 0.0}
@@ -90,7 +90,7 @@ def test_at_most_is_a_bound_and_not_much_more(make, monkeypatch: pytest.MonkeyPa
     for count in (1, 30, 299):
         torch.manual_seed(count)
         rows, centres = make(300), make(299)
-        found = at_most(Rows.of(rows), centres_of(centres).slice(0, count)).double()
+        found = upper_bounds(RoundedRows.of(rows), centres_of(centres).slice(0, count)).double()
         expected = exact(rows, centres[:count])
         assert bool((found >= expected).all()), count
         if make is not beyond:
@@ -102,11 +102,15 @@ def test_at_most_is_a_bound_and_not_much_more(make, monkeypatch: pytest.MonkeyPa
 def test_what_is_far_is_not_measured(make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pruned_distances, "multiplies_bfloat16", lambda: True)
     monkeypatch.setattr(pruned_distances, "squared_distances", None)
-    measure, pairs = pruned_distances._measured, []
-    monkeypatch.setattr(pruned_distances, "_measured", lambda *a: (pairs.append(len(a[1])), measure(*a))[1])
+    measure, pairs = pruned_distances._pair_squared_distances, []
+    monkeypatch.setattr(
+        pruned_distances, "_pair_squared_distances", lambda *a: (pairs.append(len(a[1])), measure(*a))[1]
+    )
     torch.manual_seed(0)
     rows, centres = make(300), make(300)
-    lowered(exact(rows, centres[:200]).float(), Rows.of(rows), torch.arange(300), centres_of(centres))
+    lower_distances(
+        exact(rows, centres[:200]).float(), RoundedRows.of(rows), torch.arange(300), centres_of(centres)
+    )
     assert 0 < sum(pairs) < 0.02 * 300 * 300
 
 

@@ -8,7 +8,7 @@ from adframe.reporting.figure_reliability import reliability_panels
 from adframe.reporting.figure_render import svg
 from adframe.reporting.probability_summary import EVERYTHING, calibrations
 from adframe.results.run_folder import RunFolder
-from adframe.stats.calibration_error import reliability
+from adframe.stats.calibration_error import reliability_bins
 from tests.fakes.run_folder import row
 
 
@@ -41,14 +41,14 @@ def test_several_categories_are_judged_together_too():
 
 
 def test_each_bin_has_its_count():
-    bins = reliability(np.array([0.0, 0.05, 0.7, 1.0]), np.array([0, 0, 1, 1], bool))
+    bins = reliability_bins(np.array([0.0, 0.05, 0.7, 1.0]), np.array([0, 0, 1, 1], bool))
     texts = re.findall(r"<text[^>]*font-size: 6px[^>]*>(.*?)</text>", drawn({"x": {"": bins}}))
     assert texts == ["2", "1", "1"]
 
 
 @pytest.mark.parametrize("label", [0, 1])
 def test_one_class_and_one_bin_are_drawn(label):
-    drawing = drawn({"<b>": {"": reliability(np.array([1.0]), np.array([label], bool))}})
+    drawing = drawn({"<b>": {"": reliability_bins(np.array([1.0]), np.array([label], bool))}})
     assert "nan" not in drawing
     assert "<b>" not in drawing
 

@@ -10,12 +10,12 @@ import pytest
 from adframe.errors import AdframeError
 from adframe.metrics.image import image_metrics
 from adframe.metrics.resampled import image_resampled
-from adframe.stats.bootstrap import interval, kinds, multiplicities
+from adframe.stats.bootstrap import multiplicities, percentile_interval, strata_of
 from adframe.stats.weighted_metrics import weighted_metrics
 
 
 def image_intervals(**given):
-    return {key: interval(values, level=0.95) for key, values in image_resampled(**given).items()}
+    return {key: percentile_interval(values, level=0.95) for key, values in image_resampled(**given).items()}
 
 
 def draw(seed, *, n=80, parts=None):
@@ -32,7 +32,7 @@ def draw(seed, *, n=80, parts=None):
 
 def weights_of(data, *, resamples, seed=0):
     labels = np.array(data["labels"], bool)
-    strata = kinds(labels, subsets=np.array(data["subsets"]))
+    strata = strata_of(labels, subsets=np.array(data["subsets"]))
     values = (data["scores"],)
     return multiplicities(strata, groups=data["groups"], values=values, resamples=resamples, seed=(seed,))
 
@@ -47,7 +47,7 @@ def more(data, *, seed=0):
 def test_conditions_and_class_f1_are_those_of_image_metrics_on_copied_images():
     data = more(draw(9))
     truth, subsets, lights = (np.array(data[key]) for key in ("labels", "subsets", "conditions"))
-    strata = kinds(truth, subsets=subsets, conditions=lights)
+    strata = strata_of(truth, subsets=subsets, conditions=lights)
     values = (np.array(data["paths"]),)
     weights = multiplicities(strata, groups=data["groups"], values=values, resamples=30, seed=(7,))
     drawn = image_resampled(**data, threshold=1e5, resamples=30, seed=7)
@@ -183,10 +183,10 @@ def test_many_resamples_are_worked_on_in_pieces_with_the_same_result(monkeypatch
     data = draw(6)
     weights, labels = weights_of(data, resamples=30), np.array(data["labels"], bool)
     whole = weighted_metrics(data["scores"], labels=labels, weights=weights, threshold=0.0)
-    monkeypatch.setattr("adframe.stats.weighted_metrics._PIECE", 7 * 80)
+    monkeypatch.setattr("adframe.stats.weighted_metrics._CHUNK_COUNTS", 7 * 80)
     pieces = weighted_metrics(data["scores"], labels=labels, weights=weights, threshold=0.0)
     assert all(np.array_equal(whole[key], pieces[key]) for key in whole)
 
 
 def test_an_interval_holds_its_level():
-    assert interval(np.arange(101.0), level=0.9) == pytest.approx((5, 95))
+    assert percentile_interval(np.arange(101.0), level=0.9) == pytest.approx((5, 95))

@@ -3,14 +3,14 @@ import math
 import numpy as np
 import pytest
 
-from adframe.stats.calibration_error import Bin, brier, calibration_error, reliability
+from adframe.stats.calibration_error import Bin, brier, calibration_error, reliability_bins
 
 GIVEN = np.array([0.0, 0.04, 0.55, 0.55, 1.0])
 TRUTH = np.array([False, False, True, False, True])
 
 
 def test_bins_hold_what_falls_into_them() -> None:
-    assert reliability(GIVEN, TRUTH) == [Bin(2, 0.02, 0.0), Bin(2, 0.55, 0.5), Bin(1, 1.0, 1.0)]
+    assert reliability_bins(GIVEN, TRUTH) == [Bin(2, 0.02, 0.0), Bin(2, 0.55, 0.5), Bin(1, 1.0, 1.0)]
 
 
 def test_the_error_is_the_mean_distance_by_image() -> None:

@@ -8,7 +8,7 @@ from itertools import combinations
 import pytest
 from scipy import stats
 
-from adframe.stats.proportions import fisher, mcnemar, more_alarms, newcombe, wilson
+from adframe.stats.proportions import excess_alarms_p, fisher, mcnemar, newcombe, wilson
 
 
 @pytest.mark.parametrize(("part", "whole"), [(0, 7), (3, 7), (7, 7), (41, 160)])
@@ -55,11 +55,11 @@ def test_more_alarms_is_counted_out_over_all_orders(above: int, alarms: int) -> 
     """Six known and four new scores, all orders equally likely: how often so many new ones exceed."""
     orders = list(combinations(range(10), 6))  # the places of the known ones among all, rising
     exceed = [sum(new > known[5 - above] for new in set(range(10)) - set(known)) for known in orders]
-    assert more_alarms((above, 6), (alarms, 4)) == pytest.approx(
+    assert excess_alarms_p((above, 6), (alarms, 4)) == pytest.approx(
         sum(n >= alarms for n in exceed) / len(orders)
     )
 
 
 def test_where_there_is_nothing_there_is_no_number() -> None:
     assert all(math.isnan(end) for end in (*wilson(0, 0), *newcombe((0, 0), (1, 2))))
-    assert math.isnan(more_alarms((0, 5), (0, 0)))
+    assert math.isnan(excess_alarms_p((0, 5), (0, 0)))

@@ -69,7 +69,7 @@ def test_delong_says_nothing_where_it_has_nothing_to_go_by():
 
 
 def test_other_images_are_refused():
-    with pytest.raises(AdframeError, match="3 scores against 4"):
+    with pytest.raises(AdframeError, match="3 scores and 4"):
         delong(np.arange(3), np.arange(4), labels=np.zeros(4, bool))
 
 

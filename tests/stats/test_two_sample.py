@@ -108,7 +108,7 @@ def test_the_median_distance_is_that_of_all_pairs() -> None:
 def test_of_many_rows_the_median_distance_looks_at_some_from_end_to_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("adframe.stats.two_sample.LOOKED_AT", 60)
+    monkeypatch.setattr("adframe.stats.two_sample.MEDIAN_ROWS", 60)
     a, b = drawn(300, seed=1).sort(dim=0).values, drawn(600, seed=2).sort(dim=0).values
     whole = float(torch.pdist(torch.cat([a, b])).median())
     assert median_distance(a, b) == pytest.approx(whole, rel=0.15)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from adframe.analysis.compare import is_significant
 from adframe.analysis.compared_runs import Entrant, Key, parts_of
 from adframe.analysis.error_analysis.common import (
     DEPENDENT,
@@ -68,7 +69,7 @@ def agreement(runs: Sequence[Entrant], *, album: Album) -> Part:
     caption += DEPENDENT if images > parts else ""
     numbers = TableBlock("agreement", caption, narrow(Table(_COLUMNS, rows)))
     blocks: list[Block] = [numbers, *_shared(runs, album=album)]
-    held = [_finding(*each) for each in zip(pairs, corrected, strict=True) if each[1] < 0.05]
+    held = [_finding(*each) for each in zip(pairs, corrected, strict=True) if is_significant(each[1])]
     findings = tuple(held) if images == parts else ()
     return Part(Section("Where the runs agree, and where all fail", tuple(blocks)), findings)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from adframe.analysis.compare import is_significant
 from adframe.analysis.compared_runs import Entrant
 from adframe.analysis.comparison_table import LEVEL
 from adframe.analysis.error_analysis.common import FIGURES, Part, categories_of, narrow, slug
@@ -13,7 +14,7 @@ from adframe.reporting.document import Block, Figure, Section, TableBlock
 from adframe.reporting.figures import bars
 from adframe.reporting.format import gain, p_equals, p_value, percent, points, span
 from adframe.reporting.tables import Cell, Column, Table
-from adframe.stats.binned import FEWEST, bin_differences
+from adframe.stats.binned import MIN_BIN_IMAGES, bin_differences
 from adframe.stats.estimates import Difference
 from adframe.stats.significance import holm
 
@@ -75,7 +76,8 @@ def by_extent(runs: Sequence[Entrant], *, seed: int) -> Part:
     blocks.append(_differences(tested, corrected))
     pairs = zip(tested, corrected, strict=True)
     return Part(
-        Section(title, tuple(blocks)), tuple(_finding(test, p) for test, p in pairs if _holds(test, p))
+        Section(title, tuple(blocks)),
+        tuple(_finding(test, p) for test, p in pairs if is_significant(p, test.difference)),
     )
 
 
@@ -155,14 +157,10 @@ def _differences(tested: Sequence[Tested], corrected: Sequence[float]) -> TableB
         "extent_differences",
         "The last bin against the first, in points. Recall: Newcombe's interval and the larger p of "
         "Fisher's exact test and the bootstrap by part; AUROC: bootstrap. Corrected by Holm for all of the "
-        f"table; bins of fewer than {FEWEST} images are not compared.",
+        f"table; bins of fewer than {MIN_BIN_IMAGES} images are not compared.",
         narrow(Table(_TESTED, tuple(rows))),
         raw=Table(tuple(Column(key, key) for key in _TESTED_RAW), tuple(raw)),
     )
-
-
-def _holds(test: Tested, p: float) -> bool:
-    return p < 0.05 and (test.difference.low > 0 or test.difference.high < 0)
 
 
 def _finding(test: Tested, p: float) -> str:

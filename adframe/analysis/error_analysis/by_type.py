@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from adframe.analysis.compare import is_significant
 from adframe.analysis.compared_runs import Entrant, parts_of
 from adframe.analysis.error_analysis.common import (
     DEPENDENT,
@@ -81,7 +82,7 @@ def by_type(runs: Sequence[Entrant]) -> Part:
     )
     figures = [_figure(runs, kinds, category) for category in categories_of(runs)[:FIGURES]]
     blocks: list[Block] = [numbers, *figures]
-    held = [_finding(k, p) for k, p in zip(kinds, corrected, strict=True) if p < 0.05 and _worse(k)]
+    held = [_finding(k, p) for k, p in zip(kinds, corrected, strict=True) if is_significant(p) and _worse(k)]
     findings = held if images == parts else []
     return Part(Section("By type of defect", tuple(blocks)), tuple(findings))
 

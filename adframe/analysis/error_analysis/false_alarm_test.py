@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from adframe.analysis.compare import is_significant
 from adframe.analysis.compared_runs import Entrant, parts_of
 from adframe.analysis.error_analysis.common import (
     DEPENDENT,
@@ -20,7 +21,7 @@ from adframe.reporting.document import TableBlock
 from adframe.reporting.format import p_equals, p_value, percent, span
 from adframe.reporting.tables import Cell, Column, Table
 from adframe.results.validation_scores import ValidationScores
-from adframe.stats.proportions import more_alarms, wilson
+from adframe.stats.proportions import excess_alarms_p, wilson
 from adframe.stats.significance import holm
 
 Kept = Mapping[tuple[str, str], ValidationScores | None]  # by run and category
@@ -43,7 +44,7 @@ class Promise:
 
     @property
     def p(self) -> float:
-        return more_alarms(self.known, self.new)
+        return excess_alarms_p(self.known, self.new)
 
 
 def promises(runs: Sequence[Entrant], kept: Kept) -> tuple[list[TableBlock], list[str]]:
@@ -68,7 +69,7 @@ def promises(runs: Sequence[Entrant], kept: Kept) -> tuple[list[TableBlock], lis
     numbers = TableBlock(
         "false_alarms", caption, narrow(Table(_COLUMNS, tuple(_row(*each) for each in pairs)))
     )
-    return [numbers], [_finding(each, p) for each, p in pairs if p < 0.05 and images == parts]
+    return [numbers], [_finding(each, p) for each, p in pairs if is_significant(p) and images == parts]
 
 
 def _promise(run: Entrant, category: str, scores: ValidationScores) -> Promise:

@@ -21,8 +21,8 @@ from adframe.analysis.error_analysis.common import (
 from adframe.reporting.document import Block, Section, TableBlock
 from adframe.reporting.figures import reliability as reliability_figure
 from adframe.reporting.tables import Cell, Column, Table
-from adframe.stats.bootstrap import interval, kinds, multiplicities
-from adframe.stats.calibration_error import brier, calibration_error, reliability
+from adframe.stats.bootstrap import multiplicities, percentile_interval, strata_of
+from adframe.stats.calibration_error import brier, calibration_error, reliability_bins
 
 _BINS = 10
 _TITLE = "Probabilities"
@@ -58,14 +58,14 @@ def by_probability(runs: Sequence[Entrant], *, seed: int) -> Part:
     lines: list[tuple[Cell, ...]] = []
     for (category, name), (probabilities, labels, rows) in known.items():
         weights = multiplicities(
-            kinds(labels, subsets=np.array([row["subset"] for row in rows], dtype=str)),
+            strata_of(labels, subsets=np.array([row["subset"] for row in rows], dtype=str)),
             groups=[row["group"] for row in rows],
             values=(np.array([row["path"] for row in rows], dtype=str),),
             resamples=RESAMPLES,
             seed=seed_of(seed, category),
         ).astype(np.float64)
         drawn = weights @ (probabilities - labels) ** 2 / weights.sum(axis=1)
-        low, high = interval(drawn, level=LEVEL)
+        low, high = percentile_interval(drawn, level=LEVEL)
         means = (float(labels.mean()), float(probabilities.mean()))
         error = calibration_error(probabilities, labels, bins=_BINS)
         lines.append(
@@ -87,7 +87,7 @@ def by_probability(runs: Sequence[Entrant], *, seed: int) -> Part:
     blocks: list[Block] = [_HOW, numbers]
     for category in list(dict.fromkeys(category for category, _ in known))[:FIGURES]:
         series = {
-            f"run {name}": reliability(p, truth, bins=_BINS)
+            f"run {name}": reliability_bins(p, truth, bins=_BINS)
             for (own, name), (p, truth, _) in known.items()
             if own == category
         }

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from adframe.analysis.compared_runs import Entrant
-from adframe.analysis.comparison_table import Line, across, for_people, for_programs, lines_of, remarks
+from adframe.analysis.comparison_table import (
+    Line,
+    across,
+    for_people,
+    for_programs,
+    lines_of,
+    remarks,
+    significant_lines,
+)
 from adframe.analysis.error_analysis.common import Part, narrow
 from adframe.reporting.document import Block, Section, TableBlock
 from adframe.reporting.format import gain, p_equals, percent, span
 from adframe.results.names import MEAN
-from adframe.stats.significance import holm
 
 
 def by_ranking(runs: Sequence[Entrant], *, seed: int) -> Part:
@@ -29,20 +35,7 @@ def by_ranking(runs: Sequence[Entrant], *, seed: int) -> Part:
 
 
 def _findings(lines: Sequence[Line]) -> list[str]:
-    """Categories by DeLong's test, the mean by its bootstrap, which is all that it has."""
-    mean = [line for line in lines if line.category == MEAN]
-    overall = dict(zip([line.run for line in mean], holm([_bootstrap_p(line) for line in mean]), strict=True))
-    pairs = [(line, overall[line.run] if line.category == MEAN else line.holm) for line in lines]
-    return [_finding(line, p, first=lines[0].run) for line, p in pairs if _holds(line, p)]
-
-
-def _bootstrap_p(line: Line) -> float:
-    return math.nan if line.standing.difference is None else line.standing.difference.p
-
-
-def _holds(line: Line, p: float) -> bool:
-    more = line.standing.difference
-    return more is not None and p < 0.05 and more.low * more.high > 0
+    return [_finding(line, p, first=lines[0].run) for line, p in significant_lines(lines)]
 
 
 def _finding(line: Line, p: float, *, first: str) -> str:

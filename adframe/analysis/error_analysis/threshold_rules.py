@@ -13,7 +13,7 @@ from adframe.analysis.error_analysis.common import decisions_of, labels_of, rows
 from adframe.calibration.rules import BestF1, FixedFpr, MeanStd, Quantile, Rule, Sample
 from adframe.results.predictions import Row
 from adframe.results.validation_scores import ValidationScores
-from adframe.stats.bootstrap import interval, kinds, multiplicities
+from adframe.stats.bootstrap import multiplicities, percentile_interval, strata_of
 from adframe.stats.estimates import Difference
 from adframe.stats.proportions import wilson
 from adframe.stats.significance import difference_of
@@ -96,7 +96,7 @@ def thresholds(scores: ValidationScores) -> dict[str, float]:
 
 def _weights(rows: Sequence[Row], labels: np.ndarray, *, seed: Sequence[int]) -> np.ndarray:
     return multiplicities(
-        kinds(labels, subsets=np.array([row["subset"] for row in rows], dtype=str)),
+        strata_of(labels, subsets=np.array([row["subset"] for row in rows], dtype=str)),
         groups=[row["group"] for row in rows],
         values=(np.array([row["path"] for row in rows], dtype=str),),
         resamples=RESAMPLES,
@@ -115,7 +115,9 @@ def _kept_decisions(rows: Sequence[Row]) -> list[tuple[str, float | None, np.nda
 
 def _measures(images: _Images, decisions: np.ndarray) -> tuple[tuple[float, float, float], ...]:
     seen, drawn = images.seen(decisions), images.drawn(decisions)
-    found = [(seen[key], *interval(drawn[key], level=LEVEL)) for key in ("image/f1", "image/precision")]
+    found = [
+        (seen[key], *percentile_interval(drawn[key], level=LEVEL)) for key in ("image/f1", "image/precision")
+    ]
     for side in (images.labels, ~images.labels):
         part, whole = int((decisions & side).sum()), int(side.sum())
         found.append((part / whole, *wilson(part, whole, level=LEVEL)))

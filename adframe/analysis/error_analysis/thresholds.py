@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from adframe.analysis.compare import is_significant
 from adframe.analysis.compared_runs import Entrant
 from adframe.analysis.error_analysis.common import FIGURES, Part, categories_of, narrow, slug
 from adframe.analysis.error_analysis.false_alarm_test import Kept, promises
@@ -143,8 +144,7 @@ def _findings(found: Sequence[Strategy], corrected: Sequence[float]) -> list[str
 
 
 def _holds(each: Strategy, p: float) -> bool:
-    more = each.more
-    return more is not None and each.rule not in BOUNDS and p < 0.05 and more.low * more.high > 0
+    return each.more is not None and each.rule not in BOUNDS and is_significant(p, each.more)
 
 
 def _said(each: Strategy) -> str:

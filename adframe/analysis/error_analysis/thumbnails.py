@@ -101,7 +101,7 @@ class Album:
                 source = self._open_source(run.run.path, self._root(run))
                 records = source.scan(category)
                 training = {each.path for each in records if each.split == "train"}
-                records, _ = with_bits(records, training=training, bits=source.reading(category).bits)
+                records, _ = with_bits(records, training=training, bits=source.read_options(category).bits)
                 self._records[place] = {str(each.path): each for each in records}
                 self._roots[place] = Path(source.root)
             except (AdframeError, AttributeError, OSError, TypeError, KeyError):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from adframe.analysis.compare import ALPHA
+from adframe.analysis.compare import ALPHA, is_significant
 from adframe.analysis.settings import Setting, by_category, methods_of
 from adframe.analysis.studies.feature_distance_section import (
     MEASURES,
@@ -126,7 +126,7 @@ def _findings(grid: Grid, known: dict[tuple[str, str], Correlation]) -> list[str
         "Mantel's "
         f"test, {p_equals(p)} after Holm's correction)."
         for ((layer, measure), each), p in corrected
-        if p < ALPHA
+        if is_significant(p)
     ] or [
         f"{grid.name}: no distance correlates significantly with the loss (Mantel's test, {len(tests)} "
         "tests)."
