@@ -1,4 +1,4 @@
-"""A configuration composed in Python, as Hydra composes it on the command line."""
+"""Composes a configuration in Python, as Hydra composes it on the command line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ from adframe.errors import AdframeError
 
 
 def compose_training(overrides: Sequence[str]) -> tuple[DictConfig, TypedOverrides]:
-    """The configuration of `train.py` with overrides, and what was typed.
+    """Composes the configuration of `train.py`.
+
+    Args:
+        overrides: `key=value` texts.
+
+    Returns:
+        The configuration without Hydra's own node, and the typed overrides.
 
     Raises:
         AdframeError: Hydra refuses an override.

@@ -1,4 +1,4 @@
-"""What `evaluate.py` does with finished runs: test, compare, analyse errors, write a submission."""
+"""The work of `evaluate.py` with finished runs: test again, compare, analyse errors, write a submission."""
 
 from __future__ import annotations
 
@@ -26,12 +26,15 @@ from adframe.runs.submission import submit
 
 
 def run_evaluation(cfg: DictConfig, typed: TypedOverrides) -> Path:
-    """Does what the configuration asks for, and returns the folder that was written.
+    """Runs the evaluation that the configuration asks for.
 
     Args:
         cfg: the configuration of `evaluate.py`, composed. `compare=` and `errors=` name runs that are only
-            read; `run=` names one that is tested again, or of which `submission=` is made.
-        typed: what was typed.
+            read; `run=` names a run that is tested again, or from which `submission=` is made.
+        typed: the typed overrides.
+
+    Returns:
+        The folder or the file that was written.
 
     Raises:
         AdframeError: something is not possible; one line says what, where, and what to do.
@@ -46,23 +49,34 @@ def run_evaluation(cfg: DictConfig, typed: TypedOverrides) -> Path:
         root = None if cfg.dataset.root is None else Path(str(cfg.dataset.root)).resolve()
         seed = read_config(runs[0])["seed"]
         return show_errors(runs, output=None, seed=seed, root=root, open_source=open_source)
-    return _of_run(cfg, typed)
+    return _evaluate_run(cfg, typed)
 
 
 def open_source(run: Path, root: Path) -> Source:
-    """The dataset of a run that may come from a stranger: what its folder says is trusted does not count."""
+    """Builds the dataset of a run that may come from a stranger; the run's own value of `trusted` is ignored.
+
+    Args:
+        run: the run's folder.
+        root: the folder of the dataset.
+
+    Returns:
+        The dataset.
+
+    Raises:
+        AdframeError: the configuration cannot be read, or names code that is not trusted.
+    """
     source: Source = build(OmegaConf.create(read_config(run)), "dataset", {"root": root})
     return source
 
 
-def _of_run(cfg: DictConfig, typed: TypedOverrides) -> Path:
+def _evaluate_run(cfg: DictConfig, typed: TypedOverrides) -> Path:
     run = RunFolder(Path(str(cfg.run)))
     if cfg.submission is not None and cfg.get("shift") is not None:
-        raise AdframeError("submission= takes the images as they are; leave out shift=")
-    config = _stored(cfg, run)
+        raise AdframeError("submission= uses unchanged images; remove shift=")
+    config = _configuration_of(cfg, run)
     run.reopen()
-    wanted: Any = OmegaConf.to_container(cfg)["category"]  # type: ignore[index,call-overload]
-    categories = finished_categories(run, wanted)
+    requested: Any = OmegaConf.to_container(cfg)["category"]  # type: ignore[index,call-overload]
+    categories = finished_categories(run, requested)
     choices = {key: run.environment[key] for key in CHOICES if key in run.environment}
     if cfg.get("shift") is not None:
         choices["shift"] = cfg.shift.name
@@ -75,8 +89,7 @@ def _of_run(cfg: DictConfig, typed: TypedOverrides) -> Path:
     )
     if cfg.submission is not None:
         return submit(recipe, run, categories, Path(str(cfg.submission)), share=cfg.submission_scale)
-    lacking = [key for key in CHOICES if key not in choices]
-    if lacking:
+    if lacking := [key for key in CHOICES if key not in choices]:
         file = run.path / "environment.json"
         raise AdframeError(f"{file} lacks {', '.join(lacking)}; the run is damaged, start it again")
     folder = reevaluate(recipe, run, categories)
@@ -85,15 +98,15 @@ def _of_run(cfg: DictConfig, typed: TypedOverrides) -> Path:
     return folder.path
 
 
-def _stored(cfg: DictConfig, run: RunFolder) -> dict[str, Any]:
-    """A run's configuration, with what `evaluate.py` was told in place of what it says."""
+def _configuration_of(cfg: DictConfig, run: RunFolder) -> dict[str, Any]:
+    """Returns the run's configuration with the values that were typed for `evaluate.py`."""
     config = read_config(run.path, trusted=cfg.trusted)
     check_complete(config, run.path)
     if cfg.dataset.root is not None:
         config = with_root(config, Path(str(cfg.dataset.root)).resolve())
     if cfg.get("shift") is not None:
         stored = OmegaConf.create(config | {"shift": OmegaConf.to_container(cfg.shift)})
-        config["shift"] = OmegaConf.to_container(stored.shift, resolve=True)  # its seed is the run's
+        config["shift"] = OmegaConf.to_container(stored.shift, resolve=True)  # its seed refers to the run's
     if cfg.num_workers is not None:
         config["num_workers"] = cfg.num_workers
     return config

@@ -104,7 +104,7 @@ def spawn(script: str, *overrides: str, cwd: Path) -> Outcome:
 def call(script: str, *overrides: str) -> Outcome:
     """The same in this process: the script's own lines run as `__main__`, with its own arguments."""
     out, err = io.StringIO(), io.StringIO()
-    attempts.kept.clear()
+    attempts.stopping_errors.clear()
     code: Any = 0
     with (
         patch.object(sys, "argv", command(script, *overrides)[1:]),
@@ -115,7 +115,7 @@ def call(script: str, *overrides: str) -> Outcome:
             runpy.run_path(sys.argv[0], run_name="__main__")
         except SystemExit as left:
             code = left.code
-    attempts.kept.clear()
+    attempts.stopping_errors.clear()
     return Outcome(int(code or 0), out.getvalue(), err.getvalue())
 
 
