@@ -31,7 +31,7 @@ from adframe.analysis.comparison_table import (
     verdict,
 )
 from adframe.errors import AdframeError
-from adframe.io.files import fresh_folder, write_whole
+from adframe.io.files import timestamped_folder, write_whole
 from adframe.reporting.console import print_wide
 from adframe.reporting.document import Block, Details, Page, Section, TableBlock, Text
 from adframe.reporting.format import counted
@@ -67,7 +67,7 @@ def compare(runs: list[Path], *, output: Path | None, seed: int, fuse: bool = Fa
     for other in entrants[1:]:
         check_same(entrants[0], other)
     lines = lines_of([*entrants, fused(entrants)] if fuse else entrants, seed=seed)
-    folder = output or fresh_folder(runs[0] / "comparisons")
+    folder = output or timestamped_folder(runs[0] / "comparisons")
     notes = [*across(lines), *remarks(entrants[0]), *([_FUSED] if fuse else [])]
     command = f"compare=[{','.join(str(entrant.run.path) for entrant in entrants)}]"
     given = [shlex.quote(command), *(["fuse=true"] if fuse else [])]

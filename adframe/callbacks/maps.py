@@ -8,7 +8,7 @@ from typing import Any
 from adframe.callbacks.observer import TestObserver
 from adframe.contracts import RECORD, Batch
 from adframe.errors import AdframeError
-from adframe.io.anomaly_maps import HALF_MAX, Stored, map_paths, write_map
+from adframe.io.anomaly_maps import HALF_MAX, StoredMap, map_paths, write_map
 
 DTYPES = ("float16", "float32")
 _FEW = 256  # different scores in a float16 map below which rounding may blur its ranking
@@ -33,7 +33,7 @@ class MapWriter(TestObserver):
         if dtype not in DTYPES:
             raise AdframeError(f"callbacks.maps.dtype={dtype} is not possible; it must be float16 or float32")
         self.folder, self.dtype = folder, dtype
-        self._stored: list[Stored] = []
+        self._stored: list[StoredMap] = []
 
     def start(self) -> None:
         """Forgets earlier tests."""

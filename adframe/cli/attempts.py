@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
 from adframe.config.messages import is_user_error, one_line
-from adframe.io.secrets import hidden_text
+from adframe.io.secrets import hide_in_text
 from adframe.results.sweep_folder import note_failure
 
 kept: list[Exception] = []  # what stopped the command, for `guard`; Hydra would print it in its own way
@@ -32,7 +32,7 @@ def _note(error: Exception) -> None:
     if not is_user_error(error):
         traceback.print_exception(error)
     hydra = HydraConfig.get()
-    given, number = [hidden_text(text) for text in hydra.overrides.task], int(hydra.job.num)
+    given, number = [hide_in_text(text) for text in hydra.overrides.task], int(hydra.job.num)
     note_failure(Path(hydra.sweep.dir), number=number, overrides=given, error=one_line(error))
     if (folder := Path(hydra.runtime.output_dir)).is_dir() and not any(folder.iterdir()):
         folder.rmdir()  # Hydra makes it before the job

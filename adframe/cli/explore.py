@@ -28,7 +28,7 @@ from adframe.data.synthetic import SyntheticDataset
 from adframe.data.validate_files import examine
 from adframe.errors import AdframeError, unknown
 from adframe.io.images import read_image, read_size
-from adframe.io.secrets import hidden_text
+from adframe.io.secrets import hide_in_text
 from adframe.reporting.console import print_wide
 from adframe.reporting.dataset_page import About, Chapter, chapter, write_exploration
 from adframe.reporting.dataset_stats import Reader, draw, survey
@@ -164,7 +164,7 @@ def _shifts(cfg: DictConfig) -> list[Shift]:
 
 
 def _about(cfg: DictConfig, source: Source, records: list[Record], warnings: list[str]) -> About:
-    overrides = shlex.join(map(hidden_text, HydraConfig.get().overrides.task))
+    overrides = shlex.join(map(hide_in_text, HydraConfig.get().overrides.task))
     return About(
         name=source.name,
         homepage=source.homepage,

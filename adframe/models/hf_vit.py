@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from adframe.errors import AdframeError, unknown
-from adframe.io.network import answers
+from adframe.io.network import is_reachable
 from adframe.models.backbones import check_size, origin_of
 from adframe.models.vit import Vit
 from adframe.models.weights import REVISION, WAYS_OUT, cached_commit, digest, load_strict, read_checkpoint
@@ -148,7 +148,7 @@ def _fresh(model: str) -> nn.Module:
 
 def _downloaded(model: str, *, revision: str) -> nn.Module:
     cached = cached_commit(model, revision=revision) is not None
-    if not cached and (constants.HF_HUB_OFFLINE or not answers(constants.ENDPOINT)):
+    if not cached and (constants.HF_HUB_OFFLINE or not is_reachable(constants.ENDPOINT)):
         raise AdframeError(
             f"weights of {model} are not cached here and the hub cannot be reached; {WAYS_OUT}"
         )

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from adframe.errors import AdframeError
-from adframe.io.network import answers
+from adframe.io.network import is_reachable
 
 REVISION = "main"  # of the hub; which commit it was is noted with the run, and can be asked for again
 Network = Literal["teacher", "student"]
@@ -162,7 +162,7 @@ def require_hub(model: nn.Module, *, name: str, revision: str = REVISION) -> Non
             f"timm has no pretrained weights for {name}; give a file with backbone.checkpoint="
         )
     server = constants.ENDPOINT if repository else config["url"]
-    if constants.HF_HUB_OFFLINE or not answers(server):
+    if constants.HF_HUB_OFFLINE or not is_reachable(server):
         which = name if revision == REVISION else f"{name} in revision {revision}"
         raise AdframeError(
             f"weights of {which} are not cached here and the hub cannot be reached; {WAYS_OUT}"

@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 
 from adframe.errors import AdframeError
-from adframe.io.secrets import hidden, hidden_text
+from adframe.io.secrets import hide_in_text, hide_secrets
 from adframe.results.names import Metrics
 
 ASIDE = ("trusted", "fetch")  # overrides that are typed again, or set, where a sweep is resumed
@@ -122,7 +122,7 @@ def defects_in(value: object, *, file: Path) -> Mapping[str, Metrics]:
 
 def config_text(config: Mapping[str, Any]) -> str:
     """The configuration as YAML, without the secrets: a report is passed on."""
-    return yaml.safe_dump(hidden(config), sort_keys=False, allow_unicode=True, width=110)
+    return yaml.safe_dump(hide_secrets(config), sort_keys=False, allow_unicode=True, width=110)
 
 
 def packed_draws(arrays: Mapping[str, np.ndarray]) -> bytes:
@@ -159,7 +159,7 @@ def mean_row(rows: Mapping[str, Mapping[str, float | None]]) -> dict[str, float]
 
 def told_overrides(overrides: Sequence[str]) -> list[str]:
     """What is written of a job's overrides: no secrets, and nothing that may differ where it is resumed."""
-    return [hidden_text(text) for text in overrides if text.lstrip("+~").partition("=")[0] not in ASIDE]
+    return [hide_in_text(text) for text in overrides if text.lstrip("+~").partition("=")[0] not in ASIDE]
 
 
 def overrides_of(command: Sequence[str]) -> dict[str, str]:

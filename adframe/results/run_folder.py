@@ -21,8 +21,8 @@ import numpy as np
 import yaml
 
 from adframe.errors import AdframeError
-from adframe.io.files import clear_left_over, write_json, write_whole
-from adframe.io.secrets import hidden
+from adframe.io.files import remove_left_over, write_json, write_whole
+from adframe.io.secrets import hide_secrets
 from adframe.results.gallery import GalleryEntry, read_gallery
 from adframe.results.names import DOMAINS, MEAN, RECALIBRATED, TRANSFER, Metrics
 from adframe.results.predictions import Row, read_ledger, write_ledger
@@ -223,13 +223,13 @@ class RunFolder:
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Writes `config.yaml`, whole or not at all, without the secrets that were typed."""
-        text = yaml.safe_dump(hidden(config), sort_keys=False, allow_unicode=True)
+        text = yaml.safe_dump(hide_secrets(config), sort_keys=False, allow_unicode=True)
         write_whole(self.path / "config.yaml", text)
 
     def _clear_unbegun(self) -> None:
         """Removes what a run left that was killed before its configuration was written."""
         if self.path.is_dir() and not (self.path / "config.yaml").exists():
-            clear_left_over(self.path)
+            remove_left_over(self.path)
             file = self.path / "environment.json"
             alone = [path.name for path in self.path.iterdir()] == [file.name]
             if alone and f'"{STARTED}"' in file.read_text(encoding="utf-8", errors="replace"):
@@ -237,7 +237,7 @@ class RunFolder:
 
     def reopen(self) -> None:
         """Reads the files of a stopped or finished run, and clears what a killed process was writing."""
-        clear_left_over(self.path)
+        remove_left_over(self.path)
         self.environment = shaped_book(self.path / "environment.json", of_mappings=False)
         if (self.path / "metrics.json").is_file():
             self.metrics = shaped_book(self.path / "metrics.json", of_mappings=True)

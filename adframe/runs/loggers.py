@@ -13,8 +13,8 @@ import wandb
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
 from adframe.errors import AdframeError, unknown
-from adframe.io.network import answers
-from adframe.io.secrets import hidden, hidden_text
+from adframe.io.network import is_reachable
+from adframe.io.secrets import hide_in_text, hide_secrets
 from adframe.reporting.leaderboard_page import for_programs
 from adframe.reporting.wandb_upload import flat_metrics, show_run, show_table
 from adframe.results.sweep_folder import SweepFolder
@@ -101,7 +101,7 @@ def _begin(
                 name=name,
                 dir=folder,
                 mode=mode,
-                config=hidden(config),
+                config=hide_secrets(config),
                 settings=wandb.Settings(silent=True, console="off", root_dir=str(folder)),
             )
     except wandb.Error as error:
@@ -113,7 +113,7 @@ def _begin(
 def _arguments_without_secrets() -> Iterator[None]:
     """wandb notes the command that was typed as it begins."""
     typed = list(sys.argv)
-    sys.argv[1:] = map(hidden_text, typed[1:])
+    sys.argv[1:] = map(hide_in_text, typed[1:])
     try:
         yield
     finally:
@@ -130,12 +130,12 @@ def _mode(wanted: str) -> str:
             return said
         if not wandb.login(prompt=False, verify=False):
             return "offline"
-        if not answers(server):
+        if not is_reachable(server):
             print(f"{server} cannot be reached: logged offline, `wandb sync` uploads it", file=sys.stderr)
             return "offline"
         return "online"
     if not wandb.login(prompt=False, verify=False):
         raise AdframeError(f"logger.mode={wanted}: no account here; run `wandb login`, or {WAY_OUT}")
-    if not answers(server):
+    if not is_reachable(server):
         raise AdframeError(f"logger.mode={wanted}: {server} cannot be reached; {WAY_OUT}")
     return wanted

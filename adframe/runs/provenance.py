@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from adframe.io.secrets import hidden_text
+from adframe.io.secrets import hide_in_text
 
 PACKAGES = (
     "adframe", "torch", "torchvision", "lightning", "hydra-core", "timm", "torchmetrics", "scikit-learn",
@@ -37,7 +37,7 @@ def environment(*, seed: int, fingerprints: dict[str, str], command: list[str]) 
 
 def command_line(arguments: list[str]) -> list[str]:
     """The command that was typed, with the interpreter's short name and without secrets."""
-    return ["python", Path(sys.argv[0]).name, *map(hidden_text, arguments)]
+    return ["python", Path(sys.argv[0]).name, *map(hide_in_text, arguments)]
 
 
 def git_revision() -> str | None:

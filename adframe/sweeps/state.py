@@ -13,7 +13,7 @@ from typing import Any
 from adframe.config.messages import CONF
 from adframe.errors import AdframeError
 from adframe.io.files import write_json
-from adframe.io.secrets import HIDDEN, hidden_text
+from adframe.io.secrets import PLACEHOLDER, hide_in_text
 from adframe.results.run_files import ASIDE
 from adframe.results.sweep_folder import BOOK
 
@@ -77,7 +77,7 @@ def _taken_up(arguments: Sequence[str]) -> list[str]:
     folder = Path(next(text for text in arguments if _key(text) == "resume").partition("=")[2]).absolute()
     given = [text for text in arguments if _key(text) != "resume" and text not in DASH_M]
     book = _read(folder)
-    secret = {_key(text) for text in book["arguments"] if HIDDEN in text}
+    secret = {_key(text) for text in book["arguments"] if PLACEHOLDER in text}
     retyped = {_key(text) for text in given}
     if other := [
         text for text in given if _key(text).partition(".")[0] not in GIVEN_ANEW and _key(text) not in secret
@@ -112,7 +112,7 @@ def _check_arguments(folder: Path, arguments: Sequence[str]) -> None:
 
 
 def _new() -> dict[str, Any]:
-    arguments = [hidden_text(text) for text in sys.argv[1:] if _key(text) != "resume"]
+    arguments = [hide_in_text(text) for text in sys.argv[1:] if _key(text) != "resume"]
     return {"arguments": arguments, "folder": str(Path.cwd()), "jobs": []}
 
 

@@ -12,7 +12,7 @@ from hydra.core.override_parser.types import Override
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from adframe.io.secrets import hidden
+from adframe.io.secrets import hide_secrets
 from adframe.sweeps.launcher import SweepLauncher, made
 from adframe.sweeps.wandb_agent import write_agent_file
 
@@ -31,7 +31,7 @@ class Search(Protocol):
 
 def _shown(config: DictConfig) -> DictConfig:
     """A configuration without secrets, and with the sweep's folder as it is: its name holds the time."""
-    plain = hidden(OmegaConf.to_container(config))
+    plain = hide_secrets(OmegaConf.to_container(config))
     plain["hydra"]["sweep"]["dir"] = str(config.hydra.sweep.dir)
     shown: DictConfig = OmegaConf.create(plain)
     return shown

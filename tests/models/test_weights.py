@@ -221,6 +221,6 @@ def test_a_revision_is_asked_of_the_hub_and_its_commit_is_noted(
     backbone = TimmBackbone("test_resnet.r160_in1k", layers=["layer2"], revision="v1")
     assert asked[-1] == {"hf_hub_id": "timm/test_resnet.r160_in1k@v1"}
     assert backbone.origin == f"test_resnet.r160_in1k of the hub, timm/test_resnet.r160_in1k@{commit}"
-    monkeypatch.setattr(weights, "answers", lambda _: False)
+    monkeypatch.setattr(weights, "is_reachable", lambda _: False)
     with pytest.raises(AdframeError, match=r"weights of test_resnet.* in revision v2 are not cached here"):
         TimmBackbone("test_resnet.r160_in1k", layers=["layer2"], revision="v2")

@@ -25,7 +25,7 @@ from adframe.analysis.error_analysis.ranking import by_ranking
 from adframe.analysis.error_analysis.thresholds import by_rule
 from adframe.analysis.error_analysis.thumbnails import Album, OpenSource
 from adframe.errors import AdframeError
-from adframe.io.files import fresh_folder
+from adframe.io.files import timestamped_folder
 from adframe.reporting.document import Block, Page, Section, TableBlock
 from adframe.reporting.format import counted, percent, span
 from adframe.reporting.page_writer import write_document
@@ -73,7 +73,7 @@ def show_errors(
     entrants = [read_entrant(name, path) for name, path in zip(string.ascii_uppercase, runs, strict=False)]
     album = Album(open_source, root=root)
     parts = _parts(entrants, album=album, seed=seed)
-    folder = output or fresh_folder(runs[0] / "errors")
+    folder = output or timestamped_folder(runs[0] / "errors")
     given = f"errors=[{','.join(map(str, runs))}]"
     command = f"python evaluate.py {shlex.quote(given)}"
     study = _study(entrants, parts, album=album, command=command, start=start)
