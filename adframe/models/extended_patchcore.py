@@ -16,7 +16,7 @@ from adframe.errors import AdframeError, above
 from adframe.io.feature_cache import Store
 from adframe.models.augment_normals import Variants
 from adframe.models.backbones import TimmBackbone, nearest_multiple
-from adframe.models.composition import USES, Composition
+from adframe.models.composition import COMPOSITION_USES, Composition
 from adframe.models.fusion import Concat
 from adframe.models.memory import Greedy, Memory
 from adframe.models.patch_memory import PatchMemory
@@ -87,8 +87,8 @@ class ExtendedPatchCore(nn.Module):
             raise AdframeError(
                 f"model.top_share={top_share} must lie in [0, 1]; 0 takes the largest patch score"
             )
-        if composition not in USES:
-            raise AdframeError(f"composition={composition} is not possible; it is false, true or only")
+        if composition not in COMPOSITION_USES:
+            raise AdframeError(f"composition={composition} is not possible; it must be false, true or only")
         self.backbone, self.sigma, self.scales = core.backbone, core.sigma, list(scales)
         self.variants = Variants(brightness=brightness, rotations=rotations)
         self.top_share, self.composition = top_share, composition

@@ -13,7 +13,7 @@ from adframe.contracts import FeatureReader, Prediction
 from adframe.errors import AdframeError, at_least
 from adframe.io.feature_cache import Store
 from adframe.models.backbones import TimmBackbone
-from adframe.models.cached_backbone import stored
+from adframe.models.cached_backbone import with_store
 from adframe.models.fusion import Concat
 from adframe.models.memory import Greedy, Memory
 from adframe.models.named_backbones import create_backbone
@@ -91,7 +91,7 @@ class PatchCore(nn.Module):
             store=store,
         )
         backbone = create_backbone(backbone) if isinstance(backbone, str) else backbone
-        self.backbone = stored(backbone, store)
+        self.backbone = with_store(backbone, store)
         every_layer = range(len(backbone.layers))
         self.memory = PatchMemory(memory(), layers=every_layer, fusion=Concat(), settings=self.settings)
         self.sigma = sigma
