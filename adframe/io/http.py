@@ -15,7 +15,7 @@ from urllib.request import Request, urlopen
 
 from adframe.errors import AdframeError
 
-READ_BYTES = 2**20  # bytes read at once
+DOWNLOAD_BYTES = 2**20  # bytes read at once
 _TEMPORARY_STATUS = (408, 425, 429)  # status codes that may change soon, as may all from 500 on
 
 
@@ -141,7 +141,7 @@ def _chunks(response: HTTPResponse) -> Iterator[bytes]:
     """Yields the body; errors of reading are caught here, apart from errors of writing the file."""
     while True:
         try:
-            chunk = response.read(READ_BYTES)
+            chunk = response.read(DOWNLOAD_BYTES)
         except (OSError, HTTPException) as error:
             raise _InterruptedError(_one_line(error)) from error
         if not chunk:

@@ -21,7 +21,7 @@ from adframe.models.fusion import Concat
 from adframe.models.memory import Greedy, Memory
 from adframe.models.patch_memory import PatchMemory
 from adframe.models.patchcore import PatchCore
-from adframe.ops.coreset import ProgressCallback
+from adframe.ops.coreset import CoresetProgress
 from adframe.ops.patches import Border
 from adframe.ops.smoothing import heatmap
 
@@ -92,7 +92,7 @@ class ExtendedPatchCore(nn.Module):
         self.backbone, self.sigma, self.scales = core.backbone, core.sigma, list(scales)
         self.variants = Variants(brightness=brightness, rotations=rotations)
         self.top_share, self.composition = top_share, composition
-        self.progress: ProgressCallback | None = (
+        self.progress: CoresetProgress | None = (
             None  # called with (picked, to pick) while a coreset is selected
         )
         fusion = Concat() if fusion is None else fusion

@@ -12,7 +12,7 @@ from adframe.errors import AdframeError
 from adframe.io.disk_matrix import Spool
 from adframe.io.feature_cache import Store
 from adframe.models.buffers import make_room
-from adframe.ops.coreset import ProgressCallback, greedy_k_centre
+from adframe.ops.coreset import CoresetProgress, greedy_k_centre
 from adframe.ops.kmeans import k_means
 from adframe.ops.neighbours import RoundedBank, nearest, round_bank
 from adframe.ops.projections import moments, principal_axes
@@ -33,7 +33,7 @@ class Choice:
     count: int
     seed: int
     guide: Spool | None = None
-    progress: ProgressCallback | None = None
+    progress: CoresetProgress | None = None
     store: Store | None = None
 
 

@@ -18,7 +18,7 @@ from adframe.io.feature_cache import Store
 from adframe.models.buffers import make_room, refuse_update
 from adframe.models.fusion import Concat
 from adframe.models.memory import Choice, Memory
-from adframe.ops.coreset import ProgressCallback, greedy_k_centre
+from adframe.ops.coreset import CoresetProgress, greedy_k_centre
 from adframe.ops.patches import BORDERS, Border, as_rows, patch_grid
 from adframe.ops.projections import map_rows, moments, principal_axes, random_axes
 
@@ -145,7 +145,7 @@ class PatchMemory(nn.Module):
         while limit is not None and 4 * self._waiting.width * len(self._waiting) > limit:
             self._thin(self._waiting)
 
-    def finalise(self, *, progress: ProgressCallback | None) -> None:
+    def finalise(self, *, progress: CoresetProgress | None) -> None:
         """Fits the memory to everything that was collected so far.
 
         Args:

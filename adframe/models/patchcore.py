@@ -18,7 +18,7 @@ from adframe.models.fusion import Concat
 from adframe.models.memory import Greedy, Memory
 from adframe.models.named_backbones import create_backbone
 from adframe.models.patch_memory import PatchMemory, Settings
-from adframe.ops.coreset import ProgressCallback
+from adframe.ops.coreset import CoresetProgress
 from adframe.ops.patches import Border
 from adframe.ops.smoothing import heatmap
 
@@ -95,7 +95,7 @@ class PatchCore(nn.Module):
         every_layer = range(len(backbone.layers))
         self.memory = PatchMemory(memory(), layers=every_layer, fusion=Concat(), settings=self.settings)
         self.sigma = sigma
-        self.progress: ProgressCallback | None = (
+        self.progress: CoresetProgress | None = (
             None  # called with (picked, to pick) while a coreset is selected
         )
         self.register_load_state_dict_pre_hook(_accept_older_names)  # type: ignore[no-untyped-call]

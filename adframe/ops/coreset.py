@@ -39,7 +39,7 @@ MIN_CENTRES = 64  # smallest number of centres per product
 READ_BYTES = 4 << 20  # bytes of rows read at once: they fit in the cache
 MAX_CHEAP_CENTRES = 512  # comparing a row with this many new centres takes less time than reading the row
 
-ProgressCallback = Callable[[int, int], None]
+CoresetProgress = Callable[[int, int], None]
 
 
 def greedy_k_centre(
@@ -47,7 +47,7 @@ def greedy_k_centre(
     *,
     count: int,
     seed: int,
-    progress: ProgressCallback | None = None,
+    progress: CoresetProgress | None = None,
     store: Store | None = None,
 ) -> Tensor:
     """Picks rows, each the farthest from those picked before; the first is drawn at random.

@@ -39,7 +39,7 @@ def weighted_metrics(
     if len(scores):
         starts = np.unique(-scores[falling], return_index=True)[1]  # the first image of each distinct score
     pieces = []
-    for piece in _weight_chunks(weights):
+    for piece in _integer_weight_chunks(weights):
         normal, anomalous = (_counts_by_score(piece * side, falling, starts) for side in (~labels, labels))
         found = _ranking_metrics(normal, anomalous)
         if threshold is not None:
@@ -50,7 +50,7 @@ def weighted_metrics(
     return {key: np.concatenate([piece[key] for piece in pieces]) for key in pieces[0]}
 
 
-def _weight_chunks(weights: np.ndarray) -> Iterator[np.ndarray]:
+def _integer_weight_chunks(weights: np.ndarray) -> Iterator[np.ndarray]:
     """Yields some resamples at a time, as int64, in which no sum overflows."""
     step = max(_CHUNK_COUNTS // max(weights.shape[1], 1), 1)
     for start in range(0, max(len(weights), 1), step):

@@ -68,7 +68,7 @@ def _blank(side: int) -> _Blank:
     )
 
 
-def _finish(rng: Rng, side: int, light: Lamp, pose: Pose) -> Piece:
+def _brush_blank(rng: Rng, side: int, light: Lamp, pose: Pose) -> Piece:
     """Brushes the blank along its foot: fine streaks, and a band of sheen that moves with pose and light."""
     blank = _blank(side)
     y, x = axes(side)
@@ -148,7 +148,7 @@ APPLY_FAULT = {"scratch": _scratched, "dent": _dented, "discolouration": _temper
 def _paint_bracket(rng: Rng, side: int, light: Lamp, fault: Fault | None) -> Painting:
     centre = (0.5 + rng.uniform(-0.025, 0.025), 0.5 + rng.uniform(-0.025, 0.025))
     pose = Pose((float(centre[0]), float(centre[1])), float(rng.uniform(-0.24, 0.24)), SCALE)
-    piece = _finish(rng, side, light, pose)
+    piece = _brush_blank(rng, side, light, pose)
     if fault is not None:
         piece = APPLY_FAULT[fault.kind](piece, fault)
     surface = _paint_mat(rng, side)

@@ -93,25 +93,25 @@ def write_toy(
         AdframeError: if a name is unknown, a number is not possible, `root` has another set or other files,
             or the disk cannot be written.
     """
-    _check_names("layout", [layout], list(LAYOUTS))
-    _check_names("category", categories, list(FAMILIES))
+    _check_toy_names("layout", [layout], list(LAYOUTS))
+    _check_toy_names("category", categories, list(FAMILIES))
     plan = _Plan(
         GENERATOR, layout, sorted(set(categories)), image_size, train, validation, test_good, test_bad, seed
     )
     if layout == "mvtec_ad":
         plan = replace(plan, validation=0)  # it is not written, so it must not make another set
-    _check_numbers(plan)
+    _check_plan(plan)
     write_set(root, asdict(plan), fill=partial(_fill, plan))
 
 
-def _check_names(what: str, given: Sequence[str], allowed: list[str]) -> None:
+def _check_toy_names(what: str, given: Sequence[str], allowed: list[str]) -> None:
     strange = [name for name in given if name not in allowed]
     if strange or not given:
         problem = f"unknown {what} {strange[0]!r}" if strange else f"no {what} given"
         raise AdframeError(f"toy: {problem}; allowed: {', '.join(allowed)}")
 
 
-def _check_numbers(plan: _Plan) -> None:
+def _check_plan(plan: _Plan) -> None:
     least = {"image_size": SMALLEST, "train": 1, "validation": 0, "test_good": 1, "test_bad": 1, "seed": 0}
     for name, bound in least.items():
         value = getattr(plan, name)

@@ -62,7 +62,7 @@ class Shift:
         seed: int,
         splits: Sequence[str] = ("test",),
     ) -> None:
-        _check_arguments(transforms, seed=seed, splits=splits)
+        _check_shift(transforms, seed=seed, splits=splits)
         self.transforms = {key: transforms[key] for key in ORDER if key in transforms}
         self.name = name
         self.seed = seed
@@ -140,7 +140,7 @@ def _flattened(drawn: Mapping[str, Params]) -> Params:
     return {f"{key}.{name}": value for key, params in drawn.items() for name, value in params.items()}
 
 
-def _check_arguments(transforms: Mapping[str, Transform], *, seed: int, splits: Sequence[str]) -> None:
+def _check_shift(transforms: Mapping[str, Transform], *, seed: int, splits: Sequence[str]) -> None:
     for key, transform in transforms.items():
         if key not in ORDER:
             raise AdframeError(unknown("transform", key, ORDER, where=f"in {TRANSFORMS_KEY}"))

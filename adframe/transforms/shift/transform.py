@@ -15,8 +15,8 @@ from adframe.errors import Ranges
 
 Params = dict[str, float | str]  # drawn numbers; JSON values
 TRANSFORMS_KEY = "shift.transforms"  # place of the transforms in the configuration
-_ranges = Ranges(TRANSFORMS_KEY)
-interval, whole_interval, impossible = _ranges.interval, _ranges.whole_interval, _ranges.impossible
+_transform_ranges = Ranges(TRANSFORMS_KEY)
+interval, whole_interval, impossible = _transform_ranges.interval, _transform_ranges.whole_interval, _transform_ranges.impossible
 
 
 class UniformDraws:

@@ -19,8 +19,8 @@ from adframe.transforms.shift.dtype import is_grey
 from adframe.transforms.synthesis.foreground import foreground_of
 
 FAMILIES_KEY = "synthesis.families"  # place of the families in the configuration
-_ranges = Ranges(FAMILIES_KEY)
-interval, whole_interval, impossible = _ranges.interval, _ranges.whole_interval, _ranges.impossible
+_family_ranges = Ranges(FAMILIES_KEY)
+interval, whole_interval, impossible = _family_ranges.interval, _family_ranges.whole_interval, _family_ranges.impossible
 VISIBLE_CHANGE = 0.04  # smallest difference in any channel that counts: 10 of 255 grey levels
 SPECK = 0.0002  # share of the image's pixels; smaller connected changes are undone: 13 pixels of 256 x 256
 
