@@ -33,8 +33,10 @@ REGIONS, SHIFT = "regions", "shift"
 MASK, LABEL, FAMILY = "mask", "label", "family"  # of synthetic anomalies (`data.synthetic`)
 Batch = Mapping[str, Any]
 
-GOOD = "good"  # name of the subset, and of the defect type, without defects
-UNLABELLED = "unlabelled"  # name of the subset without labels; it is not measured
+# Name of the subset, and of the defect type, without defects.
+GOOD = "good"
+# Name of the subset without labels; it is not measured.
+UNLABELLED = "unlabelled"
 
 
 @dataclass(frozen=True, slots=True)

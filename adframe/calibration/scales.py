@@ -86,7 +86,8 @@ def _rarity(score: float, points: tuple[float, ...], shares: tuple[float, ...]) 
     width = (points[-1] - points[0]) or 1.0
     if score > points[-1]:
         return _minus_log(shares[-1]) + (score - points[-1]) / width * math.log10(len(points) + 1)
-    if score < points[0]:  # the share below falls towards 0, but never reaches it
+    # The share below falls towards 0, but never reaches it.
+    if score < points[0]:
         return _minus_log(shares[0] / (1 + (points[0] - score) / width))
     return _minus_log(float(np.interp(score, points, shares)))
 

@@ -156,13 +156,15 @@ class Gallery(TestObserver):
 def _candidate(batch: Batch, i: int, heatmap: np.ndarray, decision: Decision) -> Candidate:
     record: Record = batch[RECORD][i]
     side = 1 if record.label else -1
-    truths = batch[REGIONS]  # None where no image of the batch has ground truth
+    # None where no image of the batch has ground truth.
+    truths = batch[REGIONS]
     return Candidate(
         margin=side * (decision.score - decision.threshold),
         record=record,
         decision=decision,
         image=_to_uint8(batch[IMAGE][i]),
-        heatmap=heatmap.copy(),  # not a view, which would keep the whole batch in memory
+        # Not a view, which would keep the whole batch in memory.
+        heatmap=heatmap.copy(),
         geometry=batch[GEOMETRY][i],
         regions=(truths[i] or []) if truths is not None else [],  # a single image may lack ground truth, too
     )

@@ -26,7 +26,8 @@ class LearningCurve(L.Callback):
 
     def __init__(self, folder: Path, *, unit: str) -> None:
         self.folder, self.unit = folder, unit
-        self._epochs: dict[int, Epoch] = {}  # by number, so that a repeated epoch counts once
+        # By number, so that a repeated epoch counts once.
+        self._epochs: dict[int, Epoch] = {}
         self._start = 0.0
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -11,7 +11,8 @@ from adframe.errors import AdframeError
 from adframe.io.anomaly_maps import HALF_MAX, StoredMap, map_paths, write_map
 
 DTYPES = ("float16", "float32")
-_MIN_DISTINCT = 256  # with fewer distinct scores in a float16 map, rounding may change its ranking
+# With fewer distinct scores in a float16 map, rounding may change its ranking.
+_MIN_DISTINCT = 256
 
 
 class MapWriter(TestObserver):

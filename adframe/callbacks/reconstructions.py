@@ -16,7 +16,8 @@ from torch import Tensor
 from adframe.contracts import IMAGE, RECORD, Pictured
 from adframe.reporting.heatmaps import write_picture
 
-ROWS, BAR, GAP = 4, 22, 4  # number of images; height of the line of names and gap between pictures, in pixels
+# Number of images; height of the line of names and gap between pictures, in pixels.
+ROWS, BAR, GAP = 4, 22, 4
 
 
 class Reconstructions(L.Callback):

@@ -20,7 +20,8 @@ from adframe.reporting.outlines import outlined, resized, tile_size
 from adframe.reporting.patch_sections import ATTENTION
 
 _TILE_WIDTH = 256  # in pixels
-_FULL_COLOUR_QUANTILE = 0.99  # quantile of an image's roll-out that gets the strongest colour
+# Quantile of an image's roll-out that gets the strongest colour.
+_FULL_COLOUR_QUANTILE = 0.99
 
 
 def choose_places(records: Sequence[Record], *, count: int) -> list[int]:

@@ -19,7 +19,8 @@ from adframe.ops.patches import as_rows
 from adframe.ops.reservoir import Reservoir
 from adframe.results.patch_samples import ANOMALOUS, NORMAL, TRAIN, LayerSample
 
-_PARTLY_COVERED = -1  # cells neither normal nor anomalous, or of images without ground truth
+# Cells neither normal nor anomalous, or of images without ground truth.
+_PARTLY_COVERED = -1
 Size = tuple[int, int]
 
 

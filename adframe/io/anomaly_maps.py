@@ -16,7 +16,8 @@ from adframe.io.files import write_whole
 
 HALF_MAX = float(np.finfo(np.float16).max)  # 65504
 SUFFIXES = (".tiff", ".tif")
-MAX_ROUNDING = 1e-3  # largest change of a score by rounding, in standard deviations of its map
+# Largest change of a score by rounding, in standard deviations of its map.
+MAX_ROUNDING = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,8 @@ def count_distinct(scores: np.ndarray) -> int:
     Returns:
         Their number.
     """
-    if scores.dtype == np.float16:  # counting 65536 bit patterns is much faster than sorting
+    # Counting 65536 bit patterns is much faster than sorting.
+    if scores.dtype == np.float16:
         bits = (scores + np.float16(0)).view(np.uint16)  # adding zero turns -0 into 0
         return int(np.count_nonzero(np.bincount(bits.ravel(), minlength=1 << 16)))
     ordered = np.sort(scores, axis=None)

@@ -27,7 +27,8 @@ _ARCHIVE_ERRORS = (
     lzma.LZMAError,
     zlib.error,
     EOFError,
-    NotImplementedError,  # a compression method of zip that Python does not support
+    # A compression method of zip that Python does not support.
+    NotImplementedError,
 )
 
 
@@ -133,7 +134,8 @@ def _write_member(member: _Member, target: Path) -> Iterator[int]:
             return
         with member.open() as source, target.open("xb") as file:
             while block := source.read(COPY_BYTES):
-                yield len(block)  # before it is written, because a bomb must not fill the disk first
+                # Before it is written, because a bomb must not fill the disk first.
+                yield len(block)
                 file.write(block)
     except (FileExistsError, NotADirectoryError) as error:
         raise _RefusedError(member.name, "it is listed twice, or as a file and as a folder") from error
@@ -151,7 +153,8 @@ def _tar_members(file: BinaryIO) -> Iterator[_Member]:
             if not (info.isreg() or info.isdir()):
                 kind = "a link" if info.issym() or info.islnk() else "a device, a pipe or of an unknown kind"
                 raise _RefusedError(info.name, f"it is {kind}")
-            _target_parts(info.name, 0)  # Python's filter corrects an absolute path instead of refusing it
+            # Python's filter corrects an absolute path instead of refusing it.
+            _target_parts(info.name, 0)
             try:
                 tarfile.data_filter(info, ".")
             except tarfile.FilterError as error:
@@ -161,7 +164,8 @@ def _tar_members(file: BinaryIO) -> Iterator[_Member]:
 
 def _tar_contents(tar: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
     contents = tar.extractfile(info)
-    if contents is None:  # never for a plain file; tarfile's signature allows it for links
+    # Never for a plain file; tarfile's signature allows it for links.
+    if contents is None:
         raise _RefusedError(info.name, "it has no contents")
     return contents
 
@@ -169,7 +173,8 @@ def _tar_contents(tar: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
 def _zip_members(file: BinaryIO) -> Iterator[_Member]:
     with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
-            name = info.orig_filename  # `filename` has lost null bytes, and on Windows backslashes
+            # `filename` has lost null bytes, and on Windows backslashes.
+            name = info.orig_filename
             if (kind := stat.S_IFMT(info.external_attr >> 16)) not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise _RefusedError(
                     name, "it is a link" if kind == stat.S_IFLNK else "it is a device or a pipe"

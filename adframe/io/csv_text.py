@@ -29,7 +29,8 @@ def csv_text(header: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
 def _csv_cell(value: object) -> object:
     if not isinstance(value, str) or not value.startswith(_FORMULA) or _is_numeric_text(value):
         return value
-    return f"'{value}".replace("\r", " ")  # readers take a carriage return for the end of a row
+    # Readers take a carriage return for the end of a row.
+    return f"'{value}".replace("\r", " ")
 
 
 def _is_numeric_text(text: str) -> bool:

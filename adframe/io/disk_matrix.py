@@ -12,7 +12,8 @@ from torch import Tensor
 
 from adframe.errors import AdframeError
 
-READ_ROWS = 8192  # rows per read: a few megabytes, enough for the speed of the page cache
+# Rows per read: a few megabytes, enough for the speed of the page cache.
+READ_ROWS = 8192
 
 
 class Spool:

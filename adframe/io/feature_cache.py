@@ -20,7 +20,8 @@ from adframe.io.files import remove_left_over, write_whole
 
 # bytes that stay free, so that a store does not prevent a run from writing its results
 DISK_RESERVE = 1 << 30
-RECOUNT_BYTES = 256 << 20  # after this many bytes the folder is measured again, because others may write, too
+# After this many bytes the folder is measured again, because others may write, too.
+RECOUNT_BYTES = 256 << 20
 
 
 class Store:
@@ -62,7 +63,8 @@ class Store:
             raise AdframeError(f"store.limit_gb={limit_gb} must be above 0; store=none stores nothing")
         self.folder, self.limit_gb = Path(folder), limit_gb
         self.dtype = torch.float16 if dtype == "float16" else torch.float32
-        self._room = 0  # bytes that may still be written, as of the last count
+        # Bytes that may still be written, as of the last count.
+        self._room = 0
         self._uncounted = RECOUNT_BYTES  # bytes written since then
         self._warned = False  # whether an unusable file was reported
         self._is_full = False  # whether nothing more is added

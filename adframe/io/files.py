@@ -19,7 +19,8 @@ import numpy as np
 
 from adframe.errors import AdframeError
 
-_HOST = f"{zlib.crc32(platform.node().encode()):08x}"  # a process number is meaningless on another machine
+# A process number is meaningless on another machine.
+_HOST = f"{zlib.crc32(platform.node().encode()):08x}"
 _TEMPORARY_NAME = re.compile(r"\.([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.tmp$")
 _ADVICE = {
     errno.ENOSPC: "free some disk space, then run again",

@@ -16,7 +16,8 @@ from urllib.request import Request, urlopen
 from adframe.errors import AdframeError
 
 DOWNLOAD_BYTES = 2**20  # bytes read at once
-_TEMPORARY_STATUS = (408, 425, 429)  # status codes that may change soon, as may all from 500 on
+# Status codes that may change soon, as may all from 500 on.
+_TEMPORARY_STATUS = (408, 425, 429)
 
 
 class UnreachableError(Exception):
@@ -132,7 +133,8 @@ def _byte_range(response: HTTPResponse, *, part: Path, have: int) -> tuple[int, 
         return 0, int(response.headers.get("Content-Length") or 0)
     found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
     if not found or int(found[1]) != have:
-        part.unlink(missing_ok=True)  # otherwise the same range would be requested again, in vain
+        # Otherwise the same range would be requested again, in vain.
+        part.unlink(missing_ok=True)
         raise _InterruptedError(f"the server sent another range than the one from byte {have}")
     return have, 0 if found[2] == "*" else int(found[2])
 

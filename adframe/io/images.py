@@ -24,7 +24,8 @@ from adframe.io.image_files import (
 )
 from adframe.io.truncation import check_jpeg, check_png
 
-READING_VERSION = 2  # version of reading; another number invalidates models that were fitted on such pixels
+# Version of reading; another number invalidates models that were fitted on such pixels.
+READING_VERSION = 2
 _BITS_TAG = 258  # TIFF tag
 
 
@@ -100,7 +101,8 @@ def read_header(path: Path, *, max_megapixels: float | None = None) -> Header:
         orientation = orientation_of(image)
         width, height = image.size
         if image.format == "PNG":
-            if check_png(path) and orientation == 1:  # a chunk after the pixels may contain the orientation
+            # A chunk after the pixels may contain the orientation.
+            if check_png(path) and orientation == 1:
                 with open_image(path) as again:
                     orientation = orientation_of(load_pixels(path, again))
         elif image.format in ("JPEG", "MPO"):

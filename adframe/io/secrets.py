@@ -12,11 +12,13 @@ _SECRET_NAME = (
 )
 _KEY = re.compile(rf"(?:^|[_.@/]){_SECRET_NAME}$", re.IGNORECASE)
 _ARGUMENT = re.compile(rf"([+~]*(?:[\w@/.:-]*[._@/])?{_SECRET_NAME}=)(.+)", re.IGNORECASE | re.DOTALL)
-_INSIDE = re.compile(  # api_key=..., {password: ...}, ?token=... anywhere in a text
+# api_key=..., {password: ...}, ?token=... anywhere in a text.
+_INSIDE = re.compile(
     rf"((?:^|[^A-Za-z0-9])(?:\w+_)?{_SECRET_NAME}['\"]?\s*\\?[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s,;&}})\]'\"]+)",
     re.IGNORECASE,
 )
-_USER = re.compile(r"(\w\\?://)[^/\s@]+@")  # https://name:password@host; Hydra may escape the colon
+# https://name:password@host; Hydra may escape the colon.
+_USER = re.compile(r"(\w\\?://)[^/\s@]+@")
 
 
 def hide_in_text(text: str) -> str:

@@ -6,8 +6,10 @@ import shutil
 from pathlib import Path
 
 SHARED_MEMORY = Path("/dev/shm")  # on Linux; other systems have no such limit
-PREFETCHED = 2  # batches that each process prepares, PyTorch's default
-LOADERS = 2  # the training loader stays alive while the validation loader works
+# Batches that each process prepares, PyTorch's default.
+PREFETCHED = 2
+# The training loader stays alive while the validation loader works.
+LOADERS = 2
 
 
 def shared_memory_warning(*, size: tuple[int, int], batch_size: int, num_workers: int) -> str | None:

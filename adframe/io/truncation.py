@@ -16,9 +16,11 @@ from PIL import Image
 
 from adframe.errors import AdframeError
 
-_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # a JPEG marker, which cannot occur within coded data
+# A JPEG marker, which cannot occur within coded data.
+_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _EOI, _SOS = 0xD9, 0xDA
-_SEQUENTIAL = (0xC0, 0xC1)  # frames with one scan per component and Huffman codes
+# Frames with one scan per component and Huffman codes.
+_SEQUENTIAL = (0xC0, 0xC1)
 _FRAMES = (0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)
 # Coded data without meaning: all ones is not a Huffman code. A decoder reads up to 8 bytes ahead.
 # Coded data that means nothing: all ones is no Huffman code. A decoder reads up to 8 bytes ahead.
@@ -92,7 +94,8 @@ def check_jpeg(path: Path) -> None:
     try:
         if found.frame in _SEQUENTIAL:
             with Image.open(io.BytesIO(codes + _INVALID_CODES), formats=("JPEG",)) as image:
-                image.draft("L", (1, 1))  # an eighth of the size; all codes are read nevertheless
+                # An eighth of the size; all codes are read nevertheless.
+                image.draft("L", (1, 1))
                 image.load()
         elif not (found.complete and np.array_equal(_decoded(codes), _decoded(codes + _RANDOM_CODES))):
             raise OSError("its scans are truncated")

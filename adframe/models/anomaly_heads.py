@@ -14,7 +14,8 @@ from adframe.models.scoring import image_score
 
 Loss = Literal["focal_dice", "confidence"]
 FOCAL_GAMMA = 2.0  # Lin et al., ICCV 2017
-TOP_LOGIT_SHARE = 0.01  # share of a map's largest logits that make the logit of the image
+# Share of a map's largest logits that make the logit of the image.
+TOP_LOGIT_SHARE = 0.01
 
 
 class DenseHead(nn.Module):

@@ -100,7 +100,8 @@ class TimmBackbone(nn.Module):
             self.origin = f"{checkpoint}: {said}"
             load_strict(trunk, state, ignorable=whole, origin=f"backbone.checkpoint={checkpoint}")
         trunk = trunk.eval().requires_grad_(False)
-        self.digest = weights_digest(trunk)  # of the loaded weights, before BatchNorm is folded
+        # The digest of the loaded weights, before BatchNorm is folded.
+        self.digest = weights_digest(trunk)
         self.trunk: Any = fold_batchnorm(trunk, indices=self._indices).to(memory_format=torch.channels_last)
         if precision == "bfloat16":
             _to_bfloat16(self.trunk)

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from adframe.models.buffers import make_room
 
-RINGS = 2  # rings of patches along the border with their own scale
+# Rings of patches along the border with their own scale.
+RINGS = 2
 
 
 class Rings(nn.Module):

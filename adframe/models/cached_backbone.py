@@ -14,7 +14,8 @@ from adframe.errors import AdframeError
 from adframe.io.feature_cache import Store
 from adframe.models.backbones import TimmBackbone
 
-FEATURE_FORMAT = 2  # of stored features; files of another number are not found
+# Format of stored features; files of another number are not found.
+FEATURE_FORMAT = 2
 
 
 class StoredBackbone(nn.Module):

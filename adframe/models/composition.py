@@ -24,7 +24,8 @@ from adframe.ops.kmeans import k_means
 from adframe.ops.neighbours import nearest
 from adframe.ops.projections import random_axes
 
-WORD_WIDTH = 128  # dimensions of the words: a random projection of the features
+# Dimensions of the words: a random projection of the features.
+WORD_WIDTH = 128
 COMPOSITION_USES = (False, True, "only")
 
 

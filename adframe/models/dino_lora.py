@@ -15,7 +15,8 @@ from adframe.models.anomaly_heads import Bottlenecks, DenseHead, Guide, Loss, To
 from adframe.models.lora import AnyVit, Lora, frozen_names, merged_weights, unadapted
 from adframe.models.token_scores import TokenFeatures, TokenScores, TokenScoring
 
-SCORING_PREFIX = "scores."  # names of tensors that training does not change
+# Names of tensors that training does not change.
+SCORING_PREFIX = "scores."
 
 
 class DinoLora(nn.Module):

@@ -59,7 +59,8 @@ class ExtendedPatchCore(nn.Module):
         torch.Size([2, 1, 64, 64])
     """
 
-    METHOD = "PatchCore"  # in checkpoints, which do not depend on whether a PatchCore is extended
+    # In checkpoints, which do not depend on whether a PatchCore is extended.
+    METHOD = "PatchCore"
 
     def __init__(
         self,
@@ -92,9 +93,8 @@ class ExtendedPatchCore(nn.Module):
         self.backbone, self.sigma, self.scales = core.backbone, core.sigma, list(scales)
         self.variants = Variants(brightness=brightness, rotations=rotations)
         self.top_share, self.composition = top_share, composition
-        self.progress: CoresetProgress | None = (
-            None  # called with (picked, to pick) while a coreset is selected
-        )
+        # Called with (picked, to pick) while a coreset is selected.
+        self.progress: CoresetProgress | None = None
         fusion = Concat() if fusion is None else fusion
         chosen = fusion.choose(core.backbone.layers)
         parts = [[layer] for layer in chosen] if per_layer else [chosen]

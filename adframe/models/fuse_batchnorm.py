@@ -10,7 +10,8 @@ from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-TOLERANCE = 1e-4  # relative, per layer, on the probe; folding real networks changes about 1e-6
+# Relative, per layer, on the probe; folding real networks changes about 1e-6.
+TOLERANCE = 1e-4
 PROBE_SHAPE = (2, 3, 64, 64)
 
 
@@ -45,7 +46,8 @@ def fold_batchnorm(trunk: Any, *, indices: list[int]) -> Any:
 
 def _conv_norm_pairs(trunk: Any, noise: Tensor, *, indices: list[int]) -> list[tuple[str, str]]:
     """Returns the names of convolutions and of the BatchNorms that read their output."""
-    made: list[tuple[str, Tensor]] = []  # keeps the tensors alive, so that no address is reused
+    # Keeps the tensors alive, so that no address is reused.
+    made: list[tuple[str, Tensor]] = []
     read: list[tuple[str, Tensor]] = []
     handles = []
     for name, module in trunk.named_modules():

@@ -8,7 +8,8 @@ from typing import Any
 from adframe.errors import AdframeError, unknown
 
 PYRAMID = "pyramid"
-STRIDES = (4, 8, 16)  # of PaDiM's three layers: layer1 to layer3 of a ResNet
+# Strides of PaDiM's three layers: layer1 to layer3 of a ResNet.
+STRIDES = (4, 8, 16)
 
 
 def choose_layers(trunk: Any, layers: Sequence[str] | str, *, model: str) -> tuple[list[str], list[int]]:

@@ -28,7 +28,8 @@ class NamedBackbone:
     norm: bool = False
 
 
-_MIDDLE = ("blocks.5", "blocks.8")  # half and three quarters of the depth of a small or base transformer
+# Half and three quarters of the depth of a small or base transformer.
+_MIDDLE = ("blocks.5", "blocks.8")
 
 NAMED_BACKBONES = {  # as in `conf/backbone/`
     "clip_vit_b32": NamedBackbone("vit_base_patch32_clip_quickgelu_224.openai", _MIDDLE),

@@ -12,8 +12,10 @@ from adframe.models.buffers import make_room
 from adframe.ops.smoothing import heatmap
 
 Normalisation = Literal["per_pixel", "global", "none"]
-SPREAD_FLOOR = 0.1  # share of the mean spread; where all held-out images agree, a smaller spread is chance
-MIN_HELD_OUT = 3  # images from which a spread can be estimated when one of them is left out
+# Share of the mean spread; where all held-out images agree, a smaller spread is chance.
+SPREAD_FLOOR = 0.1
+# Images from which a spread can be estimated when one of them is left out.
+MIN_HELD_OUT = 3
 
 
 class Normaliser(nn.Module):

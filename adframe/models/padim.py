@@ -21,7 +21,8 @@ from adframe.ops.gaussians import Moments, mahalanobis
 from adframe.ops.smoothing import heatmap
 
 NARROW_CHANNELS = 448  # channels of ResNet18's three layers
-FEW, MANY = 100, 550  # channels that the paper draws: for ResNet18, and for Wide-ResNet50's 1792
+# Channels that the paper draws: for ResNet18, and for Wide-ResNet50's 1792.
+FEW, MANY = 100, 550
 
 
 class PaDiM(nn.Module):
@@ -107,7 +108,8 @@ class PaDiM(nn.Module):
         """Fits the Gaussians to all images collected so far."""
         if self._moments is None:
             raise RuntimeError("finalise before collect: there are no features to describe")
-        self.whitening = torch.empty(0, 0, 0)  # frees the old ones before the new ones are computed
+        # Frees the old ones before the new ones are computed.
+        self.whitening = torch.empty(0, 0, 0)
         self.mean, self.whitening = self._moments.gaussians(regularisation=self.regularisation)
 
     def release(self) -> None:

@@ -105,7 +105,8 @@ class PatchMemory(nn.Module):
         self.register_buffer("weights", torch.empty(0))  # (D,) of the fusion; empty: all are 1
         self.register_buffer("matrix", torch.empty(0))  # (D, d) of the reduction; empty: none
         self.register_load_state_dict_pre_hook(make_room)  # type: ignore[no-untyped-call]
-        self.seen = self.thinnings = 0  # rows so far, and how often the collected ones were thinned
+        # Rows so far, and how often the collected ones were thinned.
+        self.seen = self.thinnings = 0
         self._rate = 1.0  # share of new rows that is kept
         self._waiting: Spool | None = None
         self._widths: list[int] = []  # channels of each layer

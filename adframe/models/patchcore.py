@@ -95,9 +95,8 @@ class PatchCore(nn.Module):
         every_layer = range(len(backbone.layers))
         self.memory = PatchMemory(memory(), layers=every_layer, fusion=Concat(), settings=self.settings)
         self.sigma = sigma
-        self.progress: CoresetProgress | None = (
-            None  # called with (picked, to pick) while a coreset is selected
-        )
+        # Called with (picked, to pick) while a coreset is selected.
+        self.progress: CoresetProgress | None = None
         self.register_load_state_dict_pre_hook(_accept_older_names)  # type: ignore[no-untyped-call]
 
     def collect(self, image: Tensor) -> None:

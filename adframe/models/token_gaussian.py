@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from adframe.models.buffers import make_room
 
-Sums = tuple[int, Tensor, Tensor]  # number of tokens, their sum (D,), the sum of their outer products (D, D)
+# Number of tokens, their sum (D,), the sum of their outer products (D, D).
+Sums = tuple[int, Tensor, Tensor]
 
 
 class TokenGaussian(nn.Module):

@@ -125,7 +125,8 @@ class TokenScores(nn.Module):
         self.patches, self.wholes = TokenGaussian(), TokenGaussian()  # of patch tokens, of class tokens
         self.map_scale, self.score_scale = Normaliser("global", sigma=0.0), Normaliser("global", sigma=0.0)
         self.rings = Rings()  # of the head's map
-        self._gaussians_fitted = False  # whether the Gaussians are settled, and scales come next
+        # Whether the Gaussians are settled, and scales come next.
+        self._gaussians_fitted = False
 
     @property
     def needs_held_out(self) -> bool:

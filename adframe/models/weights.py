@@ -19,9 +19,11 @@ from torch import Tensor, nn
 from adframe.errors import AdframeError
 from adframe.io.network import is_reachable
 
-REVISION = "main"  # branch of the hub; a run records the commit, which can be requested again
+# Branch of the hub; a run records the commit, which can be requested again.
+REVISION = "main"
 Network = Literal["teacher", "student"]
-TRUNK_PREFIX = "backbone."  # prefix of the trunk in checkpoints of DINO and SiT, which also have heads
+# Prefix of the trunk in checkpoints of DINO and SiT, which also have heads.
+TRUNK_PREFIX = "backbone."
 # Packages with weights: timm name without tag -> (module, class with the path).
 # Packages of the registry that carry weights: timm name without tag -> (module, class with the path).
 WEIGHT_PACKAGES = {

@@ -42,7 +42,11 @@ def scores(name: str, *, caption: str, rows: Sequence[Row], threshold: float | N
     """
     parts = _parts(rows)
     rocs = {part: curve for part, own in parts.items() if (curve := roc_points(*_columns(own))) is not None}
-    prs = {part: _stepped(curve) for part, own in parts.items() if (curve := pr_points(*_columns(own))) is not None}
+    prs = {
+        part: _stepped(curve)
+        for part, own in parts.items()
+        if (curve := pr_points(*_columns(own))) is not None
+    }
     counts = confusion(rows)
 
     def draw(canvas: Canvas) -> None:

@@ -11,7 +11,8 @@ import numpy as np
 
 from adframe.errors import AdframeError
 
-_CHUNK_COUNTS = 1 << 21  # counts per chunk: 16 MB per array, whatever the number of images
+# Counts per chunk: 16 MB per array, whatever the number of images.
+_CHUNK_COUNTS = 1 << 21
 
 
 def weighted_metrics(
@@ -89,7 +90,8 @@ def _decision_metrics(
     hits, alarms = weights @ (reported & labels), weights @ (reported & ~labels)
     anomalous, normal = weights @ labels, weights @ ~labels
     recall, fpr = _safe_ratio(hits, anomalous), _safe_ratio(alarms, normal)
-    undefined = np.where(anomalous > 0, 0.0, math.nan)  # without anomalous images there is nothing to find
+    # Without anomalous images there is nothing to find.
+    undefined = np.where(anomalous > 0, 0.0, math.nan)
     return {
         "image/f1": _safe_ratio(2 * hits, hits + alarms + anomalous) + undefined,
         "image/accuracy": _safe_ratio(hits + normal - alarms, anomalous + normal),

@@ -20,8 +20,10 @@ from adframe.toy.writing import write_mask, write_png, write_set
 
 log = logging.getLogger(__name__)
 
-GENERATOR = 1  # increased whenever the images change, so that an old set is not taken for a new one
-SMALLEST = 64  # pixels per side; below it a thread is thinner than a pixel
+# Increased whenever the images change, so that an old set is not taken for a new one.
+GENERATOR = 1
+# Pixels per side; below it a thread is thinner than a pixel.
+SMALLEST = 64
 CONDITIONS: tuple[Condition, ...] = ("regular", "overexposed", "underexposed", "shift_1")
 PRIVATE: dict[str, Condition] = {"test_private": "regular", "test_private_mixed": "mixed"}
 
@@ -99,7 +101,8 @@ def write_toy(
         GENERATOR, layout, sorted(set(categories)), image_size, train, validation, test_good, test_bad, seed
     )
     if layout == "mvtec_ad":
-        plan = replace(plan, validation=0)  # it is not written, so it must not make another set
+        # It is not written, so it must not make another set.
+        plan = replace(plan, validation=0)
     _check_plan(plan)
     write_set(root, asdict(plan), fill=partial(_fill, plan))
 

@@ -17,8 +17,10 @@ from adframe.toy.surface import Lamp, photograph
 
 Condition = Literal["regular", "overexposed", "underexposed", "shift_1", "mixed"]
 
-CHANGED = 3.5 / 255  # a pixel belongs to a fault where the fault changes it by more than this
-MIN_FAULT_CONTRAST = 12 / 255  # the smallest change of a fault where it is strongest
+# A pixel belongs to a fault where the fault changes it by more than this.
+CHANGED = 3.5 / 255
+# The smallest change of a fault where it is strongest.
+MIN_FAULT_CONTRAST = 12 / 255
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,8 @@ def _combine(clean: Field, spoiled: Field) -> tuple[Field, NDArray[np.bool_]]:
     """Returns the defective image where it differs visibly, and the clean one elsewhere."""
     clean, spoiled = np.clip(clean, 0, 1.1), np.clip(spoiled, 0, 1.1)
     change = np.abs(spoiled - clean).max(axis=2)
-    few = max(4, change.size // 4096)  # at least this many pixels must show it: 16 in an image of 256 by 256
+    # At least this many pixels must show it: 16 in an image of 256 by 256.
+    few = max(4, change.size // 4096)
     strength = float(np.partition(change, -few, axis=None)[-few])
     gain = max(1.0, MIN_FAULT_CONTRAST / max(strength, 1e-6))
     changed = change * gain > CHANGED

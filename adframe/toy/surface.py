@@ -10,7 +10,8 @@ import numpy as np
 
 from adframe.toy.fields import Field, blur_field
 
-AMBIENT = 0.42  # share of the light that comes from all directions
+# Share of the light that comes from all directions.
+AMBIENT = 0.42
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ CELLS = {  # centre (y, x) of the compartment of each part
 }
 HALF = (0.182, 0.122)  # half height and half width of a compartment
 LABEL_AT, LABEL_TALL = (0.71, 0.785), 0.33
-SPRITE = 0.5  # resolution of a part's own frame, as a share of the image's
+# Resolution of a part's own frame, as a share of the image's.
+SPRITE = 0.5
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from adframe.toy.fields import Field, Rng, axes, blob, blur_field, clouds, curve
 from adframe.toy.surface import Lamp, Surface, paint
 
 THREADS = 26  # across the frame, in both directions
-SPARE = 40  # threads drawn beyond the edge of the frame, so that a rotated cloth always covers it
+# Threads drawn beyond the edge of the frame, so that a rotated cloth always covers it.
+SPARE = 40
 WARP, WEFT = (0.71, 0.66, 0.56), (0.37, 0.47, 0.57)
 BACKING = (0.07, 0.07, 0.08)
 
@@ -99,7 +100,8 @@ def _woven(rng: Rng, side: int, warp: _Threads, weft: _Threads, fault: Fault | N
         radius = fault.between(0.55, 2.6) / THREADS
         patch = blob(fault.rng, side=side, centre=spot(fault.rng, margin=0.12), radius=radius, ragged=0.15)
         torn_warp, torn_weft = _frayed(fault, warp, patch), _frayed(fault, weft, patch)
-        if fault.severity < 0.35:  # a thin place first: one system is broken, the other still holds
+        # A thin place first: one system is broken, the other still holds.
+        if fault.severity < 0.35:
             torn_weft = None
     high, low = _crown(warp, weft, sign, torn_warp), _crown(weft, warp, -sign, torn_weft)
     top = high > low

@@ -29,7 +29,8 @@ def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
     ordered = pixels[..., ::-1] if pixels.ndim == 3 else pixels  # OpenCV's order is blue, green, red
     _, data = cv2.imencode(".png", np.ascontiguousarray(ordered), [cv2.IMWRITE_PNG_COMPRESSION, 2])
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data.tobytes())  # not imwrite, which reports no error on a full disk
+    # Not imwrite, which reports no error on a full disk.
+    path.write_bytes(data.tobytes())
 
 
 def write_mask(path: Path, mask: NDArray[np.bool_], *, value: int = 255) -> None:

@@ -19,7 +19,8 @@ from adframe.errors import AdframeError
 from adframe.transforms.shift.dtype import from_unit, to_unit
 
 Preprocess = Callable[[np.ndarray], np.ndarray]
-SLOW_LIGHT_SIDE = 256  # pixels of the longer side at which slow changes of light are computed
+# Pixels of the longer side at which slow changes of light are computed.
+SLOW_LIGHT_SIDE = 256
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,8 @@ class Homomorphic:
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         pixels = to_unit(image)
-        floor = 1 / 255  # keeps the logarithm finite; 8-bit images have no smaller step
+        # Keeps the logarithm finite; 8-bit images have no smaller step.
+        floor = 1 / 255
         light = np.log(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) + np.float32(floor))  # (H, W)
         slow = slow_part(light, sigma=min(light.shape) / (2 * math.pi * self.cutoff))
         mean = float(slow.mean())
@@ -130,7 +132,7 @@ def slow_part(field: np.ndarray, *, sigma: float) -> np.ndarray:
         (H, W) float32.
     """
     height, width = field.shape
-    # a sigma of 4 coarse pixels is fine enough
+    # A sigma of 4 coarse pixels is fine enough
     scale = min(1.0, SLOW_LIGHT_SIDE / max(height, width), 4 / sigma)
     if scale < 1:
         size = max(1, round(width * scale)), max(1, round(height * scale))

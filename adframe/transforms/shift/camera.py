@@ -16,7 +16,8 @@ from adframe.transforms.shift.dtype import from_unit, to_unit
 from adframe.transforms.shift.illumination import smooth_field
 from adframe.transforms.shift.transform import Params, Pixel, interval, whole_interval
 
-GAMMA = 2.2  # of stored pixel values: light is proportional to value ** GAMMA
+# Gamma of stored pixel values: light is proportional to value ** GAMMA.
+GAMMA = 2.2
 
 
 class Vignetting(Pixel):

@@ -23,7 +23,8 @@ from adframe.transforms.shift.photometric import gaussian_field
 from adframe.transforms.shift.transform import Params, Pixel, impossible
 
 BRIGHTNESS = (0.1, 0.2, 0.3, 0.4, 0.5)  # added to the value of HSV
-CONTRAST = (0.4, 0.3, 0.2, 0.1, 0.05)  # share of the distance to the mean that remains
+# Share of the distance to the mean that remains.
+CONTRAST = (0.4, 0.3, 0.2, 0.1, 0.05)
 DEFOCUS = ((3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5))  # radius and smoothing of the disk, in pixels
 NOISE_LEVELS = (0.08, 0.12, 0.18, 0.26, 0.38)  # standard deviation of values in [0, 1]
 

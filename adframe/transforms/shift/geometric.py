@@ -65,7 +65,8 @@ class Crop(Warp):
     """
 
     def __init__(self, *, area: Range) -> None:
-        room = (0.0, 1.0)  # of the free space above the window and to its left
+        # Shares of the free space above the window and to its left.
+        room = (0.0, 1.0)
         self.bounds = {"area": interval("crop.area", area, low=0.05, high=1), "top": room, "left": room}
 
     def matrix(self, params: Params, *, size: tuple[int, int]) -> np.ndarray:

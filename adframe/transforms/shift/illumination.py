@@ -80,7 +80,8 @@ class Gradient(Pixel):
         """
         lit = generator.random() < self.probability
         kind = self.kinds[int(generator.integers(len(self.kinds)))]
-        drawn = super().draw(generator)  # always, so that the probability does not change the following draws
+        # Always, so that the probability does not change the following draws.
+        drawn = super().draw(generator)
         if not lit:
             return {"kind": "none"}
         return {"kind": kind} | (drawn if kind == "radial" else {"strength": drawn["strength"]})

@@ -191,7 +191,8 @@ class Noise(Pixel):
         Returns:
             (H, W, 3) float32, not clipped to [0, 1].
         """
-        channels = 1 if is_grey(image) else 3  # a monochrome sensor has one noise for all channels
+        # A monochrome sensor has one noise for all channels.
+        channels = 1 if is_grey(image) else 3
         image += gaussian_field((*image.shape[:2], channels), params=params)
         return image
 

@@ -28,7 +28,8 @@ ORDER = (
     "blur", "corruption_defocus", "vignetting",
     "exposure", "channel_gain",
     "brightness", "corruption_brightness", "contrast", "corruption_contrast", "saturation",
-    "noise", "corruption_noise",  # last but JPEG, so that nothing scales the configured sigma
+    # Last but JPEG, so that nothing scales the configured sigma.
+    "noise", "corruption_noise",
     "jpeg",
 )  # fmt: skip
 SHIFTABLE_SPLITS = ("train", "val", "test")

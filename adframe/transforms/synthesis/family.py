@@ -20,11 +20,15 @@ from adframe.transforms.synthesis.foreground import foreground_of
 
 FAMILIES_KEY = "synthesis.families"  # place of the families in the configuration
 _family_ranges = Ranges(FAMILIES_KEY)
-interval, whole_interval, impossible = _family_ranges.interval, _family_ranges.whole_interval, _family_ranges.impossible
-VISIBLE_CHANGE = 0.04  # smallest difference in any channel that counts: 10 of 255 grey levels
-SPECK = 0.0002  # share of the image's pixels; smaller connected changes are undone: 13 pixels of 256 x 256
+interval, whole_interval = _family_ranges.interval, _family_ranges.whole_interval
+impossible = _family_ranges.impossible
+# Smallest difference in any channel that counts: 10 of 255 grey levels.
+VISIBLE_CHANGE = 0.04
+# Share of the image's pixels; smaller connected changes are undone: 13 pixels of 256 x 256.
+SPECK = 0.0002
 
-Donor = Callable[[np.random.Generator], np.ndarray]  # draws another normal image of the scene's size
+# Draws another normal image of the scene's size.
+Donor = Callable[[np.random.Generator], np.ndarray]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

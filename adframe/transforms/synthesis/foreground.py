@@ -5,12 +5,16 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-SEARCH_SIDE = 128  # pixels of the longer side at which the part is searched
-BORDER_FACTOR = 1.5  # this multiple of the border's 90th percentile counts as unevenness of the background
-PART_SHARES = (0.01, 0.9)  # possible share of the image that a part covers
+# Pixels of the longer side at which the part is searched.
+SEARCH_SIDE = 128
+# This multiple of the border's 90th percentile counts as unevenness of the background.
+BORDER_FACTOR = 1.5
+# Possible share of the image that a part covers.
+PART_SHARES = (0.01, 0.9)
 # mean distance of the part from the background colour, in mean distances of the background
 MIN_CONTRAST = 3.0
-MIN_PIECE_SHARE = 0.5  # share of the salient pixels that the largest connected piece must have
+# Share of the salient pixels that the largest connected piece must have.
+MIN_PIECE_SHARE = 0.5
 
 
 def foreground_of(image: np.ndarray) -> np.ndarray | None:

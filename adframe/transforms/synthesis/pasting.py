@@ -101,11 +101,13 @@ def poisson_clone(image: np.ndarray, content: np.ndarray, *, alpha: np.ndarray, 
     shape = (alpha[rows, columns] > 0.5).astype(np.uint8) * 255
     shape[:2], shape[-2:], shape[:, :2], shape[:, -2:] = 0, 0, 0, 0
     left, top, width, height = cv2.boundingRect(shape)
-    if min(width, height) < 8:  # OpenCV erodes the shape by three pixels per side
+    # OpenCV erodes the shape by three pixels per side.
+    if min(width, height) < 8:
         return image.copy()
     flags = cv2.MIXED_CLONE if mixed else cv2.NORMAL_CLONE
     middle = (left + width // 2, top + height // 2)
-    inside = (shape > 0)[..., None]  # computed before OpenCV inverts the shape in place
+    # Computed before OpenCV inverts the shape in place.
+    inside = (shape > 0)[..., None]
     solved = cv2.seamlessClone(
         _to_bytes(content[rows, columns]), _to_bytes(image[rows, columns]), shape, middle, flags
     )

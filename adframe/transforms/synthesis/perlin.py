@@ -21,7 +21,8 @@ from adframe.transforms.synthesis.pasting import blend
 from adframe.transforms.synthesis.sources import blur_image, recolour, shuffle_tiles
 
 FILLINGS = ("donor", "self", "colour", "blur")
-_NOISE_SIDE = 128  # pixels of the longer side at which noise is drawn: 4 per smallest cell
+# Pixels of the longer side at which noise is drawn: 4 per smallest cell.
+_NOISE_SIDE = 128
 
 
 class Perlin(Family):

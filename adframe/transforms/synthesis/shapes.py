@@ -11,7 +11,8 @@ import numpy as np
 from adframe.errors import AdframeError, unknown
 
 SHAPES = ("ellipse", "rectangle", "polygon", "line")
-_FRACTION_BITS = 4  # bits of a pixel's fraction with which OpenCV draws
+# Bits of a pixel's fraction with which OpenCV draws.
+_FRACTION_BITS = 4
 
 
 def outline(
