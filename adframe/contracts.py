@@ -1,20 +1,20 @@
-"""The whole vocabulary of adframe on one screen: what flows, in which shape.
+"""Defines the data structures and interfaces of adframe, with their shapes.
 
-Conventions: B batch, C channels, H and W height and width (height always first), h and w
-the grid on which a method scores. Original frame means the pixels of the file on disk.
+Conventions: B batch, C channels, H and W height and width (height always first), h and w the grid on which a
+method scores. Original frame means the pixels of the file on disk.
 
-A **batch** is a dict. Keys (fixed):
+A **batch** is a dict with fixed keys:
 
 ==========  ==========================  ========================================================
 key         shape                       meaning
 ==========  ==========================  ========================================================
-image       (B, 3, H, W) float32        RGB in [0, 1]; normalising belongs to the backbone
-index       (B,) int64                  position in the dataset, tells padded duplicates apart
-record      list of B `Record`          where the image comes from and what is known of it
-geometry    list of B `Geometry`        how the image was resized, to put a heatmap back
+image       (B, 3, H, W) float32        RGB in [0, 1]; the backbone normalises
+index       (B,) int64                  position in the dataset, identifies padded duplicates
+record      list of B `Record`          origin and labels of each image
+geometry    list of B `Geometry`        how the image was resized, to map a heatmap back
 regions     list of B list[Region]      annotated defects in the original frame; [] where none;
             or None                     None where no ground truth is available
-shift       list of B dict              what a domain shift drew for the image; {} where there is none
+shift       list of B dict              numbers drawn by a domain shift; {} where there is none
 ==========  ==========================  ========================================================
 """
 
@@ -33,97 +33,156 @@ REGIONS, SHIFT = "regions", "shift"
 MASK, LABEL, FAMILY = "mask", "label", "family"  # of synthetic anomalies (`data.synthetic`)
 Batch = Mapping[str, Any]
 
-GOOD = "good"  # the name of the subset, and of the defect type, that has no defect
-UNLABELLED = "unlabelled"  # the name of the subset of which nobody knows; nothing is measured on it
+# Name of the subset, and of the defect type, without defects.
+GOOD = "good"
+# Name of the subset without labels; it is not measured.
+UNLABELLED = "unlabelled"
 
 
 @dataclass(frozen=True, slots=True)
 class Saturation:
-    """When a ground-truth channel counts as fully found (MVTec LOCO, `defects_config.json`)."""
+    """When a ground-truth channel counts as fully found (MVTec LOCO, `defects_config.json`).
+
+    Attributes:
+        pixel_value: value of the channel in its mask.
+        threshold: number of pixels, or share of the channel's area where `relative`.
+        relative: whether `threshold` is a share.
+    """
 
     pixel_value: int
-    threshold: float  # pixels, or a share of the channel's area where `relative`
+    threshold: float
     relative: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One image of a dataset, before anything is decoded."""
+    """One image of a dataset, before it is decoded.
+
+    Attributes:
+        path: the image file.
+        category: name of the category.
+        split: `train`, `val` or `test`.
+        defect: name of the defect type's folder: `scratch`, `logical_anomalies`, ...
+        subset: `good`, `anomaly`, `logical`, `structural` or `unlabelled`.
+        label: 0 normal, 1 anomalous, None unknown.
+        masks: mask files: one, or one per channel.
+        saturations: entries of the channels; empty where regions are connected components.
+        group: images of one part share a group and always stay in one split; "" for an image on its own.
+        part: number of the photographed part, where the dataset has several images of one.
+        condition: light condition, where the dataset has several.
+        bits: used bits of 16-bit samples, counted from the lowest.
+        place: position among the records of its category, over all splits; seeds its random draws.
+    """
 
     path: Path
     category: str
-    split: str  # train | val | test
-    defect: str = GOOD  # the folder's name: scratch, logical_anomalies, ...
-    subset: str = GOOD  # good | anomaly | logical | structural | unlabelled
-    label: int | None = 0  # 0 normal, 1 anomalous, None unknown
-    masks: tuple[Path, ...] = ()  # one file, or a file a channel
-    saturations: tuple[Saturation, ...] = ()  # empty: regions are connected components
-    group: str = ""  # pictures of one part share it, and never part from each other; "": the image alone
-    part: str = ""  # number of the photographed part, where the dataset has several pictures of one
-    condition: str = ""  # light condition, where the dataset has several
-    bits: int = 16  # that a sample of an image with 16-bit samples uses, counted from the lowest
-    place: int = 0  # among its category's records, all splits together: seeds what is random about it
+    split: str
+    defect: str = GOOD
+    subset: str = GOOD
+    label: int | None = 0
+    masks: tuple[Path, ...] = ()
+    saturations: tuple[Saturation, ...] = ()
+    group: str = ""
+    part: str = ""
+    condition: str = ""
+    bits: int = 16
+    place: int = 0
 
     @property
     def unit(self) -> str:
-        """What a split never divides: the group, or where a dataset knows none, the image itself."""
+        """Returns the unit that a split never divides: the group, or the image itself where there is no
+        group.
+        """
         return self.group or self.path.as_posix()
 
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """Where the network's view of an image lies in the original frame.
+    """The position of the network's view in the original frame.
 
-    `view` is (top, left, height, width) in original pixels; it may reach over the frame's
-    edge where an image was padded.
+    Attributes:
+        original: (H0, W0), size of the original frame.
+        view: (top, left, height, width) in original pixels; it may reach beyond the frame where an image was
+            padded.
     """
 
-    original: tuple[int, int]  # (H0, W0)
+    original: tuple[int, int]
     view: tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """One annotated defect: its mask inside its bounding box, in the original frame."""
+    """One annotated defect: its mask inside its bounding box, in the original frame.
+
+    Attributes:
+        top: first row of the bounding box.
+        left: first column of the bounding box.
+        mask: (h, w) bool.
+        saturation: number of pixels, >= 1, that suffice for it to count as found.
+    """
 
     top: int
     left: int
-    mask: np.ndarray  # (h, w) bool
-    saturation: float  # pixels that suffice for it to count as found, >= 1
+    mask: np.ndarray
+    saturation: float
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a detector says, raw: larger is more anomalous, unbounded, never clamped."""
+    """The raw output of a detector: larger is more anomalous, unbounded, never clipped.
 
-    score: Tensor  # (B,) float32
-    heatmap: Tensor  # (B, 1, h, w) float32
+    Attributes:
+        score: (B,) float32.
+        heatmap: (B, 1, h, w) float32.
+    """
+
+    score: Tensor
+    heatmap: Tensor
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A raw score compared with a calibrated threshold, and on scales that people can read."""
+    """A raw score compared with a calibrated threshold, and on readable scales.
+
+    Attributes:
+        score: raw image score.
+        threshold: calibrated threshold.
+        normalised: score on a readable scale that keeps ranks, or None.
+        probability: probability of being anomalous, or None.
+        reported: whether any pixel exceeds the pixel threshold, or None.
+        by_zones: whether a zone of the image exceeds its own threshold, or None.
+
+    Example:
+        >>> Decision(score=0.7, threshold=0.5).anomalous
+        True
+    """
 
     score: float
     threshold: float
-    normalised: float | None = None  # of the same order as the score
-    probability: float | None = None  # of being anomalous
-    reported: bool | None = None  # whether any pixel exceeds the pixel threshold
-    by_zones: bool | None = None  # whether a zone of the image exceeds its own threshold
+    normalised: float | None = None
+    probability: float | None = None
+    reported: bool | None = None
+    by_zones: bool | None = None
 
     @property
     def anomalous(self) -> bool:
+        """Tells whether the score exceeds the threshold."""
         return self.score > self.threshold
 
 
 class ImagePrediction:
-    """What a calibrated model says about one image.
+    """The decision of a calibrated model about one image, with its heatmap.
 
-    It is no dataclass, because Lightning copies those field by field where it gathers predictions.
+    It is not a dataclass, because Lightning copies dataclasses field by field where it gathers predictions.
 
     Args:
-        decision: the score, the threshold, and what follows from them.
-        heatmap: (H0, W0) float32 raw scores in the frame of the image.
+        decision: the score, the threshold, and the results of their comparison.
+        heatmap: (H0, W0) float32 raw scores in the original frame.
+
+    Example:
+        >>> decision = Decision(score=0.7, threshold=0.5)
+        >>> ImagePrediction(decision, np.zeros((4, 4), np.float32)).anomalous
+        True
     """
 
     __slots__ = ("decision", "heatmap")
@@ -133,133 +192,320 @@ class ImagePrediction:
 
     @property
     def anomalous(self) -> bool:
-        """Whether the image is called anomalous."""
+        """Tells whether the image is called anomalous."""
         return self.decision.anomalous
 
     @property
     def score(self) -> float:
-        """The raw score of the image; larger is more anomalous."""
+        """Returns the raw score of the image; larger is more anomalous."""
         return self.decision.score
 
 
 @runtime_checkable
 class Detector(Protocol):
-    """Any method: (B, 3, H, W) in [0, 1] in, `Prediction` out."""
+    """The interface of every method.
 
-    def __call__(self, image: Tensor) -> Prediction: ...
+    Example:
+        >>> from adframe.models.pixel_mean import PixelMean
+        >>> isinstance(PixelMean(None), Detector)
+        True
+    """
+
+    def __call__(self, image: Tensor) -> Prediction:
+        """Scores images.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+
+        Returns:
+            Raw scores and heatmaps.
+        """
 
 
 @runtime_checkable
 class TrainingFree(Detector, Protocol):
-    """A method without gradients: it looks at normal images, then makes its model of them.
+    """The interface of methods without gradients: they collect normal images, then fit a model to them.
 
-    `finalise` may be called again after more was collected; `release` ends collecting.
+    `finalise` may be called again after more images were collected; `release` ends collecting.
+
+    Example:
+        >>> from adframe.models.pixel_mean import PixelMean
+        >>> isinstance(PixelMean(None), TrainingFree)
+        True
     """
 
-    def collect(self, image: Tensor) -> None: ...
+    def collect(self, image: Tensor) -> None:
+        """Collects normal images.
 
-    def finalise(self) -> None: ...
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+        """
 
-    def release(self) -> None: ...
+    def finalise(self) -> None:
+        """Fits the model to all images collected so far."""
 
-    def facts(self) -> dict[str, float]: ...  # what it holds now: rows, bytes, ...
+    def release(self) -> None:
+        """Releases what only more images would need."""
+
+    def facts(self) -> dict[str, float]:
+        """Returns the size of the model: rows, bytes, ..."""
 
 
 @runtime_checkable
 class HeldOut(Detector, Protocol):
-    """A method that also learns from normal images which its model does not know: the scale of its parts."""
+    """The interface of methods that use normal images unknown to their model, for example to scale their
+    parts.
 
-    needs_held_out: bool  # as it is set up
+    Attributes:
+        needs_held_out: whether the configured method requires such images.
 
-    def collect_held_out(self, image: Tensor) -> None: ...
+    Example:
+        >>> from adframe.models.pixel_mean import PixelMean
+        >>> isinstance(PixelMean(None), HeldOut)
+        False
+    """
 
-    def finalise_held_out(self) -> bool | None: ...  # true: it wants to see the images once more
+    needs_held_out: bool
+
+    def collect_held_out(self, image: Tensor) -> None:
+        """Collects held-out normal images.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+        """
+
+    def finalise_held_out(self) -> bool | None:
+        """Fits to the collected images; returns True where it must collect all of them once more."""
 
 
 @runtime_checkable
 class LeaveOneOut(HeldOut, Protocol):
-    """One that can leave an image which it observed out of what it holds that image against."""
+    """The interface of methods that can compare a collected image with all other images.
 
-    min_held_out: int  # held-out normal images that it needs
+    Attributes:
+        min_held_out: required number of held-out normal images.
 
-    def score_leave_one_out(self, image: Tensor) -> Prediction: ...
+    Example:
+        >>> from adframe.models.pixel_mean import PixelMean
+        >>> isinstance(PixelMean(None), LeaveOneOut)
+        False
+    """
+
+    min_held_out: int
+
+    def score_leave_one_out(self, image: Tensor) -> Prediction:
+        """Scores images that were collected, each without its own contribution.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+
+        Returns:
+            Raw scores and heatmaps.
+        """
 
 
 @runtime_checkable
 class Gradient(Detector, Protocol):
-    """A method that learns by gradient; `loss` names every term, `total` is their sum."""
+    """The interface of methods that are trained by gradient.
 
-    synthetic: bool  # whether it learns from synthetic anomalies, or from normal images as they are
+    Attributes:
+        synthetic: whether it is trained on synthetic anomalies, or on unchanged normal images.
 
-    def loss(self, batch: Batch) -> dict[str, Tensor]: ...
+    Example:
+        >>> from adframe.models.pixel_mean import PixelMean
+        >>> isinstance(PixelMean(None), Gradient)
+        False
+    """
 
-    def check(self, batch: Batch) -> dict[str, Tensor]: ...  # on held-out images, the same draws every time
+    synthetic: bool
 
-    def groups(self, *, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]: ...
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Computes the losses of a training step.
 
-    def learned(self) -> dict[str, Tensor]: ...  # without what depends on how it scores
+        Args:
+            batch: the batch.
 
-    def load_learned(self, state: Mapping[str, Tensor]) -> None: ...
+        Returns:
+            Losses by name, and `total`, their sum.
+        """
+
+    def check(self, batch: Batch) -> dict[str, Tensor]:
+        """Computes the losses of held-out images, with the same random draws every time.
+
+        Args:
+            batch: the batch.
+
+        Returns:
+            Losses by name, and `total`.
+        """
+
+    def groups(self, *, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
+        """Returns the parameter groups of the optimizer, each with an `lr_scale`.
+
+        Args:
+            weight_decay: weight decay of matrices.
+            layer_decay: factor of the learning rate from a block to the block below, in (0, 1].
+
+        Returns:
+            The groups.
+        """
+
+    def learned(self) -> dict[str, Tensor]:
+        """Returns the trained parameters, without those that depend on the way of scoring."""
+
+    def load_learned(self, state: Mapping[str, Tensor]) -> None:
+        """Restores trained parameters.
+
+        Args:
+            state: result of `learned`.
+        """
 
     def facts(self) -> dict[str, float]: ...
 
 
 @runtime_checkable
 class Previewing(Gradient, Protocol):
-    """One that sees all training images once before it learns."""
+    """The interface of methods that see all training images once before training.
 
-    needs_preview: bool  # as it is set up
+    Attributes:
+        needs_preview: whether the configured method requires this.
 
-    def preview(self, image: Tensor) -> None: ...
+    Example:
+        >>> from adframe.models.pixel_mean import PixelMean
+        >>> isinstance(PixelMean(None), Previewing)
+        False
+    """
+
+    needs_preview: bool
+
+    def preview(self, image: Tensor) -> None:
+        """Shows training images before training.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+        """
 
     def finalise_preview(self) -> None: ...
 
 
 @runtime_checkable
 class Collector(Gradient, Protocol):
-    """One that sees all training images, as they are, once after it has learned."""
+    """The interface of methods that see all unchanged training images once after training.
 
-    collects: bool  # as it is set up
+    Attributes:
+        collects: whether the configured method requires this.
 
-    def collect(self, image: Tensor) -> None: ...
+    Example:
+        >>> from adframe.models.pixel_mean import PixelMean
+        >>> isinstance(PixelMean(None), Collector)
+        False
+    """
+
+    collects: bool
+
+    def collect(self, image: Tensor) -> None:
+        """Collects training images after training.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+        """
 
     def finalise(self) -> None: ...
 
 
 @runtime_checkable
 class Exporter(Detector, Protocol):
-    """One whose adapted network can be used without it."""
+    """The interface of methods whose adapted network can be used without them.
 
-    exports: bool  # as it is set up
+    Attributes:
+        exports: whether the configured method exports its network.
 
-    def exported(self) -> dict[str, Tensor]: ...  # under the plain network's names
+    Example:
+        >>> from adframe.models.pixel_mean import PixelMean
+        >>> isinstance(PixelMean(None), Exporter)
+        False
+    """
+
+    exports: bool
+
+    def exported(self) -> dict[str, Tensor]:
+        """Returns the adapted network's tensors under the names of the plain network."""
 
 
 class FeatureReader(Protocol):
-    """Layers by name, and their feature maps."""
+    """The interface of objects that compute named feature maps.
+
+    Example:
+        >>> from adframe.models.named_backbones import create_backbone
+        >>> reader: FeatureReader = create_backbone("efficientnet_lite0")
+        >>> list(reader.layers)
+        ['blocks.2', 'blocks.4']
+    """
 
     @property
     def layers(self) -> Sequence[str]: ...
 
-    def __call__(self, image: Tensor) -> list[Tensor]: ...  # (B, 3, H, W) in [0, 1] to (B, C, h, w) per layer
+    def __call__(self, image: Tensor) -> list[Tensor]:
+        """Computes feature maps.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+
+        Returns:
+            (B, C, h, w) per layer.
+        """
 
 
 @runtime_checkable
 class Layered(Detector, Protocol):
-    """A method whose layers can be looked at: before any averaging, fusion or projection."""
+    """The interface of methods whose layers can be inspected, before averaging, fusion or projection.
+
+    Example:
+        >>> from adframe.models.padim import PaDiM
+        >>> isinstance(PaDiM("efficientnet_lite0"), Layered)
+        True
+    """
 
     def feature_reader(self) -> FeatureReader: ...
 
 
 @runtime_checkable
 class Pictured(Detector, Protocol):
-    """One whose work can be looked at: named pictures (B, 3, H, W) in [0, 1] of images."""
+    """The interface of methods that can draw pictures of their work.
 
-    def picture(self, image: Tensor) -> dict[str, Tensor]: ...
+    Example:
+        >>> from adframe.models.pixel_mean import PixelMean
+        >>> isinstance(PixelMean(None), Pictured)
+        False
+    """
+
+    def picture(self, image: Tensor) -> dict[str, Tensor]:
+        """Draws pictures of images.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+
+        Returns:
+            (B, 3, H, W) in [0, 1] by name.
+        """
 
 
 @runtime_checkable
 class Embedded(Detector, Protocol):
-    """One that has vectors for whole images: (B, 3, H, W) in [0, 1] in, named (B, D) float32 out."""
+    """The interface of methods that compute vectors of whole images.
 
-    def embeddings(self, image: Tensor) -> dict[str, Tensor]: ...
+    Example:
+        >>> from adframe.models.pixel_mean import PixelMean
+        >>> isinstance(PixelMean(None), Embedded)
+        False
+    """
+
+    def embeddings(self, image: Tensor) -> dict[str, Tensor]:
+        """Computes vectors of images.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+
+        Returns:
+            (B, D) float32 by name.
+        """

@@ -31,7 +31,7 @@ from adframe.analysis.comparison_table import (
     verdict,
 )
 from adframe.errors import AdframeError
-from adframe.io.files import fresh_folder, write_whole
+from adframe.io.files import timestamped_folder, write_whole
 from adframe.reporting.console import print_wide
 from adframe.reporting.document import Block, Details, Page, Section, TableBlock, Text
 from adframe.reporting.format import counted
@@ -69,7 +69,7 @@ def write_comparison(runs: list[Path], *, output: Path | None, seed: int, fuse: 
     for other in compared[1:]:
         check_same(compared[0], other)
     lines = lines_of([*compared, fused(compared)] if fuse else compared, seed=seed)
-    folder = output or fresh_folder(runs[0] / "comparisons")
+    folder = output or timestamped_folder(runs[0] / "comparisons")
     notes = [*across(lines), *remarks(compared[0]), *([_FUSED] if fuse else [])]
     command = f"compare=[{','.join(str(each.run.path) for each in compared)}]"
     given = [shlex.quote(command), *(["fuse=true"] if fuse else [])]

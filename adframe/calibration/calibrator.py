@@ -13,7 +13,7 @@ from torch import nn
 
 from adframe.calibration.probability import Probability, fit_probability
 from adframe.calibration.rules import Rule, Sample
-from adframe.calibration.scales import Scale, fit_scale
+from adframe.calibration.scales import ScoreScale, fit_scale
 from adframe.contracts import Decision
 from adframe.errors import AdframeError
 from adframe.ops.zones import peaks_of, zones_of
@@ -23,7 +23,7 @@ ZoneTable = tuple[tuple[float, ...], ...]  # one number per zone
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
+class FittedCalibration:
     """The fitted thresholds and maps, and the data they were fitted on.
 
     Attributes:
@@ -58,7 +58,7 @@ class Fitted:
     pixel_threshold: float
     pixel_statistic: str
     pixels: int
-    scale: Scale
+    scale: ScoreScale
     probability: Probability
     zone_thresholds: ZoneTable
     zone_pixel_thresholds: ZoneTable
@@ -85,7 +85,7 @@ class Calibrator(nn.Module):
         image: rule for raw image scores.
         pixel: rule for heatmap pixels in the original frame.
         zones: number of zones per side of the grid, 1 to 16; 1 means no zones.
-        normalisation: `none`, `z_score` or `ecdf` (see `Scale`).
+        normalisation: `none`, `z_score` or `ecdf` (see `ScoreScale`).
         probability: `none`, `isotonic` or `platt` (see `fit_probability`).
 
     Raises:
@@ -117,10 +117,10 @@ class Calibrator(nn.Module):
         fit_probability(probability, np.zeros(1), np.ones(1))
         self.image, self.pixel, self.zones = image, pixel, zones
         self.normalisation, self.probability = normalisation, probability
-        self._fitted: Fitted | None = None
+        self._fitted: FittedCalibration | None = None
 
     @property
-    def fitted(self) -> Fitted:
+    def fitted(self) -> FittedCalibration:
         """Returns the fitted thresholds and maps; raises a RuntimeError before `fit`."""
         if self._fitted is None:
             raise RuntimeError("no threshold has been fitted: run validation first or load a checkpoint")
@@ -154,7 +154,7 @@ class Calibrator(nn.Module):
         _check_scores(normal, anomalous)
         mean, deviation = whole.mean_and_std()
         tried = max(self.image.uses_anomalous, self.pixel.uses_anomalous, self.probability != "none")
-        self._fitted = Fitted(
+        self._fitted = FittedCalibration(
             threshold=self.image.choose(Sample.of(normal, anomalous)),
             statistic=self.image.statistic(),
             split=split,
@@ -235,8 +235,8 @@ class Calibrator(nn.Module):
         """
         self._fitted = None
         if state:
-            made = {"scale": Scale(**state["scale"]), "probability": Probability(**state["probability"])}
-            self._fitted = Fitted(**(state | made))
+            made = {"scale": ScoreScale(**state["scale"]), "probability": Probability(**state["probability"])}
+            self._fitted = FittedCalibration(**(state | made))
 
     def _zone_thresholds(self, peaks: np.ndarray, labels: np.ndarray) -> ZoneTable:
         if self.zones == 1:

@@ -243,7 +243,8 @@ class BestF1:
                 "set split=mvtec_shift_protocol, which takes some from test, or calibration=quantile"
             )
         found, alarms = (np.cumsum(kind[::-1])[::-1] for kind in (sample.anomalous, sample.normal))
-        f1 = 2 * found / (found + alarms + truth)  # of calling every score from this one up anomalous
+        # The F1 of calling every score from this one up anomalous.
+        f1 = 2 * found / (found + alarms + truth)
         best = len(f1) - 1 - int(np.argmax(f1[::-1]))
         if best == 0:
             return float(np.nextafter(sample.values[0], -np.inf))

@@ -17,7 +17,7 @@ SCALE_KINDS = ("none", "z_score", "ecdf")
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
+class ScoreScale:
     """A strictly increasing map of raw scores.
 
     - `z_score`: distance from the mean of the normal images, in their standard deviations.
@@ -55,7 +55,7 @@ class Scale:
         return _rarity(score, self.points, self.shares) if self.kind == "ecdf" else score
 
 
-def fit_scale(kind: str, normal: np.ndarray) -> Scale:
+def fit_scale(kind: str, normal: np.ndarray) -> ScoreScale:
     """Fits a scale.
 
     Args:
@@ -73,12 +73,12 @@ def fit_scale(kind: str, normal: np.ndarray) -> Scale:
             f"calibration.normalisation={kind} is not possible; choose one of: {', '.join(SCALE_KINDS)}"
         )
     if kind == "z_score":
-        return Scale(kind, (float(np.mean(normal)), float(np.std(normal)) or 1.0))
+        return ScoreScale(kind, (float(np.mean(normal)), float(np.std(normal)) or 1.0))
     if kind == "ecdf":
         values, counts = np.unique(normal, return_counts=True)
         shares = (np.cumsum(counts) - counts / 2 + 0.5) / (len(normal) + 1)  # ties share their mean rank
-        return Scale(kind, tuple(values.tolist()), tuple(shares.tolist()))
-    return Scale(kind, ())
+        return ScoreScale(kind, tuple(values.tolist()), tuple(shares.tolist()))
+    return ScoreScale(kind, ())
 
 
 def _rarity(score: float, points: tuple[float, ...], shares: tuple[float, ...]) -> float:
@@ -86,7 +86,8 @@ def _rarity(score: float, points: tuple[float, ...], shares: tuple[float, ...]) 
     width = (points[-1] - points[0]) or 1.0
     if score > points[-1]:
         return _minus_log(shares[-1]) + (score - points[-1]) / width * math.log10(len(points) + 1)
-    if score < points[0]:  # the share below falls towards 0, but never reaches it
+    # The share below falls towards 0, but never reaches it.
+    if score < points[0]:
         return _minus_log(shares[0] / (1 + (points[0] - score) / width))
     return _minus_log(float(np.interp(score, points, shares)))
 

@@ -1,4 +1,4 @@
-"""Keeps what test images are to a method as a whole, before and after it was adapted."""
+"""Collects vectors of whole test images, before and after the network was adapted."""
 
 from __future__ import annotations
 
@@ -18,10 +18,17 @@ from adframe.results.features import describe_features, write_features
 
 
 class Embeddings(TestObserver):
-    """Collects vectors of test images, draws them afterwards; its memory does not grow with the test set.
+    """Collects vectors of test images and draws them afterwards; memory does not grow with the test set.
 
     Args:
-        images: how many at most, evenly spread over the test images; 0 collects none.
+        images: largest number of images, evenly spread over the test images; 0 collects none.
+
+    Raises:
+        AdframeError: if the number is below 0.
+
+    Example:
+        >>> Embeddings(images=100).images
+        100
     """
 
     def __init__(self, *, images: int = 1000) -> None:
@@ -31,9 +38,9 @@ class Embeddings(TestObserver):
         self.start()
 
     def start(self) -> None:
-        """Forgets earlier tests."""
+        """Discards the results of earlier tests."""
         self._records: list[Record] = []
-        self._vectors: dict[str, list[np.ndarray]] = {}  # (D,) float32 an image
+        self._vectors: dict[str, list[np.ndarray]] = {}  # one (D,) float32 per image
 
     def on_test_batch_end(
         self,
@@ -44,14 +51,23 @@ class Embeddings(TestObserver):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Reads the images of a batch that are among the chosen."""
+        """Computes the vectors of the chosen images of a batch.
+
+        Args:
+            trainer: Lightning's trainer.
+            pl_module: the system with the detector.
+            outputs: not used.
+            batch: the batch.
+            batch_idx: not used.
+            dataloader_idx: not used.
+        """
         del outputs, batch_idx, dataloader_idx
         detector: Any = pl_module.detector
         loader: Any = trainer.test_dataloaders
-        chosen = spread(batch[INDEX], total=len(loader.dataset), most=self.images)
+        chosen = evenly_spread(batch[INDEX], total=len(loader.dataset), most=self.images)
         if not isinstance(detector, Embedded) or not chosen.any():
             return
-        # The very tensor that was scored where possible: a method may remember what it has read of it.
+        # The scored tensor itself where possible, because a method may cache its features by tensor.
         image = batch[IMAGE] if chosen.all() else batch[IMAGE][chosen]
         with torch.no_grad(), trainer.precision_plugin.forward_context():
             found = detector.embeddings(image)
@@ -60,12 +76,12 @@ class Embeddings(TestObserver):
             self._vectors.setdefault(name, []).extend(vectors.float().cpu().numpy())
 
     def write(self, run: Path, *, category: str, seed: int) -> None:
-        """Leaves `features/<category>.npz`, `.svg` and `.png` in the run's folder; nothing without images.
+        """Writes `features/<category>.npz`, `.svg` and `.png` to the run's folder; nothing without images.
 
         Args:
             run: the run's folder.
-            category: whose images these are.
-            seed: of t-SNE.
+            category: name of the category.
+            seed: seed of t-SNE.
         """
         if self._records:
             vectors = {name: np.stack(each) for name, each in self._vectors.items()}
@@ -74,7 +90,16 @@ class Embeddings(TestObserver):
             write_feature_figure(run, features, category=category)
 
 
-def spread(index: Tensor, *, total: int, most: int) -> Tensor:
-    """Which of the places (B,) among `total` belong to `most` evenly spread ones; (B,) bool."""
+def evenly_spread(index: Tensor, *, total: int, most: int) -> Tensor:
+    """Marks positions that belong to an evenly spread selection.
+
+    Args:
+        index: (B,) positions.
+        total: number of all positions.
+        most: largest number of selected positions.
+
+    Returns:
+        (B,) bool.
+    """
     share = min(most, total)
     return (index + 1) * share // max(total, 1) > index * share // max(total, 1)

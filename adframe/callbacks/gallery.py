@@ -1,4 +1,4 @@
-"""Keeps the clearest successes and the worst mistakes, as pictures."""
+"""Collects the clearest correct decisions and the worst mistakes, and draws them."""
 
 from __future__ import annotations
 
@@ -18,24 +18,41 @@ from adframe.reporting.heatmaps import heatmap_tiles, write_picture
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A test image that may become a picture; held at the network's size, so it is small."""
+    """A test image that may be drawn; kept at the network's size to save memory.
 
-    margin: float  # how far on the right side of the threshold, in raw score; negative: a mistake
+    Attributes:
+        margin: distance from the threshold in raw score; negative for a mistake.
+        record: the image.
+        decision: the decision about it.
+        image: (H, W, 3) uint8.
+        heatmap: (h, w) float32.
+        geometry: the network's view of the image.
+        regions: its annotated defects.
+    """
+
+    margin: float
     record: Record
     decision: Decision
-    image: np.ndarray  # (H, W, 3) uint8
-    heatmap: np.ndarray  # (h, w) float32
+    image: np.ndarray
+    heatmap: np.ndarray
     geometry: Geometry
     regions: list[Region]
 
 
 class Gallery(TestObserver):
-    """Picks while testing, draws afterwards; its memory does not grow with the test set.
+    """Selects images during a test and draws them afterwards; memory does not grow with the test set.
 
     Args:
-        pictures: how many best and how many worst images to keep; 0 keeps none. The best are half
-            normal and half anomalous, or they would all be of one kind.
-        width: width of one tile in pixels.
+        pictures: number of best and number of worst images; 0 keeps none. Half of the best images are normal
+            and half anomalous, because otherwise all would be of one kind.
+        width: width of one tile in pixels, 32 or more.
+
+    Raises:
+        AdframeError: if a number is out of range.
+
+    Example:
+        >>> Gallery(pictures=4, width=128).pictures
+        4
     """
 
     def __init__(self, *, pictures: int = 12, width: int = 256) -> None:
@@ -49,14 +66,19 @@ class Gallery(TestObserver):
         self._best: dict[int, list[Candidate]] = {}
 
     def start(self) -> None:
-        """Forgets earlier tests."""
+        """Discards the candidates of earlier tests."""
         self._worst, self._best = [], {0: [], 1: []}
 
     def see(self, batch: Batch, outputs: dict[str, Any]) -> None:
-        """Takes in one batch of test images."""
+        """Selects candidates of one batch.
+
+        Args:
+            batch: the batch.
+            outputs: result of `DetectionSystem.test_step`.
+        """
         for i, record in enumerate(batch[RECORD]):
             if record.label is not None and self.pictures:
-                self._offer(_candidate(batch, i, outputs["maps"][i], outputs["decisions"][i]))
+                self._consider(_candidate(batch, i, outputs["maps"][i], outputs["decisions"][i]))
 
     def write(
         self, run: Path, *, category: str, normal_median: float, normal_max: float
@@ -65,10 +87,13 @@ class Gallery(TestObserver):
 
         Args:
             run: the run's folder.
-            category: whose pictures these are.
-            normal_median: of the heatmap pixels of normal validation images: the colours start here.
-            normal_max: the highest of those pixels: it is the middle of the colour scale, and what lies
-                above it is outlined.
+            category: name of the category.
+            normal_median: median of the heatmap pixels of normal validation images, where the colour scale
+                starts.
+            normal_max: largest of those pixels, the middle of the colour scale; pixels above it are outlined.
+
+        Returns:
+            One entry per image.
         """
         worst = sorted(self._worst, key=lambda c: c.margin)
         shown = {c.record.path for c in worst}
@@ -85,7 +110,7 @@ class Gallery(TestObserver):
             for rank, candidate in enumerate(chosen)
         ]
 
-    def _offer(self, candidate: Candidate) -> None:
+    def _consider(self, candidate: Candidate) -> None:
         label = int(candidate.record.label or 0)
         self._worst = sorted([*self._worst, candidate], key=lambda c: c.margin)[: self.pictures]
         self._best[label] = sorted([*self._best[label], candidate], key=lambda c: -c.margin)[: self.pictures]
@@ -101,7 +126,7 @@ class Gallery(TestObserver):
         scale: tuple[float, float],
     ) -> dict[str, Any]:
         tiles = heatmap_tiles(
-            _in_frame(candidate.image, candidate.geometry),
+            _to_original_frame(candidate.image, candidate.geometry),
             heatmap=restore(candidate.heatmap, candidate.geometry),
             regions=candidate.regions,
             threshold=scale[1],
@@ -131,24 +156,26 @@ class Gallery(TestObserver):
 def _candidate(batch: Batch, i: int, heatmap: np.ndarray, decision: Decision) -> Candidate:
     record: Record = batch[RECORD][i]
     side = 1 if record.label else -1
-    truths = batch[REGIONS]  # None where nobody in the batch is annotated
+    # None where no image of the batch has ground truth.
+    truths = batch[REGIONS]
     return Candidate(
         margin=side * (decision.score - decision.threshold),
         record=record,
         decision=decision,
-        image=_as_bytes(batch[IMAGE][i]),
-        heatmap=heatmap.copy(),  # not a view, which would keep the whole batch alive
+        image=_to_uint8(batch[IMAGE][i]),
+        # Not a view, which would keep the whole batch in memory.
+        heatmap=heatmap.copy(),
         geometry=batch[GEOMETRY][i],
-        regions=(truths[i] or []) if truths is not None else [],  # this one may not be either
+        regions=(truths[i] or []) if truths is not None else [],  # a single image may lack ground truth, too
     )
 
 
-def _in_frame(image: np.ndarray, geometry: Geometry) -> np.ndarray:
-    """(H, W, 3) uint8, the network's view, to (H0, W0, 3): what was repeated around it is cut off again."""
+def _to_original_frame(image: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """Maps the network's view (H, W, 3) uint8 to the original frame (H0, W0, 3) and cuts off its padding."""
     channels = [restore(channel, geometry) for channel in image.transpose(2, 0, 1).astype(np.float32)]
     return np.asarray(np.rint(np.stack(channels, axis=-1)), dtype=np.uint8)
 
 
-def _as_bytes(image: Tensor) -> np.ndarray:
-    """(3, H, W) in [0, 1] to (H, W, 3) uint8."""
+def _to_uint8(image: Tensor) -> np.ndarray:
+    """Converts (3, H, W) in [0, 1] to (H, W, 3) uint8."""
     return (image * 255).round().byte().permute(1, 2, 0).cpu().numpy()

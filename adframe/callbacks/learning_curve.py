@@ -1,4 +1,4 @@
-"""Writes down what every epoch of learning has come to."""
+"""Records the losses of every training epoch."""
 
 from __future__ import annotations
 
@@ -9,24 +9,34 @@ import lightning as L
 
 from adframe.reporting.training_curves import Epoch, read_epochs, write_epochs
 
-RATE, SECONDS = "learning_rate", "seconds"
+LEARNING_RATE, SECONDS = "learning_rate", "seconds"
 
 
 class LearningCurve(L.Callback):
-    """Keeps `learning/<unit>.csv` of a run, whole after every epoch; a resumed training goes on with it.
+    """Writes `learning/<unit>.csv` after every epoch; a resumed training continues it.
 
     Args:
-        folder: of the run.
-        unit: what is fitted, a category's name.
+        folder: folder of the run.
+        unit: name of the fitted category.
+
+    Example:
+        >>> LearningCurve(Path("run"), unit="tray").unit
+        'tray'
     """
 
     def __init__(self, folder: Path, *, unit: str) -> None:
         self.folder, self.unit = folder, unit
-        self._epochs: dict[int, Epoch] = {}  # by number, so that an epoch which is repeated counts once
+        # By number, so that a repeated epoch counts once.
+        self._epochs: dict[int, Epoch] = {}
         self._start = 0.0
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Takes up what a stopped training has written, where this one goes on with it."""
+        """Reads the epochs of an interrupted training where this one continues it.
+
+        Args:
+            trainer: Lightning's trainer.
+            pl_module: not used.
+        """
         del pl_module
         self._epochs = read_epochs(self.folder, unit=self.unit) if trainer.ckpt_path else {}
 
@@ -35,13 +45,18 @@ class LearningCurve(L.Callback):
         self._start = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Held-out losses are known by now: Lightning validates inside the epoch."""
+        """Records the epoch. Held-out losses are known already, because Lightning validates inside the epoch.
+
+        Args:
+            trainer: Lightning's trainer.
+            pl_module: not used.
+        """
         del pl_module
         if not trainer.is_global_zero:
             return
         known = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
         rates = [group["lr"] for optimizer in trainer.optimizers for group in optimizer.param_groups]
-        spent = {RATE: max(rates), SECONDS: time.perf_counter() - self._start}
+        spent = {LEARNING_RATE: max(rates), SECONDS: time.perf_counter() - self._start}
         terms = {name: value for name, value in known.items() if name.startswith(("train/", "val/"))}
         self._epochs[trainer.current_epoch + 1] = terms | spent
         write_epochs(self.folder, self._epochs, unit=self.unit)

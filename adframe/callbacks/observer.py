@@ -1,4 +1,4 @@
-"""What observers of a test have in common: start afresh, then see batch after batch."""
+"""Defines the base of callbacks that observe a test."""
 
 from __future__ import annotations
 
@@ -10,16 +10,27 @@ from adframe.contracts import Batch
 
 
 class TestObserver(L.Callback):
-    """Sees every batch of a test with what was said of it; changes neither."""
+    """Observes every batch of a test with its results; changes neither.
 
-    __test__ = False  # no test of ours, whatever pytest makes of the name
+    Example:
+        >>> from adframe.callbacks.record import Recorder
+        >>> isinstance(Recorder(), TestObserver)
+        True
+    """
+
+    __test__ = False  # pytest would otherwise collect it by its name
 
     def start(self) -> None:
-        """Forgets earlier tests."""
+        """Discards the results of earlier tests."""
         raise NotImplementedError
 
     def see(self, batch: Batch, outputs: dict[str, Any]) -> None:
-        """One batch and what `DetectionSystem.test_step` returned for it."""
+        """Observes one batch.
+
+        Args:
+            batch: the batch.
+            outputs: result of `DetectionSystem.test_step`.
+        """
         raise NotImplementedError
 
     def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -1,4 +1,4 @@
-"""What a run costs: seconds by stage, peak memory."""
+"""Measures the cost of a run: seconds by stage and peak memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ import torch
 
 
 class Profiler(L.Callback):
-    """Wall seconds of fitting and testing."""
+    """Measures the wall-clock seconds of fitting and testing.
+
+    Example:
+        >>> Profiler().seconds
+        {}
+    """
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -27,8 +32,10 @@ class Profiler(L.Callback):
 
 
 def peak_memory() -> dict[str, int]:
-    """Largest resident size of this process so far in bytes, and of a GPU's memory where there is one."""
-    unit = 1 if sys.platform == "darwin" else 1024  # kilobytes on Linux
+    """Returns the largest resident size of this process in bytes, and the largest GPU memory where there is a
+    GPU.
+    """
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, kilobytes on Linux
     peak = {"peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
     if torch.cuda.is_available():
         peak["peak_gpu_memory_bytes"] = torch.cuda.max_memory_allocated()

@@ -1,4 +1,4 @@
-"""Says what is being done, and how far it is."""
+"""Shows the current stage and its progress in one line."""
 
 from __future__ import annotations
 
@@ -10,16 +10,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 
 class ProgressLine(L.Callback):
-    """One line that moves: extracting, selecting, calibrating, testing.
+    """Shows a progress bar with the stage: extracting, selecting, calibrating, testing.
 
     Args:
-        title: what is being worked on, a category's name.
-        console: where to draw; standard error where None, so that piped tables stay clean.
+        title: name of the category.
+        console: where to draw; None uses standard error, so that piped tables stay clean.
+
+    Example:
+        >>> ProgressLine(title="tray").title
+        'tray'
     """
 
     def __init__(self, *, title: str, console: Console | None = None) -> None:
         self.title = title
-        text = TextColumn("{task.description}", markup=False)  # a category's name may have brackets
+        text = TextColumn("{task.description}", markup=False)  # the name of a category may contain brackets
         columns = (text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         console = console or Console(stderr=True)
         self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

@@ -1,4 +1,4 @@
-"""One row per image, for the ledger."""
+"""Records one prediction row per test image."""
 
 from __future__ import annotations
 
@@ -11,19 +11,30 @@ from adframe.results.predictions import prediction_row
 
 
 class Recorder(TestObserver):
-    """Writes down what was said of each test image; changes nothing."""
+    """Records the decision about each test image.
+
+    Example:
+        >>> Recorder().rows
+        []
+    """
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
 
     def start(self) -> None:
-        """Forgets earlier tests."""
+        """Discards the rows of earlier tests."""
         self.rows = []
 
     def see(self, batch: Batch, outputs: dict[str, Any]) -> None:
-        """Takes in one batch."""
+        """Adds the rows of one batch.
+
+        Args:
+            batch: the batch.
+            outputs: result of `DetectionSystem.test_step`.
+        """
         decisions: list[Decision] = outputs["decisions"]
-        truths = batch[REGIONS] or [None] * len(decisions)  # None where nobody in the batch is annotated
+        # None where no image of the batch has ground truth
+        truths = batch[REGIONS] or [None] * len(decisions)
         images = zip(batch[RECORD], batch[GEOMETRY], batch[SHIFT], decisions, truths, strict=True)
         for record, geometry, drawn, decision, regions in images:
             row = prediction_row(

@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
 from adframe.config.messages import is_user_error, one_line
-from adframe.io.secrets import hidden_text
+from adframe.io.secrets import hide_in_text
 from adframe.results.sweep_folder import record_failure
 
 # Errors that stopped the command; `guard` reports them, because Hydra would print them in its own way.
@@ -41,7 +41,7 @@ def _record_job_failure(error: Exception) -> None:
     if not is_user_error(error):
         traceback.print_exception(error)
     hydra = HydraConfig.get()
-    overrides, number = [hidden_text(text) for text in hydra.overrides.task], int(hydra.job.num)
+    overrides, number = [hide_in_text(text) for text in hydra.overrides.task], int(hydra.job.num)
     record_failure(Path(hydra.sweep.dir), number=number, overrides=overrides, error=one_line(error))
     if (folder := Path(hydra.runtime.output_dir)).is_dir() and not any(folder.iterdir()):
         folder.rmdir()  # Hydra creates it before the job

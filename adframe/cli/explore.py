@@ -29,7 +29,7 @@ from adframe.data.validate_files import examine
 from adframe.errors import AdframeError, unknown
 from adframe.io.files import write_whole
 from adframe.io.images import read_image, read_size
-from adframe.io.secrets import hidden_text
+from adframe.io.secrets import hide_in_text
 from adframe.reporting.console import print_wide
 from adframe.reporting.dataset_page import category_pictures, page_of_dataset
 from adframe.reporting.dataset_stats import ImageReader, Survey, draw, survey
@@ -99,7 +99,7 @@ def explore(cfg: DictConfig) -> Path:
             )
             categories.append((found, pictures))
     page = Path(str(cfg.output))
-    overrides = shlex.join(map(hidden_text, HydraConfig.get().overrides.task))
+    overrides = shlex.join(map(hide_in_text, HydraConfig.get().overrides.task))
     content = page_of_dataset(
         categories,
         name=source.name,

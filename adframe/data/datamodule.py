@@ -18,7 +18,7 @@ from adframe.data.split_file import SplitFile
 from adframe.data.splits import Protocol, count_borrowed, has_validation
 from adframe.data.synthetic import EpochSampler, SyntheticDataset, collate_synthetic
 from adframe.data.validate_files import check_splits, examine
-from adframe.io.shared_memory import too_small
+from adframe.io.shared_memory import shared_memory_warning
 from adframe.transforms.shift.shift import Shift
 from adframe.transforms.synthesis.synthesis import Synthesis
 
@@ -107,7 +107,9 @@ class AnomalyData(L.LightningDataModule):
                 raise mixed_sizes_error(len(self.sizes))
             # Workers that exceed the shared memory die with a bus error, so the main process loads instead.
             largest = self.view.size or max(self.sizes, key=lambda size: size[0] * size[1])
-            line = too_small(size=largest, batch_size=self.batch_size, num_workers=self.num_workers)
+            line = shared_memory_warning(
+                size=largest, batch_size=self.batch_size, num_workers=self.num_workers
+            )
             if line is not None:
                 self.num_workers = 0
                 self.warnings.append(line)

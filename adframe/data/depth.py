@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from adframe.contracts import Record
-from adframe.io.images import is_unmarked, read_samples, too_bright
+from adframe.io.images import is_unmarked, read_deep_samples, too_bright_error
 
 # Values that use 13 bits or more may come from 14 or from 16 bits, so these two cannot be told apart.
 _RECOGNISED = (8, 10, 12)
@@ -37,13 +37,13 @@ def with_bits(
     deep = [record.path for record in records if is_unmarked(record.path)]
     if not deep:
         return list(records), []
-    maximum = {path: int(read_samples(path).max()) for path in deep}
+    maximum = {path: int(read_deep_samples(path).max()) for path in deep}
     deciding = [path for path in deep if path in training] or deep
     highest = max(maximum[path] for path in deciding)
     chosen = next(b for b in (*_RECOGNISED, 16) if highest < 2**b) if bits is None else bits
     for path, value in maximum.items():
         if value >= 2**chosen:
-            raise too_bright(path, value, chosen)
+            raise too_bright_error(path, value, chosen)
     changed = set(deep)
     found = [replace(r, bits=chosen) if r.path in changed else r for r in records]
     if bits is not None:

@@ -15,7 +15,7 @@ from urllib.request import url2pathname
 from adframe.errors import AdframeError
 from adframe.io.archive import Limits, unpack
 from adframe.io.http import UnreachableError, download
-from adframe.io.install import alone, move_all, refuse_existing, remove_empty
+from adframe.io.install import exclusive, move_all, refuse_existing, remove_empty
 
 STORE = ".download"  # below a dataset's root: unfinished downloads, and archives before they are unpacked
 WAITS = (2.0, 10.0, 30.0)  # seconds before each new attempt
@@ -144,7 +144,7 @@ class _Job:
         new, staged = not self.root.exists(), self.store / "unpacked"
         try:
             refuse_existing(self.root / PurePosixPath(a.into).parts[0] for a in archives if a.into)
-            with alone(self.store):
+            with exclusive(self.store):
                 try:
                     self._fetch(archives, staged)
                 finally:

@@ -14,11 +14,11 @@ from adframe.io.image_files import (
     as_rgba,
     check_kind,
     has_alpha,
-    kind_of,
-    loaded,
-    opened,
+    load_pixels,
+    open_image,
     orientation_of,
-    turned,
+    oriented,
+    pixel_kind,
 )
 from adframe.io.images import deep_samples, is_deep, read_header
 
@@ -92,15 +92,15 @@ def decode_mask(path: Path) -> tuple[np.ndarray, bool]:
     Raises:
         AdframeError: as `read_mask`.
     """
-    with opened(path) as image:
-        check_kind(path, kind_of(image), known=MASK_KINDS, advice=MASK_ADVICE)
+    with open_image(path) as image:
+        check_kind(path, pixel_kind(image), known=MASK_KINDS, advice=MASK_ADVICE)
         if image.mode == "F":
-            values, exact = _float_labels(path, np.asarray(loaded(path, image)))
+            values, exact = _float_labels(path, np.asarray(load_pixels(path, image)))
             if not exact:
-                return turned(values, orientation_of(image)), True
+                return oriented(values, orientation_of(image)), True
         else:
             values = _mask_levels(path, image)
-        values = turned(values, orientation_of(image))
+        values = oriented(values, orientation_of(image))
     jpeg, lossy = image.format in ("JPEG", "MPO"), image.format in _LOSSY
     soft = _is_soft(values, jpeg=jpeg)
     if soft:
@@ -122,9 +122,11 @@ def read_levels(path: Path) -> np.ndarray:
     Raises:
         AdframeError: as `read_mask`.
     """
-    with opened(path) as image:
-        check_kind(path, kind_of(image), known=tuple(k for k in MASK_KINDS if k != "F"), advice=MASK_ADVICE)
-        return turned(_mask_levels(path, image), orientation_of(image))
+    with open_image(path) as image:
+        check_kind(
+            path, pixel_kind(image), known=tuple(k for k in MASK_KINDS if k != "F"), advice=MASK_ADVICE
+        )
+        return oriented(_mask_levels(path, image), orientation_of(image))
 
 
 def _oriented_mask(path: Path, record: Record, size: tuple[int, int]) -> np.ndarray:
@@ -141,7 +143,7 @@ def _oriented_mask(path: Path, record: Record, size: tuple[int, int]) -> np.ndar
             raise AdframeError(
                 f"mask {path} is {labels.shape[0]}x{labels.shape[1]}, its image {size[0]}x{size[1]}"
             )
-        labels = turned(labels, header.orientation)
+        labels = oriented(labels, header.orientation)
     return labels
 
 
@@ -149,7 +151,7 @@ def _mask_levels(path: Path, image: Image.Image) -> np.ndarray:
     """Returns (H, W) uint8 or uint16: the strongest channel's difference from background."""
     if is_deep(image):
         return _narrow(_farthest(deep_samples(path, image)[0]))
-    loaded(path, image)
+    load_pixels(path, image)
     if has_alpha(image):
         return _alpha_levels(np.asarray(as_rgba(image)))
     if image.mode == "P":

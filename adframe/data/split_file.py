@@ -19,7 +19,7 @@ from typing import Any
 from adframe.contracts import Record
 from adframe.data.splits import Protocol, shared_group
 from adframe.errors import AdframeError
-from adframe.io.files import check_writable, clear_left_over, write_whole
+from adframe.io.files import check_writable, remove_left_over, write_whole
 
 Sides = dict[str, list[str]]  # split name -> relative paths
 
@@ -74,7 +74,7 @@ class SplitFile:
 
         Drawing does not write, so that a run that cannot start leaves no files.
         """
-        clear_left_over(self.folder)
+        remove_left_over(self.folder)
         while self._pending:
             category, stored_file = self._pending.popitem()
             write_whole(self.path(category), json.dumps(stored_file, indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""Pictures of what a vision transformer attends to, of a few test images a category."""
+"""Draws the attention of a vision transformer for a few test images per category."""
 
 from __future__ import annotations
 
@@ -19,12 +19,21 @@ from adframe.reporting.heatmaps import overlaid, write_picture
 from adframe.reporting.outlines import outlined, resized, tile_size
 from adframe.reporting.patch_sections import ATTENTION
 
-_WIDTH = 256  # pixels of a tile
-_FULL = 0.99  # the quantile of an image's roll-out that gets the full colour
+_TILE_WIDTH = 256  # in pixels
+# Quantile of an image's roll-out that gets the strongest colour.
+_FULL_COLOUR_QUANTILE = 0.99
 
 
-def chosen(records: Sequence[Record], *, count: int) -> list[int]:
-    """Evenly spread places of half as many normal and half as many anomalous images."""
+def choose_places(records: Sequence[Record], *, count: int) -> list[int]:
+    """Chooses evenly spread images, half normal and half anomalous.
+
+    Args:
+        records: all images.
+        count: largest number of images to choose.
+
+    Returns:
+        Their positions in `records`.
+    """
     found: list[int] = []
     for label, share in ((0, count // 2), (1, count - count // 2)):
         places = [place for place, record in enumerate(records) if record.label == label]
@@ -36,21 +45,21 @@ def chosen(records: Sequence[Record], *, count: int) -> list[int]:
 def write_rollouts(
     run: Path, network: nn.Module, images: Any, *, category: str, count: int, device: torch.device
 ) -> None:
-    """Leaves two pictures an image and `features/attention/<category>.json`, which says what they are.
+    """Writes two pictures per image and `features/attention/<category>.json`, which describes them.
 
-    Colours grow from an image's smallest value to its 99th percentile: they compare patches of an
-    image, not images.
+    Colours range from an image's smallest value to its 99th percentile: they compare patches of one image,
+    not images.
 
     Args:
         run: the run's folder.
-        network: of `attention.transformer_in`.
+        network: a network of `attention.transformer_in`.
         images: the test images, an `ImageDataset`.
-        category: whose images these are.
-        count: how many at most.
-        device: where the network is.
+        category: name of the category.
+        count: largest number of images.
+        device: device of the network.
     """
     entries = []
-    for place in chosen(images.records, count=count):
+    for place in choose_places(images.records, count=count):
         batch = collate([images[place]])
         record: Record = batch[RECORD][0]
         truth, flow = pictures(batch, lambda image: rollout(network, image.to(device)).cpu())
@@ -66,16 +75,28 @@ def write_rollouts(
 
 
 def pictures(batch: Batch, flow: Callable[[Tensor], Tensor]) -> tuple[np.ndarray, np.ndarray]:
-    """Of a batch of one image: it with its defects outlined, and its roll-out over it; (h, w, 3) uint8."""
+    """Draws an image with its defects outlined, and its roll-out over the image.
+
+    Args:
+        batch: a batch of one image.
+        flow: maps (1, 3, H, W) to the roll-out (1, h, w).
+
+    Returns:
+        Two pictures, (h, w, 3) uint8.
+    """
     geometry, truths = batch[GEOMETRY][0], batch[REGIONS]
     values = restore(flow(batch[IMAGE])[0].float().numpy(), geometry)
     colours = (batch[IMAGE][0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
     frame = np.stack([restore(colours[..., c].astype(np.float32), geometry) for c in range(3)], axis=2)
-    size = tile_size(geometry.original, width=_WIDTH)
+    size = tile_size(geometry.original, width=_TILE_WIDTH)
     tile = resized(frame.round().astype(np.uint8), size)
     small = resized(values, size)
     heat = overlaid(
-        tile, small, threshold=None, low=float(small.min()), high=float(np.quantile(small, _FULL))
+        tile,
+        small,
+        threshold=None,
+        low=float(small.min()),
+        high=float(np.quantile(small, _FULL_COLOUR_QUANTILE)),
     )
     regions = (truths[0] if truths else None) or []
     return outlined(tile, regions, frame=geometry.original), heat

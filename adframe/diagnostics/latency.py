@@ -1,7 +1,7 @@
-"""How long a fitted method takes for an image, measured by itself: the network computes, nothing is read.
+"""Measures the prediction time of a fitted method per image, without reading files.
 
-A run's ledger has milliseconds as well, but of whole batches, and of features that a store may have answered
-from disk. Here images lie ready, one is scored at a time after some to warm up, and stores are set aside.
+The results of a run have milliseconds as well, but of whole batches, and with features that a store may have
+read from disk. Here images are in memory, one is scored at a time after a warm-up, and stores are bypassed.
 """
 
 from __future__ import annotations
@@ -22,49 +22,55 @@ from adframe.models.cached_backbone import StoredBackbone
 
 
 class Latency:
-    """Times a detector on images as it gets them.
+    """Measures the latency of a detector.
 
     Args:
-        images: so many, or all where there are fewer; 0 measures nothing.
-        warm: calls before the first that counts, one image and a batch each.
+        images: number of images to time, or all where there are fewer; 0 measures nothing.
+        warm: number of calls before the measurement, with one image and with a batch each.
 
     Raises:
-        AdframeError: a number of images below 0.
+        AdframeError: if the number of images is below 0.
+
+    Example:
+        >>> from adframe.models.pixel_mean import PixelMean
+        >>> Latency(images=0).measure(PixelMean(None), [], device=torch.device("cpu"))
+        {}
     """
 
     def __init__(self, *, images: int, warm: int = 3) -> None:
         if images < 0:
-            raise AdframeError(f"callbacks.latency.images={images} must be 0 (none) or more")
+            raise AdframeError(f"callbacks.latency.images={images} must be 0 (measures nothing) or more")
         self.images, self.warm = images, warm
 
     def measure(
         self, detector: nn.Module, batches: Iterable[Tensor], *, device: torch.device
     ) -> dict[str, float]:
-        """Milliseconds of single images (median and 95th percentile), and images a second in batches.
+        """Measures milliseconds of single images (median and 95th percentile), and images per second in
+        batches.
 
         Args:
-            detector: fitted; it is as it was afterwards.
+            detector: a fitted detector; restored afterwards.
             batches: (B, 3, H, W) float32 in [0, 1]; loading them is not timed. Throughput is that of batches
                 as large as the first.
-            device: to measure on.
+            device: device to measure on.
 
         Returns:
             `latency/p50_ms`, `p95_ms`, `images_per_second`, `images`, `batch_size`, `threads` and
-            `load_per_core`; nothing where nothing is to be measured, or there is no image.
+            `load_per_core`; empty where nothing is measured or there is no image.
         """
         single: list[float] = []
         whole: list[float] = []
         size, load = 0, load_per_core()
-        with computing(detector, device=device):
-            for number, batch in enumerate(_first(batches, self.images)):
+        with prepared_for_timing(detector, device=device):
+            for number, batch in enumerate(_first_images(batches, self.images)):
                 ready = batch.to(device)
                 size = size or len(ready)
                 for _ in range(0 if number else self.warm):
-                    _timed(detector, ready[:1])
-                    _timed(detector, ready)
-                single += [_timed(detector, one[None]) for one in ready]
+                    _seconds(detector, ready[:1])
+                    _seconds(detector, ready)
+                single += [_seconds(detector, one[None]) for one in ready]
                 if len(ready) == size:
-                    whole.append(_timed(detector, ready))
+                    whole.append(_seconds(detector, ready))
         if not single:
             return {}
         middle, slow = np.percentile(np.array(single) * 1000, (50, 95))
@@ -80,17 +86,28 @@ class Latency:
 
 
 def load_per_core() -> float:
-    """How many processes wanted each core in the last minute; above 1 they waited. NaN where nobody knows."""
+    """Returns the number of runnable processes per core over the last minute; above 1 they had to wait. NaN
+    where unknown.
+    """
     try:
         return os.getloadavg()[0] / (os.cpu_count() or 1)
-    except (OSError, AttributeError):  # not on every system
+    except (OSError, AttributeError):  # not available on every system
         return math.nan
 
 
 @contextlib.contextmanager
-def computing(detector: nn.Module, *, device: torch.device) -> Iterator[None]:
-    """The detector on a device, ready to predict, its backbones without their stores; then as it was."""
-    kept = [
+def prepared_for_timing(detector: nn.Module, *, device: torch.device) -> Iterator[None]:
+    """Moves a detector to a device, in evaluation mode and without feature stores, and restores it
+    afterwards.
+
+    Args:
+        detector: a fitted detector.
+        device: device to compute on.
+
+    Yields:
+        None.
+    """
+    stored = [
         (parent, name, child)
         for parent in detector.modules()
         for name, child in parent.named_children()
@@ -99,19 +116,19 @@ def computing(detector: nn.Module, *, device: torch.device) -> Iterator[None]:
     training = detector.training
     before = next(itertools.chain(detector.parameters(), detector.buffers()), torch.empty(0)).device
     try:
-        for parent, name, child in kept:
+        for parent, name, child in stored:
             setattr(parent, name, child.backbone)
         detector.to(device).eval()
         with torch.inference_mode():
             yield
     finally:
-        for parent, name, child in kept:
+        for parent, name, child in stored:
             setattr(parent, name, child)
         detector.to(before).train(training)
 
 
-def _first(batches: Iterable[Tensor], count: int) -> Iterator[Tensor]:
-    """Batches up to so many images; the last one cut."""
+def _first_images(batches: Iterable[Tensor], count: int) -> Iterator[Tensor]:
+    """Yields batches with at most `count` images in total; the last one is cut."""
     left = count
     for batch in batches if count > 0 else ():
         yield batch[:left]
@@ -120,8 +137,8 @@ def _first(batches: Iterable[Tensor], count: int) -> Iterator[Tensor]:
             return
 
 
-def _timed(detector: nn.Module, image: Tensor) -> float:
-    """Seconds; taking the scores to the CPU waits for a GPU to finish."""
+def _seconds(detector: nn.Module, image: Tensor) -> float:
+    """Times a prediction; moving the scores to the CPU waits for a GPU to finish."""
     start = time.perf_counter()
     detector(image).score.cpu()
     return time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""What a fitted method's features are: a sample of patches, and what each layer tells alone."""
+"""Surveys the features of a fitted method: a sample of patches, and the ranking by each layer alone."""
 
 from __future__ import annotations
 
@@ -19,36 +19,43 @@ from adframe.stats.bootstrap import multiplicities, strata_of
 if TYPE_CHECKING:
     from adframe.contracts import FeatureReader
 
-RESAMPLES = 1000
+SURVEY_RESAMPLES = 1000
 
 
 class PatchSurvey:
     """Passes once over a category's training images and once over its test images.
 
-    It keeps a fair sample of patches of each kind and layer, as the network gives them: no averaging
-    over neighbours, no fusion, each layer on its own grid. And it asks what each layer tells alone:
-    a patch's distance to the nearest of the sampled training patches ranks patches, its maximum ranks
-    images. Patches are ranked on the finest layer's grid, coarser maps interpolated as PatchCore does, so
-    that all layers are asked about the same cells.
+    It keeps a uniform sample of patches of each kind and layer, as the network computes them: without
+    averaging over neighbours and without fusion, each layer on its own grid. It also measures each layer
+    alone: the distance of a patch to the nearest of the sampled training patches ranks patches, its maximum
+    ranks images. Patches are ranked on the finest layer's grid, with coarser maps interpolated as in
+    PatchCore, so that all layers are compared on the same cells.
 
-    That is not PatchCore with one layer. Its bank is a random sample of `count` patches, not a coreset
-    that covers all of them; there is no 3x3 averaging, no re-weighting by density, no smoothing, and
-    held-out images do not join. Rare normal patches are missing from a random sample, so numbers are
-    lower than PatchCore's, the more so the finer the grid; they compare layers with each other.
+    This is not PatchCore with one layer. Its bank is a random sample of `count` patches, not a coreset that
+    covers all of them; there is no 3x3 averaging, no re-weighting by density, no smoothing, and held-out
+    images are not added. Rare normal patches are missing from a random sample, so numbers are lower than
+    PatchCore's, the more so the finer the grid; they compare layers with each other.
 
-    A cell counts as anomalous where at least `covered` of it is annotated, as normal where nothing
-    is; what lies between is left out. At half, most of what the cell shows is defect; less would let
-    in cells of which a corner is, and call them anomalous. Defects smaller than a cell are then
-    missed on coarse grids: `LayerSample.reached` counts the images in which a cell counts.
+    A cell counts as anomalous where at least `covered` of it is annotated, and as normal where nothing is
+    annotated; other cells are left out. With one half, most of such a cell shows the defect; a lower share
+    would also include cells with only a corner of it. Defects smaller than a cell are then missed on coarse
+    grids: `LayerSample.reached` counts the images that have an anomalous cell.
 
-    The sample takes 3 x `count` x channels numbers a layer, whatever the number of images; distances
-    take 4 bytes a test cell while the second pass lasts.
+    The sample takes 3 x `count` x channels numbers per layer, whatever the number of images; distances take 4
+    bytes per test cell during the second pass.
 
     Args:
-        count: patches of each kind and layer; 0 switches the survey off.
-        covered: in (0, 1].
-        rollouts: test images whose attention is rolled out where the network is a vision transformer;
-            half of them normal.
+        count: number of patches of each kind and layer; 0 switches the survey off.
+        covered: share of a cell in (0, 1] from which on it counts as anomalous.
+        rollouts: number of test images whose attention is rolled out where the network is a vision
+            transformer; half of them are normal.
+
+    Raises:
+        AdframeError: if a number is out of range.
+
+    Example:
+        >>> PatchSurvey(count=256, covered=0.5).count
+        256
     """
 
     def __init__(self, *, count: int = 0, covered: float = 0.5, rollouts: int = 8) -> None:
@@ -70,26 +77,29 @@ class PatchSurvey:
         seed: int,
         device: torch.device,
     ) -> PatchSample:
-        """Both passes; batches may hold images of other categories, which are passed over.
+        """Makes both passes; images of other categories in the batches are left out.
 
         Args:
-            reader: of the features.
+            reader: reads the features.
             train: batches of training images.
             test: batches of test images.
-            category: whose.
-            backbone: its name.
-            seed: of the sample and of the bootstrap.
-            device: where the network is.
+            category: name of the category.
+            backbone: name of the backbone.
+            seed: seed of the sample and of the bootstrap.
+            device: device of the network.
+
+        Returns:
+            The sample of all layers.
         """
         start = time.perf_counter()
         layers = [LayerSurvey(name, count=self.count, seed=seed) for name in reader.layers]
         trained: list[Record] = []
-        for batch, rows in _own(train, category):
+        for batch, rows in _batches_of_category(train, category):
             for layer, grid in zip(layers, reader(_images(batch, rows, device)), strict=True):
                 layer.learn(grid, first=len(trained))
             trained += [batch[RECORD][row] for row in rows]
         tested: list[Record] = []
-        for batch, rows in _own(test, category):
+        for batch, rows in _batches_of_category(test, category):
             known = batch[REGIONS] or [None] * len(batch[RECORD])
             truths = [Truth(known[row], batch[GEOMETRY][row], self.covered) for row in rows]
             grids = reader(_images(batch, rows, device))
@@ -97,7 +107,7 @@ class PatchSurvey:
             for layer, grid in zip(layers, grids, strict=True):
                 layer.test(grid, truths, finest=finest, first=len(tested))
             tested += [batch[RECORD][row] for row in rows]
-        weights = _drawn(tested, seed=seed)
+        weights = _resample_weights(tested, seed=seed)
         images = trained + tested
         return PatchSample(
             category=category,
@@ -112,8 +122,8 @@ class PatchSurvey:
         )
 
 
-def _own(batches: Iterable[Batch], category: str) -> Iterator[tuple[Batch, list[int]]]:
-    """Batches that hold images of a category, and which of theirs these are."""
+def _batches_of_category(batches: Iterable[Batch], category: str) -> Iterator[tuple[Batch, list[int]]]:
+    """Yields the batches that contain images of a category, with the rows of these images."""
     for batch in batches:
         rows = [row for row, record in enumerate(batch[RECORD]) if record.category == category]
         if rows:
@@ -121,13 +131,15 @@ def _own(batches: Iterable[Batch], category: str) -> Iterator[tuple[Batch, list[
 
 
 def _images(batch: Batch, rows: list[int], device: torch.device) -> Tensor:
-    """(B, 3, H, W): the very tensor of the batch where all of it is wanted."""
+    """Returns (B, 3, H, W): the tensor of the batch itself where all rows are wanted."""
     image: Tensor = batch[IMAGE]
     return (image if len(rows) == len(image) else image[rows]).to(device)
 
 
-def _drawn(records: list[Record], *, seed: int) -> np.ndarray:
-    """(RESAMPLES, n): how often each test image counts; images of one part together."""
+def _resample_weights(records: list[Record], *, seed: int) -> np.ndarray:
+    """Returns (SURVEY_RESAMPLES, n): how often each test image counts; images of one part are drawn
+    together.
+    """
     labels, subsets, paths = (
         np.array(column, dtype=str)
         for column in zip(*[(str(r.label), r.subset, str(r.path)) for r in records], strict=True)
@@ -136,6 +148,6 @@ def _drawn(records: list[Record], *, seed: int) -> np.ndarray:
         strata_of(labels == "1", subsets=subsets),
         groups=[record.group for record in records],
         values=(paths,),
-        resamples=RESAMPLES,
+        resamples=SURVEY_RESAMPLES,
         seed=(seed,),
     )

@@ -1,4 +1,4 @@
-"""Unpacks a tar or zip archive from a stranger: plain files below one folder, or an error that says why."""
+"""Unpacks an untrusted tar or zip archive: plain files below one folder, or an error with the reason."""
 
 from __future__ import annotations
 
@@ -17,27 +17,29 @@ from typing import IO, BinaryIO
 
 from adframe.errors import AdframeError
 
-CHUNK = 2**20  # bytes read at once
-FREE_RATIO = 64 * 2**20  # bytes that any archive may unpack to: of a small one, the ratio says nothing
-_BROKEN = (
+COPY_BYTES = 2**20  # bytes read at once
+# bytes that any archive may unpack to, because the ratio of a small one means nothing
+FREE_RATIO = 64 * 2**20
+_ARCHIVE_ERRORS = (
     tarfile.TarError,
     zipfile.BadZipFile,
     BadGzipFile,
     lzma.LZMAError,
     zlib.error,
     EOFError,
-    NotImplementedError,  # a zip's compression method that Python does not have
+    # A compression method of zip that Python does not support.
+    NotImplementedError,
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How much one archive may unpack to, before it counts as a bomb.
+    """How much one archive may unpack to before it counts as a bomb.
 
-    Args:
+    Attributes:
         total: bytes of all its files together.
-        ratio: bytes unpacked for one byte of archive; images are compressed already, so theirs is near 1.
-        members: files and folders.
+        ratio: unpacked bytes per byte of archive; images are compressed already, so theirs is near 1.
+        members: number of files and folders.
     """
 
     total: int = 200 * 10**9
@@ -60,21 +62,21 @@ def unpack(
     limits: Limits | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Unpacks files and folders only; owners, rights, times and macOS's own files are left behind.
+    """Unpacks files and folders only, without owners, permissions, times and macOS metadata files.
 
-    The kind of archive is read from its first bytes: zip, else tar, tar.gz, tar.bz2 or tar.xz.
+    The kind of archive is detected by its first bytes: zip, otherwise tar, tar.gz, tar.bz2 or tar.xz.
 
     Args:
         path: the archive.
-        into: an empty folder; what was written before an error stays in it, for the caller to remove.
-        strip: leading parts dropped from every name; what has no more parts than that is left out.
-        limits: what counts as a bomb; None: the default ones.
-        progress: called with the archive's bytes read so far, and with all of them.
+        into: an empty folder; files written before an error remain in it, and the caller removes them.
+        strip: number of leading parts to drop from every name; members with no more parts are left out.
+        limits: limits of size; None uses the defaults.
+        progress: called with the bytes of the archive read so far and their total; None reports nothing.
 
     Raises:
-        AdframeError: a broken or empty archive, a bomb, or a member that is not a plain file below the
-            folder: an absolute path, `..`, a drive letter, a link, a device. It names the member.
-        OSError: the disk is full or not writable.
+        AdframeError: if the archive is broken, empty or a bomb, or a member is not a plain file below the
+            folder: an absolute path, `..`, a drive letter, a link, a device. The message has the member.
+        OSError: if the disk is full or not writable.
     """
     limits = limits or Limits()
     size, written = path.stat().st_size, 0
@@ -84,33 +86,30 @@ def unpack(
             for count, member in enumerate(_members(file), start=1):
                 if count > limits.members:
                     raise _RefusedError(member.name, f"it is one of more than {limits.members} members")
-                if (parts := _parts(member.name, strip)) is None:
+                if (parts := _target_parts(member.name, strip)) is None:
                     continue
-                for block in _write(member, into.joinpath(*parts)):
+                for block in _write_member(member, into.joinpath(*parts)):
                     if (written := written + block) > allowed:
-                        raise _RefusedError(
-                            member.name, f"with it the archive unpacks to more than {allowed} bytes"
-                        )
+                        raise _RefusedError(member.name, f"the archive unpacks to more than {allowed} bytes")
                     if progress:
                         progress(file.tell(), size)
     except _RefusedError as error:
-        raise AdframeError(f"{path.name} is refused, nothing of it was kept: {error}") from error
-    except _BROKEN as error:
-        reason = (
-            str(error).partition("\n")[0] or type(error).__name__
-        )  # tarfile says a line a method it tried
+        raise AdframeError(f"{path.name} is refused, and nothing of it was kept: {error}") from error
+    except _ARCHIVE_ERRORS as error:
+        # tarfile reports one line per compression it tried.
+        reason = str(error).partition("\n")[0] or type(error).__name__
         raise AdframeError(f"{path.name} is broken, or neither tar nor zip: {reason}") from error
     if not written:
-        raise AdframeError(f"{path.name} holds no files deeper than the {strip} leading path parts to drop")
+        raise AdframeError(f"{path.name} has no files below the {strip} leading path parts that are dropped")
 
 
 class _RefusedError(Exception):
     def __init__(self, name: str, why: str) -> None:
-        super().__init__(f"member {name!r}: {why}")  # repr: a name may hold line breaks
+        super().__init__(f"member {name!r}: {why}")  # repr, because a name may contain line breaks
 
 
-def _parts(name: str, strip: int) -> tuple[str, ...] | None:
-    """Where a member goes below the folder, None where it is left out."""
+def _target_parts(name: str, strip: int) -> tuple[str, ...] | None:
+    """Returns the target of a member as path parts below the folder; None where it is left out."""
     for wrong, why in (
         (name.startswith("/"), "an absolute path"),
         (re.match(r"[A-Za-z]:", name), "a path with a drive letter"),
@@ -121,21 +120,22 @@ def _parts(name: str, strip: int) -> tuple[str, ...] | None:
         if wrong:
             raise _RefusedError(name, why)
     parts = PurePosixPath(name).parts
-    # `._0001.png`, a Mac's note on a file, would pass for an image.
+    # macOS adds metadata files such as `._0001.png`, which would count as images.
     if "__MACOSX" in parts or (parts and parts[-1].startswith("._")):
         return None
     return parts[strip:] or None
 
 
-def _write(member: _Member, target: Path) -> Iterator[int]:
-    """Writes one member, and gives the number of bytes after each block, so that the caller can stop."""
+def _write_member(member: _Member, target: Path) -> Iterator[int]:
+    """Writes one member, and yields the number of bytes of each block, so that the caller can stop."""
     try:
         (target if member.folder else target.parent).mkdir(parents=True, exist_ok=True)
         if member.folder:
             return
         with member.open() as source, target.open("xb") as file:
-            while block := source.read(CHUNK):
-                yield len(block)  # before it is written: a bomb must not fill the disk first
+            while block := source.read(COPY_BYTES):
+                # Before it is written, because a bomb must not fill the disk first.
+                yield len(block)
                 file.write(block)
     except (FileExistsError, NotADirectoryError) as error:
         raise _RefusedError(member.name, "it is listed twice, or as a file and as a folder") from error
@@ -153,17 +153,19 @@ def _tar_members(file: BinaryIO) -> Iterator[_Member]:
             if not (info.isreg() or info.isdir()):
                 kind = "a link" if info.issym() or info.islnk() else "a device, a pipe or of an unknown kind"
                 raise _RefusedError(info.name, f"it is {kind}")
-            _parts(info.name, 0)  # Python's filter mends an absolute path instead of refusing it
+            # Python's filter corrects an absolute path instead of refusing it.
+            _target_parts(info.name, 0)
             try:
                 tarfile.data_filter(info, ".")
             except tarfile.FilterError as error:
                 raise _RefusedError(info.name, str(error)) from error
-            yield _Member(info.name, info.isdir(), partial(_contents, tar, info))
+            yield _Member(info.name, info.isdir(), partial(_tar_contents, tar, info))
 
 
-def _contents(tar: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+def _tar_contents(tar: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
     contents = tar.extractfile(info)
-    if contents is None:  # never so for a plain file; tarfile's signature allows it for links
+    # Never for a plain file; tarfile's signature allows it for links.
+    if contents is None:
         raise _RefusedError(info.name, "it has no contents")
     return contents
 
@@ -171,7 +173,8 @@ def _contents(tar: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
 def _zip_members(file: BinaryIO) -> Iterator[_Member]:
     with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
-            name = info.orig_filename  # `filename` has lost null bytes, and on Windows backslashes
+            # `filename` has lost null bytes, and on Windows backslashes.
+            name = info.orig_filename
             if (kind := stat.S_IFMT(info.external_attr >> 16)) not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise _RefusedError(
                     name, "it is a link" if kind == stat.S_IFLNK else "it is a device or a pipe"

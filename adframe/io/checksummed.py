@@ -1,4 +1,4 @@
-"""Files of tensors and plain values that tell by themselves whether they are whole, and what they are of."""
+"""Reads and writes files of tensors and plain values with a checksum and an identity inside."""
 
 from __future__ import annotations
 
@@ -18,19 +18,27 @@ _LISTS = (list, tuple)
 
 
 class UnusableError(Exception):
-    """A file that is there and must not be used; the text says why, without the file's name."""
+    """The error for a file that exists and must not be used; its text has the reason without the file name.
+
+    Example:
+        >>> Path("damaged").write_bytes(b"no tensors")
+        10
+        >>> read_sealed(Path("damaged"), identity={})
+        Traceback (most recent call last):
+        adframe.io.checksummed.UnusableError: cannot be read safely ...
+    """
 
 
 def write_sealed(path: Path, content: Mapping[str, Any], *, identity: Mapping[str, str]) -> None:
-    """Writes a file whole or not at all, with its identity and a checksum inside.
+    """Writes a file completely or not at all, with its identity and a checksum inside.
 
     Args:
-        path: where it goes.
-        content: tensors and plain values by name, as deep as they go.
-        identity: what the file is of; a reader that expects something else refuses it.
+        path: the file.
+        content: tensors and plain values by name, nested to any depth.
+        identity: identifies the content; a reader that expects another identity refuses the file.
 
     Raises:
-        AdframeError: the file cannot be written.
+        AdframeError: if the file cannot be written.
     """
     named = {**content, IDENTITY: dict(identity)}
     buffer = io.BytesIO()
@@ -41,16 +49,19 @@ def write_sealed(path: Path, content: Mapping[str, Any], *, identity: Mapping[st
 def read_sealed(
     path: Path, *, identity: Mapping[str, str], device: torch.device | str = "cpu"
 ) -> dict[str, Any]:
-    """What `write_sealed` wrote, without running code of the file.
+    """Reads a file of `write_sealed`, without running code from the file.
 
     Args:
         path: the file.
-        identity: what it must be of.
-        device: where tensors go.
+        identity: the expected identity.
+        device: device of the tensors.
+
+    Returns:
+        The content by name.
 
     Raises:
-        FileNotFoundError: it is not there.
-        UnusableError: it is damaged, without a checksum, or of something else.
+        FileNotFoundError: if the file does not exist.
+        UnusableError: if it is damaged, has no checksum, or has another identity.
     """
     try:
         stored: Any = torch.load(path, map_location="cpu", weights_only=True)
@@ -61,23 +72,30 @@ def read_sealed(
         raise UnusableError(f"cannot be read safely ({reason})") from error
     if not isinstance(stored, dict) or CHECKSUM not in stored or not isinstance(stored.get(IDENTITY), dict):
         raise UnusableError("has no checksum: it was written by an older adframe, or by something else")
-    noted = stored.pop(CHECKSUM)
-    if noted != checksum(stored):
+    stored_sum = stored.pop(CHECKSUM)
+    if stored_sum != checksum(stored):
         raise UnusableError("is damaged: its checksum is wrong")
     for name, own in identity.items():
         if (found := stored[IDENTITY].get(name)) != own:
             raise UnusableError(f"is of {name} {found}, and {name} {own} is needed")
-    return stored if str(device) == "cpu" else _moved(stored, torch.device(device))
+    return stored if str(device) == "cpu" else _to_device(stored, torch.device(device))
 
 
 def checksum(node: Any) -> str:
-    """SHA-256 over names, kinds, shapes and values of a nested structure."""
+    """Computes SHA-256 over names, types, shapes and values of a nested structure.
+
+    Args:
+        node: mappings, lists, tensors and plain values.
+
+    Returns:
+        The hexadecimal digest.
+    """
     digest = hashlib.sha256()
-    _feed(digest, node)
+    _update_digest(digest, node)
     return digest.hexdigest()
 
 
-def _feed(digest: Any, node: Any) -> None:
+def _update_digest(digest: Any, node: Any) -> None:
     if isinstance(node, Tensor):
         digest.update(f"tensor {node.dtype} {list(node.shape)}\0".encode())
         digest.update(node.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
@@ -85,18 +103,18 @@ def _feed(digest: Any, node: Any) -> None:
         digest.update(f"mapping {len(node)}\0".encode())
         for name, value in node.items():
             digest.update(f"{name!r}\0".encode())
-            _feed(digest, value)
+            _update_digest(digest, value)
     elif isinstance(node, _LISTS):
         digest.update(f"list {len(node)}\0".encode())
         for value in node:
-            _feed(digest, value)
+            _update_digest(digest, value)
     else:
         digest.update(f"{type(node).__name__} {node!r}\0".encode("utf-8", "backslashreplace"))
 
 
-def _moved(node: Any, device: torch.device) -> Any:
+def _to_device(node: Any, device: torch.device) -> Any:
     if isinstance(node, Tensor):
         return node.to(device)
     if isinstance(node, dict):
-        return {name: _moved(value, device) for name, value in node.items()}
+        return {name: _to_device(value, device) for name, value in node.items()}
     return node

@@ -1,4 +1,4 @@
-"""CSV that a spreadsheet shows as it is: a text that would be a formula there is quoted."""
+"""Writes CSV that a spreadsheet shows unchanged: a text that would be a formula is quoted."""
 
 from __future__ import annotations
 
@@ -10,26 +10,30 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # OWASP, CSV Injection
 
 
 def csv_text(header: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
-    """A table as CSV; None is an empty cell, and numbers stay numbers.
+    """Formats a table as CSV; None becomes an empty cell, and numbers stay numbers.
 
     Args:
         header: names of the columns.
-        rows: as many cells each.
+        rows: rows with one cell per column.
+
+    Returns:
+        The CSV text.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     for row in (header, *rows):
-        writer.writerow([_cell(value) for value in row])
+        writer.writerow([_csv_cell(value) for value in row])
     return out.getvalue()
 
 
-def _cell(value: object) -> object:
-    if not isinstance(value, str) or not value.startswith(_FORMULA) or _is_number(value):
+def _csv_cell(value: object) -> object:
+    if not isinstance(value, str) or not value.startswith(_FORMULA) or _is_numeric_text(value):
         return value
-    return f"'{value}".replace("\r", " ")  # which readers take for the end of a row
+    # Readers take a carriage return for the end of a row.
+    return f"'{value}".replace("\r", " ")
 
 
-def _is_number(text: str) -> bool:
+def _is_numeric_text(text: str) -> bool:
     try:
         float(text)
     except ValueError:

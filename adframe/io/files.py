@@ -1,4 +1,4 @@
-"""Files that are whole or not there: write beside, then rename."""
+"""Writes files completely or not at all: to a temporary name first, which is then renamed."""
 
 from __future__ import annotations
 
@@ -19,55 +19,56 @@ import numpy as np
 
 from adframe.errors import AdframeError
 
-_HOST = f"{zlib.crc32(platform.node().encode()):08x}"  # a process's number says nothing on another machine
-_BESIDE = re.compile(r"\.([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.tmp$")
+# A process number is meaningless on another machine.
+_HOST = f"{zlib.crc32(platform.node().encode()):08x}"
+_TEMPORARY_NAME = re.compile(r"\.([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.tmp$")
 _ADVICE = {
     errno.ENOSPC: "free some disk space, then run again",
     errno.EDQUOT: "your disk quota is used up: free some of it, then run again",
-    errno.EACCES: "give yourself the right to write there, or choose another folder",
-    errno.EPERM: "give yourself the right to write there, or choose another folder",
+    errno.EACCES: "change its permissions, or choose another folder",
+    errno.EPERM: "change its permissions, or choose another folder",
     errno.EROFS: "the disk is mounted read-only: choose another folder",
-    errno.ENOTDIR: "a file stands where a folder should be: move it away",
-    errno.EISDIR: "a folder stands where the file should be: move it away",
+    errno.ENOTDIR: "a file is in the place of a folder: move it away",
+    errno.EISDIR: "a folder is in the place of the file: move it away",
 }
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
-    """Write a file whole or not at all; an older file stays until the new one is complete.
+    """Writes a file completely or not at all; an older file remains until the new one is complete.
 
     Args:
-        path: where it goes; missing parent folders are made.
-        content: bytes as they are, or text, written as UTF-8.
+        path: the file; missing parent folders are created.
+        content: bytes, or text, which is written as UTF-8.
 
     Raises:
-        AdframeError: the disk is full, the folder is not writable, ...; nothing half-written stays.
+        AdframeError: if the disk is full, the folder is not writable, ...; no partial file remains.
     """
-    # A file name that is not UTF-8 reaches us as lone surrogates, which strict encoding would refuse.
+    # A file name that is not UTF-8 arrives as lone surrogates, which strict encoding would refuse.
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
-    # The name differs per writer: two processes may write the same file at once.
-    beside = path.with_name(f".{path.name[:80]}.{_HOST}-{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
+    # The name is unique per writer, because two processes may write the same file at once.
+    temporary = path.with_name(f".{path.name[:80]}.{_HOST}-{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_bytes(data)
-        beside.replace(path)
+        temporary.write_bytes(data)
+        temporary.replace(path)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         advice = _ADVICE.get(error.errno or 0, "check the disk and the folder")
         raise AdframeError(f"cannot write {path}: {reason}; {advice}") from error
     finally:
-        # After success the file beside is gone; after anything else (Ctrl-C too) it must not stay.
-        _remove(beside)
+        # After success the temporary file is gone; after any error (Ctrl-C too) it must not remain.
+        _remove(temporary)
 
 
 def check_writable(folder: Path, *, key: str) -> None:
-    """Tries to write where a folder is or will be made; nothing stays behind.
+    """Checks that a folder, which may not exist yet, can be written to; leaves nothing behind.
 
     Args:
         folder: may be missing.
-        key: of the configuration, which names another place.
+        key: configuration key that sets another folder, for the message.
 
     Raises:
-        AdframeError: names the folder, the reason and the key.
+        AdframeError: if it is not writable; the message has the folder, the reason and the key.
     """
     place = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     try:
@@ -80,10 +81,15 @@ def check_writable(folder: Path, *, key: str) -> None:
         ) from error
 
 
-def clear_left_over(folder: Path) -> None:
-    """Removes what processes of this machine were writing, at any depth, when they were killed."""
-    for path in folder.rglob(".*.tmp") if os.name == "posix" else ():  # elsewhere signal 0 ends a process
-        found = _BESIDE.search(path.name)
+def remove_left_over(folder: Path) -> None:
+    """Removes temporary files of killed processes of this machine, at any depth.
+
+    Args:
+        folder: may be missing.
+    """
+    # on other systems signal 0 ends a process
+    for path in folder.rglob(".*.tmp") if os.name == "posix" else ():
+        found = _TEMPORARY_NAME.search(path.name)
         if found and found[1] == _HOST and not _is_alive(int(found[2])):
             _remove(path)
 
@@ -93,32 +99,32 @@ def _is_alive(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # somebody else's
+    except OSError:  # it belongs to another user
         return True
     return True
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write `value` as JSON, indented by 2; numbers that are not finite become null.
+    """Writes a value as JSON with an indentation of 2; numbers that are not finite become null.
 
     Args:
-        path: where it goes.
-        value: dicts, lists, tuples, strings, numbers (numpy's too), booleans, paths and None.
+        path: the file.
+        value: dicts, lists, tuples, strings, numbers (also of numpy), booleans, paths and None.
 
     Raises:
-        AdframeError: the file cannot be written.
-        TypeError: `value` holds something JSON has no word for.
+        AdframeError: if the file cannot be written.
+        TypeError: if JSON cannot represent the value.
     """
-    write_whole(path, json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_whole(path, json.dumps(_json_value(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def _plain(value: object) -> object:
+def _json_value(value: object) -> object:
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _json_value(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_json_value(item) for item in value]
     if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
+        return _json_value(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return str(value) if isinstance(value, Path) else value
@@ -128,11 +134,18 @@ def _remove(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError:
-        return  # the reason the caller hears is the one that mattered
+        return  # the caller's own error matters more
 
 
-def fresh_folder(parent: Path) -> Path:
-    """A folder below that is called by the time, and numbered where another of the same second is there."""
+def timestamped_folder(parent: Path) -> Path:
+    """Returns a folder name with the current time, numbered where another of the same second exists.
+
+    Args:
+        parent: the folder it will be in.
+
+    Returns:
+        The path; nothing is created.
+    """
     path = parent / time.strftime("%Y-%m-%d_%H-%M-%S")
     number = len(list(parent.glob(f"{path.name}*")))
     return path.with_name(f"{path.name}_{number}") if number else path

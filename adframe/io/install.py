@@ -1,4 +1,4 @@
-"""Puts a dataset where it belongs: one run at a time, everything or nothing."""
+"""Installs a dataset: one process at a time, and all of it or nothing."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ from adframe.errors import AdframeError
 
 try:
     import fcntl
-except ImportError:  # Windows: two runs at once are not kept apart there
+except ImportError:  # Windows: two runs at once are not excluded there
     fcntl = None  # type: ignore[assignment]
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Keeps a second run out of `folder`, which is made where it is missing.
+def exclusive(folder: Path) -> Iterator[None]:
+    """Locks a folder against a second run; creates it where it is missing.
+
+    Args:
+        folder: folder to lock.
 
     Raises:
-        AdframeError: another run is in it.
+        AdframeError: if another run has locked it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = folder / "lock"
@@ -38,19 +41,23 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def move_all(staged: Sequence[Path], root: Path) -> None:
-    """Moves all that is in the `staged` folders to `root`; what was moved goes back where a later move fails.
+    """Moves the content of the `staged` folders to `root`; undoes all moves where a later one fails.
 
-    A lone file (a readme, a licence) that is there already, or that an earlier folder brings, is left out.
+    A single file (a readme, a licence) that exists already, or that an earlier folder contains, is left out.
+
+    Args:
+        staged: folders whose entries are moved.
+        root: target folder.
 
     Raises:
-        AdframeError: a folder is there already, or two archives bring it.
-        OSError: the disk or the folder's rights.
+        AdframeError: if a folder exists already, or two archives contain it.
+        OSError: if the disk or the permissions do not allow a move.
     """
     moves: dict[Path, Path] = {}
     for entry in (entry for folder in staged for entry in sorted(folder.iterdir())):
         target = root / entry.name
         if entry.is_dir() and target in moves:
-            raise AdframeError(f"two archives bring the folder {entry.name}; give them another `into`")
+            raise AdframeError(f"two archives contain the folder {entry.name}; give them another `into`")
         if entry.is_dir() or not target.exists():
             moves.setdefault(target, entry)
     refuse_existing(moves)
@@ -66,7 +73,14 @@ def move_all(staged: Sequence[Path], root: Path) -> None:
 
 
 def refuse_existing(targets: Iterable[Path]) -> None:
-    """An error that names what is there already, and would be overwritten."""
+    """Checks that no target would be overwritten.
+
+    Args:
+        targets: paths to be written.
+
+    Raises:
+        AdframeError: if a target exists; the message lists all of them.
+    """
     if there := sorted({str(target) for target in targets if target.exists()}):
         raise AdframeError(
             f"{', '.join(there)} would be overwritten; move it away, or choose another folder with "
@@ -75,8 +89,12 @@ def refuse_existing(targets: Iterable[Path]) -> None:
 
 
 def remove_empty(folder: Path) -> None:
-    """Removes a folder that holds nothing; leaves any other alone."""
+    """Removes an empty folder; leaves any other folder unchanged.
+
+    Args:
+        folder: may be missing.
+    """
     try:
         folder.rmdir()
     except OSError:
-        return  # it holds something, or it never was
+        return  # it is not empty, or does not exist

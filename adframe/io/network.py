@@ -1,4 +1,4 @@
-"""Whether a server can be reached, told in seconds where libraries would retry for a minute or more."""
+"""Checks within seconds whether a server is reachable, where libraries would retry for a minute or more."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import urllib.error
 import urllib.request
 
 
-def answers(url: str, *, timeout: float = 5.0) -> bool:
-    """True where the server answers at all, with an error too; honours the system's proxies.
+def is_reachable(url: str, *, timeout: float = 5.0) -> bool:
+    """Tells whether a server answers at all, even with an error; uses the system's proxies.
 
     Args:
-        url: address that a HEAD request is sent to.
+        url: address for a HEAD request.
         timeout: seconds to wait.
+
+    Returns:
+        True if there was an answer.
     """
     try:
         urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=timeout)

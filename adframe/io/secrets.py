@@ -1,4 +1,4 @@
-"""Passwords, tokens and keys stay out of everything that is written: one rule for all writers."""
+"""Keeps passwords, tokens and keys out of everything that is written, by one rule for all writers."""
 
 from __future__ import annotations
 
@@ -6,45 +6,69 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-HIDDEN = "(hidden)"
-_NAME = (
+PLACEHOLDER = "(hidden)"
+_SECRET_NAME = (
     r"(?:api_?key|access_?key|private_?key|auth_?token|token|password|passwd|passphrase|secret|credentials?)"
 )
-_KEY = re.compile(rf"(?:^|[_.@/]){_NAME}$", re.IGNORECASE)
-_ARGUMENT = re.compile(rf"([+~]*(?:[\w@/.:-]*[._@/])?{_NAME}=)(.+)", re.IGNORECASE | re.DOTALL)
-_INSIDE = re.compile(  # api_key=..., {password: ...}, ?token=... somewhere in a text
-    rf"((?:^|[^A-Za-z0-9])(?:\w+_)?{_NAME}['\"]?\s*\\?[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s,;&}})\]'\"]+)",
+_KEY = re.compile(rf"(?:^|[_.@/]){_SECRET_NAME}$", re.IGNORECASE)
+_ARGUMENT = re.compile(rf"([+~]*(?:[\w@/.:-]*[._@/])?{_SECRET_NAME}=)(.+)", re.IGNORECASE | re.DOTALL)
+# api_key=..., {password: ...}, ?token=... anywhere in a text.
+_INSIDE = re.compile(
+    rf"((?:^|[^A-Za-z0-9])(?:\w+_)?{_SECRET_NAME}['\"]?\s*\\?[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s,;&}})\]'\"]+)",
     re.IGNORECASE,
 )
-_USER = re.compile(r"(\w\\?://)[^/\s@]+@")  # https://name:password@host; Hydra may escape the colon
+# https://name:password@host; Hydra may escape the colon.
+_USER = re.compile(r"(\w\\?://)[^/\s@]+@")
 
 
-def hidden_text(text: str) -> str:
-    """A text, such as an override, with what is secret in it replaced."""
+def hide_in_text(text: str) -> str:
+    """Replaces secrets in a text.
+
+    Args:
+        text: any text, such as an override.
+
+    Returns:
+        The text with `PLACEHOLDER` in place of secrets.
+    """
     if found := _ARGUMENT.fullmatch(text):
-        return f"{found[1]}{HIDDEN}"
-    return _USER.sub(rf"\1{HIDDEN}@", _INSIDE.sub(rf"\1{HIDDEN}", text))
+        return f"{found[1]}{PLACEHOLDER}"
+    return _USER.sub(rf"\1{PLACEHOLDER}@", _INSIDE.sub(rf"\1{PLACEHOLDER}", text))
 
 
-def hidden(node: Any) -> Any:
-    """Plain data as deep as it goes, with every secret value replaced, by its key or by what a text holds."""
+def hide_secrets(node: Any) -> Any:
+    """Replaces secrets in plain data of any depth, by their keys or inside texts.
+
+    Args:
+        node: mappings, lists and plain values.
+
+    Returns:
+        A copy with `PLACEHOLDER` in place of secrets.
+    """
     if isinstance(node, Mapping):
-        return {key: _value(str(key), value) for key, value in node.items()}
+        return {key: _hidden_value(str(key), value) for key, value in node.items()}
     if isinstance(node, list | tuple):
-        return [hidden(item) for item in node]
-    return hidden_text(node) if isinstance(node, str) else node
+        return [hide_secrets(item) for item in node]
+    return hide_in_text(node) if isinstance(node, str) else node
 
 
 def hidden_keys(node: Any, place: str = "") -> list[str]:
-    """The keys, as one would type them, whose values were replaced."""
+    """Lists the keys whose values were replaced.
+
+    Args:
+        node: result of `hide_secrets`.
+        place: key of `node` itself; "" for the whole configuration.
+
+    Returns:
+        Keys as a user types them, such as `logger.api_key`.
+    """
     if isinstance(node, Mapping):
         found = [hidden_keys(value, f"{place}.{key}" if place else str(key)) for key, value in node.items()]
         return [key for keys in found for key in keys]
     if isinstance(node, list | tuple):
         return [key for number, item in enumerate(node) for key in hidden_keys(item, f"{place}[{number}]")]
-    return [place] if isinstance(node, str) and HIDDEN in node else []
+    return [place] if isinstance(node, str) and PLACEHOLDER in node else []
 
 
-def _value(key: str, value: Any) -> Any:
-    told = isinstance(value, bool) or value is None or value in ("", [], {})
-    return HIDDEN if _KEY.search(key) and not told else hidden(value)
+def _hidden_value(key: str, value: Any) -> Any:
+    harmless = isinstance(value, bool) or value is None or value in ("", [], {})
+    return PLACEHOLDER if _KEY.search(key) and not harmless else hide_secrets(value)

@@ -1,6 +1,6 @@
-"""Whether a PNG or a JPEG is whole, without decoding it to pixels.
+"""Checks whether a PNG or a JPEG is complete, without decoding it to pixels.
 
-A lenient reader fills what is missing with grey and says nothing, so an end mark in its place proves little.
+A lenient reader fills missing parts with grey without an error, so an end marker in its place proves little.
 """
 
 from __future__ import annotations
@@ -16,26 +16,43 @@ from PIL import Image
 
 from adframe.errors import AdframeError
 
-_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # of JPEG, none of which lies within coded data
+# A JPEG marker, which cannot occur within coded data.
+_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _EOI, _SOS = 0xD9, 0xDA
-_SEQUENTIAL = (0xC0, 0xC1)  # frames of one scan a component, with Huffman codes
+# Frames with one scan per component and Huffman codes.
+_SEQUENTIAL = (0xC0, 0xC1)
 _FRAMES = (0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)
+# Coded data without meaning: all ones is not a Huffman code. A decoder reads up to 8 bytes ahead.
 # Coded data that means nothing: all ones is no Huffman code. A decoder reads up to 8 bytes ahead.
-_NOTHING = b"\xff\x00" * 8
-_NOISE = bytes(np.random.default_rng(0).integers(0, 255, 4096, dtype=np.uint8))  # without 0xFF
+_INVALID_CODES = b"\xff\x00" * 8
+_RANDOM_CODES = bytes(np.random.default_rng(0).integers(0, 255, 4096, dtype=np.uint8))  # without 0xFF
 
 
 class _Structure(NamedTuple):
-    frame: int  # the marker of the kind of coding
-    end: int  # where the end mark stands; other data may follow
-    complete: bool  # whether the scans of a progressive image bring all there is
+    """The structure of a JPEG.
+
+    Attributes:
+        frame: marker of the kind of coding.
+        end: position of the end marker; other data may follow.
+        complete: whether the scans of a progressive image contain all coefficients.
+    """
+
+    frame: int
+    end: int
+    complete: bool
 
 
 def check_png(path: Path) -> bool:
-    """Walks through all chunks and their checksums; returns whether one behind the pixels is about turning.
+    """Checks all chunks of a PNG and their checksums.
+
+    Args:
+        path: the file.
+
+    Returns:
+        True if a chunk after the pixels may contain an orientation.
 
     Raises:
-        AdframeError: a chunk is cut, damaged or missing.
+        AdframeError: if a chunk is cut, damaged or missing.
     """
     data, place, late, pixels = path.read_bytes(), 8, False, False
     while place + 12 <= len(data):
@@ -44,49 +61,55 @@ def check_png(path: Path) -> bool:
         if end > len(data):
             break
         if zlib.crc32(memoryview(data)[place + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
-            raise _damaged(path, f"chunk {kind.decode('latin-1')!r} at byte {place} has another checksum")
+            raise _damaged_error(
+                path, f"chunk {kind.decode('latin-1')!r} at byte {place} has another checksum"
+            )
         if kind == b"IEND":
             if not pixels:
-                raise _damaged(path, "it has no pixels")
+                raise _damaged_error(path, "it has no pixels")
             return late
         late |= pixels and kind in (b"eXIf", b"iTXt", b"zTXt", b"tEXt")
         pixels |= kind == b"IDAT"
         place = end
-    raise _damaged(path, f"it is truncated after {len(data)} bytes")
+    raise _damaged_error(path, f"it is truncated after {len(data)} bytes")
 
 
 def check_jpeg(path: Path) -> None:
-    """Checks that the coded data are as many as the picture needs, wherever the end mark stands.
+    """Checks that the coded data of a JPEG suffice for the image, wherever the end marker is.
 
-    The end mark of a sequential JPEG is replaced by a few bytes that mean nothing: a decoder that
-    still needs data runs out of them. A progressive one is decoded with and without such bytes before the
-    end mark: they change only what is not complete. It also has to bring every coefficient to its last bit.
+    The end marker of a sequential JPEG is replaced by a few bytes without meaning: a decoder that still needs
+    data runs out of them. A progressive JPEG is decoded with and without such bytes before the end marker:
+    they only change an incomplete image. It must also contain every coefficient to its last bit.
+
+    Args:
+        path: the file.
 
     Raises:
-        AdframeError: it is cut or damaged.
+        AdframeError: if it is cut or damaged.
     """
     data = path.read_bytes()
-    if (found := _structure(data)) is None:
-        raise _damaged(path, f"it is truncated after {len(data)} bytes")
+    if (found := _parse_jpeg(data)) is None:
+        raise _damaged_error(path, f"it is truncated after {len(data)} bytes")
     codes = data[: found.end]
     try:
         if found.frame in _SEQUENTIAL:
-            with Image.open(io.BytesIO(codes + _NOTHING), formats=("JPEG",)) as image:
-                image.draft("L", (1, 1))  # an eighth of the size: the codes are read all the same
+            with Image.open(io.BytesIO(codes + _INVALID_CODES), formats=("JPEG",)) as image:
+                # An eighth of the size; all codes are read nevertheless.
+                image.draft("L", (1, 1))
                 image.load()
-        elif not (found.complete and np.array_equal(_pixels(codes), _pixels(codes + _NOISE))):
+        elif not (found.complete and np.array_equal(_decoded(codes), _decoded(codes + _RANDOM_CODES))):
             raise OSError("its scans are truncated")
     except (OSError, SyntaxError, ValueError) as error:
-        raise _damaged(path, str(error)) from error
+        raise _damaged_error(path, str(error)) from error
 
 
-def _structure(data: bytes) -> _Structure | None:
-    """What a JPEG consists of; None where its end mark is missing."""
+def _parse_jpeg(data: bytes) -> _Structure | None:
+    """Returns the structure of a JPEG; None where its end marker is missing."""
     place, frame, components, fine = 2, 0, b"", set[tuple[int, int]]()
     while found := _MARKER.search(data, place):
         marker, place = data[found.start() + 1], found.end()
         size = int.from_bytes(data[place : place + 2], "big")
-        body, place = data[place + 2 : place + size], place + size  # behind SOS come codes
+        body, place = data[place + 2 : place + size], place + size  # coded data follow SOS
         if marker == _EOI:
             wanted = {(name, k) for name in components for k in range(64)}
             return _Structure(frame, found.start(), wanted <= fine)
@@ -97,10 +120,10 @@ def _structure(data: bytes) -> _Structure | None:
     return None
 
 
-def _pixels(codes: bytes) -> np.ndarray:
+def _decoded(codes: bytes) -> np.ndarray:
     with Image.open(io.BytesIO(codes + b"\xff\xd9"), formats=("JPEG",)) as image:
         return np.asarray(image)
 
 
-def _damaged(path: Path, why: str) -> AdframeError:
+def _damaged_error(path: Path, why: str) -> AdframeError:
     return AdframeError(f"image {path} cannot be decoded ({why}); replace it or remove it from the dataset")

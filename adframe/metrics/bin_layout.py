@@ -13,7 +13,8 @@ import torch
 
 BLOCK_BITS = 8
 BINS_PER_BLOCK = 1 << BLOCK_BITS
-NO_SLOT = 0  # stands for every block without a slot; counts in it show that room must be made
+# Stands for every block without a slot; counts in it show that room must be made.
+NO_SLOT = 0
 # entries of the lookup table; beyond it (few, widely spread scores) blocks are searched
 _WIDEST_TABLE = 1 << 20
 
@@ -33,7 +34,8 @@ class BlockLayout:
 
     def __init__(self, *, budget: int) -> None:
         self.budget = budget
-        self._spare = np.empty((2, 0), np.int32)  # reused buffers, so that no image allocates fresh pages
+        # Reused buffers, so that no image allocates fresh pages.
+        self._spare = np.empty((2, 0), np.int32)
         self.clear()
 
     def clear(self, *, shift: int = 0) -> None:
@@ -174,7 +176,8 @@ class BlockLayout:
         self._starts = (order.astype(np.int32) + 1) << BLOCK_BITS
         lowest, highest = (int(self._sorted[0]), int(self._sorted[-1])) if len(order) else (0, 0)
         span = highest - lowest + 1
-        self._first = lowest - 1  # one entry of margin on either side, to which blocks outside are clipped
+        # One entry of margin on either side, to which blocks outside are clipped.
+        self._first = lowest - 1
         self._table = np.full(span + 2, NO_SLOT, np.int32) if span <= _WIDEST_TABLE else None
         if self._table is not None:
             self._table[self._sorted - self._first] = self._starts

@@ -10,7 +10,8 @@ import numpy as np
 
 from adframe.stats.bootstrap import percentile_interval
 
-MAX_EDGES = 1024  # number of distinct scores that a resample distinguishes
+# Number of distinct scores that a resample distinguishes.
+MAX_EDGES = 1024
 
 
 @dataclass(frozen=True, slots=True)

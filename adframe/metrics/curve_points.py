@@ -30,7 +30,7 @@ class Curve:
     area: float
 
 
-def roc(scores: Scores, labels: Labels) -> Curve | None:
+def roc_points(scores: Scores, labels: Labels) -> Curve | None:
     """Computes the ROC curve: recall over false-positive rate. Its area is the AUROC.
 
     Args:
@@ -48,7 +48,7 @@ def roc(scores: Scores, labels: Labels) -> Curve | None:
     return Curve(x, y, float(auc(x, y)))
 
 
-def roc_of(rows: Sequence[Mapping[str, Any]]) -> Curve | None:
+def roc_of_rows(rows: Sequence[Mapping[str, Any]]) -> Curve | None:
     """Computes the ROC curve of prediction rows.
 
     Args:
@@ -57,10 +57,10 @@ def roc_of(rows: Sequence[Mapping[str, Any]]) -> Curve | None:
     Returns:
         The curve, or None where fewer than two classes are present.
     """
-    return roc([row["score"] for row in rows], [row["label"] for row in rows])
+    return roc_points([row["score"] for row in rows], [row["label"] for row in rows])
 
 
-def pr(scores: Scores, labels: Labels) -> Curve | None:
+def pr_points(scores: Scores, labels: Labels) -> Curve | None:
     """Computes the precision-recall curve from recall 0 upwards. Its area is the average precision, a sum of
     steps and not of trapezoids.
 

@@ -208,7 +208,8 @@ def _validated(heatmap: np.ndarray, regions: list[Region], path: str) -> tuple[n
     """Returns (H, W) float32 finite, contiguous scores and (H, W) bool, True for pixels in any region."""
     if heatmap.ndim != 2 or heatmap.size == 0:
         raise AdframeError(f"the heatmap of {path} has shape {heatmap.shape}, not (H, W)")
-    with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite and is refused below
+    # float64 beyond float32 becomes infinite and is refused below.
+    with np.errstate(over="ignore"):
         scores = np.ascontiguousarray(heatmap, dtype=np.float32)
     if not np.isfinite([scores.min(), scores.max()]).all():  # min and max propagate NaN
         raise AdframeError(f"the heatmap of {path} holds NaN or infinite scores, which no metric can rank")

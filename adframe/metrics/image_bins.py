@@ -18,7 +18,8 @@ from adframe.metrics.bin_layout import BINS_PER_BLOCK, BLOCK_BITS, NO_SLOT, Bloc
 from adframe.metrics.float_bins import codes_of
 from adframe.ops.regions import bounding_box
 
-REGION_UNITS = 1 << 40  # units per region; 8 million regions fit in an int64
+# Units per region; 8 million regions fit in an int64.
+REGION_UNITS = 1 << 40
 NORMAL, ANOMALOUS, FOUND = range(3)  # the first axis of counts
 # Pixels per chunk: the buffers stay in the cache, and memory does not grow with the image.
 _CHUNK = 1 << 18

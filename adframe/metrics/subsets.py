@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from adframe.contracts import GOOD
 
-_UNREPORTED = {GOOD, "anomaly"}  # their numbers would repeat those of all images
+# Their numbers would repeat those of all images.
+_UNREPORTED = {GOOD, "anomaly"}
 Value = TypeVar("Value")
 
 

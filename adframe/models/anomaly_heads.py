@@ -1,4 +1,4 @@
-"""What turns tokens into anomaly maps, and what teaches it."""
+"""Defines heads that turn tokens into anomaly maps, and their losses."""
 
 from __future__ import annotations
 
@@ -13,17 +13,23 @@ from adframe.errors import AdframeError
 from adframe.models.scoring import image_score
 
 Loss = Literal["focal_dice", "confidence"]
-GAMMA = 2.0  # of the focal loss (Lin et al., ICCV 2017)
-SHARE = 0.01  # of a map's largest logits that speak for the image
+FOCAL_GAMMA = 2.0  # Lin et al., ICCV 2017
+# Share of a map's largest logits that make the logit of the image.
+TOP_LOGIT_SHARE = 0.01
 
 
 class DenseHead(nn.Module):
-    """A small convolutional decoder over several blocks' patch tokens, at twice the patch grid.
+    """Decodes the patch tokens of several blocks with convolutions, at twice the patch grid.
 
     Args:
         width: channels of a token.
-        layers: how many blocks' tokens come.
-        hidden: channels inside.
+        layers: number of blocks whose tokens are used.
+        hidden: channels inside, a multiple of 8.
+
+    Example:
+        >>> head = DenseHead(16, layers=2, hidden=8)
+        >>> head([torch.rand(1, 12, 16), torch.rand(1, 12, 16)], grid=(3, 4)).shape
+        torch.Size([1, 1, 6, 8])
     """
 
     def __init__(self, width: int, *, layers: int, hidden: int = 128) -> None:
@@ -37,7 +43,15 @@ class DenseHead(nn.Module):
         self.leave = nn.Conv2d(hidden, 1, 3, padding=1)
 
     def forward(self, tokens: Sequence[Tensor], *, grid: tuple[int, int]) -> Tensor:
-        """(B, h * w, D) of each block to logits (B, 1, 2h, 2w)."""
+        """Computes the anomaly logits.
+
+        Args:
+            tokens: (B, h * w, D) of each block.
+            grid: (h, w) in patches.
+
+        Returns:
+            (B, 1, 2h, 2w) logits.
+        """
         normed = [norm(each) for norm, each in zip(self.norms, tokens, strict=True)]
         stacked = torch.cat(normed, dim=2).transpose(1, 2)
         inside = self.middle(self.enter(stacked.reshape(len(stacked), -1, *grid)))
@@ -46,10 +60,14 @@ class DenseHead(nn.Module):
 
 
 class TokenHead(nn.Module):
-    """The study's anomaly head, D -> 512 -> 256 -> 1, on each patch token of the last block by itself.
+    """Applies the study's anomaly head, D -> 512 -> 256 -> 1, to each patch token of the last block.
 
     Args:
         width: channels of a token.
+
+    Example:
+        >>> TokenHead(16)([torch.rand(1, 12, 16)], grid=(3, 4)).shape
+        torch.Size([1, 1, 3, 4])
     """
 
     def __init__(self, width: int) -> None:
@@ -60,17 +78,30 @@ class TokenHead(nn.Module):
         )  # fmt: skip
 
     def forward(self, tokens: Sequence[Tensor], *, grid: tuple[int, int]) -> Tensor:
-        """(B, h * w, D) of each block to logits (B, 1, h, w)."""
+        """Computes the anomaly logits.
+
+        Args:
+            tokens: (B, h * w, D) of each block; only the last is used.
+            grid: (h, w) in patches.
+
+        Returns:
+            (B, 1, h, w) logits.
+        """
         logits: Tensor = self.layers(tokens[-1]).transpose(1, 2)
         return logits.reshape(len(logits), 1, *grid)
 
 
 class Bottlenecks(nn.Module):
-    """Residual bottlenecks of several widths beside each other, on tokens (v1.3 of the study).
+    """Adds parallel residual bottlenecks of several widths to tokens (v1.3 of the study).
 
     Args:
         width: channels of a token.
-        sizes: of the bottlenecks, such as 128, 256, 512.
+        sizes: widths of the bottlenecks, such as 128, 256, 512.
+
+    Example:
+        >>> tokens = torch.rand(1, 4, 16)
+        >>> bool((Bottlenecks(16, sizes=[8, 4])(tokens) == tokens).all())  # before training
+        True
     """
 
     def __init__(self, width: int, *, sizes: Sequence[int]) -> None:
@@ -80,81 +111,113 @@ class Bottlenecks(nn.Module):
         )
         for branch in self.branches:
             last = branch[-1]  # type: ignore[index]
-            nn.init.zeros_(last.weight)  # nothing has changed before it learns
+            nn.init.zeros_(last.weight)  # starts as the identity
             nn.init.zeros_(last.bias)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(B, N, D) to (B, N, D)."""
+        """Adds the mean of the bottlenecks.
+
+        Args:
+            tokens: (B, N, D).
+
+        Returns:
+            (B, N, D).
+        """
         added = torch.stack([branch(tokens) for branch in self.branches]).mean(0)
         return tokens + added
 
 
 class Guide(nn.Module):
-    """Weighs patch tokens by the class token's attention to them (v1.4 of the study).
+    """Weights patch tokens by the class token's attention to them (v1.4 of the study).
 
     Args:
         width: channels of a token.
+
+    Example:
+        >>> Guide(16)(torch.rand(1, 4, 16), whole=torch.rand(1, 16)).shape
+        torch.Size([1, 4, 16])
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.query, self.key = nn.Linear(width, width), nn.Linear(width, width)
-        nn.init.zeros_(self.query.weight)  # starts with equal attention
+        nn.init.zeros_(self.query.weight)  # starts with equal attention to all patches
         nn.init.zeros_(self.query.bias)
 
     def forward(self, tokens: Tensor, *, whole: Tensor) -> Tensor:
-        """(B, N, D) patch tokens, weighed; `whole` is the class token (B, D)."""
+        """Weights patch tokens.
+
+        Args:
+            tokens: (B, N, D) patch tokens.
+            whole: (B, D) class tokens.
+
+        Returns:
+            (B, N, D), with weights of mean 1.
+        """
         attention = (self.key(tokens) @ self.query(whole)[:, :, None])[..., 0] / tokens.shape[2] ** 0.5
         weights: Tensor = attention.softmax(dim=1) * tokens.shape[1]  # mean 1
         return tokens * weights[:, :, None]
 
 
 def image_logit(logits: Tensor) -> Tensor:
-    """(B, 1, h, w) to (B,): the mean of the largest."""
-    return image_score(logits, top_share=SHARE)
+    """Computes the logit of an image as the mean of its largest logits.
+
+    Args:
+        logits: (B, 1, h, w).
+
+    Returns:
+        (B,).
+    """
+    return image_score(logits, top_share=TOP_LOGIT_SHARE)
 
 
 def anomaly_losses(
     logits: Tensor, *, mask: Tensor, label: Tensor, kind: Loss, temperature: float
 ) -> dict[str, Tensor]:
-    """Named terms for maps and images.
+    """Computes named losses of maps and images.
 
-    `focal_dice`: focal and dice loss on pixels, L1 between probabilities and mask, focal loss on
-    images. `confidence`: cross-entropy of logits over `temperature`, each pixel and image weighted by
-    how sure it is, 1 + |2 p - 1|, so that sure mistakes cost most.
+    `focal_dice`: focal and dice loss on pixels, L1 between probabilities and mask, focal loss on images.
+    `confidence`: cross-entropy of logits over `temperature`, each pixel and image weighted by its confidence,
+    1 + |2 p - 1|, so that confident mistakes cost most.
 
     Args:
         logits: (B, 1, h, w).
-        mask: (B, 1, H, W) in {0, 1}; brought to the logits' size as shares of area.
+        mask: (B, 1, H, W) in {0, 1}; resized to the logits as shares of area.
         label: (B,) 1 for anomalous images.
-        kind: which of the two.
-        temperature: of `confidence`.
+        kind: `focal_dice` or `confidence`.
+        temperature: of `confidence`, above 0.
+
+    Returns:
+        Losses by name.
+
+    Raises:
+        AdframeError: if the kind is unknown.
     """
     truth = F.adaptive_avg_pool2d(mask, (logits.shape[-2], logits.shape[-1]))
     whole = image_logit(logits)
     if kind == "confidence":
         return {
-            "pixel": _confident(logits / temperature, truth),
-            "image": _confident(whole / temperature, label),
+            "pixel": _confidence_loss(logits / temperature, truth),
+            "image": _confidence_loss(whole / temperature, label),
         }
     if kind != "focal_dice":
-        raise AdframeError(f"model.loss={kind} is not possible; it is focal_dice or confidence")
+        raise AdframeError(f"model.loss={kind} is not possible; it must be focal_dice or confidence")
     probability = logits.sigmoid()
     both, either = (probability * truth).sum((1, 2, 3)), (probability + truth).sum((1, 2, 3))
     dice = 1 - (2 * both + 1) / (either + 1)
     return {
-        "focal": 5 * _focal(logits, truth),
-        "dice": (dice * label).sum() / label.sum().clamp(min=1),  # of a normal image it says nothing
+        "focal": 5 * _focal_loss(logits, truth),
+        "dice": (dice * label).sum() / label.sum().clamp(min=1),  # it is meaningless for normal images
         "l1": (probability - truth).abs().mean(),
-        "image": _focal(whole, label),
+        "image": _focal_loss(whole, label),
     }
 
 
-def _focal(logits: Tensor, truth: Tensor) -> Tensor:
-    missed = (truth - logits.sigmoid()).abs() ** GAMMA
+def _focal_loss(logits: Tensor, truth: Tensor) -> Tensor:
+    missed = (truth - logits.sigmoid()).abs() ** FOCAL_GAMMA
     return (missed * F.binary_cross_entropy_with_logits(logits, truth, reduction="none")).mean()
 
 
-def _confident(logits: Tensor, truth: Tensor) -> Tensor:
+def _confidence_loss(logits: Tensor, truth: Tensor) -> Tensor:
     weight = 1 + (2 * logits.sigmoid() - 1).abs().detach()
     return (weight * F.binary_cross_entropy_with_logits(logits, truth, reduction="none")).mean()

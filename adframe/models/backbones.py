@@ -1,4 +1,6 @@
-"""Frozen feature extractors: any timm model by name, chosen layers, its own mean and std."""
+"""Extracts features with frozen networks: any timm model by name, at chosen layers, with its own mean and
+std.
+"""
 
 from __future__ import annotations
 
@@ -13,51 +15,55 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adframe.errors import AdframeError, unknown
-from adframe.models.fuse_batchnorm import fold
+from adframe.models.fuse_batchnorm import fold_batchnorm
 from adframe.models.layers import choose_layers
 from adframe.models.weights import (
+    HUB_ADVICE,
     REVISION,
-    WAYS_OUT,
     Network,
     cached_commit,
-    digest,
     from_package,
     load_strict,
     read_checkpoint,
     repository_of,
     require_hub,
+    weights_digest,
 )
 
-SOURCES = ("hub", "package", "random")
+WEIGHT_SOURCES = ("hub", "package", "random")
 
 
 class TimmBackbone(nn.Module):
-    """Feature maps of chosen layers of a frozen timm model.
+    """Computes feature maps of chosen layers of a frozen timm model.
 
-    BatchNorm is folded into the convolutions, which changes features by about 1e-6 of their norm.
-    A convolutional network sees an image whose sides are no multiples of its coarsest stride at the
-    nearest size that is one: its maps would else cover more than the image, each layer's by another
-    amount, and every feature would lie some pixels off.
-    Vision transformers give their patch tokens as a map, without class and register tokens, and
-    stretch their position embedding to the image.
+    BatchNorm is folded into the convolutions, which changes features by about 1e-6 of their norm. A
+    convolutional network gets an image whose sides are not multiples of its coarsest stride at the nearest
+    size that is: otherwise its maps would cover more than the image, each layer's by another amount, and
+    every feature would be displaced by some pixels. Vision transformers return their patch tokens as a map,
+    without class and register tokens, and interpolate their position embedding to the image.
 
     Args:
         model: a timm name, with or without tag (`resnet18.tv_in1k`).
-        layers: module names as timm's `feature_info` lists them (`layer2`, `blocks.4`), or `pyramid`:
-            those of strides 4, 8 and 16 (`models.layers`).
-        source: `hub` (timm's default download, cached), `package` (an installed package that
-            carries the weights) or `random`, for tests of the plumbing.
-        checkpoint: a local file instead; loaded strictly.
-        network: which network of a checkpoint that holds a teacher and a student (DINO, SiT).
-        name: what people call it, in tables and checkpoints; the timm name where None.
-        revision: of the weights on the hub: a branch, a tag or a commit.
-        norm: passes every layer through a vision transformer's final LayerNorm, as DINOv2's own
+        layers: module names as timm's `feature_info` lists them (`layer2`, `blocks.4`), or `pyramid`: those
+            of strides 4, 8 and 16 (`models.layers`).
+        source: `hub` (timm's default download, cached), `package` (an installed package with the weights) or
+            `random`, for tests of the code.
+        checkpoint: a local file to load instead; every tensor must fit.
+        network: network to take from a checkpoint that has a teacher and a student (DINO, SiT).
+        name: name in tables and checkpoints; None takes the timm name.
+        revision: revision of the weights on the hub: a branch, a tag or a commit.
+        norm: whether to pass every layer through a vision transformer's final LayerNorm, as DINOv2's own
             `get_intermediate_layers` does.
-        precision: `bfloat16` computes convolutions and matrix products in it, about twice as fast
-            on hardware that has it, and off by about 0.5 % of the features' norm. Maps are float32.
+        precision: `bfloat16` computes convolutions and matrix products in it, about twice as fast on hardware
+            that has it, with an error of about 0.5 % of the features' norm. Maps are float32.
 
     Raises:
-        AdframeError: unknown model or layer, weights that are unavailable or do not fit.
+        AdframeError: if the model or a layer is unknown, or the weights are unavailable or do not fit.
+
+    Example:
+        >>> backbone = TimmBackbone("test_resnet", layers=["layer2"], source="random")
+        >>> [tuple(features.shape[2:]) for features in backbone(torch.rand(1, 3, 64, 64))]
+        [(8, 8)]
     """
 
     mean: Tensor
@@ -94,34 +100,50 @@ class TimmBackbone(nn.Module):
             self.origin = f"{checkpoint}: {said}"
             load_strict(trunk, state, ignorable=whole, origin=f"backbone.checkpoint={checkpoint}")
         trunk = trunk.eval().requires_grad_(False)
-        self.digest = digest(trunk)  # of the weights as they came, before anything is folded
-        self.trunk: Any = fold(trunk, indices=self._indices).to(memory_format=torch.channels_last)
+        # The digest of the loaded weights, before BatchNorm is folded.
+        self.digest = weights_digest(trunk)
+        self.trunk: Any = fold_batchnorm(trunk, indices=self._indices).to(memory_format=torch.channels_last)
         if precision == "bfloat16":
-            _halve(self.trunk)
+            _to_bfloat16(self.trunk)
         config = trunk.pretrained_cfg
         self.register_buffer("mean", torch.tensor(config["mean"]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(config["std"]).view(1, 3, 1, 1), persistent=False)
 
     def train(self, mode: bool = True) -> TimmBackbone:
-        """Stays in evaluation mode: batch statistics of a frozen network must not move."""
+        """Stays in evaluation mode, because batch statistics of a frozen network must not change.
+
+        Args:
+            mode: not used.
+
+        Returns:
+            The backbone.
+        """
         del mode
         return super().train(False)
 
     @property
     def patch(self) -> int:
-        """What both sides of an image must be multiples of: a vision transformer's patch, else 1."""
+        """Returns the number of which both sides of an image must be multiples: a vision transformer's patch,
+        else 1.
+        """
         sides = getattr(getattr(self.trunk, "patch_embed", None), "patch_size", None)
         return 1 if sides is None else int(sides[0])
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) in [0, 1] to one (B, C, h, w) float32 map a layer, in the order of `layers`.
+        """Computes the feature maps.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+
+        Returns:
+            One (B, C, h, w) float32 map per layer, in the order of `layers`.
 
         Raises:
-            AdframeError: an image size that the network cannot take.
+            AdframeError: if the network cannot take images of this size.
         """
         check_size((image.shape[-2], image.shape[-1]), patch=self.patch, name=self.name)
-        image = fitted(image, stride=self.stride)
+        image = resize_to_stride(image, stride=self.stride)
         size = (image.shape[-2], image.shape[-1])
         normal = ((image - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         with torch.autocast(image.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
@@ -135,44 +157,74 @@ class TimmBackbone(nn.Module):
             maps: list[Tensor] = self.trunk.forward_intermediates(
                 normal, indices=self._indices, norm=self.norm, intermediates_only=True
             )
-        except AssertionError as error:  # how timm says that windows or position tables do not fit
+        except AssertionError as error:  # raised by timm where windows or position tables do not fit
             own = self.trunk.pretrained_cfg["input_size"][1:]
             reason = " ".join(str(error).split()) or "it does not fit"
             raise AdframeError(
-                f"{self.name} cannot take images of {_pixels(size)} ({reason}); "
-                f"set {_setting(own)}, its own size, or choose another backbone"
+                f"{self.name} cannot take images of {_size_text(size)} ({reason}); "
+                f"set {_image_size_setting(own)}, its own size, or choose another backbone"
             ) from error
         return maps
 
 
 def check_size(size: tuple[int, int], *, patch: int, name: str) -> None:
-    """Refuses an image (H, W) that does not divide into patches, with the nearest sizes that do."""
+    """Checks that an image divides into patches.
+
+    Args:
+        size: (H, W) in pixels.
+        patch: side of a patch in pixels.
+        name: name of the network, for the message.
+
+    Raises:
+        AdframeError: if it does not; the message has the nearest sizes that do.
+    """
     if not (size[0] % patch or size[1] % patch):
         return
     below = (size[0] // patch * patch, size[1] // patch * patch)
     above = (-(-size[0] // patch) * patch, -(-size[1] // patch) * patch)
-    fitting = " or ".join(_setting(sides) for sides in (below, above) if min(sides))
+    fitting = " or ".join(_image_size_setting(sides) for sides in (below, above) if min(sides))
     raise AdframeError(
-        f"image_size {_pixels(size)} does not divide into {name}'s patches of {patch} pixels; "
+        f"image_size {_size_text(size)} does not divide into {name}'s patches of {patch} pixels; "
         f"nearest that do: {fitting}"
     )
 
 
 def coarsest_stride(trunk: Any, indices: Sequence[int]) -> int:
-    """Pixels of the image between neighbours on the coarsest of the chosen maps, as timm tells."""
+    """Returns the stride of the coarsest of the chosen maps, in pixels, as timm states it.
+
+    Args:
+        trunk: a timm network.
+        indices: chosen layers by position in `feature_info`.
+    """
     info = trunk.feature_info
     entries = info if isinstance(info, list) else info.info
     return max(int(entries[index]["reduction"]) for index in indices)
 
 
 def nearest_multiple(size: Sequence[float], *, of: int) -> tuple[int, int]:
-    """(H, W) in whole strides, one at least; what lies between two goes up."""
+    """Rounds a size to whole strides, at least one; halves are rounded up.
+
+    Args:
+        size: (H, W) in pixels.
+        of: the stride in pixels.
+
+    Returns:
+        (H, W).
+    """
     height, width = (max(1, math.floor(side / of + 0.5)) * of for side in size)
     return height, width
 
 
-def fitted(image: Tensor, *, stride: int) -> Tensor:
-    """(B, 3, H, W) at the nearest size in whole strides; the image itself where it has one."""
+def resize_to_stride(image: Tensor, *, stride: int) -> Tensor:
+    """Resizes images to the nearest size in whole strides.
+
+    Args:
+        image: (B, 3, H, W).
+        stride: in pixels.
+
+    Returns:
+        The resized images, or the same tensor where its size is right.
+    """
     own = (image.shape[-2], image.shape[-1])
     size = nearest_multiple(own, of=stride)
     if size == own:
@@ -181,7 +233,17 @@ def fitted(image: Tensor, *, stride: int) -> Tensor:
 
 
 def origin_of(model: str, *, source: str, repository: str | None = None, revision: str = REVISION) -> str:
-    """Where weights come from, in words; of the hub with the commit, where its cache knows it."""
+    """Describes where weights come from; for the hub with the commit, where its cache knows it.
+
+    Args:
+        model: name of the model.
+        source: `hub`, `package` or `random`.
+        repository: repository of the hub, or None.
+        revision: a branch, a tag or a commit.
+
+    Returns:
+        A text for tables and checkpoints.
+    """
     words = {"random": "random weights", "package": "an installed package"}
     if source in words:
         return words[source]
@@ -189,27 +251,40 @@ def origin_of(model: str, *, source: str, repository: str | None = None, revisio
     return f"{model} of the hub" + (f", {repository}@{commit}" if repository else "")
 
 
-def _pixels(size: Sequence[int]) -> str:
+def _size_text(size: Sequence[int]) -> str:
     return f"{size[0]}x{size[1]}"
 
 
-def _setting(size: Sequence[int]) -> str:
+def _image_size_setting(size: Sequence[int]) -> str:
     return f"image_size={size[0]}" if size[0] == size[1] else f"image_size=[{size[0]},{size[1]}]"
 
 
-def _halve(trunk: nn.Module) -> None:
-    """Weights that autocast would otherwise turn into bfloat16 again for every batch."""
+def _to_bfloat16(trunk: nn.Module) -> None:
+    """Converts weights once, which autocast would otherwise convert for every batch."""
     for module in trunk.modules():
-        if type(module) in (nn.Conv2d, nn.Linear):  # kinds of them may compute on their weights
+        if type(module) in (nn.Conv2d, nn.Linear):  # subclasses may compute with their weights
             module.to(torch.bfloat16)
 
 
 def build_trunk(
     model: str, *, source: str, checkpoint: str | Path | None, revision: str = REVISION
 ) -> nn.Module:
-    """A timm model with its weights; fresh ones where a checkpoint is to come, or for `random`."""
-    if source not in SOURCES:
-        raise AdframeError(unknown("backbone.source", source, SOURCES))
+    """Builds a timm model with its weights; with untrained ones for `random`, or if a checkpoint follows.
+
+    Args:
+        model: a timm name, with or without tag.
+        source: `hub`, `package` or `random`.
+        checkpoint: a local file that is loaded later, or None.
+        revision: a branch, a tag or a commit of the hub.
+
+    Returns:
+        The network.
+
+    Raises:
+        AdframeError: if the model or source is unknown, or the weights are unavailable.
+    """
+    if source not in WEIGHT_SOURCES:
+        raise AdframeError(unknown("backbone.source", source, WEIGHT_SOURCES))
     architecture = model.split(".")[0]
     if not timm.is_model(architecture):
         raise AdframeError(unknown("timm model", model, timm.list_models(), limit=5))
@@ -232,10 +307,10 @@ def _create(model: str, *, pretrained: bool, hub: str | None = None) -> nn.Modul
     try:
         try:
             trunk = timm.create_model(model, dynamic_img_size=True, **given)
-        except TypeError:  # only vision transformers have a position embedding to stretch
+        except TypeError:  # only vision transformers have a position embedding to interpolate
             trunk = timm.create_model(model, **given)
     except (RuntimeError, OSError, ValueError) as error:
         reason = str(error).splitlines()[0][:200]
-        help_ = f"; {WAYS_OUT}" if pretrained else ""
-        raise AdframeError(f"backbone.model={model} cannot be built: {reason}{help_}") from error
+        advice = f"; {HUB_ADVICE}" if pretrained else ""
+        raise AdframeError(f"backbone.model={model} cannot be built: {reason}{advice}") from error
     return trunk

@@ -1,4 +1,4 @@
-"""Maps whose border is lowered to the scale of their inside, by what held-out normal images show there."""
+"""Lowers the border of anomaly maps to the scale of their inside, by statistics of held-out images."""
 
 from __future__ import annotations
 
@@ -7,19 +7,27 @@ from torch import Tensor, nn
 
 from adframe.models.buffers import make_room
 
-RINGS = 2  # of patches along the border that have a scale of their own
+# Rings of patches along the border with their own scale.
+RINGS = 2
 
 
 class Rings(nn.Module):
-    """Mean and spread of normal values in each ring of cells along the border, and of those inside.
+    """Mean and spread of normal values in each ring of cells along the border, and inside.
 
-    Next to the border a patch has fewer neighbours, and a learned head is less sure of it: on normal
-    images its map is largest there. Each ring has thousands of normal values and only two numbers to
-    learn, so that nothing is learned of single positions, where defects may lie.
+    Next to the border a patch has fewer neighbours, and a trained head is less certain: on normal images its
+    map is largest there. Each ring has thousands of normal values and only two parameters, so that nothing is
+    fitted to single positions, where defects may lie.
 
-    A ring is only ever lowered. Where an object stands on a plain ground, the values of the ground vary
-    less than those of the object; to stretch them to the spread of the inside would make false alarms of
-    the ground's noise.
+    A ring is only ever lowered. Where an object stands on a plain background, the values of the background
+    vary less than those of the object; stretching them to the spread of the inside would turn noise into
+    false alarms.
+
+    Example:
+        >>> rings = Rings()
+        >>> rings.collect_held_out(torch.rand(8, 1, 16, 16))
+        >>> rings.finalise_held_out()
+        >>> rings(torch.rand(1, 1, 16, 16)).shape
+        torch.Size([1, 1, 16, 16])
     """
 
     mean: Tensor
@@ -33,7 +41,12 @@ class Rings(nn.Module):
         self._sums: Tensor | None = None  # (3, R + 1) float64: counts, sums, sums of squares
 
     def collect_held_out(self, grid: Tensor, *, cells: int = 1) -> None:
-        """Takes values (B, 1, h, w) of normal images in; `cells` of them are a patch wide."""
+        """Adds values of normal images.
+
+        Args:
+            grid: (B, 1, h, w) values.
+            cells: number of cells per side of a patch.
+        """
         ring = ring_of((grid.shape[-2], grid.shape[-1]), count=RINGS * cells).to(grid.device)
         weights = torch.nn.functional.one_hot(ring, RINGS * cells + 1).double().flatten(0, 1)  # (hw, R + 1)
         rows = grid.flatten(1).double()
@@ -43,7 +56,9 @@ class Rings(nn.Module):
         self._sums = sums if self._sums is None else self._sums + sums
 
     def finalise_held_out(self) -> None:
-        """Fixes the scales; a ring that no image has, because all are small, gets the inside's."""
+        """Computes the scales; a ring that no image has, because all are small, gets the scale of the
+        inside.
+        """
         assert self._sums is not None
         count, first, second = self._sums
         mean = first / count.clamp(min=1)
@@ -55,7 +70,14 @@ class Rings(nn.Module):
         self._sums = None
 
     def forward(self, grid: Tensor) -> Tensor:
-        """(B, 1, h, w): each ring with at most the mean and the spread of the inside."""
+        """Lowers each ring to at most the mean and the spread of the inside.
+
+        Args:
+            grid: (B, 1, h, w) values.
+
+        Returns:
+            (B, 1, h, w).
+        """
         if not len(self.mean):
             raise RuntimeError("no held-out images were collected: run validation or load a checkpoint first")
         ring = ring_of((grid.shape[-2], grid.shape[-1]), count=len(self.mean) - 1).to(grid.device)
@@ -65,6 +87,14 @@ class Rings(nn.Module):
 
 
 def ring_of(size: tuple[int, int], *, count: int) -> Tensor:
-    """(h, w) int64: the ring of each cell, 0 at the border, `count` for all that lies further inside."""
+    """Returns the ring of each cell.
+
+    Args:
+        size: (h, w) in cells.
+        count: number of rings.
+
+    Returns:
+        (h, w) int64: 0 at the border, `count` for all cells further inside.
+    """
     down, across = (torch.minimum(torch.arange(n), torch.arange(n).flip(0)) for n in size)
     return torch.minimum(down[:, None], across[None, :]).clamp(max=count)

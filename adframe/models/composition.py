@@ -1,10 +1,10 @@
-"""Whether an image is made of the right amounts of the right things: for logical anomalies.
+"""Measures whether an image has the right amounts of the right parts, to find logical anomalies.
 
-A patch memory asks whether each patch is known, never whether there are too many of them. Here every
-patch is one of a few visual words (k-means centres of normal patches), an image is how much of it
-each word covers, and the score is how far those shares lie from the normal images', in units of
-their own (co)variance. The idea is that of bags of visual words (Csurka et al., 2004); for MVTec
-LOCO, ComAD and PSAD count segments in the same way.
+A patch memory tells whether each patch is known, not whether there are too many of them. Here every patch is
+one of a few visual words (k-means centres of normal patches), an image is described by the share that each
+word covers, and the score is the distance of these shares from those of normal images, in units of their
+(co)variance. The idea is that of bags of visual words (Csurka et al., 2004); for MVTec LOCO, ComAD and PSAD
+count segments in the same way.
 """
 
 from __future__ import annotations
@@ -24,19 +24,30 @@ from adframe.ops.kmeans import k_means
 from adframe.ops.neighbours import nearest
 from adframe.ops.projections import random_axes
 
-WIDTH = 128  # dimensions that words live in: a random projection of the features
-USES = (False, True, "only")
+# Dimensions of the words: a random projection of the features.
+WORD_WIDTH = 128
+COMPOSITION_USES = (False, True, "only")
 
 
 class Composition(nn.Module):
-    """Visual words, and the mean and precision of the normal images' shares of them.
+    """Visual words, and the mean and precision matrix of their shares in normal images.
 
     Args:
-        words: how many; fewer than there are normal patches.
-        instances: also counts connected areas of each word, not only their size together.
-        limit_mb: most memory that a distance matrix may take.
-        seed: of the projection and the words.
-        spool: folder for features while they wait.
+        words: number of words, 2 or more; fewer than there are normal patches.
+        instances: whether to count the connected areas of each word as well as their total size.
+        limit_mb: largest memory in MiB for a distance matrix.
+        seed: seed of the projection and the words.
+        spool: folder for collected features; None uses the system's temporary folder.
+
+    Raises:
+        AdframeError: if there are fewer than 2 words.
+
+    Example:
+        >>> head = Composition(words=2, instances=False, limit_mb=16, seed=0, spool=None)
+        >>> head.collect(torch.rand(6, 8, 4, 4))
+        >>> head.finalise()
+        >>> head.rate(torch.rand(3, 8, 4, 4)).shape
+        torch.Size([3])
     """
 
     axes: Tensor
@@ -55,25 +66,33 @@ class Composition(nn.Module):
         self.register_buffer("words", torch.empty(0))  # (K, d)
         self.register_buffer("mean", torch.empty(0))  # (F,) of the normal images' features
         self.register_buffer("precision", torch.empty(0))  # (F, F)
-        # Of held-out normals: mean and deviation of the memory's score, of this one's, and the highest
-        # of this one's in its deviations.
+        # Statistics of held-out normal images: mean and deviation of the memory's score, mean and deviation
+        # of this head's score, and the largest of this head's scores in its deviations.
         self.register_buffer("scales", torch.tensor([0.0, 1.0, 0.0, 1.0, 0.0], dtype=torch.float64))
         self.register_load_state_dict_pre_hook(make_room)  # type: ignore[no-untyped-call]
         self._waiting: Spool | None = None
-        self._shapes: list[tuple[int, int]] = []  # of each image's grid
+        self._shapes: list[tuple[int, int]] = []  # grid of each image
         self._held_out: list[tuple[float, float]] = []
 
     def collect(self, grid: Tensor) -> None:
-        """Takes the features (B, D, h, w) of normal images in."""
+        """Adds the features of normal images.
+
+        Args:
+            grid: (B, D, h, w).
+        """
         if self._waiting is None:
             self._waiting = Spool(folder=self.spool)
-            if grid.shape[1] > WIDTH:
-                self.axes = random_axes(grid.shape[1], count=WIDTH, seed=self.seed).to(grid.device)
+            if grid.shape[1] > WORD_WIDTH:
+                self.axes = random_axes(grid.shape[1], count=WORD_WIDTH, seed=self.seed).to(grid.device)
         self._waiting.append(self._rows(grid).flatten(0, 1))
         self._shapes += [(grid.shape[2], grid.shape[3])] * len(grid)
 
     def finalise(self) -> None:
-        """Finds the words, then what normal images are made of."""
+        """Fits the words, then the statistics of their shares in normal images.
+
+        Raises:
+            AdframeError: if there are fewer patches than words.
+        """
         if self._waiting is None:
             raise RuntimeError("finalise before collect: there are no patches to make words of")
         if self.count > len(self._waiting):
@@ -93,13 +112,20 @@ class Composition(nn.Module):
         self._held_out = []
 
     def release(self) -> None:
-        """Gives back the disk space of the collected features."""
+        """Releases the disk space of the collected features."""
         if self._waiting is not None:
             self._waiting.close()
         self._waiting, self._shapes = None, []
 
     def rate(self, grid: Tensor) -> Tensor:
-        """(B, D, h, w) to (B,) float64 Mahalanobis distances from what normal images are made of."""
+        """Computes the Mahalanobis distance of each image's composition from that of normal images.
+
+        Args:
+            grid: (B, D, h, w) features.
+
+        Returns:
+            (B,) float64.
+        """
         rows, shape = self._rows(grid), (grid.shape[2], grid.shape[3])
         images = torch.from_numpy(np.stack([self._composition(image, shape) for image in rows]))
         off = images.to(self.mean.device) - self.mean  # (B, F)
@@ -108,11 +134,16 @@ class Composition(nn.Module):
         return distance
 
     def collect_held_out(self, bank: Tensor, own: Tensor) -> None:
-        """Notes (B,) scores of the memory and (B,) of this head for held-out normal images."""
+        """Records the scores of held-out normal images.
+
+        Args:
+            bank: (B,) scores of the memory.
+            own: (B,) scores of this head.
+        """
         self._held_out += zip(bank.tolist(), own.tolist(), strict=True)
 
     def finalise_held_out(self) -> None:
-        """Fits the scales on all that was observed, if anything was."""
+        """Fits the scales on the recorded scores, if there are any."""
         if not self._held_out:
             return
         scores = np.array(self._held_out)  # (n, 2)
@@ -123,33 +154,43 @@ class Composition(nn.Module):
         self.scales = torch.tensor(found, dtype=torch.float64, device=self.scales.device)
 
     def fused(self, bank: Tensor, own: Tensor) -> Tensor:
-        """The memory's z-score, plus what this head's exceeds every held-out normal image's by.
+        """Adds to the memory's z-score the amount by which this head's z-score exceeds that of every held-out
+        normal image.
 
-        A plain sum of z-scores adds this head's noise to every image; so it speaks only where it
-        has something to say, and the order of ordinary images stays the memory's.
+        A plain sum of z-scores would add this head's noise to every image. This way the order of ordinary
+        images remains that of the memory.
+
+        Args:
+            bank: (B,) scores of the memory.
+            own: (B,) scores of this head.
+
+        Returns:
+            (B,) float32.
         """
         bank_mean, bank_std, mean, std, highest = self.scales.tolist()
         alarm: Tensor = ((own - mean) / std - highest).clamp(min=0)  # (B,) float64
         return alarm.add((bank - bank_mean) / bank_std).float()
 
     def _rows(self, grid: Tensor) -> Tensor:
-        """(B, D, h, w) to (B, h * w, d)."""
+        """Reshapes (B, D, h, w) to (B, h * w, d)."""
         rows = grid.flatten(2).transpose(1, 2)
         return rows @ self.axes if len(self.axes) else rows
 
     def _composition(self, rows: Tensor, shape: tuple[int, int]) -> np.ndarray:
-        """(h * w, d) features of an image to (F,) float64: what each word covers, and in how many pieces."""
+        """Describes an image with (h * w, d) features by (F,) float64: the share of each word, and its number
+        of areas.
+        """
         place = nearest(rows, self.words, limit_mb=self.limit_mb)[1][:, 0].cpu().numpy()
         covered = np.bincount(place, minlength=self.count) / len(place)
-        # The root makes shares of rare and of frequent words vary alike (Hellinger).
+        # The square root makes shares of rare and of frequent words vary alike (Hellinger).
         parts = [np.sqrt(covered)]
         if self.instances:
-            parts.append(np.sqrt(_pieces(place.reshape(shape), count=self.count)))
+            parts.append(np.sqrt(_count_areas(place.reshape(shape), count=self.count)))
         return np.concatenate(parts)
 
 
-def _pieces(words: np.ndarray, *, count: int) -> np.ndarray:
-    """(count,) in how many connected areas each word of a (h, w) map lies, single patches aside."""
+def _count_areas(words: np.ndarray, *, count: int) -> np.ndarray:
+    """Counts the connected areas of each word of a (h, w) map, without single patches."""
     found = np.zeros(count)
     for word in np.unique(words):
         _, _, stats, _ = cv2.connectedComponentsWithStats((words == word).astype(np.uint8), connectivity=8)

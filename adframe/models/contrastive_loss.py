@@ -1,4 +1,6 @@
-"""The contrastive half of group masked model learning: an image and its masked self against the others."""
+"""Computes the contrastive loss of group masked model learning: an image and its masked version against
+others.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +17,20 @@ EMBEDDING = 256
 
 
 class Contrast(nn.Module):
-    """InfoNCE between the masked image's class token and the whole image's, seen by an EMA teacher.
+    """Computes InfoNCE between the class tokens of the masked image and of the whole image, by an EMA
+    teacher.
 
-    Warning: keep its weight small. The normal images of one product are nearly equal, and this
-    term pushes every two of them apart: it teaches the network to tell normal parts from each
-    other, when they should look alike to it.
+    Warning: keep its weight small. The normal images of one product are nearly equal, and this term pushes
+    every two of them apart: it trains the network to distinguish normal parts, which should look alike to it.
 
     Args:
-        vit: the network that learns; the teacher starts as its copy.
+        vit: the trained network; the teacher starts as its copy.
+
+    Example:
+        >>> vit = Vit("test_vit", source="random")
+        >>> contrast = Contrast(vit)
+        >>> contrast(torch.rand(2, vit.width), torch.rand(2, 3, 64, 64)).ndim
+        0
     """
 
     def __init__(self, vit: Vit) -> None:
@@ -33,17 +41,24 @@ class Contrast(nn.Module):
 
     @torch.no_grad()
     def follow(self, vit: Vit) -> None:
-        """Moves the teacher a little towards the student."""
+        """Moves the teacher slightly towards the student.
+
+        Args:
+            vit: the student.
+        """
         for slow, fast in ((self.teacher, vit), (self.teacher_head, self.head)):
             for old, new in zip(slow.parameters(), fast.parameters(), strict=True):
                 old.lerp_(new, 1 - MOMENTUM)
 
     def forward(self, masked: Tensor, normal: Tensor) -> Tensor:
-        """Mean loss over the batch.
+        """Computes the mean loss over the batch.
 
         Args:
-            masked: (B, D) the student's class tokens of masked images.
-            normal: (B, 3, H, W) the same images whole, normalised.
+            masked: (B, D) class tokens of masked images, by the student.
+            normal: (B, 3, H, W) the same images unmasked, normalised.
+
+        Returns:
+            A scalar.
         """
         own = F.normalize(self.head(masked), dim=1)
         with torch.no_grad():

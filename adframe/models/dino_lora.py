@@ -1,4 +1,4 @@
-"""A transformer adapted by LoRA on synthetic anomalies; its tokens scored by head, Gaussian and memory."""
+"""Adapts a transformer by LoRA on synthetic anomalies, and scores its tokens by head, Gaussian and memory."""
 
 from __future__ import annotations
 
@@ -12,32 +12,46 @@ from torch import Tensor, nn
 from adframe.contracts import IMAGE, LABEL, MASK, Batch, FeatureReader, Prediction
 from adframe.errors import AdframeError, above
 from adframe.models.anomaly_heads import Bottlenecks, DenseHead, Guide, Loss, TokenHead, anomaly_losses
-from adframe.models.lora import AnyVit, Lora, frozen_names, merged, unadapted
-from adframe.models.token_scores import Seen, TokenScores, TokenScoring
+from adframe.models.lora import AnyVit, Lora, frozen_names, merged_weights, unadapted
+from adframe.models.token_scores import TokenFeatures, TokenScores, TokenScoring
 
-SCORING = "scores."  # what no training changes
+# Names of tensors that training does not change.
+SCORING_PREFIX = "scores."
 
 
 class DinoLora(nn.Module):
-    """A vision transformer adapted by LoRA to tell synthetic anomalies from normal images.
+    """A vision transformer adapted by LoRA to distinguish synthetic anomalies from normal images.
 
-    What AnomalyVFM's study of MVTec AD 2 set out to do, with adapters inside the attention, masks to
-    learn from, and the trained head in use. Epochs are compared on a family of anomalies that was
-    never trained on; no real defect is seen before testing.
+    It implements the plan of AnomalyVFM's study of MVTec AD 2, with adapters inside the attention, masks as
+    targets, and the trained head in use. Epochs are compared on a family of anomalies that is not used for
+    training; no real defect is seen before testing.
 
     Args:
         vit: the network with its starting weights; adapted in place.
-        lora: what is adapted.
-        scoring: from tokens to a score.
-        blocks: whose patch tokens heads and scores read, counted from 0; null: at a half, three
-            quarters and the end of the depth.
+        lora: configures the adapters.
+        scoring: configures the scores of tokens.
+        blocks: blocks whose patch tokens are used by heads and scores, counted from 0; null takes those at a
+            half, three quarters and the end of the depth.
         head: `dense` or `token` (see `anomaly_heads`).
         loss: `focal_dice` or `confidence`.
-        temperature: of `confidence`.
-        multi_scale: widths of bottlenecks behind each block; none where empty.
-        guided: weighs patch tokens by the class token's attention.
-        exports: leaves the adapted network behind as a plain one, adapters added in.
-        seed: of the coreset.
+        temperature: temperature of `confidence`, above 0.
+        multi_scale: widths of bottlenecks after each block; empty adds none.
+        guided: whether to weight patch tokens by the class token's attention.
+        exports: whether to export the adapted network as a plain one, with the adapters merged.
+        seed: seed of the coreset.
+
+    Raises:
+        AdframeError: if a block does not exist or the temperature is not above 0.
+
+    Example:
+        >>> from adframe.models.token_scores import TokenScoring
+        >>> from adframe.models.vit import Vit
+        >>> scoring = TokenScoring(score="memory")
+        >>> model = DinoLora(Vit("test_vit", source="random"), lora=Lora(rank=2), scoring=scoring)
+        >>> model.collect(torch.rand(2, 3, 64, 64))
+        >>> model.finalise()
+        >>> model(torch.rand(1, 3, 64, 64)).heatmap.shape
+        torch.Size([1, 1, 64, 64])
     """
 
     synthetic = True
@@ -76,22 +90,29 @@ class DinoLora(nn.Module):
         wide = [Bottlenecks(vit.width, sizes=multi_scale) for _ in self.blocks if multi_scale]
         self.bottlenecks = nn.ModuleList(wide)
         self.guide = Guide(vit.width) if guided else None
-        self.scores = TokenScores(Adapted(self), scoring=scoring, seed=seed)
+        self.scores = TokenScores(AdaptedReader(self), scoring=scoring, seed=seed)
 
     @property
     def backbone(self) -> AnyVit:
-        """What a checkpoint names."""
+        """Returns the network whose name a checkpoint stores."""
         return self.vit
 
     @property
     def frozen(self) -> set[str]:
-        """Names of the tensors that come from the backbone's own weights."""
+        """Returns the names of the tensors that come from the backbone's own weights."""
         return frozen_names(self.vit, prefix="vit.")
 
-    # Learning
+    # Training
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Named terms of a step on `image` (B, 3, H, W), `mask` (B, 1, H, W), `label` (B,); and `total`."""
+        """Computes the losses of a training step.
+
+        Args:
+            batch: with `image` (B, 3, H, W), `mask` (B, 1, H, W) and `label` (B,).
+
+        Returns:
+            Losses by name, and `total`, their sum.
+        """
         self.scores.reader.forget()
         logits = self.logits(self.tokens(batch[IMAGE]), grid=self.grid(batch[IMAGE]))
         with torch.autocast(logits.device.type, enabled=False):
@@ -103,45 +124,69 @@ class DinoLora(nn.Module):
 
     @torch.no_grad()
     def check(self, batch: Batch) -> dict[str, Tensor]:
-        """The same on held-out images, whose anomalies are of the held-out family and do not change."""
+        """Computes the losses of held-out images, whose anomalies are of the held-out family and do not
+        change.
+
+        Args:
+            batch: as for `loss`.
+
+        Returns:
+            Losses by name, and `total`.
+        """
         return self.loss(batch)
 
     def groups(self, *, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
-        """One group: adapters and heads are new, all learn at one rate."""
+        """Returns one parameter group, because adapters and heads are all new and share one learning rate.
+
+        Args:
+            weight_decay: weight decay of all parameters.
+            layer_decay: not used.
+
+        Returns:
+            The parameter group.
+        """
         del layer_decay
         learning = [parameter for parameter in self.parameters() if parameter.requires_grad]
         return [{"params": learning, "weight_decay": weight_decay, "lr_scale": 1.0}]
 
     def learned(self) -> dict[str, Tensor]:
-        """All that training has changed."""
+        """Returns everything that training has changed."""
         aside, state = self.frozen, self.state_dict()
-        return {n: t for n, t in state.items() if n not in aside and not n.startswith(SCORING)}
+        return {n: t for n, t in state.items() if n not in aside and not n.startswith(SCORING_PREFIX)}
 
     def load_learned(self, state: Mapping[str, Tensor]) -> None:
-        """Takes it back, also where scores are made in another way."""
+        """Restores trained parameters, also where scores are computed in another way.
+
+        Args:
+            state: result of `learned`.
+        """
         self.scores.reader.forget()
         names = self.learned().keys()
         own = {name: t for name, t in self.state_dict().items() if name not in names}
         self.load_state_dict(own | dict(state), strict=True)
 
     def exported(self) -> dict[str, Tensor]:
-        """The network's tensors under their plain names, adapters added in."""
-        return merged(self.vit)
+        """Returns the network's tensors under their plain names, with the adapters merged."""
+        return merged_weights(self.vit)
 
     # Normal images after learning
 
     @property
     def collects(self) -> bool:
-        """Whether it wants the training images once more, as they are, after it has learned."""
+        """Tells whether it collects the unchanged training images after training."""
         return self.scores.memory is not None
 
     def collect(self, image: Tensor) -> None:
-        """Takes normal images (B, 3, H, W) into the memory bank."""
+        """Adds normal images to the memory bank.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+        """
         if self.scores.memory is not None:
             self.scores.memory.collect(image)
 
     def finalise(self) -> None:
-        """Makes the bank."""
+        """Fits the memory bank."""
         if self.scores.memory is not None:
             self.scores.memory.finalise()
             self.scores.memory.release()
@@ -150,59 +195,96 @@ class DinoLora(nn.Module):
 
     @property
     def needs_held_out(self) -> bool:
-        """Whether held-out normal images say what is usual."""
+        """Tells whether scores are scaled by held-out normal images."""
         return self.scores.needs_held_out
 
     @property
     def min_held_out(self) -> int:
-        """Held-out normal images that it needs."""
+        """Returns the number of held-out normal images that it requires."""
         return self.scores.min_held_out
 
     @torch.no_grad()
     def collect_held_out(self, image: Tensor) -> None:
-        """Takes held-out normal images (B, 3, H, W) in."""
+        """Collects held-out normal images.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+        """
         self.scores.collect_held_out(image)
 
     def finalise_held_out(self) -> bool:
-        """Fixes what was observed; true where it wants to see the images again."""
+        """Fits the scales; returns True where it must collect the images again."""
         return self.scores.finalise_held_out()
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> Prediction:
-        """(B, 3, H, W) in [0, 1] to raw scores (B,) and heatmaps (B, 1, H, W)."""
-        said: Prediction = self.scores(image)
-        return said
+        """Scores images.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+
+        Returns:
+            Raw scores (B,) and heatmaps (B, 1, H, W).
+        """
+        prediction: Prediction = self.scores(image)
+        return prediction
 
     @torch.no_grad()
     def score_leave_one_out(self, image: Tensor) -> Prediction:
-        """The same for images that were observed, each left out of what it is compared with."""
+        """Scores images that were collected, each without its own contribution.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+
+        Returns:
+            Raw scores (B,) and heatmaps (B, 1, H, W).
+        """
         return self.scores.score_leave_one_out(image)
 
     @torch.no_grad()
     def embeddings(self, image: Tensor) -> dict[str, Tensor]:
-        """Class tokens (B, D) of images (B, 3, H, W): of the network `before` it was adapted, and `after`."""
-        # What has just scored the images has read their tokens already.
+        """Computes class tokens of the network `before` and `after` it was adapted.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+
+        Returns:
+            (B, D) float32 by name.
+        """
+        # Scoring has just read the tokens of these images.
         return {
             "before": self.tokens(image, adapted=False)[0].float(),
             "after": self.scores.reader.read(image).whole,
         }
 
     def feature_reader(self) -> FeatureReader:
-        """The adapted network."""
+        """Returns the adapted network as a feature reader."""
         return self.scores.reader
 
     def facts(self) -> dict[str, float]:
-        """Parameters that learn, and what the bank holds."""
+        """Returns the number of trained parameters, and the facts of the memory bank."""
         learning = sum(p.numel() for p in self.parameters() if p.requires_grad)
         memory = self.scores.memory
         return {"parameters": learning} | (memory.facts() if memory is not None else {})
 
     def grid(self, image: Tensor) -> tuple[int, int]:
-        """Patches down and across."""
+        """Returns the number of patches down and across.
+
+        Args:
+            image: (B, 3, H, W).
+        """
         return image.shape[-2] // self.vit.patch, image.shape[-1] // self.vit.patch
 
     def tokens(self, image: Tensor, *, adapted: bool = True) -> tuple[Tensor, list[Tensor]]:
-        """Class token (B, D) and patch tokens (B, N, D) of the chosen blocks; as they were if not adapted."""
+        """Computes the tokens of images.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+            adapted: whether to use the adapters.
+
+        Returns:
+            Class tokens (B, D), and patch tokens (B, N, D) of the chosen blocks.
+        """
         with nullcontext() if adapted else unadapted(self.vit):
             final, found = self.vit.both(self.vit.normalise(image), blocks=self.blocks)
         if adapted and self.bottlenecks:
@@ -210,7 +292,15 @@ class DinoLora(nn.Module):
         return final[:, 0], found
 
     def logits(self, tokens: tuple[Tensor, list[Tensor]], *, grid: tuple[int, int]) -> Tensor:
-        """The head's map (B, 1, h', w') of what `tokens` gave."""
+        """Applies the head.
+
+        Args:
+            tokens: result of `tokens`.
+            grid: (h, w) in patches.
+
+        Returns:
+            (B, 1, h', w') logits.
+        """
         whole, found = tokens
         if self.guide is not None:
             found = [self.guide(each, whole=whole) for each in found]
@@ -218,28 +308,57 @@ class DinoLora(nn.Module):
         return logits
 
 
-class Adapted:
-    """Reads a batch once for all scores; no module, so that nothing is stored twice."""
+class AdaptedReader:
+    """Reads a batch once for all scores. It is not a module, so that no parameter is stored twice.
+
+    Args:
+        owner: the adapted model.
+
+    Example:
+        >>> from adframe.models.token_scores import TokenScoring
+        >>> from adframe.models.vit import Vit
+        >>> vit = Vit("test_vit", source="random")
+        >>> reader = AdaptedReader(DinoLora(vit, lora=Lora(rank=2), scoring=TokenScoring()))
+        >>> len(reader(torch.rand(1, 3, 64, 64))) == len(reader.layers)
+        True
+    """
 
     def __init__(self, owner: DinoLora) -> None:
         self._owner = (owner,)
         self.layers: Sequence[str] = [f"blocks.{block}" for block in owner.blocks]
-        self._latest: tuple[Tensor, Seen] | None = None
+        self._latest: tuple[Tensor, TokenFeatures] | None = None
 
-    def read(self, image: Tensor) -> Seen:
-        """Tokens and logits, float32."""
+    def read(self, image: Tensor) -> TokenFeatures:
+        """Computes tokens and logits in float32, and keeps those of the last batch.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+
+        Returns:
+            The tokens and logits.
+        """
         if self._latest is None or self._latest[0] is not image:
             (owner,) = self._owner
             grid, tokens = owner.grid(image), owner.tokens(image)
             logits = owner.logits(tokens, grid=grid).float()
-            self._latest = image, Seen(tokens[0].float(), [t.float() for t in tokens[1]], logits, grid)
+            self._latest = (
+                image,
+                TokenFeatures(tokens[0].float(), [t.float() for t in tokens[1]], logits, grid),
+            )
         return self._latest[1]
 
     def forget(self) -> None:
-        """What was read of the last batch: the weights are about to change."""
+        """Discards the tokens of the last batch, because the weights are about to change."""
         self._latest = None
 
     def __call__(self, image: Tensor) -> list[Tensor]:
-        """Patch tokens as one (B, D, h, w) map a block."""
+        """Computes feature maps.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+
+        Returns:
+            Patch tokens as one (B, D, h, w) map per block.
+        """
         seen = self.read(image)
         return [t.transpose(1, 2).reshape(len(image), -1, *seen.grid) for t in seen.patches]

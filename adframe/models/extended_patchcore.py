@@ -16,12 +16,12 @@ from adframe.errors import AdframeError, above
 from adframe.io.feature_cache import Store
 from adframe.models.augment_normals import Variants
 from adframe.models.backbones import TimmBackbone, nearest_multiple
-from adframe.models.composition import USES, Composition
+from adframe.models.composition import COMPOSITION_USES, Composition
 from adframe.models.fusion import Concat
 from adframe.models.memory import Greedy, Memory
 from adframe.models.patch_memory import PatchMemory
 from adframe.models.patchcore import PatchCore
-from adframe.ops.coreset import ProgressCallback
+from adframe.ops.coreset import CoresetProgress
 from adframe.ops.patches import Border
 from adframe.ops.smoothing import heatmap
 
@@ -59,7 +59,8 @@ class ExtendedPatchCore(nn.Module):
         torch.Size([2, 1, 64, 64])
     """
 
-    METHOD = "PatchCore"  # in checkpoints, which do not depend on whether a PatchCore is extended
+    # In checkpoints, which do not depend on whether a PatchCore is extended.
+    METHOD = "PatchCore"
 
     def __init__(
         self,
@@ -87,14 +88,13 @@ class ExtendedPatchCore(nn.Module):
             raise AdframeError(
                 f"model.top_share={top_share} must lie in [0, 1]; 0 takes the largest patch score"
             )
-        if composition not in USES:
-            raise AdframeError(f"composition={composition} is not possible; it is false, true or only")
+        if composition not in COMPOSITION_USES:
+            raise AdframeError(f"composition={composition} is not possible; it must be false, true or only")
         self.backbone, self.sigma, self.scales = core.backbone, core.sigma, list(scales)
         self.variants = Variants(brightness=brightness, rotations=rotations)
         self.top_share, self.composition = top_share, composition
-        self.progress: ProgressCallback | None = (
-            None  # called with (picked, to pick) while a coreset is selected
-        )
+        # Called with (picked, to pick) while a coreset is selected.
+        self.progress: CoresetProgress | None = None
         fusion = Concat() if fusion is None else fusion
         chosen = fusion.choose(core.backbone.layers)
         parts = [[layer] for layer in chosen] if per_layer else [chosen]

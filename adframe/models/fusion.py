@@ -1,4 +1,4 @@
-"""How the features of several layers become one: which layers, and with what weight each."""
+"""Combines the features of several layers: chooses layers, and weights them."""
 
 from __future__ import annotations
 
@@ -9,35 +9,67 @@ from adframe.errors import AdframeError, unknown
 
 
 class Concat:
-    """All layers side by side, as they are (Roth et al., CVPR 2022)."""
+    """Concatenates all layers unchanged (Roth et al., CVPR 2022).
 
-    adaptive = False  # whether the weights follow from the variances
+    Attributes:
+        adaptive: whether the weights depend on the variances.
+
+    Example:
+        >>> Concat().choose(["layer2", "layer3"]), Concat().weights([1.0, 4.0])
+        ([0, 1], [1.0, 1.0])
+    """
+
+    adaptive = False
 
     def choose(self, layers: Sequence[str]) -> list[int]:
-        """Which of the backbone's layers are used, by place."""
+        """Chooses layers of the backbone.
+
+        Args:
+            layers: names of the backbone's layers.
+
+        Returns:
+            Positions of the chosen layers.
+        """
         return list(range(len(layers)))
 
     def weights(self, variances: Sequence[float]) -> list[float]:
-        """What each chosen layer's features are multiplied by.
+        """Returns the factor of each chosen layer's features.
 
         Args:
-            variances: of each layer's features over the normal patches, summed over its channels.
+            variances: variance of each layer's features over the normal patches, summed over its channels.
+
+        Returns:
+            One factor per layer.
         """
         return [1.0] * len(variances)
 
 
 class Single(Concat):
-    """One layer only.
+    """Uses one layer only.
 
     Args:
-        layer: its name; the last of the backbone's where None.
+        layer: name of the layer; None takes the last one of the backbone.
+
+    Example:
+        >>> Single(layer="layer2").choose(["layer2", "layer3"])
+        [0]
     """
 
     def __init__(self, *, layer: str | None = None) -> None:
         self.layer = layer
 
     def choose(self, layers: Sequence[str]) -> list[int]:
-        """The one layer."""
+        """Chooses the one layer.
+
+        Args:
+            layers: names of the backbone's layers.
+
+        Returns:
+            Its position.
+
+        Raises:
+            AdframeError: if the backbone does not have it.
+        """
         if self.layer is None:
             return [len(layers) - 1]
         if self.layer not in layers:
@@ -46,11 +78,18 @@ class Single(Concat):
 
 
 class Weighted(Concat):
-    """Side by side, each layer times a weight given by hand.
+    """Concatenates all layers, each multiplied by a configured weight.
 
     Args:
-        layers: a weight of 0 or more for each of the backbone's layers, in their order. Distances to a
-            layer's features grow in proportion; those of layers of weight 0 are not even kept.
+        layers: a weight of 0 or more for each of the backbone's layers, in their order. Distances in a
+            layer's features are proportional to its weight; layers with weight 0 are not stored.
+
+    Raises:
+        AdframeError: if a weight is negative, or all are 0.
+
+    Example:
+        >>> Weighted(layers=[0, 2]).choose(["layer2", "layer3"])
+        [1]
     """
 
     def __init__(self, *, layers: Sequence[float]) -> None:
@@ -59,7 +98,17 @@ class Weighted(Concat):
         self.layers = [float(weight) for weight in layers]
 
     def choose(self, layers: Sequence[str]) -> list[int]:
-        """The layers whose weight is not 0."""
+        """Chooses the layers whose weight is not 0.
+
+        Args:
+            layers: names of the backbone's layers.
+
+        Returns:
+            Their positions.
+
+        Raises:
+            AdframeError: if the numbers of layers and weights differ.
+        """
         if len(layers) != len(self.layers):
             raise AdframeError(
                 f"fusion.layers={self.layers} must have {len(layers)} weights, one for each of "
@@ -68,21 +117,39 @@ class Weighted(Concat):
         return [place for place, weight in enumerate(self.layers) if weight]
 
     def weights(self, variances: Sequence[float]) -> list[float]:
-        """The weights given, without the zeros."""
+        """Returns the configured weights without the zeros.
+
+        Args:
+            variances: not used.
+
+        Returns:
+            One factor per chosen layer.
+        """
         del variances
         return [weight for weight in self.layers if weight]
 
 
 class Adaptive(Concat):
-    """Side by side, each layer divided by the spread of its features on normal images.
+    """Concatenates all layers, each divided by the spread of its features on normal images.
 
-    Layers differ in scale by an order of magnitude, and the one with the largest numbers decides
-    what is near. After this each contributes the same to the squared distance between two normal
-    patches on average.
+    Layers differ in scale by an order of magnitude, and the one with the largest numbers determines the
+    nearest neighbour. With this weighting each layer contributes the same to the mean squared distance of two
+    normal patches.
+
+    Example:
+        >>> Adaptive().weights([4.0, 0.0])
+        [0.5, 1.0]
     """
 
     adaptive = True
 
     def weights(self, variances: Sequence[float]) -> list[float]:
-        """One over the root of each variance; 1 for a layer that never varies."""
+        """Returns one over the square root of each variance; 1 for a layer that never varies.
+
+        Args:
+            variances: as in `Concat.weights`.
+
+        Returns:
+            One factor per layer.
+        """
         return [1 / math.sqrt(variance) if variance > 0 else 1.0 for variance in variances]

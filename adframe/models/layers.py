@@ -1,4 +1,4 @@
-"""Which layers of a timm network are meant, by their names or by one word."""
+"""Chooses layers of a timm network by their names or by one word."""
 
 from __future__ import annotations
 
@@ -8,21 +8,25 @@ from typing import Any
 from adframe.errors import AdframeError, unknown
 
 PYRAMID = "pyramid"
-STRIDES = (4, 8, 16)  # of PaDiM's three layers: layer1 to layer3 of a ResNet
+# Strides of PaDiM's three layers: layer1 to layer3 of a ResNet.
+STRIDES = (4, 8, 16)
 
 
 def choose_layers(trunk: Any, layers: Sequence[str] | str, *, model: str) -> tuple[list[str], list[int]]:
-    """Names of the layers and their places in timm's `feature_info`, in the order asked for.
+    """Looks up layers in timm's `feature_info`.
 
     Args:
         trunk: a timm network.
-        layers: module names as `feature_info` lists them, or `pyramid`: the last module of each of
-            the strides 4, 8 and 16; of a network with one stride, as vision transformers are, the
-            blocks at a quarter, a half and three quarters of its depth.
-        model: the network's name, for errors.
+        layers: module names as `feature_info` lists them, or `pyramid`: the last module of each of the
+            strides 4, 8 and 16; for a network with one stride, such as a vision transformer, the blocks at a
+            quarter, a half and three quarters of its depth.
+        model: name of the network, for errors.
+
+    Returns:
+        Names and positions of the layers, in the order of `layers`.
 
     Raises:
-        AdframeError: a name that is not there, none at all, one twice, or a network without layers.
+        AdframeError: if a name does not exist, there is none or one twice, or the network has no layers.
     """
     if not hasattr(trunk, "forward_intermediates"):
         raise AdframeError(f"timm model {model} gives no intermediate layers; choose another backbone.model")
@@ -39,7 +43,7 @@ def choose_layers(trunk: Any, layers: Sequence[str] | str, *, model: str) -> tup
 
 
 def _pyramid(entries: Sequence[dict[str, Any]]) -> list[str]:
-    last = {entry["reduction"]: entry["module"] for entry in entries}  # later ones replace earlier ones
+    last = {entry["reduction"]: entry["module"] for entry in entries}  # later modules replace earlier ones
     if len(last) > 1:
         return [last[stride] for stride in STRIDES if stride in last]
     depth = len(entries)

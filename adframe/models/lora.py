@@ -1,4 +1,4 @@
-"""Low-rank adapters in a vision transformer's attention, by peft; the rest stays as it was."""
+"""Adds low-rank adapters to a vision transformer's attention with peft; all other weights stay frozen."""
 
 from __future__ import annotations
 
@@ -18,26 +18,34 @@ from adframe.models.hf_vit import TransformersVit
 from adframe.models.vit import Vit
 
 AnyVit = Vit | TransformersVit
-LETTERS = ("q", "k", "v", "o")
-EVERYONE = "default"  # the entry of those categories that have none of their own
+PROJECTIONS = ("q", "k", "v", "o")
+DEFAULT_ENTRY = "default"  # entry of the categories without their own
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lora:
-    """What is adapted, and how freely.
+    """Configures the adapters.
 
-    LoRA (Hu et al., ICLR 2022) adds B A to a frozen matrix, of rank `rank`, times alpha / rank. B
-    starts at 0, so that nothing has changed before it learns.
+    LoRA (Hu et al., ICLR 2022) adds B A to a frozen matrix, of rank `rank`, times alpha / rank. B starts at
+    0, so that nothing changes before training.
 
     Args:
-        rank: of the update; a number, or one by category with a `default`.
-        alpha: scale of the update; the same.
-        targets: projections of the attention: q, k, v, o. timm's networks make q, k and v in one
+        rank: rank of the update; one number, or numbers by category with a `default`.
+        alpha: scale of the update; one number, or numbers by category with a `default`.
+        targets: projections of the attention: some of q, k, v, o. timm's networks compute q, k and v by one
             matrix, which is then adapted as a whole.
-        blocks: so many last blocks; null: all.
-        dora: also learns the length of each row (Liu et al., DoRA, ICML 2024).
-        dropout: on what goes into the adapters while it learns.
-        category: whose rank and alpha are taken.
+        blocks: number of last blocks to adapt; null adapts all.
+        dora: whether to train the length of each row as well (Liu et al., DoRA, ICML 2024).
+        dropout: dropout on the input of the adapters during training, in [0, 1).
+        category: category whose rank and alpha are used.
+
+    Raises:
+        AdframeError: if a value is not possible.
+
+    Example:
+        >>> lora = Lora(rank={"default": 16, "tray": 4}, category="tray")
+        >>> lora.own(lora.rank)
+        4
     """
 
     rank: int | Mapping[str, int] = 16
@@ -46,12 +54,12 @@ class Lora:
     blocks: int | None = None
     dora: bool = False
     dropout: float = 0.0
-    category: str = EVERYONE
+    category: str = DEFAULT_ENTRY
 
     def __post_init__(self) -> None:
-        if not self.targets or not set(self.targets) <= set(LETTERS):
+        if not self.targets or not set(self.targets) <= set(PROJECTIONS):
             raise AdframeError(
-                f"model.lora.targets={list(self.targets)} must be some of {', '.join(LETTERS)}"
+                f"model.lora.targets={list(self.targets)} must be some of {', '.join(PROJECTIONS)}"
             )
         for name, value in (("rank", self.own(self.rank)), ("alpha", self.own(self.alpha))):
             if not at_least(value, 1):
@@ -63,15 +71,29 @@ class Lora:
             )
 
     def own(self, value: int | Mapping[str, int]) -> int:
-        """The category's number."""
+        """Returns the category's number.
+
+        Args:
+            value: one number, or numbers by category.
+
+        Returns:
+            The number.
+
+        Raises:
+            AdframeError: if numbers by category have no default.
+        """
         if isinstance(value, int):
             return value
-        if EVERYONE not in value:
-            raise AdframeError(f"model.lora: numbers by category need one for {EVERYONE}")
-        return value.get(self.category, value[EVERYONE])
+        if DEFAULT_ENTRY not in value:
+            raise AdframeError(f"model.lora: numbers by category require one for {DEFAULT_ENTRY}")
+        return value.get(self.category, value[DEFAULT_ENTRY])
 
     def adapt(self, vit: AnyVit) -> None:
-        """Freezes a network and puts adapters into it, in place."""
+        """Freezes a network and adds adapters to it, in place.
+
+        Args:
+            vit: the network.
+        """
         count = vit.depth if self.blocks is None else min(self.blocks, vit.depth)
         names = vit.projections(self.targets, blocks=range(vit.depth - count, vit.depth))
         config = LoraConfig(
@@ -89,7 +111,14 @@ class Lora:
 
 @contextmanager
 def unadapted(vit: AnyVit) -> Iterator[None]:
-    """The network as it was before it was adapted."""
+    """Disables the adapters of a network temporarily.
+
+    Args:
+        vit: the adapted network.
+
+    Yields:
+        None.
+    """
     layers = [module for module in vit.modules() if isinstance(module, LoraLayer)]
     for layer in layers:
         layer.enable_adapters(False)
@@ -101,8 +130,15 @@ def unadapted(vit: AnyVit) -> Iterator[None]:
 
 
 @torch.no_grad()
-def merged(vit: AnyVit) -> dict[str, Tensor]:
-    """The trunk's tensors under their plain names, the adapters added to the matrices they adapt."""
+def merged_weights(vit: AnyVit) -> dict[str, Tensor]:
+    """Merges the adapters into the matrices they adapt.
+
+    Args:
+        vit: the adapted network; not changed.
+
+    Returns:
+        The trunk's tensors under their plain names.
+    """
     trunk: Any = copy.deepcopy(vit.trunk)
     for module in list(trunk.modules()):
         if isinstance(module, LoraLayer):
@@ -112,5 +148,13 @@ def merged(vit: AnyVit) -> dict[str, Tensor]:
 
 
 def frozen_names(module: nn.Module, *, prefix: str) -> set[str]:
-    """Names, below a prefix, of what an adapted network did not learn."""
+    """Lists the tensors that training does not change.
+
+    Args:
+        module: an adapted network.
+        prefix: prefix of the returned names.
+
+    Returns:
+        Names.
+    """
     return {f"{prefix}{name}" for name in module.state_dict() if "lora_" not in name}

@@ -1,4 +1,4 @@
-"""Hides patches in the image itself: which ones in training, and what stands in their place."""
+"""Hides patches in the image itself, in training and in scoring."""
 
 from __future__ import annotations
 
@@ -12,18 +12,28 @@ from torch import Tensor
 from adframe.errors import AdframeError
 from adframe.ops.block_masks import random_blocks
 
-FIXED = 2**40  # in place of a step: masks and noise outside training are no training step's
+# stands for a step outside training, so that its masks and noise equal those of no training step
+FIXED_STEP = 2**40
 
 
 @dataclass(frozen=True, kw_only=True)
 class Masking:
-    """All that is random follows from the seed, the step and the image's place in its dataset.
+    """Draws masks, which depend on the seed, the step and the image's position in its dataset only.
 
     Args:
         patch: side in pixels.
         ratio: share of the patches hidden in training, in (0, 1).
         fill: `zeros`, `noise` or `image` (see `SiT`).
         seed: draws masks and noise.
+
+    Raises:
+        AdframeError: if the ratio is out of range.
+
+    Example:
+        >>> masking = Masking(patch=8, ratio=0.5, fill="zeros", seed=0)
+        >>> hidden = masking.draw(torch.rand(1, 3, 32, 32), index=torch.tensor([0]), step=0)
+        >>> float(hidden.mean())
+        0.5
     """
 
     patch: int
@@ -36,16 +46,23 @@ class Masking:
             raise AdframeError(f"mask_ratio={self.ratio} must be between 0 and 1")
 
     def grid(self, image: Tensor) -> tuple[int, int]:
-        """Patches down and across."""
+        """Returns the number of patches down and across.
+
+        Args:
+            image: (B, 3, H, W).
+        """
         return image.shape[-2] // self.patch, image.shape[-1] // self.patch
 
     def draw(self, like: Tensor, *, index: Tensor, step: int) -> Tensor:
-        """(B, 1, H, W), 1 where hidden; a generator an image, so that no mask depends on the batch.
+        """Draws masks; each image has its own generator, so that no mask depends on the batch.
 
         Args:
             like: (B, 3, H, W) images.
-            index: (B,) their places in the dataset.
-            step: of training, or `FIXED`.
+            index: (B,) positions in the dataset.
+            step: training step, or `FIXED_STEP`.
+
+        Returns:
+            (B, 1, H, W), 1 where hidden.
         """
         grid = self.grid(like)
         masks = [
@@ -55,21 +72,39 @@ class Masking:
         return self.pixels(torch.from_numpy(np.stack(masks))).to(like)
 
     def pixels(self, masks: Tensor) -> Tensor:
-        """(B, h, w) patches to (B, 1, H, W) pixels."""
+        """Enlarges masks from patches to pixels.
+
+        Args:
+            masks: (B, h, w).
+
+        Returns:
+            (B, 1, H, W).
+        """
         return masks[:, None].repeat_interleave(self.patch, 2).repeat_interleave(self.patch, 3)
 
     def filled(self, normal: Tensor, hidden: Tensor, *, step: int) -> Tensor:
-        """(B, 3, H, W) normalised images with their hidden pixels replaced."""
+        """Replaces the hidden pixels of images.
+
+        Args:
+            normal: (B, 3, H, W), normalised.
+            hidden: (B, 1, H, W), 1 where hidden.
+            step: as in `draw`.
+
+        Returns:
+            (B, 3, H, W).
+        """
         if self.fill == "noise":
             return torch.where(hidden.bool(), self._noise(normal, step=step), normal)
         empty = normal * (1 - hidden)
-        if self.fill == "zeros" or step == FIXED or len(normal) < 2:
+        if self.fill == "zeros" or step == FIXED_STEP or len(normal) < 2:
             return empty
         other = torch.where(hidden.bool(), normal.roll(1, 0), normal)
         every_second = torch.arange(len(normal), device=normal.device).view(-1, 1, 1, 1) % 2 == 0
         return torch.where(every_second, other, empty)
 
     def _noise(self, normal: Tensor, *, step: int) -> Tensor:
-        """(1, 3, H, W) of unit variance, one for the batch: a masked image does not depend on its company."""
+        """Returns (1, 3, H, W) of unit variance, one for the batch, so that no image depends on the
+        others.
+        """
         drawn = np.random.default_rng([self.seed, step]).standard_normal(normal[:1].shape, dtype=np.float32)
         return torch.from_numpy(drawn).to(normal)

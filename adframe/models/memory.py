@@ -1,4 +1,4 @@
-"""What a memory-bank method keeps of the normal patches, and how far a patch is from it."""
+"""Defines what a memory keeps of normal patches, and the distance of a patch from it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from adframe.errors import AdframeError
 from adframe.io.disk_matrix import Spool
 from adframe.io.feature_cache import Store
 from adframe.models.buffers import make_room
-from adframe.ops.coreset import ProgressCallback, greedy_k_centre
+from adframe.ops.coreset import CoresetProgress, greedy_k_centre
 from adframe.ops.kmeans import k_means
 from adframe.ops.neighbours import RoundedBank, nearest, round_bank
 from adframe.ops.projections import moments, principal_axes
@@ -20,19 +20,39 @@ from adframe.ops.projections import moments, principal_axes
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """How a memory is made of N rows."""
+    """How a memory is built from N rows.
 
-    count: int  # rows to keep, 1 to N
+    Attributes:
+        count: number of rows to keep, 1 to N.
+        seed: seed of all draws.
+        guide: the same rows in fewer dimensions, in which to choose; None chooses in the rows themselves.
+        progress: called with (picked, to pick) during a greedy selection.
+        store: stores a greedy selection between runs; None stores nothing.
+    """
+
+    count: int
     seed: int
-    guide: Spool | None = None  # the same rows in fewer dimensions, to choose in
-    progress: ProgressCallback | None = None
-    store: Store | None = None  # keeps a greedy selection between runs
+    guide: Spool | None = None
+    progress: CoresetProgress | None = None
+    store: Store | None = None
 
 
 class Memory(nn.Module):
-    """Normal patch features, and the distance of others to them. A subclass says what is kept."""
+    """Keeps normal patch features, and measures the distance of others. Subclasses decide what is kept.
 
-    covers = False  # whether it wants rows that cover all others, or such as are met most often
+    Attributes:
+        covers: whether it needs rows that cover all others, instead of rows by their frequency.
+
+    Example:
+        >>> rows = Spool()
+        >>> rows.append(torch.eye(4))
+        >>> memory: Memory = Everything()
+        >>> memory.fit(rows, Choice(4, seed=0))
+        >>> memory.distance(torch.eye(4)[:1], limit_mb=1).tolist()
+        [0.0]
+    """
+
+    covers = False
     bank: Tensor
 
     def __init__(self) -> None:
@@ -41,49 +61,105 @@ class Memory(nn.Module):
         self.register_load_state_dict_pre_hook(make_room)  # type: ignore[no-untyped-call]
 
     def fit(self, rows: Spool, choice: Choice) -> None:
-        """Makes the memory of (N, D) rows again."""
+        """Fits the memory to rows and replaces earlier ones.
+
+        Args:
+            rows: (N, D).
+            choice: how to choose.
+        """
         raise NotImplementedError
 
     def distance(self, rows: Tensor, *, limit_mb: int) -> Tensor:
-        """(Q, D) rows to their (Q,) distances."""
+        """Measures distances from the memory.
+
+        Args:
+            rows: (Q, D).
+            limit_mb: largest memory in MiB for a distance matrix.
+
+        Returns:
+            (Q,) distances.
+        """
         raise NotImplementedError
 
     def rarity(self, rows: Tensor, *, neighbours: int, limit_mb: int) -> Tensor:
-        """What the (Q,) distances of (Q, D) rows count for, in (0, 1]; 1 where density has no meaning."""
+        """Returns the factors of distances, in (0, 1]; 1 where density has no meaning.
+
+        Args:
+            rows: (Q, D).
+            neighbours: number of bank rows that determine the density.
+            limit_mb: largest memory in MiB for a distance matrix.
+
+        Returns:
+            (Q,) factors.
+        """
         del neighbours, limit_mb
         return torch.ones(len(rows), device=rows.device)
 
 
 class Bank(Memory):
-    """Single rows; the distance is to the nearest one."""
+    """Keeps single rows; the distance is to the nearest one.
+
+    Example:
+        >>> rows = Spool()
+        >>> rows.append(torch.rand(10, 3))
+        >>> bank: Bank = Random()
+        >>> bank.fit(rows, Choice(4, seed=0))
+        >>> bank.bank.shape
+        torch.Size([4, 3])
+    """
 
     norms: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("norms", torch.empty(0))  # (M,) squared
-        self._prepared: tuple[Tensor, RoundedBank | None] | None = None  # of which bank, and what of it
+        self._prepared: tuple[Tensor, RoundedBank | None] | None = None  # the bank, and its rounded copy
 
     def fit(self, rows: Spool, choice: Choice) -> None:
-        """Keeps `choice.count` rows."""
-        self.bank = self.kept(rows, choice).to(self.bank.device)
+        """Keeps up to `choice.count` rows.
+
+        Args:
+            rows: (N, D).
+            choice: how to choose.
+        """
+        self.bank = self.choose_rows(rows, choice).to(self.bank.device)
         self.norms = self.bank.square().sum(1)
 
-    def kept(self, rows: Spool, choice: Choice) -> Tensor:
-        """(M, D), M <= `choice.count`."""
+    def choose_rows(self, rows: Spool, choice: Choice) -> Tensor:
+        """Chooses the rows to keep.
+
+        Args:
+            rows: (N, D).
+            choice: how to choose.
+
+        Returns:
+            (M, D), M <= `choice.count`.
+        """
         raise NotImplementedError
 
     def distance(self, rows: Tensor, *, limit_mb: int) -> Tensor:
-        """Euclidean, to the nearest row."""
-        return self._nearest(rows, limit_mb=limit_mb)[0][:, 0]
-
-    def rarity(self, rows: Tensor, *, neighbours: int, limit_mb: int) -> Tensor:
-        """Equation 7 of Roth et al.: an isolated row is a rarer normal, so a distance to it counts for more.
+        """Measures the Euclidean distance to the nearest row.
 
         Args:
             rows: (Q, D).
-            neighbours: b, so many rows of the bank around the nearest one.
-            limit_mb: most memory that a distance matrix may take.
+            limit_mb: largest memory in MiB for a distance matrix.
+
+        Returns:
+            (Q,) distances.
+        """
+        return self._nearest(rows, limit_mb=limit_mb)[0][:, 0]
+
+    def rarity(self, rows: Tensor, *, neighbours: int, limit_mb: int) -> Tensor:
+        """Computes equation 7 of Roth et al.: an isolated row is a rarer normal patch, so a distance to it
+        counts more.
+
+        Args:
+            rows: (Q, D).
+            neighbours: b, the number of bank rows around the nearest one.
+            limit_mb: largest memory in MiB for a distance matrix.
+
+        Returns:
+            (Q,) factors in (0, 1].
         """
         count = min(neighbours, len(self.bank))
         if count < 2:
@@ -95,7 +171,7 @@ class Bank(Memory):
         return weight
 
     def _nearest(self, rows: Tensor, *, count: int = 1, limit_mb: int) -> tuple[Tensor, Tensor]:
-        # Made when first needed, not stored: whoever fits, loads or moves a bank makes a new tensor.
+        # Computed on first use and not stored: fitting, loading and moving a bank all create a new tensor.
         if self._prepared is None or self._prepared[0] is not self.bank:
             self._prepared = self.bank, round_bank(self.bank)
         prepared = self._prepared[1]
@@ -103,21 +179,49 @@ class Bank(Memory):
 
 
 class Everything(Bank):
-    """All rows."""
+    """Keeps all rows.
 
-    def kept(self, rows: Spool, choice: Choice) -> Tensor:
-        """Whatever `choice` says."""
+    Example:
+        >>> Everything().covers
+        False
+    """
+
+    def choose_rows(self, rows: Spool, choice: Choice) -> Tensor:
+        """Returns all rows.
+
+        Args:
+            rows: (N, D).
+            choice: not used.
+
+        Returns:
+            (N, D).
+        """
         del choice
         return rows.gather(torch.arange(len(rows)))
 
 
 class Greedy(Bank):
-    """The greedy coreset: rows that cover all others best (Roth et al., section 3.2)."""
+    """Keeps the greedy coreset: rows that cover all others best (Roth et al., section 3.2).
+
+    Example:
+        >>> rows = Spool()
+        >>> rows.append(torch.tensor([[0.0], [0.1], [5.0]]))
+        >>> sorted(Greedy().choose_rows(rows, Choice(2, seed=0))[:, 0].round().tolist())
+        [0.0, 5.0]
+    """
 
     covers = True
 
-    def kept(self, rows: Spool, choice: Choice) -> Tensor:
-        """Chosen in `choice.guide` where there is one."""
+    def choose_rows(self, rows: Spool, choice: Choice) -> Tensor:
+        """Selects the coreset, in `choice.guide` where there is one.
+
+        Args:
+            rows: (N, D).
+            choice: how to choose.
+
+        Returns:
+            (M, D), M <= `choice.count`.
+        """
         if choice.count == len(rows):
             return rows.gather(torch.arange(len(rows)))
         guide = rows if choice.guide is None else choice.guide
@@ -128,29 +232,71 @@ class Greedy(Bank):
 
 
 class Random(Bank):
-    """Rows drawn without replacement."""
+    """Keeps rows drawn without replacement.
 
-    def kept(self, rows: Spool, choice: Choice) -> Tensor:
-        """In the order they came in."""
+    Example:
+        >>> rows = Spool()
+        >>> rows.append(torch.rand(10, 3))
+        >>> Random().choose_rows(rows, Choice(4, seed=0)).shape
+        torch.Size([4, 3])
+    """
+
+    def choose_rows(self, rows: Spool, choice: Choice) -> Tensor:
+        """Draws rows, and keeps their order.
+
+        Args:
+            rows: (N, D).
+            choice: how to choose.
+
+        Returns:
+            (`choice.count`, D).
+        """
         drawn = np.random.default_rng(choice.seed).choice(len(rows), size=choice.count, replace=False)
         return rows.gather(torch.from_numpy(np.sort(drawn)))
 
 
 class Centres(Bank):
-    """Centres of k-means clusters: means of rows, not rows."""
+    """Keeps centres of k-means clusters: means of rows, not rows.
 
-    def kept(self, rows: Spool, choice: Choice) -> Tensor:
-        """`choice.count` centres."""
+    Example:
+        >>> rows = Spool()
+        >>> rows.append(torch.rand(10, 3))
+        >>> Centres().choose_rows(rows, Choice(2, seed=0)).shape
+        torch.Size([2, 3])
+    """
+
+    def choose_rows(self, rows: Spool, choice: Choice) -> Tensor:
+        """Computes the centres.
+
+        Args:
+            rows: (N, D).
+            choice: how to choose.
+
+        Returns:
+            (`choice.count`, D).
+        """
         return k_means(rows, count=choice.count, seed=choice.seed)
 
 
 class Subspace(Memory):
-    """The subspace in which normal rows lie; the distance is what of a row sticks out of it.
+    """Keeps the subspace of normal rows; the distance is the length of the component outside of it.
 
-    The reconstruction error of a PCA (as in DFM: Ahuja et al., 2019); `coreset` is not asked.
+    This is the reconstruction error of a PCA (as in DFM: Ahuja et al., 2019); `coreset` is not used.
 
     Args:
         variance: share of the normal rows' variance that the subspace explains, in (0, 1).
+
+    Raises:
+        AdframeError: if the share is out of range.
+
+    Example:
+        >>> rows = Spool()
+        >>> rows.append(torch.rand(50, 3) * torch.tensor([1.0, 1.0, 0.0]))
+        >>> plane = Subspace(variance=0.99)
+        >>> plane.fit(rows, Choice(1, seed=0))
+        >>> distance = plane.distance(torch.tensor([[0.5, 0.5, 2.0]]), limit_mb=1)
+        >>> round(float(distance), 3)
+        2.0
     """
 
     mean: Tensor
@@ -158,12 +304,17 @@ class Subspace(Memory):
     def __init__(self, *, variance: float = 0.97) -> None:
         super().__init__()
         if not 0 < variance < 1:
-            raise AdframeError(f"memory.variance={variance} must lie between 0 and 1")
+            raise AdframeError(f"memory.variance={variance} must be between 0 and 1")
         self.variance = variance
         self.register_buffer("mean", torch.empty(0))  # (D,)
 
     def fit(self, rows: Spool, choice: Choice) -> None:
-        """As few principal axes as explain the share."""
+        """Keeps the fewest principal axes that explain the share.
+
+        Args:
+            rows: (N, D).
+            choice: not used.
+        """
         del choice
         axes, variances = principal_axes(rows)
         explained = torch.cumsum(variances, 0) / variances.sum().clamp(min=1e-30)
@@ -172,7 +323,15 @@ class Subspace(Memory):
         self.mean = moments(rows)[0].float().to(self.bank.device)
 
     def distance(self, rows: Tensor, *, limit_mb: int) -> Tensor:
-        """Euclidean, to the subspace."""
+        """Measures the Euclidean distance to the subspace.
+
+        Args:
+            rows: (Q, D).
+            limit_mb: not used.
+
+        Returns:
+            (Q,) distances.
+        """
         del limit_mb
         centred = rows - self.mean
         outside: Tensor = centred - (centred @ self.bank.T) @ self.bank

@@ -1,4 +1,4 @@
-"""Backbones by the names that `backbone=` has for them: `create_backbone("resnet18")`."""
+"""Creates backbones by the names that `backbone=` has for them: `create_backbone("resnet18")`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,15 @@ from adframe.models.backbones import TimmBackbone
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
-    """What a name stands for: timm's name of the network, its layers, and where its weights come from."""
+class NamedBackbone:
+    """The network of a name.
+
+    Attributes:
+        model: timm's name of the network.
+        layers: names of its layers, or `pyramid`.
+        source: where its weights come from, as in `TimmBackbone`.
+        norm: as in `TimmBackbone`.
+    """
 
     model: str
     layers: tuple[str, ...] | Literal["pyramid"]
@@ -21,22 +28,23 @@ class Named:
     norm: bool = False
 
 
-_MIDDLE = ("blocks.5", "blocks.8")  # half and three quarters of the depth of a small or base transformer
+# Half and three quarters of the depth of a small or base transformer.
+_MIDDLE = ("blocks.5", "blocks.8")
 
-NAMED = {  # as in `conf/backbone/`
-    "clip_vit_b32": Named("vit_base_patch32_clip_quickgelu_224.openai", _MIDDLE),
-    "dinov2_base": Named("vit_base_patch14_dinov2.lvd142m", _MIDDLE, norm=True),
-    "dinov2_base_reg": Named("vit_base_patch14_reg4_dinov2.lvd142m", _MIDDLE, norm=True),
-    "dinov2_small": Named("vit_small_patch14_dinov2.lvd142m", _MIDDLE, norm=True),
-    "dinov2_small_reg": Named("vit_small_patch14_reg4_dinov2.lvd142m", _MIDDLE, norm=True),
-    "dinov3_base": Named("vit_base_patch16_dinov3.lvd1689m", _MIDDLE, norm=True),
-    "dinov3_small": Named("vit_small_patch16_dinov3.lvd1689m", _MIDDLE, norm=True),
-    "efficientnet_lite0": Named("tf_efficientnet_lite0", ("blocks.2", "blocks.4"), source="package"),
-    "resnet18": Named("resnet18.tv_in1k", ("layer2", "layer3")),
-    "resnet50": Named("resnet50.tv_in1k", ("layer2", "layer3")),
-    "sit_small": Named("vit_small_patch16_224.dino", _MIDDLE),
-    "vit_base_16": Named("vit_base_patch16_224.augreg2_in21k_ft_in1k", _MIDDLE),
-    "wide_resnet50_2": Named("wide_resnet50_2.tv_in1k", ("layer2", "layer3")),
+NAMED_BACKBONES = {  # as in `conf/backbone/`
+    "clip_vit_b32": NamedBackbone("vit_base_patch32_clip_quickgelu_224.openai", _MIDDLE),
+    "dinov2_base": NamedBackbone("vit_base_patch14_dinov2.lvd142m", _MIDDLE, norm=True),
+    "dinov2_base_reg": NamedBackbone("vit_base_patch14_reg4_dinov2.lvd142m", _MIDDLE, norm=True),
+    "dinov2_small": NamedBackbone("vit_small_patch14_dinov2.lvd142m", _MIDDLE, norm=True),
+    "dinov2_small_reg": NamedBackbone("vit_small_patch14_reg4_dinov2.lvd142m", _MIDDLE, norm=True),
+    "dinov3_base": NamedBackbone("vit_base_patch16_dinov3.lvd1689m", _MIDDLE, norm=True),
+    "dinov3_small": NamedBackbone("vit_small_patch16_dinov3.lvd1689m", _MIDDLE, norm=True),
+    "efficientnet_lite0": NamedBackbone("tf_efficientnet_lite0", ("blocks.2", "blocks.4"), source="package"),
+    "resnet18": NamedBackbone("resnet18.tv_in1k", ("layer2", "layer3")),
+    "resnet50": NamedBackbone("resnet50.tv_in1k", ("layer2", "layer3")),
+    "sit_small": NamedBackbone("vit_small_patch16_224.dino", _MIDDLE),
+    "vit_base_16": NamedBackbone("vit_base_patch16_224.augreg2_in21k_ft_in1k", _MIDDLE),
+    "wide_resnet50_2": NamedBackbone("wide_resnet50_2.tv_in1k", ("layer2", "layer3")),
 }
 
 
@@ -47,26 +55,27 @@ def create_backbone(
     checkpoint: str | Path | None = None,
     precision: Literal["float32", "bfloat16"] = "float32",
 ) -> TimmBackbone:
-    """A frozen backbone by its name in the configuration.
+    """Creates a frozen backbone by its name in the configuration.
 
     Args:
-        name: such as `resnet18`, `wide_resnet50_2`, `dinov2_small` or `efficientnet_lite0`; `NAMED` has all.
-        layers: other layers than those of the configuration, by timm's names.
+        name: such as `resnet18`, `wide_resnet50_2`, `dinov2_small` or `efficientnet_lite0`; see
+            `NAMED_BACKBONES`.
+        layers: other layers than those of the configuration, by timm's names; None takes those.
         checkpoint: a local file with the weights, instead of a download.
         precision: `bfloat16` computes convolutions and matrix products in it.
 
     Returns:
-        The backbone, with its weights loaded.
+        The backbone with its weights.
 
     Raises:
-        AdframeError: the name is unknown, or the weights are unavailable.
+        AdframeError: if the name is unknown, or the weights are unavailable.
 
     Example:
         >>> create_backbone("efficientnet_lite0").layers
         ['blocks.2', 'blocks.4']
     """
-    if (known := NAMED.get(name)) is None:
-        raise AdframeError(unknown("backbone", name, NAMED))
+    if (known := NAMED_BACKBONES.get(name)) is None:
+        raise AdframeError(unknown("backbone", name, NAMED_BACKBONES))
     return TimmBackbone(
         known.model,
         layers=known.layers if layers is None else layers,

@@ -1,4 +1,4 @@
-"""Error maps on the scale of held-out normal images: how far out of the ordinary is an error here."""
+"""Scales error maps by held-out normal images."""
 
 from __future__ import annotations
 
@@ -12,19 +12,30 @@ from adframe.models.buffers import make_room
 from adframe.ops.smoothing import heatmap
 
 Normalisation = Literal["per_pixel", "global", "none"]
-FLOOR = 0.1  # of the mean spread: where all held-out images agree, a spread is luck
-FEWEST = 3  # images that a spread can be told from when one of them is left out
+# Share of the mean spread; where all held-out images agree, a smaller spread is chance.
+SPREAD_FLOOR = 0.1
+# Images from which a spread can be estimated when one of them is left out.
+MIN_HELD_OUT = 3
 
 
 class Normaliser(nn.Module):
-    """Mean and spread of each error, at every pixel or over all of them.
+    """Mean and spread of each error, at every pixel or over all pixels.
 
-    Errors of different kinds have different units; in units of what is usual they can be added up.
+    Errors of different kinds have different units; divided by their usual spread they can be added.
 
     Args:
-        kind: `global`: one scale an error; `per_pixel`: one at every pixel, as edges are rebuilt badly
-            in every image, at the price of what lies on them; `none` leaves errors as they are.
-        sigma: spreads by pixel are smoothed by a Gaussian of so many pixels, as errors are.
+        kind: `global`: one scale per error; `per_pixel`: one at every pixel, because edges are reconstructed
+            badly in every image, but defects on them are then missed more easily; `none` leaves errors
+            unchanged.
+        sigma: standard deviation in pixels of the Gaussian that smooths spreads per pixel, as errors are
+            smoothed.
+
+    Example:
+        >>> normaliser = Normaliser("global", sigma=0.0)
+        >>> normaliser.collect_held_out(torch.rand(4, 1, 8, 8))
+        >>> normaliser.finalise_held_out()
+        >>> normaliser(torch.rand(1, 1, 8, 8)).shape
+        torch.Size([1, 1, 8, 8])
     """
 
     mean: Tensor
@@ -40,7 +51,11 @@ class Normaliser(nn.Module):
         self._sums: tuple[Tensor, Tensor] | None = None  # of errors and of their squares, float64
 
     def collect_held_out(self, errors: Tensor) -> None:
-        """Takes (B, T, H, W) errors of held-out normal images in."""
+        """Adds errors of held-out normal images.
+
+        Args:
+            errors: (B, T, H, W), one map per kind of error.
+        """
         if self._finalised:  # a new calibration starts
             self._sums, self._count, self._finalised = None, 0, False
         first, second = (each.sum(0) for each in self._moments(errors))
@@ -49,15 +64,29 @@ class Normaliser(nn.Module):
         self._count += len(errors)
 
     def finalise_held_out(self) -> None:
-        """Fixes mean and spread; the sums stay, so that an observed image can be left out again."""
-        if self._sums is None or self._count < FEWEST:
-            raise too_few(self._count, needed=FEWEST)
+        """Computes mean and spread; the sums remain, so that a collected image can be left out again.
+
+        Raises:
+            AdframeError: if there are too few images.
+        """
+        if self._sums is None or self._count < MIN_HELD_OUT:
+            raise too_few_error(self._count, needed=MIN_HELD_OUT)
         self._finalised = True
         mean, spread = self._scale(*self._sums, count=self._count)
         self.mean, self.spread = mean.float(), spread.float()
 
     def forward(self, errors: Tensor) -> Tensor:
-        """(B, T, H, W) errors in units of the spread above the mean."""
+        """Scales errors.
+
+        Args:
+            errors: (B, T, H, W).
+
+        Returns:
+            (B, T, H, W), distances from the mean in units of the spread.
+
+        Raises:
+            AdframeError: if errors per pixel have another size than the held-out ones.
+        """
         if self.kind == "none":
             return errors
         if not self.mean.numel():
@@ -71,9 +100,15 @@ class Normaliser(nn.Module):
         return (errors - self.mean) / self.spread
 
     def leaving_out(self, errors: Tensor) -> Tensor:
-        """The same for images that were observed: each is compared with all the others.
+        """Scales errors of collected images, each compared with all other images.
 
-        In-sample an image lies closer to a mean in which it took part, and thresholds came out low.
+        An image lies closer to a mean to which it contributed, so that thresholds would be too low.
+
+        Args:
+            errors: (B, T, H, W).
+
+        Returns:
+            (B, T, H, W).
         """
         if self.kind == "none":
             return errors
@@ -99,12 +134,20 @@ class Normaliser(nn.Module):
             variance = heatmap(variance[:, None], size=size, sigma=self.sigma)[:, 0]
         spread = variance.sqrt()
         usual = spread.mean((1, 2), keepdim=True)
-        return mean, (spread.square() + (FLOOR * usual).square()).sqrt().clamp(min=1e-12)
+        return mean, (spread.square() + (SPREAD_FLOOR * usual).square()).sqrt().clamp(min=1e-12)
 
 
-def too_few(count: int, *, needed: int) -> AdframeError:
-    """What to say where a spread would be luck."""
+def too_few_error(count: int, *, needed: int) -> AdframeError:
+    """Builds the error for too few images to estimate a spread.
+
+    Args:
+        count: number of held-out normal images.
+        needed: required number.
+
+    Returns:
+        The error to raise.
+    """
     return AdframeError(
-        f"{count} held-out normal images are too few to tell how errors spread "
+        f"{count} held-out normal images are too few to estimate the spread of errors "
         f"(at least {needed}); raise holdout="
     )

@@ -15,33 +15,45 @@ from adframe.errors import AdframeError, above, at_least
 from adframe.io.feature_cache import Store
 from adframe.models.backbones import TimmBackbone
 from adframe.models.buffers import make_room, refuse_update
-from adframe.models.cached_backbone import stored
+from adframe.models.cached_backbone import with_store
 from adframe.models.named_backbones import create_backbone
 from adframe.ops.gaussians import Moments, mahalanobis
 from adframe.ops.smoothing import heatmap
 
-NARROW = 448  # channels of ResNet18's three layers
-FEW, MANY = 100, 550  # channels the paper draws: of ResNet18, and of Wide-ResNet50's 1792
+NARROW_CHANNELS = 448  # channels of ResNet18's three layers
+# Channels that the paper draws: for ResNet18, and for Wide-ResNet50's 1792.
+FEW, MANY = 100, 550
 
 
 class PaDiM(nn.Module):
-    """A Gaussian of normal features at every position; the Mahalanobis distance from it is the score.
+    """Fits a Gaussian of normal features at every position; the score is the Mahalanobis distance from it.
 
-    All layers are brought to the finest one's grid, each patch taking the activation that covers it,
-    and a random part of the channels is kept. As positions have their own Gaussians, images must
-    show the object in one pose, and all have one size. Nothing of a training image is kept.
+    All layers are brought to the finest one's grid, where each patch takes the activation that covers it, and
+    a random part of the channels is kept. As each position has its own Gaussian, images must show the object
+    in one pose, and all must have one size. Training images are not stored.
 
-    Memory is positions x channels^2 float32, twice while fitting: 164 MB for ResNet18 at 256 pixels,
-    5 GB for Wide-ResNet50. The image score is the maximum of the smoothed heatmap (paper, 3.3).
+    Memory is positions x channels^2 float32, twice while fitting: 164 MB for ResNet18 at 256 pixels, 5 GB for
+    Wide-ResNet50. The image score is the maximum of the smoothed heatmap (paper, 3.3).
 
     Args:
-        backbone: gives the feature maps (`backbone.layers=pyramid` are the paper's three).
-        channels: how many are drawn; all where there are fewer. None: 100 of up to 448 channels,
-            550 of more, which are the paper's choices for ResNet18 and Wide-ResNet50.
-        regularisation: added to the diagonal of every covariance (0.01 in the paper).
-        sigma: Gaussian smoothing of the heatmap, in pixels of the network's view.
+        backbone: computes the feature maps, or a name for `create_backbone` (`backbone.layers=pyramid` are
+            the paper's three layers).
+        channels: number of drawn channels; all where there are fewer. None: 100 of up to 448 channels, 550 of
+            more, the paper's choices for ResNet18 and Wide-ResNet50.
+        regularisation: added to the diagonal of every covariance, above 0 (0.01 in the paper).
+        sigma: standard deviation of the heatmap's Gaussian, in pixels of the network's view.
         seed: draws the channels.
-        store: keeps features for later runs; None: every run computes its own.
+        store: stores features for later runs; None stores nothing.
+
+    Raises:
+        AdframeError: if a number is out of range.
+
+    Example:
+        >>> model = PaDiM("efficientnet_lite0", channels=10)
+        >>> model.collect(torch.rand(4, 3, 64, 64))
+        >>> model.finalise()
+        >>> model(torch.rand(2, 3, 64, 64)).heatmap.shape
+        torch.Size([2, 1, 64, 64])
     """
 
     index: Tensor
@@ -67,18 +79,25 @@ class PaDiM(nn.Module):
                 f"model.channels={channels} must be null or above 0, "
                 f"model.regularisation={regularisation} above 0, model.sigma={sigma} 0 or more"
             )
-        self.backbone = stored(backbone, store)
+        self.backbone = with_store(backbone, store)
         self.channels, self.regularisation, self.sigma, self.seed = channels, regularisation, sigma, seed
-        self.register_buffer("index", torch.empty(0, dtype=torch.int64))  # (D,) ascending, of all channels
+        self.register_buffer("index", torch.empty(0, dtype=torch.int64))  # (D,) ascending, among all channels
         self.register_buffer("grid", torch.zeros(2, dtype=torch.int64))  # (h, w)
         self.register_buffer("mean", torch.empty(0, 0))  # (h * w, D)
         self.register_buffer("whitening", torch.empty(0, 0, 0))  # (h * w, D, D) lower triangular
-        self.register_state_dict_post_hook(_pack)  # type: ignore[no-untyped-call]
-        self.register_load_state_dict_pre_hook(_unpack)  # type: ignore[no-untyped-call]
+        self.register_state_dict_post_hook(_pack_triangles)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(_unpack_triangles)  # type: ignore[no-untyped-call]
         self._moments: Moments | None = None
 
     def collect(self, image: Tensor) -> None:
-        """Takes the features of normal images (B, 3, H, W) in."""
+        """Adds the features of normal images.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+
+        Raises:
+            AdframeError: if the model was loaded, or the image has another size.
+        """
         if self._moments is None:
             refuse_update(fitted=bool(len(self.mean)))
             self._moments = Moments()
@@ -86,19 +105,30 @@ class PaDiM(nn.Module):
         self._moments.add(self._features(image))
 
     def finalise(self) -> None:
-        """Makes the Gaussians of all images collected so far."""
+        """Fits the Gaussians to all images collected so far."""
         if self._moments is None:
             raise RuntimeError("finalise before collect: there are no features to describe")
-        self.whitening = torch.empty(0, 0, 0)  # the old ones go before the new ones come
+        # Frees the old ones before the new ones are computed.
+        self.whitening = torch.empty(0, 0, 0)
         self.mean, self.whitening = self._moments.gaussians(regularisation=self.regularisation)
 
     def release(self) -> None:
-        """Gives back the memory that only more images would need."""
+        """Releases memory that only more images would need."""
         self._moments = None
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> Prediction:
-        """(B, 3, H, W) in [0, 1] to raw scores (B,) and heatmaps (B, 1, H, W)."""
+        """Scores images.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+
+        Returns:
+            Raw scores (B,) and heatmaps (B, 1, H, W).
+
+        Raises:
+            RuntimeError: if the model is not fitted.
+        """
         if not len(self.mean):
             raise RuntimeError("there are no Gaussians: collect and finalise, or load a checkpoint, first")
         distances = mahalanobis(self._features(image), mean=self.mean, whitening=self.whitening)
@@ -107,11 +137,11 @@ class PaDiM(nn.Module):
         return Prediction(smooth.amax(dim=(1, 2, 3)), smooth)
 
     def feature_reader(self) -> FeatureReader:
-        """The backbone, with its store: its own maps, at the plain size of the image."""
+        """Returns the backbone with its store, which computes maps at the original size of the image."""
         return self.backbone
 
     def facts(self) -> dict[str, float]:
-        """Positions, channels, and bytes of the Gaussians."""
+        """Returns the number of positions and channels, and the bytes of the Gaussians."""
         positions, width = self.mean.shape
         return {
             "positions": positions,
@@ -123,7 +153,7 @@ class PaDiM(nn.Module):
         maps = self.backbone(image)
         if not len(self.index):
             self.index = self._draw(sum(m.shape[1] for m in maps)).to(image.device)
-        features = stacked(maps, index=self.index)  # (B, h, w, D)
+        features = stack_channels(maps, index=self.index)  # (B, h, w, D)
         own, found = tuple(self.grid.tolist()), tuple(features.shape[1:3])
         if not any(own):
             self.grid = torch.tensor(found, device=image.device)
@@ -135,17 +165,20 @@ class PaDiM(nn.Module):
         return features.flatten(1, 2)
 
     def _draw(self, total: int) -> Tensor:
-        count = self.channels or (FEW if total <= NARROW else MANY)
+        count = self.channels or (FEW if total <= NARROW_CHANNELS else MANY)
         generator = torch.Generator().manual_seed(self.seed)
         return torch.randperm(total, generator=generator)[:count].sort().values
 
 
-def stacked(maps: Sequence[Tensor], *, index: Tensor) -> Tensor:
-    """Chosen channels of all layers on the grid of the finest: (B, h, w, D).
+def stack_channels(maps: Sequence[Tensor], *, index: Tensor) -> Tensor:
+    """Selects channels of all layers on the grid of the finest layer.
 
     Args:
         maps: (B, C_i, h_i, w_i) of several layers; a patch takes the activation that covers its centre.
         index: (D,) ascending, among the sum C_i channels in the order of the maps.
+
+    Returns:
+        (B, h, w, D).
     """
     finest = max(maps, key=lambda m: m.shape[-1] * m.shape[-2]).shape[-2:]
     parts, start = [], 0
@@ -163,18 +196,18 @@ def _triangle(width: int, device: torch.device) -> Tensor:
     return torch.ones(width, width, dtype=torch.bool, device=device).tril()
 
 
-def _pack(_: nn.Module, state: dict[str, Any], prefix: str, *__: Any) -> None:
-    """Checkpoints hold the lower triangles only: half the size."""
+def _pack_triangles(_: nn.Module, state: dict[str, Any], prefix: str, *__: Any) -> None:
+    """Keeps only the lower triangles in checkpoints, which halves their size."""
     whitening = state[f"{prefix}whitening"]
     if whitening.numel():
         state[f"{prefix}whitening"] = whitening[:, _triangle(whitening.shape[1], whitening.device)]
 
 
-def _unpack(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Buffers take the stored shapes before a strict load fills them."""
+def _unpack_triangles(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Gives buffers the stored shapes before a strict load fills them."""
     packed = state.get(f"{prefix}whitening")
     if packed is not None and packed.dim() == 2:
-        width = (math.isqrt(8 * packed.shape[1] + 1) - 1) // 2  # of a triangle with so many entries
+        width = (math.isqrt(8 * packed.shape[1] + 1) - 1) // 2  # of a triangle with this number of entries
         whole = packed.new_zeros(len(packed), width, width)
         whole[:, _triangle(width, packed.device)] = packed
         state[f"{prefix}whitening"] = whole

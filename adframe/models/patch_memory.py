@@ -18,12 +18,12 @@ from adframe.io.feature_cache import Store
 from adframe.models.buffers import make_room, refuse_update
 from adframe.models.fusion import Concat
 from adframe.models.memory import Choice, Memory
-from adframe.ops.coreset import ProgressCallback, greedy_k_centre
+from adframe.ops.coreset import CoresetProgress, greedy_k_centre
 from adframe.ops.patches import BORDERS, Border, as_rows, patch_grid
 from adframe.ops.projections import map_rows, moments, principal_axes, random_axes
 
 REDUCTIONS = ("none", "random", "pca")
-METRICS = ("euclidean", "cosine")
+DISTANCE_METRICS = ("euclidean", "cosine")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Settings:
     def __post_init__(self) -> None:
         for key, value, known in (
             ("border", self.border, BORDERS),
-            ("metric", self.metric, METRICS),
+            ("metric", self.metric, DISTANCE_METRICS),
             ("reduce", self.reduce, REDUCTIONS),
         ):
             if value not in known:
@@ -101,12 +101,13 @@ class PatchMemory(nn.Module):
     def __init__(self, memory: Memory, *, layers: Sequence[int], fusion: Concat, settings: Settings) -> None:
         super().__init__()
         self.memory, self.layers, self.fusion, self.settings = memory, list(layers), fusion, settings
-        self.register_buffer("centre", torch.empty(0))  # (D,) taken off features against cancellation
+        self.register_buffer("centre", torch.empty(0))  # (D,) subtracted from features against cancellation
         self.register_buffer("weights", torch.empty(0))  # (D,) of the fusion; empty: all are 1
         self.register_buffer("matrix", torch.empty(0))  # (D, d) of the reduction; empty: none
         self.register_load_state_dict_pre_hook(make_room)  # type: ignore[no-untyped-call]
-        self.seen = self.thinnings = 0  # rows that came, and how often those that waited were thinned
-        self._rate = 1.0  # share of the rows that come which is kept waiting
+        # Rows so far, and how often the collected ones were thinned.
+        self.seen = self.thinnings = 0
+        self._rate = 1.0  # share of new rows that is kept
         self._waiting: Spool | None = None
         self._widths: list[int] = []  # channels of each layer
 
@@ -145,16 +146,20 @@ class PatchMemory(nn.Module):
         while limit is not None and 4 * self._waiting.width * len(self._waiting) > limit:
             self._thin(self._waiting)
 
-    def finalise(self, *, progress: ProgressCallback | None) -> None:
-        """Makes the memory of all that was collected so far."""
+    def finalise(self, *, progress: CoresetProgress | None) -> None:
+        """Fits the memory to everything that was collected so far.
+
+        Args:
+            progress: called with (picked, to pick) during a greedy selection; None reports nothing.
+        """
         if self._waiting is None:
             raise RuntimeError("finalise before collect: there are no patches to choose from")
         settings, made = self.settings, [self._waiting]
-        weights = self._learned_weights(self._waiting)
+        weights = self._fusion_weights(self._waiting)
         self.weights = torch.empty(0) if weights is None else weights.to(self.centre.device)
         if weights is not None:
             made.append(map_rows(made[-1], weights.mul, folder=settings.spool))
-        matrix = self._learned_matrix(made[-1])
+        matrix = self._reduction_matrix(made[-1])
         self.matrix = torch.empty(0) if matrix is None else matrix.to(self.centre.device)
         if matrix is not None:
             made.append(map_rows(made[-1], partial(torch.matmul, other=matrix), folder=settings.spool))
@@ -170,13 +175,20 @@ class PatchMemory(nn.Module):
             spool.close()
 
     def release(self) -> None:
-        """Gives back the disk space of the collected features."""
+        """Releases the disk space of the collected features."""
         if self._waiting is not None:
             self._waiting.close()
         self._waiting = None
 
     def embed(self, rows: Tensor) -> Tensor:
-        """(Q, D) features to (Q, d) in the space of the memory."""
+        """Maps features to the space of the memory.
+
+        Args:
+            rows: (Q, D).
+
+        Returns:
+            (Q, d).
+        """
         rows = self._unit(rows) - self.centre
         rows = rows * self.weights if len(self.weights) else rows
         return rows @ self.matrix if len(self.matrix) else rows
@@ -217,7 +229,14 @@ class PatchMemory(nn.Module):
         }
 
     def distance(self, embedded: Tensor) -> Tensor:
-        """(Q, d) from `embed` to (Q,); cosine distance, 1 - cos, where that is the metric."""
+        """Measures distances from the memory; cosine distance, 1 - cos, where that is the metric.
+
+        Args:
+            embedded: (Q, d), result of `embed`.
+
+        Returns:
+            (Q,).
+        """
         found = self.memory.distance(embedded, limit_mb=self.settings.limit_mb)
         return found.square() / 2 if self.settings.metric == "cosine" else found
 
@@ -225,7 +244,9 @@ class PatchMemory(nn.Module):
         return F.normalize(rows, dim=1) if self.settings.metric == "cosine" else rows
 
     def _thin(self, waiting: Spool) -> None:
-        """Halves what waits: to rows that cover the others, or to a fair draw of all that came."""
+        """Halves the collected rows: to rows that cover the others, or to a uniform sample of all rows so
+        far.
+        """
         settings, keep = self.settings, len(waiting) // 2
         if keep < 1:
             raise AdframeError(
@@ -243,7 +264,7 @@ class PatchMemory(nn.Module):
         self.thinnings += 1
         waiting.close()
 
-    def _learned_weights(self, rows: Spool) -> Tensor | None:
+    def _fusion_weights(self, rows: Spool) -> Tensor | None:
         variances = [0.0] * len(self._widths)
         if self.fusion.adaptive:
             variances = [float(part.sum()) for part in torch.split(moments(rows)[1], self._widths)]
@@ -252,7 +273,7 @@ class PatchMemory(nn.Module):
             return None
         return torch.repeat_interleave(torch.tensor(weights), torch.tensor(self._widths))
 
-    def _learned_matrix(self, rows: Spool) -> Tensor | None:
+    def _reduction_matrix(self, rows: Spool) -> Tensor | None:
         settings = self.settings
         if settings.reduce == "none" or settings.dimensions >= rows.width:
             return None

@@ -13,12 +13,12 @@ from adframe.contracts import FeatureReader, Prediction
 from adframe.errors import AdframeError, at_least
 from adframe.io.feature_cache import Store
 from adframe.models.backbones import TimmBackbone
-from adframe.models.cached_backbone import stored
+from adframe.models.cached_backbone import with_store
 from adframe.models.fusion import Concat
 from adframe.models.memory import Greedy, Memory
 from adframe.models.named_backbones import create_backbone
 from adframe.models.patch_memory import PatchMemory, Settings
-from adframe.ops.coreset import ProgressCallback
+from adframe.ops.coreset import CoresetProgress
 from adframe.ops.patches import Border
 from adframe.ops.smoothing import heatmap
 
@@ -91,13 +91,12 @@ class PatchCore(nn.Module):
             store=store,
         )
         backbone = create_backbone(backbone) if isinstance(backbone, str) else backbone
-        self.backbone = stored(backbone, store)
+        self.backbone = with_store(backbone, store)
         every_layer = range(len(backbone.layers))
         self.memory = PatchMemory(memory(), layers=every_layer, fusion=Concat(), settings=self.settings)
         self.sigma = sigma
-        self.progress: ProgressCallback | None = (
-            None  # called with (picked, to pick) while a coreset is selected
-        )
+        # Called with (picked, to pick) while a coreset is selected.
+        self.progress: CoresetProgress | None = None
         self.register_load_state_dict_pre_hook(_accept_older_names)  # type: ignore[no-untyped-call]
 
     def collect(self, image: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""The plainest baseline: how far is a pixel from what it usually is."""
+"""Implements the simplest baseline: the distance of a pixel from its usual value."""
 
 from __future__ import annotations
 
@@ -15,15 +15,26 @@ from adframe.ops.smoothing import heatmap
 
 
 class PixelMean(nn.Module):
-    """Distance of every pixel from the mean normal image, in units of its spread there.
+    """Measures the distance of every pixel from the mean normal image, in units of its spread.
 
-    No network at all: what a method gains over it, it has learned.
+    It has no network: the advantage of another method over it is due to that method's features.
 
     Args:
         backbone: named in checkpoints; not used.
-        sigma: Gaussian on the distances, in pixels of the network's view.
-        top_share: image score: 0 the largest pixel, 1 the mean of all, else of this share of the largest.
-        floor: added to the spread, in grey values from 0 to 1: a tenth of it is a difference one can see.
+        sigma: standard deviation of the Gaussian on the distances, in pixels of the network's view.
+        top_share: image score: 0 takes the largest pixel, 1 the mean of all, otherwise the mean of this share
+            of the largest.
+        floor: added to the spread, in grey values from 0 to 1; a tenth of it is a visible difference.
+
+    Raises:
+        AdframeError: if a number is out of range.
+
+    Example:
+        >>> model = PixelMean(None)
+        >>> model.collect(torch.rand(4, 3, 32, 32))
+        >>> model.finalise()
+        >>> model(torch.rand(1, 3, 32, 32)).heatmap.shape
+        torch.Size([1, 1, 32, 32])
     """
 
     mean: Tensor
@@ -46,7 +57,14 @@ class PixelMean(nn.Module):
         self._count = 0
 
     def collect(self, image: Tensor) -> None:
-        """Takes normal images (B, 3, H, W) in."""
+        """Adds normal images.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+
+        Raises:
+            AdframeError: if the model was loaded, or the image has another size.
+        """
         refuse_update(fitted=not self._sums and self.mean.numel() > 0)
         exact = image.double()
         sums = [exact.sum(0), exact.square().sum(0)]
@@ -56,18 +74,25 @@ class PixelMean(nn.Module):
         self._count += len(image)
 
     def finalise(self) -> None:
-        """Mean and spread of all images collected so far."""
+        """Computes mean and spread of all images collected so far."""
         mean, square = (each / self._count for each in self._sums)
         self.mean = mean.float()
         self.spread = (square - mean.square()).clamp(min=0).sqrt().float() + self.floor
 
     def release(self) -> None:
-        """Gives the sums back."""
+        """Releases the sums."""
         self._sums, self._count = [], 0
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> Prediction:
-        """(B, 3, H, W) in [0, 1] to raw scores (B,) and heatmaps (B, 1, H, W)."""
+        """Scores images.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+
+        Returns:
+            Raw scores (B,) and heatmaps (B, 1, H, W).
+        """
         apart = ((image - self.mean) / self.spread).abs().mean(dim=1, keepdim=True)
         maps = heatmap(apart, size=(image.shape[-2], image.shape[-1]), sigma=self.sigma)
         return Prediction(image_score(maps, top_share=self.top_share), maps)

@@ -1,4 +1,4 @@
-"""What a masked patch is to be rebuilt as: pixels, or colours of a palette."""
+"""Defines what a masked patch is reconstructed as: pixels, or colours of a palette."""
 
 from __future__ import annotations
 
@@ -12,15 +12,22 @@ from adframe.models.buffers import make_room
 from adframe.models.vit import Vit
 from adframe.ops.gradient_similarity import gradient_dissimilarity
 
-SAMPLE = 100_000  # colours that a palette is fitted on
+PALETTE_SAMPLE = 100_000  # colours on which a palette is fitted
 
 
-class Pixels(nn.Module):
-    """Normalised pixels under L1, optionally with the strength of their gradients.
+class PixelTarget(nn.Module):
+    """Reconstructs normalised pixels under L1, optionally with the strength of their gradients.
 
     Args:
         patch: side of a patch in pixels.
         gradient: weight of the multi-scale gradient dissimilarity in the loss.
+
+    Example:
+        >>> vit = Vit("test_vit", source="random")
+        >>> image = torch.rand(1, 3, 32, 32)
+        >>> target = PixelTarget(patch=vit.patch, gradient=0.0)
+        >>> float(target.losses(image, image, hidden=torch.ones(1, 1, 32, 32), vit=vit)["l1"])
+        0.0
     """
 
     terms = ("l1", "gradient")
@@ -30,45 +37,70 @@ class Pixels(nn.Module):
         self.side, self.channels, self.gradient = patch, 3, gradient
 
     def losses(self, rebuilt: Tensor, normal: Tensor, *, hidden: Tensor, vit: Vit) -> dict[str, Tensor]:
-        """Weighted terms, means over hidden pixels.
+        """Computes weighted losses, means over hidden pixels.
 
         Args:
-            rebuilt: (B, 3, H, W) what the decoder says.
-            normal: (B, 3, H, W) normalised truth.
-            hidden: (B, 1, H, W) 1 where it was hidden.
-            vit: knows the way back to [0, 1].
+            rebuilt: (B, 3, H, W) output of the decoder.
+            normal: (B, 3, H, W) normalised target.
+            hidden: (B, 1, H, W), 1 where hidden.
+            vit: converts normalised pixels to grey values.
+
+        Returns:
+            Losses by name.
         """
         share = hidden.mean()
         l1 = (rebuilt - normal).abs().mean(dim=1, keepdim=True)  # (B, 1, H, W)
         losses = {"l1": (l1 * hidden).mean() / share}
         if self.gradient:
             truth = vit.grey(normal)
-            seen = torch.where(hidden.bool(), vit.grey(rebuilt), truth)  # what was not hidden is as it was
-            apart = gradient_dissimilarity(seen, truth)
+            # visible pixels are those of the image
+            visible = torch.where(hidden.bool(), vit.grey(rebuilt), truth)
+            apart = gradient_dissimilarity(visible, truth)
             losses["gradient"] = self.gradient * (apart * hidden).mean() / share
         return losses
 
     def errors(self, rebuilt: Tensor, normal: Tensor, *, vit: Vit) -> list[Tensor]:
-        """L1 and gradient dissimilarity by pixel, (B, 1, H, W) each."""
+        """Computes L1 and gradient dissimilarity per pixel.
+
+        Args:
+            rebuilt: (B, 3, H, W) output of the decoder.
+            normal: (B, 3, H, W) normalised target.
+            vit: converts normalised pixels to grey values.
+
+        Returns:
+            Two maps (B, 1, H, W).
+        """
         l1 = (rebuilt - normal).abs().mean(dim=1, keepdim=True)
         return [l1, gradient_dissimilarity(vit.grey(rebuilt), vit.grey(normal))]
 
     def picture(self, rebuilt: Tensor) -> Tensor:
-        """Normalised pixels: they are the picture."""
+        """Returns the reconstruction itself, which is normalised pixels.
+
+        Args:
+            rebuilt: (B, 3, H, W) output of the decoder.
+        """
         return rebuilt
 
 
-class Colours(nn.Module):
-    """Colours of a palette under cross-entropy: a blurry mean of two colours is no answer.
+class ColourTarget(nn.Module):
+    """Reconstructs colours of a palette under cross-entropy, so that a blurry mean of two colours is no
+    solution.
 
-    Cells of the map are `cell` x `cell` pixels; their mean colour's nearest palette entry is the
-    token to be named, as in image GPT (Chen et al., ICML 2020), which has a token a pixel.
+    Cells of the map are `cell` x `cell` pixels; the palette entry nearest to their mean colour is the token
+    to predict, as in image GPT (Chen et al., ICML 2020), which has a token per pixel.
 
     Args:
         patch: side of a patch in pixels.
         colours: entries of the palette.
         cell: side of a cell in pixels; divides the patch.
-        seed: of k-means.
+        seed: seed of k-means.
+
+    Example:
+        >>> target = ColourTarget(patch=8, colours=4, cell=4, seed=0)
+        >>> target.preview(torch.rand(2, 3, 32, 32))
+        >>> target.finalise_held_out()
+        >>> target.palette.shape
+        torch.Size([4, 3])
     """
 
     terms = ("nll",)
@@ -82,16 +114,20 @@ class Colours(nn.Module):
         self._seen: list[Tensor] = []
 
     def preview(self, normal: Tensor) -> None:
-        """Takes the colours of normal images in."""
+        """Collects the colours of normal images.
+
+        Args:
+            normal: (B, 3, H, W), normalised.
+        """
         cells = F.avg_pool2d(normal, self.cell).permute(0, 2, 3, 1).reshape(-1, 3)
         self._seen.append(cells.cpu())
 
     def finalise_held_out(self) -> None:
-        """Fits the palette on a sample of what was surveyed, by k-means."""
+        """Fits the palette by k-means to a sample of the collected colours."""
         cells = torch.cat(self._seen).numpy()
         self._seen = []
         rng = np.random.default_rng(self.seed)
-        sample = cells[rng.permutation(len(cells))[:SAMPLE]]
+        sample = cells[rng.permutation(len(cells))[:PALETTE_SAMPLE]]
         count = min(self.channels, len(np.unique(sample, axis=0)))
         centres = KMeans(count, n_init=1, random_state=self.seed).fit(sample).cluster_centers_
         palette = np.full((self.channels, 3), np.inf, dtype=np.float32)  # no cell is nearest to infinity
@@ -99,18 +135,44 @@ class Colours(nn.Module):
         self.palette = torch.from_numpy(palette).to(self.palette.device)
 
     def losses(self, rebuilt: Tensor, normal: Tensor, *, hidden: Tensor, vit: Vit) -> dict[str, Tensor]:
-        """Mean negative log-likelihood over hidden cells, nats; arguments as for `Pixels`."""
+        """Computes the mean negative log-likelihood over hidden cells, in nats.
+
+        Args:
+            rebuilt: (B, K, h, w) logits of the decoder.
+            normal: (B, 3, H, W) normalised target.
+            hidden: (B, 1, H, W), 1 where hidden.
+            vit: not used.
+
+        Returns:
+            The loss by name.
+        """
         del vit
         inside = F.avg_pool2d(hidden, self.cell)
         return {"nll": (self._nll(rebuilt, normal) * inside).mean() / inside.mean()}
 
     def errors(self, rebuilt: Tensor, normal: Tensor, *, vit: Vit) -> list[Tensor]:
-        """Negative log-likelihood by pixel, (B, 1, H, W), in nats."""
+        """Computes the negative log-likelihood per pixel, in nats.
+
+        Args:
+            rebuilt: (B, K, h, w) logits of the decoder.
+            normal: (B, 3, H, W) normalised target.
+            vit: not used.
+
+        Returns:
+            One map (B, 1, H, W).
+        """
         del vit
         return [F.interpolate(self._nll(rebuilt, normal), scale_factor=self.cell, mode="nearest")]
 
     def picture(self, rebuilt: Tensor) -> Tensor:
-        """(B, K, h, w) logits to the expected colour of each cell as normalised pixels (B, 3, H, W)."""
+        """Computes the expected colour of each cell.
+
+        Args:
+            rebuilt: (B, K, h, w) logits of the decoder.
+
+        Returns:
+            (B, 3, H, W) normalised pixels.
+        """
         known = self.palette.nan_to_num(posinf=0.0)
         colour = torch.einsum("bkhw,kc->bchw", rebuilt.softmax(dim=1), known)
         return F.interpolate(colour, scale_factor=self.cell, mode="nearest")

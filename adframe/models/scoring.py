@@ -1,4 +1,4 @@
-"""How what was rebuilt becomes a heatmap and a score."""
+"""Turns reconstructions into heatmaps and scores."""
 
 from __future__ import annotations
 
@@ -16,23 +16,31 @@ from adframe.ops.block_masks import complementary_masks
 
 @dataclass(frozen=True, kw_only=True)
 class Scoring:
-    """Every choice between masked images and an anomaly score.
+    """Configures the scores of masked images.
 
     Args:
-        blocks: sides of the hidden blocks in patches; the image is rebuilt once for each, and
-            errors are averaged.
-        masks: complementary masks a block size; each hides 1 / masks of the image.
-        shifted: rebuilds once more with blocks moved by half their side, for blocks above 1.
+        blocks: sides of the hidden blocks in patches; the image is reconstructed once for each, and errors
+            are averaged.
+        masks: number of complementary masks per block size; each hides 1 / masks of the image.
+        shifted: whether to reconstruct once more with blocks moved by half their side, for blocks above 1.
         l1: weight of the mean absolute error.
         gradient: weight of the multi-scale gradient dissimilarity.
         nll: weight of the negative log-likelihood, for colour tokens.
-        tokens: weight of the cosine distance between tokens of the image and of what was rebuilt.
-        token_blocks: after which transformer blocks they are compared, counted from 0.
-        token_network: `adapted`, or `starting`: as it was before it learned.
-        normalisation: of each error on held-out normals, before they are added up.
-        sigma: Gaussian on the errors, in pixels of the network's view.
-        top_share: image score: 0 the largest pixel, 1 the mean of all, else of this share of the largest.
-        chunk: masked images that go through the network together.
+        tokens: weight of the cosine distance between tokens of the image and of its reconstruction.
+        token_blocks: transformer blocks after which they are compared, counted from 0.
+        token_network: `adapted`, or `starting`: the network before training.
+        normalisation: normalisation of each error by held-out normal images, before they are added.
+        sigma: standard deviation of the Gaussian on the errors, in pixels of the network's view.
+        top_share: image score: 0 takes the largest pixel, 1 the mean of all, otherwise the mean of this share
+            of the largest.
+        chunk: number of masked images per pass of the network.
+
+    Raises:
+        AdframeError: if a value is not possible.
+
+    Example:
+        >>> Scoring(nll=0.0).weights(["l1", "gradient"])
+        {'l1': 1.0, 'gradient': 1.0}
     """
 
     blocks: Sequence[int] = (1, 2, 4)
@@ -73,28 +81,56 @@ class Scoring:
             raise AdframeError("; ".join(f"model.scoring.{text}" for text in wrong))
 
     def weights(self, terms: Sequence[str]) -> dict[str, float]:
-        """The errors that count, by name: of a target's terms, and of tokens."""
+        """Returns the errors with a weight above 0, by name: those of a target, and of tokens.
+
+        Args:
+            terms: names of the target's errors.
+
+        Returns:
+            Weights by name.
+
+        Raises:
+            AdframeError: if all weights are 0.
+        """
         weights = {name: float(getattr(self, name)) for name in (*terms, "tokens")}
         if not any(weights.values()):
             raise AdframeError(f"model.scoring: one of {', '.join(weights)} must be above 0")
         return {name: weight for name, weight in weights.items() if weight}
 
     def covers(self, grid: tuple[int, int]) -> list[Tensor]:
-        """Masks (K, h, w) of every pass over the image; each hides every patch exactly once."""
+        """Returns the masks of every pass over the image; each pass hides every patch exactly once.
+
+        Args:
+            grid: (h, w) in patches.
+
+        Returns:
+            (K, h, w) bool per pass.
+
+        Raises:
+            AdframeError: if every pass would hide the whole image at once.
+        """
         places = [(block, 0) for block in self.blocks]
         if self.shifted:
             places += [(block, block // 2) for block in self.blocks if block > 1]
         covers = [complementary_masks(grid, block=b, masks=self.masks, offset=offset) for b, offset in places]
-        fitting = [each for each in covers if len(each) > 1]  # one mask would hide everything
+        fitting = [each for each in covers if len(each) > 1]  # a single mask would hide everything
         if not fitting:
             raise AdframeError(
-                f"model.scoring.blocks={list(self.blocks)} leave nothing to see on a grid of "
+                f"model.scoring.blocks={list(self.blocks)} hide everything on a grid of "
                 f"{grid[0]}x{grid[1]} patches; choose smaller ones or a larger image_size"
             )
         return fitting
 
 
 def image_score(maps: Tensor, *, top_share: float) -> Tensor:
-    """(B, 1, H, W) to (B,): the largest, or the mean of the largest."""
+    """Computes image scores from maps.
+
+    Args:
+        maps: (B, 1, H, W).
+        top_share: 0 takes the largest pixel, otherwise the mean of this share of the largest.
+
+    Returns:
+        (B,).
+    """
     count = max(1, round(top_share * maps[0].numel()))
     return torch.topk(maps.flatten(1), count, sorted=False).values.mean(dim=1)

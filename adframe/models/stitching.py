@@ -1,4 +1,4 @@
-"""An image seen through complementary masks, put together of what each mask hid."""
+"""Combines the tokens of complementary masks into those of one image."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from adframe.models.masking import FIXED, Masking
+from adframe.models.masking import FIXED_STEP, Masking
 from adframe.models.vit import Vit
 
 
 def stitched_tokens(
     vit: Vit, normal: Tensor, *, masking: Masking, covers: Sequence[Tensor], chunk: int
 ) -> Tensor:
-    """Patch tokens of every cover: each patch's as it came out where it was hidden.
+    """Computes the patch tokens of every cover: each patch's token as computed where the patch was hidden.
 
     Args:
         vit: the network.
         normal: (B, 3, H, W) normalised images.
-        masking: fills what is hidden.
-        covers: (K, h, w) complementary masks each.
-        chunk: masked images that go through the network together.
+        masking: fills hidden patches.
+        covers: complementary masks (K, h, w) each.
+        chunk: number of masked images per pass of the network.
 
     Returns:
         (len(covers), B, h * w, D).
@@ -34,7 +34,7 @@ def stitched_tokens(
     for part in torch.split(jobs, chunk):
         which, image = part.T
         hidden = masking.pixels(masks[which]).to(normal)
-        tokens = vit.patches(vit(masking.filled(normal[image], hidden, step=FIXED)))
+        tokens = vit.patches(vit(masking.filled(normal[image], hidden, step=FIXED_STEP)))
         row, patch = masks[which].flatten(1).nonzero(as_tuple=True)
         stitched[cover_of[which[row]], image[row], patch] = tokens[row, patch].to(stitched)
     return stitched

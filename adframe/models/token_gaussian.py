@@ -1,4 +1,4 @@
-"""One Gaussian of tokens, from sums alone, so that an image can be left out of it again."""
+"""Fits one Gaussian to tokens from sums only, so that an image can be left out again."""
 
 from __future__ import annotations
 
@@ -7,14 +7,22 @@ from torch import Tensor, nn
 
 from adframe.models.buffers import make_room
 
-Sums = tuple[int, Tensor, Tensor]  # tokens, their sum (D,), the sum of their outer products (D, D)
+# Number of tokens, their sum (D,), the sum of their outer products (D, D).
+Sums = tuple[int, Tensor, Tensor]
 
 
 class TokenGaussian(nn.Module):
     """Mean and covariance of tokens, shrunk towards a multiple of the identity so that it is never singular.
 
-    The share of shrinkage is that of OAS (Chen et al., Shrinkage Algorithms for MMSE Covariance
-    Estimation, IEEE TSP 2010, eq. 23), which needs no more than the covariance itself.
+    The shrinkage is that of OAS (Chen et al., Shrinkage Algorithms for MMSE Covariance Estimation, IEEE TSP
+    2010, eq. 23), which needs only the covariance itself.
+
+    Example:
+        >>> gaussian = TokenGaussian()
+        >>> gaussian.collect_held_out(torch.rand(4, 9, 3))
+        >>> gaussian.finalise_held_out()
+        >>> gaussian(torch.rand(2, 9, 3)).shape
+        torch.Size([2, 9])
     """
 
     mean: Tensor
@@ -29,39 +37,57 @@ class TokenGaussian(nn.Module):
         self._finalised = False
 
     def collect_held_out(self, tokens: Tensor) -> None:
-        """Takes (B, N, D) in."""
+        """Adds tokens.
+
+        Args:
+            tokens: (B, N, D).
+        """
         if self._finalised:  # a new calibration starts
             self._sums, self._finalised = None, False
-        new = _sums(tokens)
-        self._sums = new if self._sums is None else _added(self._sums, new, sign=1)
+        new = _token_sums(tokens)
+        self._sums = new if self._sums is None else _add_sums(self._sums, new, sign=1)
 
     def finalise_held_out(self) -> None:
-        """Fixes the Gaussian; the sums stay."""
+        """Fits the Gaussian; the sums remain."""
         if self._sums is None:
             raise RuntimeError("finalise_held_out before collect_held_out: there are no tokens to describe")
         self._finalised = True
         self.mean, self.whitening = _gaussian(self._sums)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(B, N, D) to Mahalanobis distances (B, N)."""
-        return _distances(tokens, mean=self.mean, whitening=self.whitening)
+        """Computes Mahalanobis distances.
+
+        Args:
+            tokens: (B, N, D).
+
+        Returns:
+            (B, N).
+        """
+        return _mahalanobis(tokens, mean=self.mean, whitening=self.whitening)
 
     def leaving_out(self, tokens: Tensor) -> Tensor:
-        """The same for observed images (B, N, D), each compared with all the others."""
+        """Computes the distances of collected images, each compared with all other images.
+
+        Args:
+            tokens: (B, N, D).
+
+        Returns:
+            (B, N).
+        """
         assert self._sums is not None
-        said = []
+        distances = []
         for image in tokens:
-            mean, whitening = _gaussian(_added(self._sums, _sums(image[None]), sign=-1))
-            said.append(_distances(image, mean=mean, whitening=whitening))
-        return torch.stack(said)
+            mean, whitening = _gaussian(_add_sums(self._sums, _token_sums(image[None]), sign=-1))
+            distances.append(_mahalanobis(image, mean=mean, whitening=whitening))
+        return torch.stack(distances)
 
 
-def _sums(tokens: Tensor) -> Sums:
+def _token_sums(tokens: Tensor) -> Sums:
     rows = tokens.flatten(0, 1).double()
     return len(rows), rows.sum(0), rows.T @ rows
 
 
-def _added(sums: Sums, other: Sums, *, sign: int) -> Sums:
+def _add_sums(sums: Sums, other: Sums, *, sign: int) -> Sums:
     return sums[0] + sign * other[0], sums[1] + sign * other[1], sums[2] + sign * other[2]
 
 
@@ -80,7 +106,8 @@ def _gaussian(sums: Sums) -> tuple[Tensor, Tensor]:
     return mean.float(), torch.linalg.solve_triangular(factor, eye, upper=False).float()
 
 
-def _distances(tokens: Tensor, *, mean: Tensor, whitening: Tensor) -> Tensor:
-    with torch.autocast(tokens.device.type, enabled=False):  # differences of large numbers
+def _mahalanobis(tokens: Tensor, *, mean: Tensor, whitening: Tensor) -> Tensor:
+    # differences of large numbers need full precision
+    with torch.autocast(tokens.device.type, enabled=False):
         apart: Tensor = (tokens.float() - mean) @ whitening.T
         return apart.square().sum(-1).sqrt()

@@ -1,4 +1,4 @@
-"""Three ways from adapted tokens to a score, and their mean in units of held-out normal images."""
+"""Computes three scores from adapted tokens, and their mean in units of held-out normal images."""
 
 from __future__ import annotations
 
@@ -15,25 +15,32 @@ from adframe.errors import AdframeError, at_least
 from adframe.models.anomaly_heads import image_logit
 from adframe.models.border_scales import Rings
 from adframe.models.memory import Greedy
-from adframe.models.normalizer import FEWEST, Normaliser
+from adframe.models.normalizer import MIN_HELD_OUT, Normaliser
 from adframe.models.patchcore import PatchCore
 from adframe.models.token_gaussian import TokenGaussian
 from adframe.ops.smoothing import heatmap
 
-WAYS = ("decoder", "mahalanobis", "memory")
+SCORE_KINDS = ("decoder", "mahalanobis", "memory")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TokenScoring:
-    """Every choice between adapted tokens and a score.
+    """Configures the scores of adapted tokens.
 
     Args:
-        score: `decoder`: the head's map, its border at most on the scale of its inside (see `Rings`);
-            `mahalanobis`: distance of tokens from one Gaussian of held-out normal images'; `memory`:
-            distance from the nearest token of a memory bank of training images'; `fused`: the mean of
-            all three, each in units of held-out normals.
-        coreset: share of tokens that the bank keeps.
-        sigma: Gaussian on the map, in pixels of the network's view.
+        score: `decoder`: the head's map, with its border lowered to the scale of its inside (see
+            `Rings`); `mahalanobis`: distance of tokens from one Gaussian of held-out normal images;
+            `memory`: distance from the nearest token of a memory bank of training images; `fused`: the mean
+            of all three, each in units of held-out normal images.
+        coreset: share of tokens that the bank keeps, in (0, 1].
+        sigma: standard deviation of the Gaussian on the map, in pixels of the network's view.
+
+    Raises:
+        AdframeError: if `sigma` is out of range.
+
+    Example:
+        >>> TokenScoring(score="fused").ways
+        ('decoder', 'mahalanobis', 'memory')
     """
 
     score: Literal["decoder", "mahalanobis", "memory", "fused"] = "fused"
@@ -46,26 +53,40 @@ class TokenScoring:
 
     @property
     def ways(self) -> tuple[str, ...]:
-        """The scores that are made."""
-        return WAYS if self.score == "fused" else (self.score,)
+        """Returns the scores that are computed."""
+        return SCORE_KINDS if self.score == "fused" else (self.score,)
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What is read of a batch."""
+class TokenFeatures:
+    """The tokens and logits of a batch.
 
-    whole: Tensor  # (B, D) class tokens
-    patches: list[Tensor]  # (B, N, D) of each block
-    logits: Tensor  # (B, 1, h', w') of the head
-    grid: tuple[int, int]  # (h, w), N patches
+    Attributes:
+        whole: (B, D) class tokens.
+        patches: (B, N, D) patch tokens of each block.
+        logits: (B, 1, h', w') logits of the head.
+        grid: (h, w), with N = h * w.
+    """
+
+    whole: Tensor
+    patches: list[Tensor]
+    logits: Tensor
+    grid: tuple[int, int]
 
 
-class Reader(Protocol):
-    """Reads images, each batch once however often it is asked."""
+class TokenReader(Protocol):
+    """Reads images, each batch once however often it is requested.
+
+    Example:
+        >>> class Constant:
+        ...     layers = ("blocks.0",)
+        ...     def forget(self): ...
+        >>> TokenReader.forget(Constant())
+    """
 
     layers: Sequence[str]
 
-    def read(self, image: Tensor) -> Seen: ...
+    def read(self, image: Tensor) -> TokenFeatures: ...
 
     def forget(self) -> None: ...
 
@@ -73,15 +94,24 @@ class Reader(Protocol):
 
 
 class TokenScores(nn.Module):
-    """Holds a memory bank, two Gaussians, and the scales that let them be added up.
+    """Holds a memory bank, two Gaussians, and the scales by which scores can be added.
 
     Args:
-        reader: gives tokens and logits.
-        scoring: which scores.
-        seed: of the coreset.
+        reader: computes tokens and logits.
+        scoring: configures the scores.
+        seed: seed of the coreset.
+
+    Example:
+        >>> from adframe.models.dino_lora import DinoLora
+        >>> from adframe.models.lora import Lora
+        >>> from adframe.models.vit import Vit
+        >>> vit = Vit("test_vit", source="random")
+        >>> model = DinoLora(vit, lora=Lora(rank=2), scoring=TokenScoring(score="decoder"))
+        >>> model.scores.needs_held_out, model.scores.memory
+        (True, None)
     """
 
-    def __init__(self, reader: Reader, *, scoring: TokenScoring, seed: int) -> None:
+    def __init__(self, reader: TokenReader, *, scoring: TokenScoring, seed: int) -> None:
         super().__init__()
         self.scoring, self.reader = scoring, reader
         features: Any = reader
@@ -95,22 +125,27 @@ class TokenScores(nn.Module):
         self.patches, self.wholes = TokenGaussian(), TokenGaussian()  # of patch tokens, of class tokens
         self.map_scale, self.score_scale = Normaliser("global", sigma=0.0), Normaliser("global", sigma=0.0)
         self.rings = Rings()  # of the head's map
-        self._described = False  # whether the Gaussians are settled, and scales come next
+        # Whether the Gaussians are settled, and scales come next.
+        self._gaussians_fitted = False
 
     @property
     def needs_held_out(self) -> bool:
-        """Whether held-out normal images say what is usual."""
+        """Tells whether scores are scaled by held-out normal images."""
         return self.scoring.score != "memory"
 
     @property
     def min_held_out(self) -> int:
-        """Held-out normal images that it needs."""
-        return FEWEST if self.needs_held_out else 1
+        """Returns the number of held-out normal images that it requires."""
+        return MIN_HELD_OUT if self.needs_held_out else 1
 
     def collect_held_out(self, image: Tensor) -> None:
-        """Takes held-out normal images in: first their tokens, then, to fuse, their scores."""
-        if self._described:
-            scores, maps = self._said(image, known=True)
+        """Collects held-out normal images: first their tokens, then, for `fused`, their scores.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+        """
+        if self._gaussians_fitted:
+            scores, maps = self._all_scores(image, known=True)
             self.map_scale.collect_held_out(maps)
             self.score_scale.collect_held_out(scores)
         else:
@@ -122,45 +157,61 @@ class TokenScores(nn.Module):
                 self.wholes.collect_held_out(seen.whole[:, None])
 
     def finalise_held_out(self) -> bool:
-        """Fixes what was observed; true where it wants to see the images again."""
-        if not self._described:
+        """Fits Gaussians or scales; returns True where it must collect the images again."""
+        if not self._gaussians_fitted:
             if "decoder" in self.scoring.ways:
                 self.rings.finalise_held_out()
             if "mahalanobis" in self.scoring.ways:
                 self.patches.finalise_held_out()
                 self.wholes.finalise_held_out()
-            self._described = self.scoring.score == "fused"
-            return self._described
+            self._gaussians_fitted = self.scoring.score == "fused"
+            return self._gaussians_fitted
         self.map_scale.finalise_held_out()
         self.score_scale.finalise_held_out()
-        self._described = False
+        self._gaussians_fitted = False
         return False
 
     def forward(self, image: Tensor) -> Prediction:
-        """(B, 3, H, W) to raw scores (B,) and heatmaps (B, 1, H, W)."""
-        scores, maps = self._said(image, known=False)
+        """Scores images.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+
+        Returns:
+            Raw scores (B,) and heatmaps (B, 1, H, W).
+        """
+        scores, maps = self._all_scores(image, known=False)
         if self.scoring.score == "fused":
             scores, maps = self.score_scale(scores), self.map_scale(maps)
         return Prediction(scores.mean((1, 2, 3)), maps.mean(1, keepdim=True))
 
     def score_leave_one_out(self, image: Tensor) -> Prediction:
-        """The same for images that were observed, each left out of what it is compared with."""
-        scores, maps = self._said(image, known=self.needs_held_out)
+        """Scores images that were collected, each without its own contribution.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+
+        Returns:
+            Raw scores (B,) and heatmaps (B, 1, H, W).
+        """
+        scores, maps = self._all_scores(image, known=self.needs_held_out)
         if self.scoring.score == "fused":
             scores, maps = self.score_scale.leaving_out(scores), self.map_scale.leaving_out(maps)
         return Prediction(scores.mean((1, 2, 3)), maps.mean(1, keepdim=True))
 
-    def _said(self, image: Tensor, *, known: bool) -> tuple[Tensor, Tensor]:
-        """Scores (B, T, 1, 1) and maps (B, T, H, W) of the ways in use; `known` images were observed."""
-        said = [self._say(way, image, known=known) for way in self.scoring.ways]
-        scores = torch.stack([each.score.float() for each in said], dim=1)
-        return scores[:, :, None, None], torch.cat([each.heatmap for each in said], dim=1)
+    def _all_scores(self, image: Tensor, *, known: bool) -> tuple[Tensor, Tensor]:
+        """Returns scores (B, T, 1, 1) and maps (B, T, H, W) of the configured scores; `known` images were
+        collected.
+        """
+        predictions = [self._score_by(way, image, known=known) for way in self.scoring.ways]
+        scores = torch.stack([each.score.float() for each in predictions], dim=1)
+        return scores[:, :, None, None], torch.cat([each.heatmap for each in predictions], dim=1)
 
-    def _say(self, way: str, image: Tensor, *, known: bool) -> Prediction:
+    def _score_by(self, way: str, image: Tensor, *, known: bool) -> Prediction:
         if way == "memory":
             assert self.memory is not None
-            remembered: Prediction = self.memory(image)
-            return remembered
+            prediction: Prediction = self.memory(image)
+            return prediction
         seen = self.reader.read(image)
         if way == "decoder":
             grid = self.rings(seen.logits)

@@ -1,4 +1,4 @@
-"""A whole vision transformer that may learn: every block, the class token, its own mean and std."""
+"""Wraps a whole, trainable vision transformer: every block, the class token, its own mean and std."""
 
 from __future__ import annotations
 
@@ -14,26 +14,40 @@ from torch.nn import functional as F
 
 from adframe.errors import AdframeError
 from adframe.models.backbones import build_trunk, check_size, origin_of
-from adframe.models.weights import REVISION, Network, digest, load_strict, read_checkpoint, repository_of
+from adframe.models.weights import (
+    REVISION,
+    Network,
+    load_strict,
+    read_checkpoint,
+    repository_of,
+    weights_digest,
+)
 
 
 class Vit(nn.Module):
     """A timm vision transformer with its starting weights.
 
-    Images of any size that divides into patches: the position embedding is stretched.
+    Images may have any size that divides into patches: the position embedding is interpolated.
 
     Args:
         model: a timm name of a vision transformer, with or without tag.
-        name: what people call it; the timm name where None.
+        name: name in tables; None takes the timm name.
         source: `hub`, `package` or `random`, as for `TimmBackbone`.
-        checkpoint: a local file instead: plain weights, or a checkpoint of SiT or DINO, of which
-            the chosen network's backbone is taken.
-        network: which network of such a checkpoint.
-        revision: of the weights on the hub: a branch, a tag or a commit.
-        gradient_checkpointing: trades a second forward pass for the memory of activations.
+        checkpoint: a local file to load instead: plain weights, or a checkpoint of SiT or DINO, of which the
+            chosen network's backbone is taken.
+        network: network to take from such a checkpoint.
+        revision: revision of the weights on the hub: a branch, a tag or a commit.
+        gradient_checkpointing: whether to save memory of activations by a second forward pass.
 
     Raises:
-        AdframeError: no such model, no vision transformer, or weights that are unavailable.
+        AdframeError: if the model does not exist or is not a vision transformer, or its weights are
+            unavailable.
+
+    Example:
+        >>> vit = Vit("test_vit", source="random")
+        >>> tokens = vit(vit.normalise(torch.rand(1, 3, 32, 32)))
+        >>> vit.patches(tokens).shape[1] == (32 // vit.patch) ** 2
+        True
     """
 
     mean: Tensor
@@ -55,7 +69,7 @@ class Vit(nn.Module):
         trunk: Any = build_trunk(model, source=source, checkpoint=checkpoint, revision=revision)
         if not isinstance(trunk, VisionTransformer):
             raise AdframeError(
-                f"{self.name} is no vision transformer, and masked images need one; "
+                f"{self.name} is not a vision transformer, which masked images require; "
                 "choose backbone=sit_small, vit_base_16 or another vit"
             )
         whole = set(trunk.state_dict())
@@ -65,7 +79,7 @@ class Vit(nn.Module):
             state, said = read_checkpoint(Path(checkpoint), network=network)
             load_strict(trunk, state, ignorable=whole, origin=f"backbone.checkpoint={checkpoint}")
             self.origin = f"{checkpoint}: {said}"
-        self.digest = digest(trunk)  # of the starting weights
+        self.digest = weights_digest(trunk)  # of the starting weights
         trunk.set_grad_checkpointing(gradient_checkpointing)
         self.trunk: Any = trunk
         config: Any = trunk.pretrained_cfg
@@ -75,50 +89,104 @@ class Vit(nn.Module):
 
     @property
     def patch(self) -> int:
-        """Side of a patch in pixels."""
+        """Returns the side of a patch in pixels."""
         return int(self.trunk.patch_embed.patch_size[0])
 
     @property
     def width(self) -> int:
-        """Channels of a token."""
+        """Returns the channels of a token."""
         return int(self.trunk.embed_dim)
 
     @property
     def depth(self) -> int:
-        """Number of blocks."""
+        """Returns the number of blocks."""
         return len(self.trunk.blocks)
 
     def normalise(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1] to zero mean and unit spread, by the mean and std of the weights."""
+        """Normalises images by the mean and standard deviation of the weights.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+
+        Returns:
+            (B, 3, H, W).
+
+        Raises:
+            AdframeError: if the image does not divide into patches.
+        """
         check_size((image.shape[-2], image.shape[-1]), patch=self.patch, name=self.name)
         return (image - self.mean) / self.std
 
     def restore(self, normal: Tensor) -> Tensor:
-        """Normalised pixels back to [0, 1], what lies beyond cut off."""
+        """Inverts `normalise`, and clips to [0, 1].
+
+        Args:
+            normal: (B, 3, H, W), normalised.
+
+        Returns:
+            (B, 3, H, W) in [0, 1].
+        """
         return (normal * self.std + self.mean).clamp(0, 1)
 
     def grey(self, normal: Tensor) -> Tensor:
-        """Normalised pixels to grey values (B, 1, H, W), black 0, white 1: the mean of the colours."""
+        """Converts normalised pixels to grey values, the mean of the colours.
+
+        Args:
+            normal: (B, 3, H, W), normalised.
+
+        Returns:
+            (B, 1, H, W), black 0, white 1.
+        """
         return (normal * (self.std / 3)).sum(dim=1, keepdim=True) + self.mean.mean()
 
     def forward(self, normal: Tensor) -> Tensor:
-        """(B, 3, H, W) normalised to all final tokens (B, prefix + N, D), layer-normed."""
+        """Computes all final tokens.
+
+        Args:
+            normal: (B, 3, H, W), normalised.
+
+        Returns:
+            (B, prefix + N, D), layer-normed.
+        """
         tokens: Tensor = self.trunk.forward_features(normal)
         return tokens
 
     def patches(self, tokens: Tensor) -> Tensor:
-        """The (B, N, D) patch tokens among all tokens."""
+        """Selects the patch tokens.
+
+        Args:
+            tokens: all tokens (B, prefix + N, D).
+
+        Returns:
+            (B, N, D).
+        """
         return tokens[:, self.trunk.num_prefix_tokens :]
 
     def at(self, normal: Tensor, *, blocks: Sequence[int]) -> list[Tensor]:
-        """(B, 3, H, W) normalised to the (B, N, D) patch tokens after chosen blocks, counted from 0."""
+        """Computes patch tokens after chosen blocks.
+
+        Args:
+            normal: (B, 3, H, W), normalised.
+            blocks: counted from 0.
+
+        Returns:
+            (B, N, D) per block.
+        """
         found: list[Tensor] = self.trunk.forward_intermediates(
             normal, indices=list(blocks), output_fmt="NLC", intermediates_only=True, stop_early=True
         )
         return found
 
     def both(self, normal: Tensor, *, blocks: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
-        """`forward` and `at` in one pass."""
+        """Computes the results of `forward` and `at` in one pass.
+
+        Args:
+            normal: (B, 3, H, W), normalised.
+            blocks: counted from 0.
+
+        Returns:
+            All final tokens, and patch tokens per block.
+        """
         final, found = self.trunk.forward_intermediates(
             normal, indices=list(blocks), output_fmt="NLC", intermediates_only=False
         )
@@ -127,14 +195,27 @@ class Vit(nn.Module):
         return final, [by_block[i] for i in range(len(blocks))]
 
     def projections(self, letters: Sequence[str], *, blocks: Sequence[int]) -> list[str]:
-        """Names of the attention's linear layers: timm makes queries, keys and values in one, `qkv`."""
+        """Returns the names of the attention's linear layers; timm computes queries, keys and values by one,
+        `qkv`.
+
+        Args:
+            letters: some of q, k, v, o.
+            blocks: counted from 0.
+        """
         parts = sorted({"attn.proj" if letter == "o" else "attn.qkv" for letter in letters})
         return [f"blocks.{block}.{part}" for block in blocks for part in parts]
 
     def groups(self, *, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
-        """Parameter groups whose `lr_scale` falls by `layer_decay` a block towards the input.
+        """Returns parameter groups whose `lr_scale` falls by `layer_decay` per block towards the input.
 
-        timm's: biases, norms, the class token and the position embedding do not decay.
+        As in timm, biases, norms, the class token and the position embedding have no weight decay.
+
+        Args:
+            weight_decay: weight decay of matrices.
+            layer_decay: factor in (0, 1].
+
+        Returns:
+            The groups.
         """
         unscaled = self.trunk.no_weight_decay()
         return list(
@@ -145,13 +226,16 @@ class Vit(nn.Module):
 
 
 def token_distance(vit: Vit, image: Tensor, other: Tensor, *, blocks: Sequence[int]) -> Tensor:
-    """1 - cosine of two images' patch tokens, averaged over chosen blocks: (B, 1, h, w).
+    """Computes 1 - cosine of two images' patch tokens, averaged over chosen blocks.
 
     Args:
-        vit: whose tokens.
-        image: (B, 3, H, W) normalised.
-        other: what it is compared with, of the same shape.
+        vit: computes the tokens.
+        image: (B, 3, H, W), normalised.
+        other: image to compare with, of the same shape.
         blocks: counted from 0.
+
+    Returns:
+        (B, 1, h, w).
     """
     pairs = zip(vit.at(image, blocks=blocks), vit.at(other, blocks=blocks), strict=True)
     apart = [1 - F.cosine_similarity(a.float(), b.float(), dim=2) for a, b in pairs]  # (B, N) each

@@ -1,4 +1,4 @@
-"""Patch tokens of a transformer as feature maps."""
+"""Reads patch tokens of a transformer as feature maps."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ from adframe.models.vit import Vit
 
 
 class VitMaps:
-    """Patch tokens of a transformer at a quarter, a half, three quarters and the end of its depth.
+    """Reads patch tokens at a quarter, a half, three quarters and the end of a transformer's depth.
 
     Args:
-        vit: the network, as it is when it is called.
+        vit: the network; its weights at the time of the call are used.
+
+    Example:
+        >>> maps = VitMaps(Vit("test_vit", source="random"))
+        >>> len(maps(torch.rand(1, 3, 32, 32))) == len(maps.layers)
+        True
     """
 
     def __init__(self, vit: Vit) -> None:
@@ -24,7 +29,14 @@ class VitMaps:
 
     @torch.no_grad()
     def __call__(self, image: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) in [0, 1] to one (B, C, h, w) map per block."""
+        """Computes the feature maps.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+
+        Returns:
+            One (B, C, h, w) map per block.
+        """
         tokens = self.vit.at(self.vit.normalise(image), blocks=self._blocks)
         grid = (image.shape[-2] // self.vit.patch, image.shape[-1] // self.vit.patch)
         return [each.float().transpose(1, 2).reshape(len(image), -1, *grid) for each in tokens]

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-MAX_BLOCK_SIDE = 0.3  # as a share of the grid's side (SiT, arXiv 2104.03602, section 3)
+# As a share of the grid's side (SiT, arXiv 2104.03602, section 3).
+MAX_BLOCK_SIDE = 0.3
 
 
 def random_blocks(grid: tuple[int, int], *, ratio: float, rng: np.random.Generator) -> np.ndarray:

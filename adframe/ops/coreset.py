@@ -32,14 +32,19 @@ from adframe.ops.pruned_distances import (
     upper_bounds,
 )
 
-ROUND = 1024  # rows that compete in a round: their Gram matrix takes 4 MB
-HOT_BYTES = 64 << 20  # memory of hot rows, rounded copies included: large enough to rarely choose them again
-PRODUCT_ROWS = 2048  # largest number of rows, or centres, per product
+# Rows that compete in a round: their Gram matrix takes 4 MB.
+ROUND = 1024
+# Memory of hot rows, rounded copies included: large enough to rarely choose them again.
+HOT_BYTES = 64 << 20
+# Largest number of rows, or centres, per product.
+PRODUCT_ROWS = 2048
 MIN_CENTRES = 64  # smallest number of centres per product
-READ_BYTES = 4 << 20  # bytes of rows read at once: they fit in the cache
-MAX_CHEAP_CENTRES = 512  # comparing a row with this many new centres takes less time than reading the row
+# Bytes of rows read at once: they fit in the cache.
+READ_BYTES = 4 << 20
+# Comparing a row with this many new centres takes less time than reading the row.
+MAX_CHEAP_CENTRES = 512
 
-ProgressCallback = Callable[[int, int], None]
+CoresetProgress = Callable[[int, int], None]
 
 
 def greedy_k_centre(
@@ -47,7 +52,7 @@ def greedy_k_centre(
     *,
     count: int,
     seed: int,
-    progress: ProgressCallback | None = None,
+    progress: CoresetProgress | None = None,
     store: Store | None = None,
 ) -> Tensor:
     """Picks rows, each the farthest from those picked before; the first is drawn at random.

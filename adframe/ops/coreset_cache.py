@@ -11,7 +11,8 @@ from torch import Tensor
 from adframe.io.disk_matrix import Spool
 from adframe.io.feature_cache import Store
 
-TRAVERSAL_FORMAT = 3  # of the file and of the algorithm: files of another number are not found
+# Version of the file and of the algorithm: files of another number are not found.
+TRAVERSAL_FORMAT = 3
 PICKS = "index"  # key of the picked rows in the stored state
 
 

@@ -9,9 +9,12 @@ from torch import Tensor
 
 from adframe.errors import AdframeError
 
-BLOCK_IMAGES = 32  # images summed at once: one pass over all matrices in memory serves them all
-FACTOR_BYTES = 4 << 20  # bytes of float64 matrices factorised at once: they fit in the cache
-LAPACK_WIDTH = 32  # matrices up to this width are factorised by LAPACK
+# Images summed at once: one pass over all matrices in memory serves them all.
+BLOCK_IMAGES = 32
+# Bytes of float64 matrices factorised at once: they fit in the cache.
+FACTOR_BYTES = 4 << 20
+# Matrices up to this width are factorised by LAPACK.
+LAPACK_WIDTH = 32
 
 
 class Moments:

@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-GMS_CONSTANT = 0.0026  # c of the paper is 170 for images in [0, 255]; in [0, 1] that is 170 / 255^2
-ROOT_OFFSET = 1e-8  # added under the square root, whose slope is infinite at 0
+# c of the paper is 170 for images in [0, 255]; in [0, 1] that is 170 / 255^2.
+GMS_CONSTANT = 0.0026
+# Added under the square root, whose slope is infinite at 0.
+ROOT_OFFSET = 1e-8
 
 
 def gradient_dissimilarity(image: Tensor, other: Tensor, *, scales: int = 4) -> Tensor:

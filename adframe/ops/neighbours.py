@@ -26,12 +26,17 @@ import torch
 from torch import Tensor
 
 NORM_COLUMNS = 6  # columns for the halves of two squared norms
-FLOAT32_UNIT = 2.0**-23  # twice the rounding error of a float32 operation
-UNDERFLOW = 2.0**-126  # largest error of a term that is too small for float32
-MIN_SIDE, MIN_ENTRIES = 128, 1 << 20  # banks with fewer rows, columns or numbers gain nothing from bfloat16
-ROUNDING_BLOCK = 4096  # rows rounded at once, because float64 takes twice their memory
+# Twice the rounding error of a float32 operation.
+FLOAT32_UNIT = 2.0**-23
+# Largest error of a term that is too small for float32.
+UNDERFLOW = 2.0**-126
+# Banks with fewer rows, columns or numbers gain nothing from bfloat16.
+MIN_SIDE, MIN_ENTRIES = 128, 1 << 20
+# Rows rounded at once, because float64 takes twice their memory.
+ROUNDING_BLOCK = 4096
 EXTRA_CANDIDATES = (
-    31  # rows a query looked at beyond those asked for; where these are not enough, float32 searches
+    # Rows a query looked at beyond those asked for; where these are not enough, float32 searches.
+    31
 )
 DIFFERENCE_BYTES = 16 << 20  # bytes of differences computed at once
 
@@ -121,7 +126,8 @@ def _by_float32(
     distance = torch.stack([(queries - bank[column]).norm(dim=1) for column in index.T], dim=1)
     if count == 1:
         return distance, index
-    order = distance.argsort(dim=1, stable=True)  # rounding in the search may have swapped near ties
+    # Rounding in the search may have swapped near ties.
+    order = distance.argsort(dim=1, stable=True)
     return distance.gather(1, order), index.gather(1, order)
 
 
@@ -140,7 +146,8 @@ def _by_bfloat16(queries: Tensor, bank: Tensor, prepared: RoundedBank, count: in
     product = matrix @ prepared.matrix.T  # (Q, M) bfloat16: -|q' - b'|^2 / 2
     best = product.topk(min(count + EXTRA_CANDIDATES, len(bank)), dim=1)  # (Q, K)
     terms, every = matrix.shape[1], torch.arange(len(queries))
-    slack = 1 + terms * FLOAT32_UNIT  # for lengths, which are float32 sums themselves
+    # For lengths, which are float32 sums themselves.
+    slack = 1 + terms * FLOAT32_UNIT
     first = _pair_distances(queries, every.repeat_interleave(count), bank, best.indices[:, :count].flatten())
     reach = (first.view(-1, count).amax(1) + residual + prepared.residual) * slack  # (Q,)
     sizes = (prepared.norm + (2 * half).sqrt().float()).square() / 2

@@ -27,11 +27,15 @@ from adframe.ops.neighbours import FLOAT32_UNIT, NORM_COLUMNS, UNDERFLOW, in_thr
 # the second float64 cannot distinguish it from zero.
 CLOSE_SHARE = 1e-4
 EQUAL_SHARE = 1e-13
-MIN_COLUMNS = 32  # with fewer columns bfloat16 gains nothing, because it needs six more
+# With fewer columns bfloat16 gains nothing, because it needs six more.
+MIN_COLUMNS = 32
 MAX_SUM = 2.0**126  # sums up to this do not overflow in float32
-CROWD = 64  # a row with more than 1 in 64 centres as candidates is faster by a float32 product
-ROW_STEP = 512  # row counts of products are multiples of this, so that there are few shapes
-CHUNK_BYTES = 4 << 20  # bytes of rows rounded, or of differences computed, at once: they fit in the cache
+# A row with more than 1 in 64 centres as candidates is faster by a float32 product.
+CROWD = 64
+# Row counts of products are multiples of this, so that there are few shapes.
+ROW_STEP = 512
+# Bytes of rows rounded, or of differences computed, at once: they fit in the cache.
+CHUNK_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +151,8 @@ def lower_distances(known: Tensor, rows: RoundedRows, index: Tensor, centres: Ro
     terms = centres.short.shape[1]
     if not terms:
         return _lower_by_float32(known, rows, index, centres)
-    slack = 1 + terms * FLOAT32_UNIT  # for lengths, which are float32 sums themselves
+    # For lengths, which are float32 sums themselves.
+    slack = 1 + terms * FLOAT32_UNIT
     moved = (rows.residual[index] + centres.residual.amax()).double()  # (n,)
     half = rows.half[index]
     reach = _half_squared_reach(known, moved, slack)
@@ -208,7 +213,8 @@ def _signed_entries(left: Tensor, right: Tensor, constant: Tensor) -> Tensor:
     width = left.shape[1] - NORM_COLUMNS
     left[:, width : width + 3] = 1
     left[:, width + 3 :] = in_three(constant)
-    missing = -len(left) % ROW_STEP  # libraries cache code for every shape they have met
+    # Libraries cache code for every shape they have met.
+    missing = -len(left) % ROW_STEP
     whole = torch.cat([left, left.new_zeros(missing, left.shape[1])]) if missing else left
     return (whole @ right.T)[: len(left)].view(torch.int16)
 
@@ -258,7 +264,8 @@ def squared_distances(left: Tensor, right: Tensor) -> Tensor:
     """
     distances = _distances_by_product(left, right)[0].clamp_(min=0)  # (n, m)
     if left is right:
-        distances.fill_diagonal_(torch.inf)  # a row's distance to itself needs no second pass
+        # A row's distance to itself needs no second pass.
+        distances.fill_diagonal_(torch.inf)
     again = torch.nonzero(distances.amin(dim=1) < CLOSE_SHARE * left.square().sum(1)).flatten()
     if len(again):
         precise = right.double()

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-TRUNCATE = 4.0  # standard deviations at which the Gaussian is cut off
+# Standard deviations at which the Gaussian is cut off.
+TRUNCATE = 4.0
 
 
 def heatmap(grid: Tensor, *, size: tuple[int, int], sigma: float) -> Tensor:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adframe.metrics.curve_points import Curve, Floats, bin_edges, pr, roc
+from adframe.metrics.curve_points import Curve, Floats, bin_edges, pr_points, roc_points
 from adframe.reporting import figure_style as style
 from adframe.reporting.document import Figure
 from adframe.reporting.format import hundredths
@@ -45,12 +45,14 @@ def scores(name: str, *, caption: str, rows: Sequence[Row], threshold: float | N
     """
     parts = _subset_rows(rows)
     rocs = {
-        part: curve for part, own in parts.items() if (curve := roc(*_scores_and_labels(own))) is not None
+        part: curve
+        for part, own in parts.items()
+        if (curve := roc_points(*_scores_and_labels(own))) is not None
     }
     prs = {
         part: _stepped(curve)
         for part, own in parts.items()
-        if (curve := pr(*_scores_and_labels(own))) is not None
+        if (curve := pr_points(*_scores_and_labels(own))) is not None
     }
     counts = confusion(rows)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from adframe.metrics.curve_points import roc
+from adframe.metrics.curve_points import roc_points
 from adframe.results.predictions import Row
 from adframe.stats.proportions import wilson
 
@@ -171,7 +171,7 @@ def share_interval(part: int, whole: int) -> tuple[float, float] | None:
 
 def _summarise_group(name: str, anomalous: list[Row], normals: list[Row]) -> GroupSummary:
     both = [*anomalous, *normals]
-    curve = roc([row["score"] for row in both], [row["label"] for row in both])
+    curve = roc_points([row["score"] for row in both], [row["label"] for row in both])
     counts = confusion(anomalous)
     found = counts.found if counts.total else None
     return GroupSummary(name, len(anomalous), found, counts.recall, None if curve is None else curve.area)

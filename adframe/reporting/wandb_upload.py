@@ -8,7 +8,7 @@ from typing import Any
 
 import wandb
 
-from adframe.metrics.curve_points import pr, roc
+from adframe.metrics.curve_points import pr_points, roc_points
 from adframe.reporting.tables import Table
 from adframe.results.features import FEATURES_FOLDER, features_finding, read_features
 from adframe.results.gallery import read_gallery
@@ -78,8 +78,8 @@ def _curve_charts(rows: list[dict[str, Any]], category: str) -> dict[str, Any]:
     scores, labels = [row["score"] for row in rows], [row["label"] for row in rows]
     shown: dict[str, Any] = {}
     for name, curve, axes in (
-        ("roc", roc(scores, labels), ("false positive rate", "true positive rate")),
-        ("pr", pr(scores, labels), ("recall", "precision")),
+        ("roc", roc_points(scores, labels), ("false positive rate", "true positive rate")),
+        ("pr", pr_points(scores, labels), ("recall", "precision")),
     ):
         if curve is not None:
             step = max(1, len(curve.x) // POINTS)

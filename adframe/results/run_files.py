@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 
 from adframe.errors import AdframeError
-from adframe.io.secrets import hidden, hidden_text
+from adframe.io.secrets import hide_in_text, hide_secrets
 from adframe.results.names import Metrics
 
 UNRECORDED_OVERRIDES = ("trusted", "fetch")  # they may have other values when a sweep is resumed
@@ -170,7 +170,7 @@ def config_text(config: Mapping[str, Any]) -> str:
     Returns:
         YAML text.
     """
-    return yaml.safe_dump(hidden(config), sort_keys=False, allow_unicode=True, width=110)
+    return yaml.safe_dump(hide_secrets(config), sort_keys=False, allow_unicode=True, width=110)
 
 
 def pack_draws(arrays: Mapping[str, np.ndarray]) -> bytes:
@@ -239,7 +239,7 @@ def recorded_overrides(overrides: Sequence[str]) -> list[str]:
         The texts without secrets and without keys that may differ where the sweep is resumed.
     """
     return [
-        hidden_text(text)
+        hide_in_text(text)
         for text in overrides
         if text.lstrip("+~").partition("=")[0] not in UNRECORDED_OVERRIDES
     ]

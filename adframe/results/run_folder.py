@@ -21,8 +21,8 @@ import numpy as np
 import yaml
 
 from adframe.errors import AdframeError
-from adframe.io.files import clear_left_over, write_json, write_whole
-from adframe.io.secrets import hidden
+from adframe.io.files import remove_left_over, write_json, write_whole
+from adframe.io.secrets import hide_secrets
 from adframe.results.gallery import GalleryEntry, read_gallery
 from adframe.results.names import DOMAINS, MEAN, RECALIBRATED, TRANSFER, Metrics
 from adframe.results.predictions import Row, read_predictions, write_predictions
@@ -282,13 +282,13 @@ class RunFolder:
         Args:
             config: the configuration, resolved.
         """
-        text = yaml.safe_dump(hidden(config), sort_keys=False, allow_unicode=True)
+        text = yaml.safe_dump(hide_secrets(config), sort_keys=False, allow_unicode=True)
         write_whole(self.path / "config.yaml", text)
 
     def _clear_unstarted(self) -> None:
         """Removes the files of a run that was killed before its configuration was written."""
         if self.path.is_dir() and not (self.path / "config.yaml").exists():
-            clear_left_over(self.path)
+            remove_left_over(self.path)
             file = self.path / "environment.json"
             alone = [path.name for path in self.path.iterdir()] == [file.name]
             if alone and f'"{_STARTED}"' in file.read_text(encoding="utf-8", errors="replace"):
@@ -300,7 +300,7 @@ class RunFolder:
         Raises:
             AdframeError: a file is missing or cannot be read.
         """
-        clear_left_over(self.path)
+        remove_left_over(self.path)
         self.environment = read_shaped_file(self.path / "environment.json", of_mappings=False)
         if (self.path / "metrics.json").is_file():
             self.metrics = read_shaped_file(self.path / "metrics.json", of_mappings=True)

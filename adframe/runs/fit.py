@@ -17,13 +17,13 @@ from adframe.callbacks.reconstructions import Reconstructions
 from adframe.contracts import Exporter, LeaveOneOut
 from adframe.data.datamodule import AnomalyData
 from adframe.io.files import write_whole
-from adframe.models.normalizer import too_few
+from adframe.models.normalizer import too_few_error
 from adframe.reporting.console import warn
 from adframe.results.run_folder import RunFolder
 from adframe.results.validation_scores import write_scores
 from adframe.runs.recipe import Recipe
 from adframe.runs.synthetic_metrics import synthetic_metrics
-from adframe.systems.checkpoint import identity, save
+from adframe.systems.checkpoint import identity, save_checkpoint
 from adframe.systems.detection import DetectionSystem
 from adframe.systems.gradient import MONITORED, GradientSystem
 from adframe.systems.training_free import TrainingFreeSystem
@@ -64,7 +64,7 @@ def fit_model(
         )
     else:
         recipe.trainer(callbacks, tracker).fit(system, datamodule=data)
-    save(system, folder.checkpoint(unit), of=recipe.identity(unit))
+    save_checkpoint(system, folder.checkpoint(unit), of=recipe.identity(unit))
     write_scores(folder.path, unit=unit, scores=system.validation_scores())
     _export(system, folder.path / "checkpoints" / f"{unit}.merged.safetensors")
     folder.add_facts({"weights": {**folder.environment.get("weights", {}), unit: _weights_origin(system)}})
@@ -149,4 +149,4 @@ def _check_held_out(system: GradientSystem, data: AnomalyData) -> None:
     """Checks before hours of training that enough normal validation images are held out."""
     normal = sum((record.split, record.label) == ("val", 0) for record in data.records)
     if isinstance(system.detector, LeaveOneOut) and normal < system.detector.min_held_out:
-        raise too_few(normal, needed=system.detector.min_held_out)
+        raise too_few_error(normal, needed=system.detector.min_held_out)

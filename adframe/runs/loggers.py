@@ -13,8 +13,8 @@ import wandb
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
 from adframe.errors import AdframeError, unknown
-from adframe.io.network import answers
-from adframe.io.secrets import hidden, hidden_text
+from adframe.io.network import is_reachable
+from adframe.io.secrets import hide_in_text, hide_secrets
 from adframe.reporting.leaderboard_page import raw_table
 from adframe.reporting.wandb_upload import flat_metrics, show_run, show_table
 from adframe.results.sweep_folder import SweepFolder
@@ -99,7 +99,7 @@ def _start_wandb(
                 name=name,
                 dir=folder,
                 mode=mode,
-                config=hidden(config),
+                config=hide_secrets(config),
                 settings=wandb.Settings(silent=True, console="off", root_dir=str(folder)),
             )
     except wandb.Error as error:
@@ -111,7 +111,7 @@ def _start_wandb(
 def _arguments_without_secrets() -> Iterator[None]:
     """Hides secrets in `sys.argv`, because wandb stores the typed command when it starts."""
     typed = list(sys.argv)
-    sys.argv[1:] = map(hidden_text, typed[1:])
+    sys.argv[1:] = map(hide_in_text, typed[1:])
     try:
         yield
     finally:
@@ -128,12 +128,12 @@ def _resolve_mode(requested: str) -> str:
             return mode
         if not wandb.login(prompt=False, verify=False):
             return "offline"
-        if not answers(server):
+        if not is_reachable(server):
             print(f"{server} cannot be reached: logged offline, `wandb sync` uploads it", file=sys.stderr)
             return "offline"
         return "online"
     if not wandb.login(prompt=False, verify=False):
         raise AdframeError(f"logger.mode={requested}: no account here; run `wandb login`, or {_OFFLINE_HINT}")
-    if not answers(server):
+    if not is_reachable(server):
         raise AdframeError(f"logger.mode={requested}: {server} cannot be reached; {_OFFLINE_HINT}")
     return requested

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from adframe.io.secrets import hidden_text
+from adframe.io.secrets import hide_in_text
 
 PACKAGES = (
     "adframe", "torch", "torchvision", "lightning", "hydra-core", "timm", "torchmetrics", "scikit-learn",
@@ -53,7 +53,7 @@ def command_line(arguments: list[str]) -> list[str]:
     Returns:
         The words of the command, such as `["python", "train.py", "model=padim"]`.
     """
-    return ["python", Path(sys.argv[0]).name, *map(hidden_text, arguments)]
+    return ["python", Path(sys.argv[0]).name, *map(hide_in_text, arguments)]
 
 
 def git_revision() -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from adframe.data.validate_files import fingerprint
 from adframe.errors import AdframeError, unknown
-from adframe.io.files import fresh_folder
+from adframe.io.files import timestamped_folder
 from adframe.reporting.console import warn
 from adframe.results.names import MEAN
 from adframe.results.run_folder import RunFolder
@@ -38,7 +38,7 @@ def reevaluate(recipe: Recipe, run: RunFolder, categories: Sequence[str]) -> Run
     _check_files(run, list(dict.fromkeys(units.values())), choices=list(recipe.choices))
     start = time.perf_counter()
     source = recipe.source()
-    folder = RunFolder(fresh_folder(run.path / "evaluations"))
+    folder = RunFolder(timestamped_folder(run.path / "evaluations"))
     data_of = {category: recipe.data(source, [category]) for category in categories}
     fingerprints = {}
     for category, data in data_of.items():

@@ -15,7 +15,7 @@ import tifffile
 from adframe.contracts import Record
 from adframe.data.masks import read_levels
 from adframe.errors import AdframeError
-from adframe.io.anomaly_maps import HALF_MAX, distinct, encode
+from adframe.io.anomaly_maps import HALF_MAX, count_distinct, encode_tiff
 from adframe.io.files import write_whole
 
 MAPS, MASKS = "anomaly_images", "anomaly_images_thresholded"
@@ -117,10 +117,10 @@ def write_pair(folder: Path, record: Record, scores: np.ndarray, *, mask: np.nda
         The number of different scores that became equal to another one.
     """
     half = scale.to_half(scores, image=record.path)
-    write_whole(folder / file_of(record, kind=MAPS), encode(half))
+    write_whole(folder / file_of(record, kind=MAPS), encode_tiff(half))
     _, png = cv2.imencode(".png", np.where(mask, 255, 0).astype(np.uint8))
     write_whole(folder / file_of(record, kind=MASKS), png.tobytes())
-    return distinct(scores) - distinct(half)
+    return count_distinct(scores) - count_distinct(half)
 
 
 def pack_submission(folder: Path, archive: Path) -> None:

@@ -16,7 +16,7 @@ from adframe.metrics.resampled import drawn_metrics
 from adframe.results.run_folder import RunFolder
 from adframe.runs.patch_survey import survey_patches
 from adframe.runs.recipe import Recipe
-from adframe.systems.checkpoint import load
+from adframe.systems.checkpoint import load_checkpoint
 from adframe.systems.detection import DetectionSystem
 
 
@@ -84,5 +84,5 @@ def load_system(recipe: Recipe, source: Source, path: Path) -> DetectionSystem:
         recipe.seed, workers=True, verbose=False
     )  # building a model may draw: as before the fit
     system = recipe.system(source, unit=path.stem, held_out=False)
-    load(system, path, of=recipe.identity(path.stem))
+    load_checkpoint(system, path, of=recipe.identity(path.stem))
     return system

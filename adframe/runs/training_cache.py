@@ -12,7 +12,7 @@ from adframe.contracts import Gradient
 from adframe.data.datamodule import AnomalyData
 from adframe.data.validate_files import fingerprint
 from adframe.io.checksummed import UnusableError, read_sealed, write_sealed
-from adframe.io.images import READING
+from adframe.io.images import READING_VERSION
 from adframe.reporting.console import warn
 
 _FILE_FORMAT = "2"  # files with another number count as missing
@@ -91,7 +91,7 @@ def stored_training(
     facts = dict(settings) | {
         "weights": detector.backbone.digest,
         "data": fingerprint(used, root=Path(data.source.root)),
-        "pixels": (READING, data.view.preprocess, [record.bits for record in used]),
+        "pixels": (READING_VERSION, data.view.preprocess, [record.bits for record in used]),
         "splits": [(record.path.name, record.split) for record in used],
     }
     text = json.dumps(facts, sort_keys=True, default=str)

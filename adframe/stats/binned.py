@@ -14,7 +14,8 @@ from adframe.stats.proportions import fisher, newcombe, wilson
 from adframe.stats.significance import difference_of
 from adframe.stats.weighted_metrics import weighted_metrics
 
-MIN_BIN_IMAGES = 5  # each of two bins must have this many images to be compared
+# Each of two bins must have this many images to be compared.
+MIN_BIN_IMAGES = 5
 
 
 @dataclass(frozen=True, slots=True)

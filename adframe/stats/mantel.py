@@ -47,7 +47,7 @@ def mantel(first: np.ndarray, second: np.ndarray, *, permutations: int = 5000, s
     """
     count = len(first)
     observed = _rho(first, second, np.arange(count))
-    entries = int(_known_pairs(first, second).sum())
+    entries = int(_pair_mask(first, second).sum())
     if count < 3 or not math.isfinite(observed):
         return Correlation(observed, math.nan, math.nan, entries)
     if count <= _MAX_EXACT_ITEMS:
@@ -60,14 +60,14 @@ def mantel(first: np.ndarray, second: np.ndarray, *, permutations: int = 5000, s
     return Correlation(observed, float(extreme.mean()), 1 / len(extreme), entries)
 
 
-def _known_pairs(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def _pair_mask(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     known: np.ndarray = np.isfinite(first) & np.isfinite(second) & ~np.eye(len(first), dtype=bool)
     return known
 
 
 def _rho(first: np.ndarray, second: np.ndarray, order: np.ndarray) -> float:
     moved = second[np.ix_(order, order)]
-    known = _known_pairs(first, moved)
+    known = _pair_mask(first, moved)
     a, b = first[known], moved[known]
     if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return math.nan

@@ -47,7 +47,8 @@ def delong(scores_a: np.ndarray, scores_b: np.ndarray, *, labels: np.ndarray) ->
         return difference, math.nan
     anomalous, normal = (second - first for first, second in zip(*parts, strict=True))
     variance = float(anomalous.var(ddof=1) / positives + normal.var(ddof=1) / negatives)
-    if variance <= np.finfo(float).eps ** 2:  # placements are shares: a smaller variance is rounding
+    # Placements are shares: a smaller variance is rounding.
+    if variance <= np.finfo(float).eps ** 2:
         return difference, 1.0 if math.isclose(difference, 0, abs_tol=1e-12) else math.nan
     return difference, float(2 * stats.norm.sf(abs(difference) / math.sqrt(variance)))
 

@@ -15,7 +15,8 @@ from torch import Tensor
 
 Vectors = Tensor | np.ndarray  # (n, D)
 
-MEDIAN_ROWS = 2048  # rows of both samples together from which the median distance is computed
+# Rows of both samples together from which the median distance is computed.
+MEDIAN_ROWS = 2048
 
 
 @dataclass(frozen=True, slots=True)

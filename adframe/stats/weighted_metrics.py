@@ -11,7 +11,8 @@ import numpy as np
 
 from adframe.errors import AdframeError
 
-_CHUNK_COUNTS = 1 << 21  # counts per chunk: 16 MB per array, whatever the number of images
+# Counts per chunk: 16 MB per array, whatever the number of images.
+_CHUNK_COUNTS = 1 << 21
 
 
 def weighted_metrics(
@@ -39,7 +40,7 @@ def weighted_metrics(
     if len(scores):
         starts = np.unique(-scores[falling], return_index=True)[1]  # the first image of each distinct score
     pieces = []
-    for piece in _weight_chunks(weights):
+    for piece in _integer_weight_chunks(weights):
         normal, anomalous = (_counts_by_score(piece * side, falling, starts) for side in (~labels, labels))
         found = _ranking_metrics(normal, anomalous)
         if threshold is not None:
@@ -50,7 +51,7 @@ def weighted_metrics(
     return {key: np.concatenate([piece[key] for piece in pieces]) for key in pieces[0]}
 
 
-def _weight_chunks(weights: np.ndarray) -> Iterator[np.ndarray]:
+def _integer_weight_chunks(weights: np.ndarray) -> Iterator[np.ndarray]:
     """Yields some resamples at a time, as int64, in which no sum overflows."""
     step = max(_CHUNK_COUNTS // max(weights.shape[1], 1), 1)
     for start in range(0, max(len(weights), 1), step):
@@ -89,7 +90,8 @@ def _decision_metrics(
     hits, alarms = weights @ (reported & labels), weights @ (reported & ~labels)
     anomalous, normal = weights @ labels, weights @ ~labels
     recall, fpr = _safe_ratio(hits, anomalous), _safe_ratio(alarms, normal)
-    undefined = np.where(anomalous > 0, 0.0, math.nan)  # without anomalous images there is nothing to find
+    # Without anomalous images there is nothing to find.
+    undefined = np.where(anomalous > 0, 0.0, math.nan)
     return {
         "image/f1": _safe_ratio(2 * hits, hits + alarms + anomalous) + undefined,
         "image/accuracy": _safe_ratio(hits + normal - alarms, anomalous + normal),

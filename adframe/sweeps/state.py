@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from adframe.config.messages import CONF
 from adframe.errors import AdframeError
 from adframe.io.files import write_json
-from adframe.io.secrets import HIDDEN, hidden_text
+from adframe.io.secrets import PLACEHOLDER, hide_in_text
 from adframe.results.run_files import UNRECORDED_OVERRIDES
 from adframe.results.sweep_folder import SWEEP_FILE
 
@@ -120,7 +120,7 @@ def _resumed_arguments(arguments: Sequence[str]) -> list[str]:
     folder = Path(next(text for text in arguments if _key(text) == "resume").partition("=")[2]).absolute()
     typed = [text for text in arguments if _key(text) != "resume" and text not in _MULTIRUN_OPTIONS]
     state = _read_state(folder)
-    secret = {_key(text) for text in state["arguments"] if HIDDEN in text}
+    secret = {_key(text) for text in state["arguments"] if PLACEHOLDER in text}
     retyped = {_key(text) for text in typed}
     if other := [
         text
@@ -157,7 +157,7 @@ def _check_arguments(folder: Path, arguments: Sequence[str]) -> None:
 
 
 def _new_state() -> dict[str, Any]:
-    arguments = [hidden_text(text) for text in sys.argv[1:] if _key(text) != "resume"]
+    arguments = [hide_in_text(text) for text in sys.argv[1:] if _key(text) != "resume"]
     return {"arguments": arguments, "folder": str(Path.cwd()), "jobs": []}
 
 

@@ -12,7 +12,7 @@ from hydra.core.override_parser.types import Override
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from adframe.io.secrets import hidden
+from adframe.io.secrets import hide_secrets
 from adframe.sweeps.launcher import SweepLauncher, build_group
 from adframe.sweeps.wandb_agent import write_agent_file
 
@@ -46,7 +46,7 @@ class Search(Protocol):
 
 def _without_secrets(config: DictConfig) -> DictConfig:
     """Copies a configuration without secrets; the folder of the sweep, which has the time, is resolved."""
-    plain = hidden(OmegaConf.to_container(config))
+    plain = hide_secrets(OmegaConf.to_container(config))
     plain["hydra"]["sweep"]["dir"] = str(config.hydra.sweep.dir)
     safe: DictConfig = OmegaConf.create(plain)
     return safe

@@ -12,7 +12,7 @@ import yaml
 from hydra.core.override_parser.types import IntervalSweep, Override
 
 from adframe.io.files import write_whole
-from adframe.io.secrets import hidden, hidden_text
+from adframe.io.secrets import hide_in_text, hide_secrets
 from adframe.sweeps.state import override_text, overrides_of_job
 
 AGENT_FILE = "wandb_sweep.yaml"
@@ -37,8 +37,8 @@ def write_agent_file(folder: Path, overrides: Sequence[Override], *, project: st
         "program": str(Path(sys.argv[0]).with_name("train.py")),
         "method": "random" if any(_is_interval(one) for one in swept.values()) else "grid",
         **({"project": project} if project else {}),
-        "command": [*_COMMAND_START, *map(hidden_text, map(_train_override, fixed)), "${args_no_hyphens}"],
-        "parameters": hidden({key: _parameter(one) for key, one in swept.items()}),
+        "command": [*_COMMAND_START, *map(hide_in_text, map(_train_override, fixed)), "${args_no_hyphens}"],
+        "parameters": hide_secrets({key: _parameter(one) for key, one in swept.items()}),
     }
     text = yaml.safe_dump(file, sort_keys=False, allow_unicode=True)
     write_whole(folder / AGENT_FILE, _FILE_HEAD.format(file=folder / AGENT_FILE) + text)

@@ -1,4 +1,4 @@
-"""Shows a detector the held-out normal images before any is scored."""
+"""Shows a detector the held-out normal images before any image is scored."""
 
 from __future__ import annotations
 
@@ -11,18 +11,25 @@ from torch import nn
 from adframe.contracts import IMAGE, RECORD, Batch, HeldOut
 
 
-def normals(batch: Batch) -> torch.Tensor:
-    """(B,) bool: which images of a batch are known to be normal."""
+def normal_mask(batch: Batch) -> torch.Tensor:
+    """Marks the images of a batch that are known to be normal.
+
+    Args:
+        batch: the batch.
+
+    Returns:
+        (B,) bool.
+    """
     return torch.tensor([record.label == 0 for record in batch[RECORD]])
 
 
 def run_calibration_pass(detector: nn.Module, batches: Iterable[Batch], *, system: L.LightningModule) -> None:
-    """Lets a detector that wants to, observe all normal images among validation batches, and settle.
+    """Lets a detector collect all normal images among the validation batches, where it needs them.
 
     Args:
-        detector: what is asked; one that needs_held_out nothing is left alone.
-        batches: of validation.
-        system: conducts; knows the device and the precision.
+        detector: a detector; one without `needs_held_out` is left unchanged.
+        batches: validation batches.
+        system: the system, which knows the device and the precision.
     """
     if not (isinstance(detector, HeldOut) and detector.needs_held_out):
         return
@@ -30,7 +37,7 @@ def run_calibration_pass(detector: nn.Module, batches: Iterable[Batch], *, syste
     while again:
         with system.trainer.precision_plugin.forward_context():
             for batch in batches:
-                known = normals(batch)
+                known = normal_mask(batch)
                 if known.any():
                     detector.collect_held_out(batch[IMAGE][known].to(system.device))
         again = detector.finalise_held_out()

@@ -1,8 +1,8 @@
-"""One file a model: what was learned, with the calibration, without the frozen backbone.
+"""Stores one file per model: the fitted parameters with the calibration, without the frozen backbone.
 
-The backbone is named and hashed instead: it comes from the same source again, and another one is
-refused. Files hold tensors and plain values only, so that a stranger's checkpoint runs no code, and a
-checksum with what they are of, so that neither flipped bits nor another category's model goes unseen.
+The backbone is named and hashed instead: it is loaded from the same source again, and another one is refused.
+Files contain tensors and plain values only, so that a foreign checkpoint runs no code. A checksum and an
+identity reveal damaged files and models of another category.
 """
 
 from __future__ import annotations
@@ -15,35 +15,35 @@ from adframe.errors import AdframeError
 from adframe.io.checksummed import UnusableError, read_sealed, write_sealed
 from adframe.systems.detection import DetectionSystem
 
-FORMAT = "2"
-FROZEN = "detector.backbone."
+CHECKPOINT_FORMAT = "2"
+FROZEN_PREFIX = "detector.backbone."
 
 
-def save(system: DetectionSystem, path: Path, *, of: Mapping[str, str]) -> None:
-    """Writes the checkpoint, whole or not at all.
+def save_checkpoint(system: DetectionSystem, path: Path, *, of: Mapping[str, str]) -> None:
+    """Writes the checkpoint, completely or not at all.
 
     Args:
-        system: what was learned.
+        system: the fitted system.
         path: the file.
-        of: what it was learned from, such as the category.
+        of: identifies the training data, such as the category.
     """
     frozen = _frozen(system)
     state = {name: value for name, value in system.state_dict().items() if name not in frozen}
     write_sealed(path, {"state": state}, identity=identity(system, of=of))
 
 
-def load(system: DetectionSystem, path: Path, *, of: Mapping[str, str]) -> None:
-    """Fills a system, strictly and completely.
+def load_checkpoint(system: DetectionSystem, path: Path, *, of: Mapping[str, str]) -> None:
+    """Loads a checkpoint into a system; every parameter must fit.
 
     Args:
-        system: takes what was learned.
+        system: receives the parameters.
         path: the file.
-        of: what it must have been learned from.
+        of: the expected training data.
 
     Raises:
-        AdframeError: the file is missing, damaged, of something else, or does not fit.
+        AdframeError: if the file is missing, damaged, has another identity, or does not fit.
     """
-    stored = _read(path, identity(system, of=of))
+    stored = _read_checkpoint(path, identity(system, of=of))
     known = system.state_dict()
     try:
         system.load_state_dict({name: known[name] for name in _frozen(system)} | stored["state"], strict=True)
@@ -52,23 +52,31 @@ def load(system: DetectionSystem, path: Path, *, of: Mapping[str, str]) -> None:
 
 
 def identity(system: DetectionSystem, *, of: Mapping[str, str]) -> dict[str, str]:
-    """What a file of this system says of itself."""
-    return {"format": FORMAT, "method": _method(system), "backbone": _backbone(system), **of}
+    """Returns the identity that a file of this system has.
+
+    Args:
+        system: the system.
+        of: identifies the training data.
+
+    Returns:
+        Format, method, backbone and training data.
+    """
+    return {"format": CHECKPOINT_FORMAT, "method": _method(system), "backbone": _backbone(system), **of}
 
 
-def _read(path: Path, own: Mapping[str, str]) -> dict[str, Any]:
+def _read_checkpoint(path: Path, own: Mapping[str, str]) -> dict[str, Any]:
     try:
         return read_sealed(path, identity=own)
     except FileNotFoundError as error:
-        raise AdframeError(f"checkpoint {path} is not there; was the run finished?") from error
+        raise AdframeError(f"checkpoint {path} does not exist; was the run finished?") from error
     except UnusableError as error:
         raise AdframeError(f"checkpoint {path} {error}; fit the model again") from error
 
 
 def _frozen(system: DetectionSystem) -> set[str]:
-    """Names of what comes from the backbone's own weights."""
+    """Returns the names of tensors that come from the backbone's own weights."""
     named = {f"detector.{name}" for name in getattr(system.detector, "frozen", ())}
-    return named | {name for name in system.state_dict() if name.startswith(FROZEN)}
+    return named | {name for name in system.state_dict() if name.startswith(FROZEN_PREFIX)}
 
 
 def _method(system: DetectionSystem) -> str:

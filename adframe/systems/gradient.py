@@ -1,4 +1,4 @@
-"""Methods that learn by gradient under Lightning: fitting watches held-out losses, validating calibrates."""
+"""Runs gradient methods under Lightning: fitting monitors held-out losses, validation calibrates."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from adframe.calibration.calibrator import Calibrator
 from adframe.contracts import IMAGE, Batch, Collector, Gradient, LeaveOneOut, Prediction, Previewing
 from adframe.metrics.pixel import PixelMetrics
-from adframe.systems.calibration_pass import normals, run_calibration_pass
+from adframe.systems.calibration_pass import normal_mask, run_calibration_pass
 from adframe.systems.detection import DetectionSystem
 from adframe.systems.learning import Learning
 
@@ -21,12 +21,21 @@ MONITORED = "val/total"
 class GradientSystem(DetectionSystem):
     """Runs a `contracts.Gradient` detector: SiT and similar methods.
 
-    `trainer.fit` learns; each epoch ends with the losses of the held-out normal images, logged as
-    `val/<term>`. `trainer.validate` then fits scales and thresholds, once, with what was learned.
+    `trainer.fit` trains; each epoch ends with the losses of the held-out normal images, logged as
+    `val/<term>`. `trainer.validate` then fits scales and thresholds once, with the trained detector.
 
     Args:
         detector, calibrator, pixel: as in `DetectionSystem`.
         learning: optimizer, schedule and length.
+
+    Example:
+        >>> from functools import partial
+        >>> from adframe.calibration.rules import Quantile
+        >>> calibrator = Calibrator(image=Quantile(), pixel=Quantile())
+        >>> learning = Learning(optimizer=partial(torch.optim.AdamW, lr=1e-3), epochs=1)
+        >>> parts = {"calibrator": calibrator, "pixel": PixelMetrics(), "learning": learning}
+        >>> GradientSystem(detector=nn.Identity(), **parts).learning.epochs
+        1
     """
 
     def __init__(
@@ -37,7 +46,7 @@ class GradientSystem(DetectionSystem):
 
     @property
     def method(self) -> Gradient:
-        """The detector, as what it is."""
+        """Returns the detector with its type."""
         return cast(Gradient, self.detector)
 
     @property
@@ -45,7 +54,7 @@ class GradientSystem(DetectionSystem):
         return self.trainer.state.fn == "fit"
 
     def on_fit_start(self) -> None:
-        """Lets a detector that must see the training images before it learns, see them."""
+        """Shows the training images to a detector that must see them before training."""
         detector: Any = self.detector
         if isinstance(detector, Previewing) and detector.needs_preview:
             self.trainer.fit_loop.setup_data()
@@ -54,39 +63,52 @@ class GradientSystem(DetectionSystem):
             detector.finalise_preview()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """One step's loss; its terms are logged as means over the epoch."""
+        """Computes the loss of one step; its terms are logged as means over the epoch.
+
+        Args:
+            batch: the batch.
+            batch_idx: not used.
+
+        Returns:
+            The total loss.
+        """
         del batch_idx
         losses = self.method.loss(batch)
-        self._note("train", losses, batch)
+        self._log_losses("train", losses, batch)
         return losses["total"]
 
     def on_validation_start(self) -> None:
-        """Before thresholds are fitted, the detector learns how held-out normal images look to it."""
+        """Collects training and held-out images for the detector before thresholds are fitted."""
         if not self._fitting:
             self._collect()
             run_calibration_pass(self.detector, self.trainer.val_dataloaders, system=self)  # type: ignore[arg-type]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """While fitting the losses of normal images at fixed draws; afterwards the scores for calibration."""
+        """Computes held-out losses at fixed draws while fitting, and scores for calibration afterwards.
+
+        Args:
+            batch: the batch.
+            batch_idx: not used.
+        """
         if not self._fitting:
             super().validation_step(batch, batch_idx)
-        elif (known := normals(batch)).any():
+        elif (known := normal_mask(batch)).any():
             chosen = {key: value[known] for key, value in batch.items() if isinstance(value, Tensor)}
-            self._note("val", self.method.check(chosen), chosen)
+            self._log_losses("val", self.method.check(chosen), chosen)
 
     def on_validation_epoch_end(self) -> None:
-        """Fits the thresholds, once it has learned."""
+        """Fits the thresholds, unless training is in progress."""
         if not self._fitting:
             super().on_validation_epoch_end()
 
     def configure_optimizers(self) -> Any:
-        """AdamW or another, with warm-up and cosine by step."""
+        """Returns the configured optimizer with a warm-up and a cosine schedule by step."""
         steps = max(1, int(self.trainer.estimated_stepping_batches))
         optimizer, schedule = self.learning.optimizers(self.detector, steps=steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _collect(self) -> None:
-        """Shows the training images, as they are, to a detector that wants them after learning."""
+        """Shows the unchanged training images to a detector that collects them after training."""
         detector, data = self.detector, self.trainer.datamodule  # type: ignore[attr-defined]
         if isinstance(detector, Collector) and detector.collects:
             with self.trainer.precision_plugin.forward_context():
@@ -94,20 +116,20 @@ class GradientSystem(DetectionSystem):
                     detector.collect(batch[IMAGE].to(self.device))
             detector.finalise()
 
-    def _note(self, stage: str, losses: dict[str, Tensor], batch: Batch) -> None:
+    def _log_losses(self, stage: str, losses: dict[str, Tensor], batch: Batch) -> None:
         named = {f"{stage}/{name}": value.detach() for name, value in losses.items()}
         self.log_dict(named, on_step=False, on_epoch=True, batch_size=len(batch[IMAGE]))
 
     def _score(self, batch: Batch) -> Prediction:
-        """Normal validation images were observed: each is compared with the others only."""
-        known = normals(batch).to(batch[IMAGE].device)
+        """Scores validation images; normal ones were collected, so each is compared with the others only."""
+        known = normal_mask(batch).to(batch[IMAGE].device)
         if not (isinstance(self.detector, LeaveOneOut) and known.any()):
             return super()._score(batch)
-        judged = self.detector.score_leave_one_out(batch[IMAGE])
+        left_out = self.detector.score_leave_one_out(batch[IMAGE])
         if known.all():
-            return judged
+            return left_out
         plain = super()._score(batch)
         return Prediction(
-            torch.where(known, judged.score, plain.score),
-            torch.where(known.view(-1, 1, 1, 1), judged.heatmap, plain.heatmap),
+            torch.where(known, left_out.score, plain.score),
+            torch.where(known.view(-1, 1, 1, 1), left_out.heatmap, plain.heatmap),
         )

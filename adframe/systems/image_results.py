@@ -1,4 +1,4 @@
-"""What was said of the test images so far, and the image metrics that come from it."""
+"""Collects the decisions about test images, and computes image metrics from them."""
 
 from __future__ import annotations
 
@@ -14,19 +14,41 @@ from adframe.stats.calibration_error import brier, calibration_error
 
 
 @dataclass(slots=True)
-class Tested:
-    """A row an image; small, because it holds no map."""
+class TestedImages:
+    """The records and decisions of tested images; small, because it holds no heatmaps.
+
+    Example:
+        >>> from pathlib import Path
+        >>> tested = TestedImages()
+        >>> for score, label in ((0.1, 0), (0.9, 1)):
+        ...     record = Record(Path("a.png"), category="c", split="test", label=label)
+        ...     tested.add(record, decision=Decision(score=score, threshold=0.5))
+        >>> tested.results(threshold=0.5)["image/auroc"]
+        1.0
+    """
 
     records: list[Record] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
 
     def add(self, record: Record, *, decision: Decision) -> None:
-        """Takes in an image."""
+        """Adds an image.
+
+        Args:
+            record: the image.
+            decision: the decision about it.
+        """
         self.records.append(record)
         self.decisions.append(decision)
 
     def results(self, *, threshold: float) -> dict[str, float]:
-        """All image metrics; those by zones and of probabilities where there are such."""
+        """Computes all image metrics; those by zones and of probabilities where they exist.
+
+        Args:
+            threshold: calibrated threshold of image scores.
+
+        Returns:
+            Metrics by name.
+        """
         labels = [record.label for record in self.records]
         table = image_metrics(
             scores=[decision.score for decision in self.decisions],
@@ -36,17 +58,17 @@ class Tested:
             reported=[bool(decision.reported) for decision in self.decisions],
             threshold=threshold,
         )
-        by_zones, truth = _known([each.by_zones for each in self.decisions], labels)
+        by_zones, truth = _known_pairs([each.by_zones for each in self.decisions], labels)
         if len(by_zones):
             table |= {f"zones/{k}": v for k, v in decision_metrics(by_zones, labels=truth).items()}
-        probabilities, truth = _known([each.probability for each in self.decisions], labels)
+        probabilities, truth = _known_pairs([each.probability for each in self.decisions], labels)
         if len(probabilities):
             table["image/ece"] = calibration_error(probabilities, truth)
             table["image/brier"] = brier(probabilities, truth)
         return table
 
 
-def _known(values: Sequence[Any], labels: Sequence[int | None]) -> tuple[np.ndarray, np.ndarray]:
-    """The values and labels (bool) of the images that have both."""
+def _known_pairs(values: Sequence[Any], labels: Sequence[int | None]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the values and labels (bool) of the images that have both."""
     pairs = [pair for pair in zip(values, labels, strict=True) if None not in pair]
     return np.array([value for value, _ in pairs]), np.array([bool(label) for _, label in pairs], dtype=bool)

@@ -1,4 +1,4 @@
-"""How a method learns by gradient: for how long, with which optimizer, at what rate."""
+"""Configures gradient training: its length, optimizer and learning rate."""
 
 from __future__ import annotations
 
@@ -16,20 +16,29 @@ from adframe.errors import AdframeError, above, at_least
 
 @dataclass(frozen=True, kw_only=True)
 class Learning:
-    """Warm-up, then a cosine to `floor`, by optimizer step.
+    """Configures training with a warm-up and a cosine decay to `floor`, by optimizer step.
 
     Args:
         optimizer: takes parameter groups; a `_partial_` of any `torch.optim` class with its `lr`.
-        epochs: passes over the training images; 0 learns nothing.
-        weight_decay: of matrices; biases and norms do not decay.
-        layer_decay: the rate falls by this factor from a block to the one below it; 1: one rate.
-        warmup: share of all steps in which the rate rises from 0.
-        floor: the rate at the end, as a share of the highest.
-        clip: largest norm of the gradient; null clips nothing.
-        synthetic: training images have the anomalies that `synthesis=` makes, and losses are checked on
-            such; else they are as they are, and `synthesis=` only adds numbers about validation.
-        cache_mb: decoded training images are kept in memory if they fit; 0 decodes them every epoch.
-        pictures: a grid of pictures is drawn so many times, evenly over the epochs; 0 draws none.
+        epochs: passes over the training images; 0 trains nothing.
+        weight_decay: weight decay of matrices, 0 or more; biases and norms do not decay.
+        layer_decay: factor in (0, 1] of the learning rate from one block to the block below; 1 uses one rate.
+        warmup: share of all steps, in [0, 1], in which the rate rises from 0.
+        floor: learning rate at the end, as a share of the highest, in [0, 1].
+        clip: largest norm of the gradient; null does not clip.
+        synthetic: whether training images have the anomalies of `synthesis=`, and held-out losses are
+            computed on such; otherwise images are unchanged, and `synthesis=` only adds numbers about
+            validation.
+        cache_mb: memory in MiB for decoded training images; 0 decodes them in every epoch.
+        pictures: number of grids of pictures, evenly over the epochs; 0 draws none.
+
+    Raises:
+        AdframeError: if a number is out of range.
+
+    Example:
+        >>> learning = Learning(optimizer=lambda groups: None, epochs=1, warmup=0.5, floor=0.0)
+        >>> [learning.rate(step, steps=4) for step in range(4)]
+        [0.5, 1.0, 1.0, 0.5]
     """
 
     optimizer: Callable[[Any], Optimizer]
@@ -61,14 +70,21 @@ class Learning:
             raise AdframeError("; ".join(f"learning.{text}" for text in wrong))
 
     def optimizers(self, detector: Any, *, steps: int) -> tuple[Optimizer, LambdaLR]:
-        """The optimizer over a detector's groups, and the schedule of `steps` optimizer steps.
+        """Builds the optimizer over a detector's parameter groups, and its schedule.
 
-        Each group learns at its own share of the rate, its `lr_scale`.
+        Each group has its own factor of the learning rate, its `lr_scale`.
+
+        Args:
+            detector: a `contracts.Gradient` detector.
+            steps: number of optimizer steps.
+
+        Returns:
+            The optimizer and its schedule.
         """
         groups = detector.groups(weight_decay=self.weight_decay, layer_decay=self.layer_decay)
         scales = [float(group.pop("lr_scale")) for group in groups]
         for group in groups:
-            group.pop("param_names", None)  # timm's, for people
+            group.pop("param_names", None)  # added by timm for display only
         optimizer = self.optimizer(groups)
         return optimizer, LambdaLR(optimizer, [partial(self._scaled, steps=steps, scale=s) for s in scales])
 
@@ -76,7 +92,15 @@ class Learning:
         return scale * self.rate(step, steps=steps)
 
     def rate(self, step: int, *, steps: int) -> float:
-        """Share of the highest rate at a step, counted from 0."""
+        """Returns the share of the highest learning rate at a step.
+
+        Args:
+            step: counted from 0.
+            steps: number of steps.
+
+        Returns:
+            A share in [0, 1].
+        """
         warm = round(self.warmup * steps)
         if step < warm:
             return (step + 1) / warm

@@ -1,4 +1,6 @@
-"""Methods without gradients under Lightning: one pass collects, validation starts with making the model."""
+"""Runs methods without gradients under Lightning: one pass collects, validation starts by fitting the
+model.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from torch import nn
 from adframe.calibration.calibrator import Calibrator
 from adframe.contracts import IMAGE, Batch, TrainingFree
 from adframe.metrics.pixel import PixelMetrics
-from adframe.systems.calibration_pass import normals, run_calibration_pass
+from adframe.systems.calibration_pass import normal_mask, run_calibration_pass
 from adframe.systems.detection import DetectionSystem
 
 
@@ -18,10 +20,18 @@ class TrainingFreeSystem(DetectionSystem):
 
     Args:
         detector, calibrator, pixel: as in `DetectionSystem`.
-        refit: makes the model again after calibration, with the validation normals added. For
-            images held out of train: the model that is tested then knows all training images, as
-            the published numbers have it, and the threshold, fitted on images that its model had
-            not seen, errs to the safe side (more normals can only bring normal scores down).
+        refit: whether to fit the model again after calibration, with the normal validation images added. This
+            is for images held out of train: the tested model then knows all training images, as in the
+            published numbers. The threshold, fitted on images unknown to its model, errs on the safe side
+            (more normal images can only lower normal scores).
+
+    Example:
+        >>> from adframe.calibration.rules import Quantile
+        >>> from adframe.models.pixel_mean import PixelMean
+        >>> calibrator = Calibrator(image=Quantile(), pixel=Quantile())
+        >>> parts = {"detector": PixelMean(None), "calibrator": calibrator, "pixel": PixelMetrics()}
+        >>> TrainingFreeSystem(**parts, refit=True).refit
+        True
     """
 
     automatic_optimization = False
@@ -34,27 +44,40 @@ class TrainingFreeSystem(DetectionSystem):
 
     @property
     def method(self) -> TrainingFree:
-        """The detector, as what it is."""
+        """Returns the detector with its type."""
         return cast(TrainingFree, self.detector)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """Collects features; there is no loss."""
+        """Collects features; there is no loss.
+
+        Args:
+            batch: the batch.
+            batch_idx: not used.
+        """
         del batch_idx
         self.method.collect(batch[IMAGE])
 
     def on_validation_start(self) -> None:
-        """Lightning validates before `on_train_epoch_end`: a bank closed there would be empty here."""
+        """Fits the model.
+
+        Lightning validates before `on_train_epoch_end`: a model fitted there would be empty here.
+        """
         if self.trainer.sanity_checking:  # before anything was collected
             return
         self.method.finalise()
         run_calibration_pass(self.detector, self.trainer.val_dataloaders, system=self)  # type: ignore[arg-type]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Calibration scores; the images themselves are kept for the refit."""
+        """Collects scores for calibration, and normal images for the refit.
+
+        Args:
+            batch: the batch.
+            batch_idx: not used.
+        """
         if self.trainer.sanity_checking:
             return
         super().validation_step(batch, batch_idx)
-        normal = normals(batch)
+        normal = normal_mask(batch)
         if self.refit and normal.any():
             self.method.collect(batch[IMAGE][normal])
 
@@ -67,8 +90,8 @@ class TrainingFreeSystem(DetectionSystem):
             self.method.finalise()
 
     def on_fit_end(self) -> None:
-        """Nothing more will be collected."""
+        """Releases memory, because nothing more will be collected."""
         self.method.release()
 
     def configure_optimizers(self) -> None:
-        """None: nothing is trained."""
+        """Returns None, because nothing is trained."""

@@ -1,4 +1,4 @@
-"""What a training leaves to go on from: its last two epochs and its best one, each with a checksum."""
+"""Stores the state of a training: its last two epochs and its best one, each with a checksum."""
 
 from __future__ import annotations
 
@@ -19,20 +19,33 @@ Name = str | os.PathLike[str]
 
 
 class LearningFiles(TorchCheckpointIO):
-    """Writes Lightning's checkpoints beside their place and renames them; Lightning moves them across disks.
+    """Writes Lightning's checkpoints to a temporary name and renames them; Lightning itself moves them across
+    disks.
 
-    The epoch before the last one stays until the next one is whole, so that a damaged file costs an epoch.
+    The previous epoch remains until the next one is complete, so that a damaged file costs one epoch only.
 
     Args:
-        folder: where the files of one training lie.
-        identity: what they are of.
+        folder: folder of the files of one training.
+        identity: identifies the training.
+
+    Example:
+        >>> files = LearningFiles(Path("state"), identity={"category": "tray"})
+        >>> files.save_checkpoint({"epoch": 3}, "state/best.ckpt")
+        >>> files.best(torch.device("cpu"))["epoch"]
+        3
     """
 
     def __init__(self, folder: Path, *, identity: Mapping[str, str]) -> None:
         self.folder, self.identity = folder, dict(identity)
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Name, storage_options: Any = None) -> None:
-        """Writes one file, whole or not at all."""
+        """Writes one file, completely or not at all.
+
+        Args:
+            checkpoint: content of the file.
+            path: the file.
+            storage_options: not used.
+        """
         del storage_options
         place = Path(path)
         if place.name == LAST and place.is_file():
@@ -42,34 +55,57 @@ class LearningFiles(TorchCheckpointIO):
     def load_checkpoint(
         self, path: Name, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Reads one file, safely whatever Lightning asks; raises AdframeError where it cannot be used."""
+        """Reads one file, always without running code from it.
+
+        Args:
+            path: the file.
+            map_location: device of the tensors; others than devices mean the CPU.
+            weights_only: not used.
+
+        Returns:
+            The content.
+
+        Raises:
+            AdframeError: if the file cannot be used.
+        """
         del weights_only
         device = map_location if isinstance(map_location, str | torch.device) else "cpu"
         return self._read(Path(path), device)
 
     def begun(self) -> tuple[Path | None, list[str]]:
-        """The latest epoch that can be gone on from, and a line for each file that cannot be used."""
+        """Finds the latest epoch from which training can continue.
+
+        Returns:
+            Its file, or None; and one line for each file that cannot be used.
+        """
         lost: list[str] = []
         found = next(
             (path for name in (LAST, PREVIOUS) if self._is_usable(path := self.folder / name, lost)), None
         )
         if found is not None and not self._is_usable(self.folder / BEST, lost):
-            lost.append("the best epoch is lost, so learning begins again")
+            lost.append("the best epoch is lost, so training starts again")
             return None, lost
         if lost:
-            lost.append("learning goes on with the epoch before" if found else "learning begins again")
+            lost.append("training continues with the epoch before" if found else "training starts again")
         return found, lost
 
     def best(self, device: torch.device) -> dict[str, Any]:
-        """The epoch of the lowest held-out loss."""
+        """Reads the epoch with the lowest held-out loss.
+
+        Args:
+            device: device of the tensors.
+
+        Returns:
+            The content.
+        """
         return self._read(self.folder / BEST, device)
 
     def _read(self, path: Path, device: torch.device | str) -> dict[str, Any]:
         try:
             return read_sealed(path, identity=self.identity, device=device)
         except (UnusableError, FileNotFoundError) as error:
-            reason = str(error) if isinstance(error, UnusableError) else "is not there"
-            raise AdframeError(f"{path} {reason}; resume the run, and it is learned again") from error
+            reason = str(error) if isinstance(error, UnusableError) else "does not exist"
+            raise AdframeError(f"{path} {reason}; resume the run, which trains it again") from error
 
     def _is_usable(self, path: Path, lost: list[str]) -> bool:
         try:

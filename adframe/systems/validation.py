@@ -1,4 +1,4 @@
-"""Collects what calibration needs from validation images, one image at a time."""
+"""Collects scores and pixels of validation images for calibration, one image at a time."""
 
 from __future__ import annotations
 
@@ -15,23 +15,34 @@ from adframe.ops.zones import peaks_of, zones_of
 
 
 class Validation:
-    """Image scores, and histograms of heatmap pixels in the original frame, a zone each.
+    """Collects image scores, and histograms of heatmap pixels in the original frame per zone.
 
-    No map is kept: memory does not grow with the number of images.
+    No heatmap is kept: memory does not grow with the number of images.
 
     Args:
-        zones: side of the grid.
+        zones: number of zones per side of the grid.
+
+    Example:
+        >>> validation = Validation(zones=1)
+        >>> validation.scores()
+        {'normal': [], 'anomalous': []}
     """
 
     def __init__(self, *, zones: int) -> None:
         self.grid = (zones, zones)
         self._scores: list[float] = []
-        self._labels: list[int] = []  # -1 unknown
+        self._labels: list[int] = []  # -1 for unknown
         self._peaks: list[np.ndarray] = []
         self._pixels = PixelHistograms()
 
     def add(self, batch: Batch, *, scores: list[float], maps: list[np.ndarray]) -> None:
-        """Takes in a batch, its B raw scores and its B heatmaps (h, w)."""
+        """Adds a batch.
+
+        Args:
+            batch: the batch.
+            scores: B raw scores.
+            maps: B heatmaps (h, w).
+        """
         truths = batch[REGIONS] or [None] * len(maps)
         for i, record in enumerate(batch[RECORD]):
             whole = restore(maps[i], batch[GEOMETRY][i])
@@ -43,19 +54,23 @@ class Validation:
                 self._count(whole, union(regions, whole.shape), path=str(record.path))
 
     def fit(self, calibrator: Calibrator) -> None:
-        """Fits a calibrator on all that was added."""
+        """Fits a calibrator on everything that was added.
+
+        Args:
+            calibrator: the calibrator to fit.
+        """
         histograms = self._pixels
         calibrator.fit(
             np.array(self._scores),
             np.array(self._labels),
             split="val",
-            pixels={_zone(key): _sample(histograms, [key]) for key in histograms.groups},
-            whole=_sample(histograms, list(histograms.groups)),
+            pixels={_zone_of_group(key): _pixel_sample(histograms, [key]) for key in histograms.groups},
+            whole=_pixel_sample(histograms, list(histograms.groups)),
             peaks=np.array(self._peaks),
         )
 
     def facts(self) -> dict[str, float]:
-        """What can be ranked: image AUROC and AP, where the split holds normal and anomalous images."""
+        """Returns image AUROC and AP, where the split has normal and anomalous images."""
         pairs = zip(self._scores, self._labels, strict=True)
         known = [(score, label) for score, label in pairs if label >= 0]
         scores, labels = [score for score, _ in known], [label for _, label in known]
@@ -66,7 +81,7 @@ class Validation:
         return {name: found[name] for name in ("image/auroc", "image/ap")}
 
     def scores(self) -> dict[str, list[float]]:
-        """Raw scores of what has a label, under `normal` and `anomalous`."""
+        """Returns raw scores of labelled images under `normal` and `anomalous`."""
         pairs = list(zip(self._scores, self._labels, strict=True))
         return {
             name: [score for score, own in pairs if own == label]
@@ -77,21 +92,23 @@ class Validation:
         for place, pixels in zones_of((scores.shape[0], scores.shape[1]), grid=self.grid):
             found = inside[pixels]
             region = [Region(0, 0, found, float(found.sum()))] if found.any() else []
-            self._pixels.add(scores[pixels], regions=region, group=_key(place), path=path)
+            self._pixels.add(scores[pixels], regions=region, group=_group_of_zone(place), path=path)
 
 
-def _key(place: Zone) -> tuple[str, str, str]:
+def _group_of_zone(place: Zone) -> tuple[str, str, str]:
     return f"{place[0]},{place[1]}", GOOD, ""
 
 
-def _zone(key: tuple[str, str, str]) -> Zone:
+def _zone_of_group(key: tuple[str, str, str]) -> Zone:
     row, column = key[0].split(",")
     return int(row), int(column)
 
 
-def _sample(histograms: PixelHistograms, keys: list[tuple[str, str, str]]) -> Sample:
-    """The pixels of some zones; where bins are wide each counts as its bin's largest, so that no
-    threshold lets more normal pixels through than it says.
+def _pixel_sample(histograms: PixelHistograms, keys: list[tuple[str, str, str]]) -> Sample:
+    """Returns the pixels of some zones as a sample.
+
+    Where bins are wide, each pixel counts as the largest score of its bin, so that no threshold lets more
+    normal pixels through than it states.
     """
     tally = histograms.tally(keys)
     return Sample(

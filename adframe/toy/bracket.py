@@ -1,4 +1,4 @@
-"""A milled steel bracket on a rubber mat: one object, in any pose of a feeder, under a lamp that drifts."""
+"""Draws a milled steel bracket on a rubber mat: one object in any pose, under a lamp that varies."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from adframe.toy.family import STRUCTURAL, Annotation, Family, Fault, Painting
+from adframe.toy.family import STRUCTURAL, Annotation, Fault, Painting, ProductFamily
 from adframe.toy.fields import Field, Rng, axes, blob, box, capsule, clouds, cover, curve, disc, ramp, stroke
-from adframe.toy.surface import Light, Piece, Pose, Surface, place
+from adframe.toy.surface import Lamp, Piece, Pose, Surface, place_piece
 
 STEEL = (0.60, 0.61, 0.63)
 MAT = (0.155, 0.175, 0.20)
-SCALE = 0.92  # the part's own frame, as a share of the picture
+SCALE = 0.92  # the part's own frame as a share of the image
 HOLES = (((0.20, 0.27), 0.050, 0.026), ((0.76, 0.27), 0.050, 0.026), ((0.76, 0.76), 0.050, 0.026))
 BORES = (((0.48, 0.27), 0.082),)
 
 
 class _Blank(NamedTuple):
-    """The part as drawn, before its finish: relief, silhouette, distance to an edge, engraving."""
+    """The part before its finish: relief, silhouette, distance to an edge, engraving."""
 
     height: Field
     cover: Field
@@ -34,7 +34,7 @@ def _blank(side: int) -> _Blank:
     y, x = axes(side)
     upright = box(y, x, centre=(0.48, 0.27), half=(0.40, 0.145), corner=0.06)
     foot = box(y, x, centre=(0.74, 0.50), half=(0.140, 0.375), corner=0.06)
-    inner = (x > 0.3) & (y < 0.7)  # a fillet, in the inner corner only
+    inner = (x > 0.3) & (y < 0.7)  # the fillet lies in the inner corner only
     blend = np.clip(0.5 + 0.5 * (foot - upright) / 0.10, 0, 1)
     fillet = foot * (1 - blend) + upright * blend - np.float32(0.10) * blend * (1 - blend)
     outline = np.where(inner, fillet, np.minimum(foot, upright))
@@ -68,8 +68,8 @@ def _blank(side: int) -> _Blank:
     )
 
 
-def _finish(rng: Rng, side: int, light: Light, pose: Pose) -> Piece:
-    """Brush the blank along its foot: fine streaks, and a band of sheen that moves with pose and light."""
+def _brush_blank(rng: Rng, side: int, light: Lamp, pose: Pose) -> Piece:
+    """Brushes the blank along its foot: fine streaks, and a band of sheen that moves with pose and light."""
     blank = _blank(side)
     y, x = axes(side)
     streaks = clouds(rng, side=side, cells=360, across=2) + 0.6 * clouds(rng, side=side, cells=120, across=1)
@@ -88,14 +88,16 @@ def _finish(rng: Rng, side: int, light: Light, pose: Pose) -> Piece:
 
 
 def _on_part(fault: Fault, *, margin: float) -> tuple[float, float]:
-    """A place (y, x) on the metal in the part's own frame, at least `margin` from any edge."""
+    """Returns a random place (y, x) on the metal in the part's own frame, at least `margin` from any edge."""
     y, x = np.nonzero(_blank(64).edge > margin)
     pick = int(fault.rng.integers(len(y)))
     return (float(y[pick]) + 0.5) / 64, (float(x[pick]) + 0.5) / 64
 
 
 def _scratched(piece: Piece, fault: Fault) -> Piece:
-    """A tool slipped: a bright line with a dark burr beside it; hardly longer than a streak when slight."""
+    """Scratches the part: a bright line with a dark burr next to it; barely longer than a streak when
+    slight.
+    """
     side = piece.cover.shape[0]
     start = _on_part(fault, margin=0.03)
     path = curve(fault.rng, start=start, length=fault.between(0.07, 0.42), bend=fault.rng.uniform(0, 0.9))
@@ -107,7 +109,7 @@ def _scratched(piece: Piece, fault: Fault) -> Piece:
 
 
 def _dented(piece: Piece, fault: Fault) -> Piece:
-    """Something fell on it: a dimple with a raised rim, seen only by its shading."""
+    """Dents the part: a dimple with a raised rim, visible only by its shading."""
     side = piece.cover.shape[0]
     radius = fault.between(0.020, 0.058) * fault.rng.uniform(0.85, 1.15)
     patch = blob(fault.rng, side=side, centre=_on_part(fault, margin=0.04), radius=radius, ragged=0.08)
@@ -118,7 +120,7 @@ def _dented(piece: Piece, fault: Fault) -> Piece:
 
 
 def _tempered(piece: Piece, fault: Fault) -> Piece:
-    """Ground too hot: temper colours from straw at the rim over brown to blue in the middle."""
+    """Overheats the part: temper colours from straw at the rim over brown to blue in the middle."""
     side = piece.cover.shape[0]
     radius = fault.between(0.05, 0.13)
     patch = blob(fault.rng, side=side, centre=_on_part(fault, margin=0.03), radius=radius, ragged=0.25)
@@ -132,7 +134,7 @@ def _tempered(piece: Piece, fault: Fault) -> Piece:
     return replace(piece, albedo=piece.albedo * (1 - strength + strength * tint))
 
 
-def _mat(rng: Rng, side: int) -> Surface:
+def _paint_mat(rng: Rng, side: int) -> Surface:
     grain = clouds(rng, side=side, cells=200)
     tone = 1 + 0.07 * grain + 0.05 * clouds(rng, side=side, cells=6)
     albedo = tone[..., None] * np.asarray(MAT, dtype=np.float32)
@@ -140,19 +142,21 @@ def _mat(rng: Rng, side: int) -> Surface:
     return Surface(grain * np.float32(0.0006), albedo.astype(np.float32), flat * np.float32(0.02), flat)
 
 
-SPOIL = {"scratch": _scratched, "dent": _dented, "discolouration": _tempered}
+APPLY_FAULT = {"scratch": _scratched, "dent": _dented, "discolouration": _tempered}
 
 
-def _paint(rng: Rng, side: int, light: Light, fault: Fault | None) -> Painting:
+def _paint_bracket(rng: Rng, side: int, light: Lamp, fault: Fault | None) -> Painting:
     centre = (0.5 + rng.uniform(-0.025, 0.025), 0.5 + rng.uniform(-0.025, 0.025))
     pose = Pose((float(centre[0]), float(centre[1])), float(rng.uniform(-0.24, 0.24)), SCALE)
-    piece = _finish(rng, side, light, pose)
+    piece = _brush_blank(rng, side, light, pose)
     if fault is not None:
-        piece = SPOIL[fault.kind](piece, fault)
-    surface = _mat(rng, side)
-    place(surface, piece=piece, pose=pose, light=light, depth=0.022)
+        piece = APPLY_FAULT[fault.kind](piece, fault)
+    surface = _paint_mat(rng, side)
+    place_piece(surface, piece=piece, pose=pose, light=light, depth=0.022)
     return Painting(surface)
 
 
-KINDS = dict.fromkeys(SPOIL, STRUCTURAL)
-BRACKET = Family(_paint, KINDS, lambda: tuple(Annotation(kind) for kind in KINDS))
+BRACKET_KINDS = dict.fromkeys(APPLY_FAULT, STRUCTURAL)
+BRACKET = ProductFamily(
+    _paint_bracket, BRACKET_KINDS, lambda: tuple(Annotation(kind) for kind in BRACKET_KINDS)
+)

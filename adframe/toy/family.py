@@ -1,4 +1,4 @@
-"""What a product family is: how it is painted, what can go wrong with it, how its faults are annotated."""
+"""Defines a product family: how it is painted, its faults, and how these are annotated."""
 
 from __future__ import annotations
 
@@ -6,21 +6,40 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from adframe.toy.fields import Field, Rng
-from adframe.toy.surface import Light, Surface
+from adframe.toy.surface import Lamp, Surface
 
 STRUCTURAL, LOGICAL = "structural", "logical"
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One defect to come: its kind, how bad it is (0 hardly visible, 1 blatant), and its own dice."""
+    """One defect to draw.
+
+    Attributes:
+        kind: one of the family's kinds.
+        severity: 0 barely visible, 1 obvious.
+        rng: source of all draws of the defect.
+
+    Example:
+        >>> import numpy as np
+        >>> Fault("scratch", severity=0.5, rng=np.random.default_rng(0)).between(2, 4)
+        3.0
+    """
 
     kind: str
     severity: float
     rng: Rng
 
     def between(self, low: float, high: float) -> float:
-        """The value that the severity picks between `low` (at 0) and `high` (at 1)."""
+        """Interpolates by the severity.
+
+        Args:
+            low: value at severity 0.
+            high: value at severity 1.
+
+        Returns:
+            The value.
+        """
         return low + (high - low) * self.severity
 
 
@@ -28,7 +47,9 @@ class Fault:
 class Annotation:
     """A kind of ground-truth channel.
 
-    `saturation` is the share of the frame that suffices for it to count as found; None asks for all of it.
+    Attributes:
+        name: name of the annotation.
+        saturation: share of the frame that suffices for it to count as found; None requires all of it.
     """
 
     name: str
@@ -37,25 +58,41 @@ class Annotation:
 
 @dataclass
 class Painting:
-    """A painted scene; for a logical fault also what to annotate: (name, (S, S) coverage)."""
+    """A painted scene.
+
+    Attributes:
+        surface: the scene.
+        places: for a logical fault, what to annotate: (name, (S, S) coverage).
+    """
 
     surface: Surface
     places: list[tuple[str, Field]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
-class Family:
+class ProductFamily:
     """A product.
 
-    `paint(rng, side, light, fault)` paints one specimen at `side` pixels; with the same generator state it
-    paints the same specimen, whether or not a fault spoils it.
+    Attributes:
+        paint: `paint(rng, side, light, fault)` paints one specimen at `side` pixels; the same generator state
+            gives the same specimen, with or without a fault.
+        kinds: STRUCTURAL or LOGICAL, by fault.
+        annotations: lists all annotations.
     """
 
-    paint: Callable[[Rng, int, Light, Fault | None], Painting]
-    kinds: Mapping[str, str]  # fault -> STRUCTURAL or LOGICAL
+    paint: Callable[[Rng, int, Lamp, Fault | None], Painting]
+    kinds: Mapping[str, str]
     annotations: Callable[[], tuple[Annotation, ...]]
 
 
 def spot(rng: Rng, *, margin: float) -> tuple[float, float]:
-    """A place (y, x) in the frame, `margin` away from its edge."""
+    """Draws a place in the frame.
+
+    Args:
+        rng: source of the draw.
+        margin: smallest distance from the edge, as a share of the side.
+
+    Returns:
+        (y, x) as shares of the side.
+    """
     return float(rng.uniform(margin, 1 - margin)), float(rng.uniform(margin, 1 - margin))

@@ -1,4 +1,4 @@
-"""The toy set on disk, in the official layouts of MVTec AD, MVTec LOCO AD and MVTec AD 2."""
+"""Writes the toy set in the official layouts of MVTec AD, MVTec LOCO AD and MVTec AD 2."""
 
 from __future__ import annotations
 
@@ -15,20 +15,22 @@ from numpy.typing import NDArray
 from adframe.contracts import GOOD
 from adframe.errors import AdframeError
 from adframe.toy.families import FAMILIES
-from adframe.toy.render import Condition, Shot, render
-from adframe.toy.writing import write_mask, write_png, write_whole
+from adframe.toy.render import Condition, Shot, render_shot
+from adframe.toy.writing import write_mask, write_png, write_set
 
 log = logging.getLogger(__name__)
 
-GENERATOR = 1  # raise it whenever the pictures change, so that an old set is not taken for a new one
-SMALLEST = 64  # pixels a side; below it a thread is thinner than a pixel
+# Increased whenever the images change, so that an old set is not taken for a new one.
+GENERATOR = 1
+# Pixels per side; below it a thread is thinner than a pixel.
+SMALLEST = 64
 CONDITIONS: tuple[Condition, ...] = ("regular", "overexposed", "underexposed", "shift_1")
 PRIVATE: dict[str, Condition] = {"test_private": "regular", "test_private_mixed": "mixed"}
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """Everything that a set depends on; it is what the manifest keeps."""
+    """Everything that determines a set; the manifest stores it."""
 
     generator: int
     layout: str
@@ -49,7 +51,7 @@ class _Plan:
         defect: str | None = None,
         condition: Condition = "regular",
     ) -> Shot:
-        return render(
+        return render_shot(
             category,
             size=self.image_size,
             seed=self.seed,
@@ -72,45 +74,47 @@ def write_toy(
     test_bad: int = 40,
     seed: int = 42,
 ) -> None:
-    """Write a seeded toy set of inspection pictures, or find it already written.
+    """Writes a seeded toy set of inspection images, or finds it already written.
 
-    The set appears at `root` whole or not at all. Image i of a category's split draws from a
-    generator of its own, so its pixels depend on nothing but the seed, its name and its size.
+    The set appears at `root` completely or not at all. Image i of a category's split has its own generator,
+    so its pixels depend only on the seed, its name and its size.
 
     Args:
-        root: The set's folder: new, empty, or holding this very set (then nothing is done).
+        root: folder of the set: new, empty, or with this very set (then nothing is done).
         layout: `mvtec_ad`, `mvtec_loco` or `mvtec_ad2`.
-        categories: Of `weave` (texture), `bracket` (object in any pose), `tray` (kit with logical faults).
-        image_size: Side of the square pictures in pixels, 64 or more.
-        train: Good pictures to train on, for each category.
-        validation: Good pictures to validate on, for each category; MVTec AD's layout has none.
-        test_good: Good parts to test on. MVTec AD 2's layout has a picture of each in four lights.
-        test_bad: Defective parts to test on, dealt out evenly to the kinds of defect.
-        seed: Of everything; 0 is a seed.
+        categories: some of `weave` (texture), `bracket` (object in any pose), `tray` (kit with logical
+            faults).
+        image_size: side of the square images in pixels, 64 or more.
+        train: number of good training images per category.
+        validation: number of good validation images per category; MVTec AD's layout has none.
+        test_good: number of good test parts. MVTec AD 2's layout has an image of each in four lights.
+        test_bad: number of defective test parts, distributed evenly over the kinds of defect.
+        seed: seed of everything, 0 or more.
 
     Raises:
-        AdframeError: An unknown name, an impossible number, another set or other files at `root`,
-            or a disk that refuses.
+        AdframeError: if a name is unknown, a number is not possible, `root` has another set or other files,
+            or the disk cannot be written.
     """
-    _known("layout", [layout], list(LAYOUTS))
-    _known("category", categories, list(FAMILIES))
+    _check_toy_names("layout", [layout], list(LAYOUTS))
+    _check_toy_names("category", categories, list(FAMILIES))
     plan = _Plan(
         GENERATOR, layout, sorted(set(categories)), image_size, train, validation, test_good, test_bad, seed
     )
     if layout == "mvtec_ad":
-        plan = replace(plan, validation=0)  # not written, so it makes no other set
-    _possible(plan)
-    write_whole(root, asdict(plan), fill=partial(_fill, plan))
+        # It is not written, so it must not make another set.
+        plan = replace(plan, validation=0)
+    _check_plan(plan)
+    write_set(root, asdict(plan), fill=partial(_fill, plan))
 
 
-def _known(what: str, given: Sequence[str], allowed: list[str]) -> None:
+def _check_toy_names(what: str, given: Sequence[str], allowed: list[str]) -> None:
     strange = [name for name in given if name not in allowed]
     if strange or not given:
-        said = f"unknown {what} {strange[0]!r}" if strange else f"no {what} given"
-        raise AdframeError(f"toy: {said}; allowed: {', '.join(allowed)}")
+        problem = f"unknown {what} {strange[0]!r}" if strange else f"no {what} given"
+        raise AdframeError(f"toy: {problem}; allowed: {', '.join(allowed)}")
 
 
-def _possible(plan: _Plan) -> None:
+def _check_plan(plan: _Plan) -> None:
     least = {"image_size": SMALLEST, "train": 1, "validation": 0, "test_good": 1, "test_bad": 1, "seed": 0}
     for name, bound in least.items():
         value = getattr(plan, name)
@@ -124,45 +128,49 @@ def _fill(plan: _Plan, folder: Path) -> None:
         LAYOUTS[plan.layout](plan, category, folder / category)
 
 
-def _bad(kinds: Sequence[str], count: int) -> Iterator[tuple[str, int]]:
-    """Deal `count` defective parts out to the kinds: (kind, its number within the kind)."""
+def _defective_parts(kinds: Sequence[str], count: int) -> Iterator[tuple[str, int]]:
+    """Distributes `count` defective parts over the kinds: yields (kind, number within the kind)."""
     for i in range(count):
         yield kinds[i % len(kinds)], i // len(kinds)
 
 
-def _union(shot: Shot) -> NDArray[np.bool_]:
+def _union_of_channels(shot: Shot) -> NDArray[np.bool_]:
     return np.asarray(np.logical_or.reduce([channel.mask for channel in shot.channels]), dtype=np.bool_)
 
 
-def _good(plan: _Plan, category: str, split: str, count: int, folder: Path, *, suffix: str = "") -> None:
+def _write_good(
+    plan: _Plan, category: str, split: str, count: int, folder: Path, *, suffix: str = ""
+) -> None:
     for i in range(count):
         write_png(folder / f"{i:03d}{suffix}.png", plan.take(category, split, i).image)
 
 
 def _mvtec_ad(plan: _Plan, category: str, folder: Path) -> None:
-    _good(plan, category, "train", plan.train, folder / "train" / GOOD)
-    _good(plan, category, "test", plan.test_good, folder / "test" / GOOD)
-    for kind, i in _bad(list(FAMILIES[category].kinds), plan.test_bad):
+    _write_good(plan, category, "train", plan.train, folder / "train" / GOOD)
+    _write_good(plan, category, "test", plan.test_good, folder / "test" / GOOD)
+    for kind, i in _defective_parts(list(FAMILIES[category].kinds), plan.test_bad):
         shot = plan.take(category, f"test/{kind}", i, defect=kind)
         write_png(folder / "test" / kind / f"{i:03d}.png", shot.image)
-        write_mask(folder / "ground_truth" / kind / f"{i:03d}_mask.png", _union(shot))
+        write_mask(folder / "ground_truth" / kind / f"{i:03d}_mask.png", _union_of_channels(shot))
 
 
 def _mvtec_loco(plan: _Plan, category: str, folder: Path) -> None:
-    """Half of the bad parts have a logical fault, where the family knows any; a file for each channel."""
-    _good(plan, category, "train", plan.train, folder / "train" / GOOD)
-    _good(plan, category, "validation", plan.validation, folder / "validation" / GOOD)
-    _good(plan, category, "test", plan.test_good, folder / "test" / GOOD)
+    """Writes MVTec LOCO AD's layout.
+
+    Half of the bad parts have a logical fault, if the family has any; there is one file per channel.
+    """
+    _write_good(plan, category, "train", plan.train, folder / "train" / GOOD)
+    _write_good(plan, category, "validation", plan.validation, folder / "validation" / GOOD)
+    _write_good(plan, category, "test", plan.test_good, folder / "test" / GOOD)
     config = _defects_config(plan, category)
     (folder / "defects_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     values = {str(entry["defect_name"]): int(entry["pixel_value"]) for entry in config}
-    subsets = sorted(
-        set(FAMILIES[category].kinds.values()), reverse=True
-    )  # structural first: it may be alone
+    # Structural faults first, because a family may have no others.
+    subsets = sorted(set(FAMILIES[category].kinds.values()), reverse=True)
     for n, subset in enumerate(subsets):
         kinds = [kind for kind, of in FAMILIES[category].kinds.items() if of == subset]
         share = (plan.test_bad + len(subsets) - 1 - n) // len(subsets)
-        for number, (kind, i) in enumerate(_bad(kinds, share)):
+        for number, (kind, i) in enumerate(_defective_parts(kinds, share)):
             shot = plan.take(category, f"test/{kind}", i, defect=kind)
             name = f"{subset}_anomalies"
             write_png(folder / "test" / name / f"{number:03d}.png", shot.image)
@@ -172,7 +180,9 @@ def _mvtec_loco(plan: _Plan, category: str, folder: Path) -> None:
 
 
 def _defects_config(plan: _Plan, category: str) -> list[dict[str, str | int | float | bool]]:
-    """Pixels (an int) suffice for a logical fault; a structural one must be found whole (1.0, relative)."""
+    """Lists the saturation of each kind: a number of pixels for a logical fault, all (1.0, relative) for a
+    structural one.
+    """
     pixels = plan.image_size**2
     return [
         {
@@ -188,24 +198,33 @@ def _defects_config(plan: _Plan, category: str) -> list[dict[str, str | int | fl
 
 
 def _mvtec_ad2(plan: _Plan, category: str, folder: Path) -> None:
-    """The same part, under the same number, in every light; the private folders are flat and unlabelled."""
-    _good(plan, category, "train", plan.train, folder / "train" / GOOD, suffix="_regular")
-    _good(plan, category, "validation", plan.validation, folder / "validation" / GOOD, suffix="_regular")
+    """Writes MVTec AD 2's layout.
+
+    The same part has the same number in every light; the private folders are flat and unlabelled.
+    """
+    _write_good(plan, category, "train", plan.train, folder / "train" / GOOD, suffix="_regular")
+    _write_good(
+        plan, category, "validation", plan.validation, folder / "validation" / GOOD, suffix="_regular"
+    )
     public, kinds = folder / "test_public", list(FAMILIES[category].kinds)
     for light in CONDITIONS:
         for i in range(plan.test_good):
             write_png(
                 public / GOOD / f"{i:03d}_{light}.png", plan.take(category, "test", i, condition=light).image
             )
-        for number, (kind, i) in enumerate(_bad(kinds, plan.test_bad)):
+        for number, (kind, i) in enumerate(_defective_parts(kinds, plan.test_bad)):
             shot = plan.take(category, f"test/{kind}", i, defect=kind, condition=light)
             write_png(public / "bad" / f"{number:03d}_{light}.png", shot.image)
-            write_mask(public / "ground_truth" / "bad" / f"{number:03d}_{light}_mask.png", _union(shot))
-    _private(plan, category, folder)
+            write_mask(
+                public / "ground_truth" / "bad" / f"{number:03d}_{light}_mask.png", _union_of_channels(shot)
+            )
+    _write_private(plan, category, folder)
 
 
-def _private(plan: _Plan, category: str, folder: Path) -> None:
-    """Half as many parts as in public, good and bad in turn, each once in train's light and once in any."""
+def _write_private(plan: _Plan, category: str, folder: Path) -> None:
+    """Writes half as many parts as in public, good and bad alternating, each once in the training light and
+    once in any.
+    """
     kinds = list(FAMILIES[category].kinds)
     for i in range(max(1, (plan.test_good + plan.test_bad) // 2)):
         kind = kinds[i // 2 % len(kinds)] if i % 2 else None

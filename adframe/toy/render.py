@@ -1,4 +1,4 @@
-"""One picture of one specimen: painted large, made small, seen through a camera."""
+"""Renders one image of one specimen: painted large, reduced, and seen through a camera."""
 
 from __future__ import annotations
 
@@ -13,17 +13,24 @@ from numpy.typing import NDArray
 from adframe.toy.families import FAMILIES
 from adframe.toy.family import LOGICAL, Fault
 from adframe.toy.fields import Field, Rng, axes
-from adframe.toy.surface import Light, photograph
+from adframe.toy.surface import Lamp, photograph
 
 Condition = Literal["regular", "overexposed", "underexposed", "shift_1", "mixed"]
 
-CHANGED = 3.5 / 255  # a pixel belongs to a fault where the fault moves it by more than this
-VISIBLE = 12 / 255  # and no fault is fainter than this where it is strongest
+# A pixel belongs to a fault where the fault changes it by more than this.
+CHANGED = 3.5 / 255
+# The smallest change of a fault where it is strongest.
+MIN_FAULT_CONTRAST = 12 / 255
 
 
 @dataclass(frozen=True)
 class Channel:
-    """One annotated fault: the annotation's name and its (H, W) bool mask, never empty."""
+    """One annotated fault.
+
+    Attributes:
+        name: name of the annotation.
+        mask: (H, W) bool, never empty.
+    """
 
     name: str
     mask: NDArray[np.bool_]
@@ -31,7 +38,12 @@ class Channel:
 
 @dataclass(frozen=True)
 class Shot:
-    """A picture (H, W, 3) uint8 RGB and its annotated faults; none where the specimen is good."""
+    """An image and its annotated faults.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        channels: annotated faults; empty where the specimen is good.
+    """
 
     image: NDArray[np.uint8]
     channels: tuple[Channel, ...] = ()
@@ -41,19 +53,27 @@ class Shot:
 class _Setup:
     """Light and camera of one condition."""
 
-    light: Light
+    light: Lamp
     exposure: float
     tint: tuple[float, float, float]
-    tilt: tuple[float, float]  # how the light falls off down and across the frame
+    tilt: tuple[float, float]  # change of the light down and across the frame
 
 
-def dice(seed: int, *key: str | int) -> Rng:
-    """A generator of one's own for (seed, *key): what it draws depends on nothing else."""
+def keyed_generator(seed: int, *key: str | int) -> Rng:
+    """Makes a generator for (seed, *key), independent of all other keys.
+
+    Args:
+        seed: seed of the set.
+        key: identifies the purpose.
+
+    Returns:
+        The generator.
+    """
     words = [zlib.crc32(str(part).encode()) for part in key]
     return np.random.default_rng([seed, *words])
 
 
-def render(
+def render_shot(
     category: str,
     *,
     size: int,
@@ -64,77 +84,85 @@ def render(
     condition: Condition = "regular",
     twin: bool = False,
 ) -> Shot:
-    """Take the picture of specimen (seed, category, split, index).
+    """Renders the image of specimen (seed, category, split, index).
 
     Args:
-        category: A family of `FAMILIES`.
-        size: Side of the square picture in pixels, 64 or more.
-        seed: The whole set's seed.
-        split: The folder that the specimen belongs to; any text.
-        index: Its number there.
-        defect: One of the family's kinds, or None for a good specimen.
-        condition: The light it is seen in; the specimen and its defect are the same in all of them.
-        twin: Take the picture of the specimen as it was before the defect. It equals the
-            defective one in every pixel that no channel holds.
+        category: one of `FAMILIES`.
+        size: side of the square image in pixels, 64 or more.
+        seed: seed of the whole set.
+        split: folder that the specimen belongs to; any text.
+        index: its number there.
+        defect: one of the family's kinds, or None for a good specimen.
+        condition: light condition; the specimen and its defect are the same in all of them.
+        twin: whether to render the specimen as it was before the defect. Such an image equals the defective
+            one in every pixel outside all channels.
 
     Returns:
-        The picture, and where it is defective a channel for each annotated fault.
+        The image; where it is defective, with a channel for each annotated fault.
     """
     key = (seed, category, split, index)
     side = size * max(2, min(4, round(512 / size)))
-    setup = _setup(dice(*key, "setup"), dice(*key, "setup", condition), condition)
+    setup = _setup(keyed_generator(*key, "setup"), keyed_generator(*key, "setup", condition), condition)
     family = FAMILIES[category]
-    clean = _shrunk(
-        photograph(family.paint(dice(*key, "part"), side, setup.light, None).surface, light=setup.light), size
+    clean = _reduced(
+        photograph(
+            family.paint(keyed_generator(*key, "part"), side, setup.light, None).surface, light=setup.light
+        ),
+        size,
     )
     if defect is None or twin:
-        return Shot(_exposed(clean, setup, dice(*key, "noise", condition)))
-    fault = Fault(defect, _severity(*key, defect), dice(*key, "fault", defect))
-    painting = family.paint(dice(*key, "part"), side, setup.light, fault)
-    spoiled = _shrunk(photograph(painting.surface, light=setup.light), size)
-    picture, changed = _joined(clean, spoiled)
+        return Shot(_exposed(clean, setup, keyed_generator(*key, "noise", condition)))
+    fault = Fault(defect, _severity(*key, defect), keyed_generator(*key, "fault", defect))
+    painting = family.paint(keyed_generator(*key, "part"), side, setup.light, fault)
+    spoiled = _reduced(photograph(painting.surface, light=setup.light), size)
+    picture, changed = _combine(clean, spoiled)
     channels = _channels(painting.places, changed, size) if family.kinds[defect] == LOGICAL else None
     if channels is None:
         channels = (Channel(defect, changed),)
     inside = np.logical_or.reduce([channel.mask for channel in channels])
     picture = np.where(inside[..., None], picture, clean)
-    return Shot(_exposed(picture, setup, dice(*key, "noise", condition)), channels)
+    return Shot(_exposed(picture, setup, keyed_generator(*key, "noise", condition)), channels)
 
 
 def _severity(seed: int, category: str, split: str, index: int, defect: str) -> float:
-    """Spread over [0, 1) by the golden ratio: even a handful of images has slight and blatant ones."""
-    return float((dice(seed, category, split, defect).uniform() + 0.618034 * index) % 1)
+    """Spreads severities over [0, 1) by the golden ratio, so that even a few images have slight and severe
+    defects.
+    """
+    return float((keyed_generator(seed, category, split, defect).uniform() + 0.618034 * index) % 1)
 
 
-def _shrunk(picture: Field, size: int) -> Field:
+def _reduced(picture: Field, size: int) -> Field:
     return np.asarray(cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA), dtype=np.float32)
 
 
-def _joined(clean: Field, spoiled: Field) -> tuple[Field, NDArray[np.bool_]]:
-    """The spoiled picture where it differs enough to be seen, and the clean one elsewhere."""
+def _combine(clean: Field, spoiled: Field) -> tuple[Field, NDArray[np.bool_]]:
+    """Returns the defective image where it differs visibly, and the clean one elsewhere."""
     clean, spoiled = np.clip(clean, 0, 1.1), np.clip(spoiled, 0, 1.1)
     change = np.abs(spoiled - clean).max(axis=2)
-    few = max(4, change.size // 4096)  # that many pixels must show it: 16 in a picture of 256 by 256
+    # At least this many pixels must show it: 16 in an image of 256 by 256.
+    few = max(4, change.size // 4096)
     strength = float(np.partition(change, -few, axis=None)[-few])
-    gain = max(1.0, VISIBLE / max(strength, 1e-6))
+    gain = max(1.0, MIN_FAULT_CONTRAST / max(strength, 1e-6))
     changed = change * gain > CHANGED
     return np.where(changed[..., None], clean + (spoiled - clean) * np.float32(gain), clean), changed
 
 
 def _channels(places: list[tuple[str, Field]], changed: NDArray[np.bool_], size: int) -> tuple[Channel, ...]:
-    """Annotated places at the picture's size, each with the changes nearest to it, as its shadow."""
-    masks = np.stack([_shrunk(place, size) > 0.5 for _, place in places])
-    masks = masks | (changed & (_nearest(masks) == np.arange(len(masks))[:, None, None]))
+    """Returns the annotated places at the size of the image, each with the changes nearest to it, such as its
+    shadow.
+    """
+    masks = np.stack([_reduced(place, size) > 0.5 for _, place in places])
+    masks = masks | (changed & (_nearest_mask(masks) == np.arange(len(masks))[:, None, None]))
     return tuple(Channel(name, mask) for (name, _), mask in zip(places, masks, strict=True))
 
 
-def _nearest(masks: NDArray[np.bool_]) -> NDArray[np.intp]:
+def _nearest_mask(masks: NDArray[np.bool_]) -> NDArray[np.intp]:
     away = [cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3) for mask in masks]
     return np.asarray(np.argmin(np.stack(away), axis=0), dtype=np.intp)
 
 
 def _setup(rng: Rng, own: Rng, condition: Condition) -> _Setup:
-    """How the station looked for this specimen (`rng`), and what the condition makes of it (`own`)."""
+    """Draws light and camera of this specimen (`rng`), and the change of the condition (`own`)."""
     azimuth, elevation = -2.2 + rng.normal(0, 0.12), 0.92 + rng.normal(0, 0.03)
     exposure, tint = 1 + rng.normal(0, 0.03), 1 + rng.normal(0, 0.008, 3)
     tilt = rng.normal(0, 0.045, 2)
@@ -150,12 +178,14 @@ def _setup(rng: Rng, own: Rng, condition: Condition) -> _Setup:
         tilt = tilt * 2 + np.array([0.0, 0.14])
     red, green, blue = (float(t) for t in tint)
     return _Setup(
-        Light(azimuth, elevation), float(exposure), (red, green, blue), (float(tilt[0]), float(tilt[1]))
+        Lamp(azimuth, elevation), float(exposure), (red, green, blue), (float(tilt[0]), float(tilt[1]))
     )
 
 
 def _exposed(picture: Field, setup: _Setup, rng: Rng) -> NDArray[np.uint8]:
-    """Lens fall-off, exposure, film-like shoulder, read and shot noise, eight bits. Pixel by pixel."""
+    """Applies lens fall-off, exposure, a film-like shoulder, read and shot noise, and 8-bit rounding, pixel
+    by pixel.
+    """
     size = picture.shape[0]
     y, x = axes(size)
     y, x = y - np.float32(0.5), x - np.float32(0.5)

@@ -1,4 +1,6 @@
-"""A kit in a tray: five parts in their compartments and a label. All may be sound and yet be wrong."""
+"""Draws a kit in a tray: five parts in their compartments and a label. Even with sound parts the kit may be
+wrong.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +8,22 @@ from functools import lru_cache
 
 import numpy as np
 
-from adframe.toy.family import LOGICAL, STRUCTURAL, Annotation, Family, Fault, Painting
+from adframe.toy.family import LOGICAL, STRUCTURAL, Annotation, Fault, Painting, ProductFamily
 from adframe.toy.fields import Field, Rng, axes, box, clouds, cover
-from adframe.toy.surface import Light, Pose, Surface, hollows, laid, place
-from adframe.toy.tray_faults import Places, broken, misfilled, soiled
-from adframe.toy.tray_kit import CELLS, HALF, LABEL_TALL, SPRITE, packed
-from adframe.toy.tray_label import ASPECT, printed
-from adframe.toy.tray_parts import PARTS, area, part
+from adframe.toy.surface import Lamp, Pose, Surface, darken_hollows, lay_layer, place_piece
+from adframe.toy.tray_faults import Places, break_piece, misfill, soil
+from adframe.toy.tray_kit import CELLS, HALF, LABEL_TALL, SPRITE, pack_kit
+from adframe.toy.tray_label import ASPECT, print_label
+from adframe.toy.tray_parts import PARTS, covered_share, part
 
 PLASTIC = (0.47, 0.55, 0.61)
 
 
 @lru_cache(maxsize=2)
 def _mould(side: int) -> Field:
-    """The empty tray's relief: a rim, compartments with slanting walls, a flat panel for the label."""
+    """Returns the relief of the empty tray: a rim, compartments with slanting walls, a flat panel for the
+    label.
+    """
     y, x = axes(side)
     body = box(y, x, centre=(0.5, 0.5), half=(0.465, 0.455), corner=0.05)
     wells = [box(y, x, centre=centre, half=HALF, corner=0.035) for centre in CELLS.values()]
@@ -28,10 +32,10 @@ def _mould(side: int) -> Field:
     return np.asarray(np.minimum(top, np.clip((well + 0.014) / 0.020, 0, 1) * 0.030), dtype=np.float32)
 
 
-def _tray(rng: Rng, side: int, pose: Pose) -> Surface:
+def _paint_tray(rng: Rng, side: int, pose: Pose) -> Surface:
     whole = (slice(0, side), slice(0, side))
-    height = laid(_mould(side), pose=pose, side=side, window=whole)
-    body = laid(_body(side), pose=pose, side=side, window=whole)[..., None]
+    height = lay_layer(_mould(side), pose=pose, side=side, window=whole)
+    body = lay_layer(_body(side), pose=pose, side=side, window=whole)[..., None]
     grain = clouds(rng, side=side, cells=170)
     plastic = np.asarray(PLASTIC, dtype=np.float32) * (1 + rng.normal(0, 0.012, 3)).astype(np.float32)
     tone = 1 + np.float32(0.014) * grain + np.float32(0.03) * clouds(rng, side=side, cells=4)
@@ -41,7 +45,7 @@ def _tray(rng: Rng, side: int, pose: Pose) -> Surface:
     surface = Surface(
         height + np.float32(0.0002) * grain, albedo.astype(np.float32), flat * np.float32(0.05), flat.copy()
     )
-    hollows(surface, radius=0.02, strength=18.0)
+    darken_hollows(surface, radius=0.02, strength=18.0)
     return surface
 
 
@@ -51,33 +55,37 @@ def _body(side: int) -> Field:
     return cover(box(y, x, centre=(0.5, 0.5), half=(0.465, 0.455), corner=0.05), side=side)
 
 
-def _paint(rng: Rng, side: int, light: Light, fault: Fault | None) -> Painting:
+def _paint_kit(rng: Rng, side: int, light: Lamp, fault: Fault | None) -> Painting:
     at = 0.5 + rng.normal(0, 0.006, 2)
     tray = Pose((float(at[0]), float(at[1])), float(rng.normal(0, 0.012)), 1.0)
-    surface = _tray(rng, side, tray)
-    kit = packed(rng, tray=tray)
+    surface = _paint_tray(rng, side, tray)
+    kit = pack_kit(rng, tray=tray)
     places: Places = []
-    hurt = None
-    if fault is not None and KINDS[fault.kind] == LOGICAL:
-        kit, places = misfilled(kit, fault=fault, tray=tray, side=side)
+    broken_item = None
+    if fault is not None and TRAY_KINDS[fault.kind] == LOGICAL:
+        kit, places = misfill(kit, fault=fault, tray=tray, side=side)
     elif fault is not None and fault.kind == "broken":
-        hurt = kit.items[int(fault.rng.integers(len(kit.items)))]
+        broken_item = kit.items[int(fault.rng.integers(len(kit.items)))]
     own = round(side * SPRITE)
-    place(surface, piece=printed(kit.label, side=own), pose=kit.label_pose, light=light, depth=0.002)
+    place_piece(
+        surface, piece=print_label(kit.label, side=own), pose=kit.label_pose, light=light, depth=0.002
+    )
     for item in kit.items:
         piece = part(item.name, side=own)
-        if fault is not None and item is hurt:
-            piece = broken(piece, fault=fault)
-        place(surface, piece=piece, pose=item.pose, light=light, depth=0.016)
+        if fault is not None and item is broken_item:
+            piece = break_piece(piece, fault=fault)
+        place_piece(surface, piece=piece, pose=item.pose, light=light, depth=0.016)
     if fault is not None and fault.kind == "contamination":
-        soiled(surface, fault=fault, tray=tray)
+        soil(surface, fault=fault, tray=tray)
     return Painting(surface, places)
 
 
 def _annotations() -> tuple[Annotation, ...]:
-    """As in MVTec LOCO: a part that is missing, surplus or swapped counts as found once its own area is."""
+    """Lists the annotations as in MVTec LOCO: a missing, surplus or swapped part counts as found once its own
+    area is.
+    """
     logical = [
-        Annotation(f"{kind}_{name}", area(name))
+        Annotation(f"{kind}_{name}", covered_share(name))
         for kind in ("missing", "surplus", "swapped")
         for name in PARTS
     ]
@@ -85,7 +93,7 @@ def _annotations() -> tuple[Annotation, ...]:
     return (*logical, label, Annotation("broken"), Annotation("contamination"))
 
 
-KINDS = {
+TRAY_KINDS = {
     "broken": STRUCTURAL,
     "contamination": STRUCTURAL,
     "missing": LOGICAL,
@@ -93,4 +101,4 @@ KINDS = {
     "swapped": LOGICAL,
     "wrong_label": LOGICAL,
 }
-TRAY = Family(_paint, KINDS, _annotations)
+TRAY = ProductFamily(_paint_kit, TRAY_KINDS, _annotations)

@@ -1,4 +1,4 @@
-"""The printed label of the kit's tray, and the labels of other kits."""
+"""Draws the printed label of the kit's tray, and the labels of other kits."""
 
 from __future__ import annotations
 
@@ -11,12 +11,19 @@ from numpy.typing import NDArray
 from adframe.toy.fields import Rng
 from adframe.toy.surface import Piece
 
-ASPECT = 0.66  # width over height
+ASPECT = 0.66  # width divided by height
 
 
 @dataclass(frozen=True)
 class Label:
-    """What is printed: the band's colour, the kit's letter, part number, and the lot (which may differ)."""
+    """The content of a label.
+
+    Attributes:
+        colour: RGB of the band in [0, 1].
+        kit: letter of the kit.
+        number: part number.
+        lot: lot number, which differs from tray to tray.
+    """
 
     colour: tuple[float, float, float]
     kit: str
@@ -28,12 +35,26 @@ GREEN, ORANGE, PURPLE = (0.10, 0.46, 0.33), (0.83, 0.41, 0.09), (0.40, 0.24, 0.5
 
 
 def right_label(rng: Rng) -> Label:
-    """The kit's own label; only its lot differs from tray to tray."""
+    """Returns the kit's own label with a random lot.
+
+    Args:
+        rng: source of the draw.
+    """
     return Label(GREEN, "A", "4071", int(rng.integers(1000, 9999)))
 
 
 def wrong_label(own: Label, *, rng: Rng, severity: float) -> Label:
-    """Another kit's label: of another colour where blatant, of another letter, or of another number only."""
+    """Returns the label of another kit: of another colour where severe, of another letter, or of another
+    number only.
+
+    Args:
+        own: the right label.
+        rng: source of the draws.
+        severity: severity of the fault in [0, 1].
+
+    Returns:
+        The wrong label with the same lot.
+    """
     if severity > 0.6:
         return Label(ORANGE if rng.uniform() < 0.5 else PURPLE, "B", "5230", own.lot)
     if severity > 0.25:
@@ -41,8 +62,16 @@ def wrong_label(own: Label, *, rng: Rng, severity: float) -> Label:
     return Label(own.colour, own.kit, "4017", own.lot)
 
 
-def printed(label: Label, *, side: int) -> Piece:
-    """The label in its own unit frame (side, side): ink on white paper, upright, `ASPECT` wide."""
+def print_label(label: Label, *, side: int) -> Piece:
+    """Prints a label in its own unit frame: ink on white paper, upright, `ASPECT` wide.
+
+    Args:
+        label: its content.
+        side: side of the frame in pixels.
+
+    Returns:
+        The label as a piece.
+    """
     ink = np.full((side, side, 3), 220, np.uint8)
     left, width = round(side * (1 - ASPECT) / 2), round(side * ASPECT)
     unit = width / 100
@@ -61,15 +90,15 @@ def printed(label: Label, *, side: int) -> Piece:
     write(f"KIT {label.kit}", 9, 0.215, 23, 4.5, 0.95)
     write(label.number, 9, 0.50, 24, 4, 0.08)
     write(f"LOT {label.lot}", 9, 0.655, 12, 2, 0.12)
-    _bars(ink, label, left + round(9 * unit), round(82 * unit))
+    _draw_barcode(ink, label, left + round(9 * unit), round(82 * unit))
     cover = np.zeros((side, side), np.float32)
     cover[:, left : left + width] = 1
     albedo = ink.astype(np.float32) * np.float32(1 / 255)
     return Piece(cover * np.float32(0.0335), cover, albedo, np.full((side, side), 0.04, np.float32))
 
 
-def _bars(ink: NDArray[np.uint8], label: Label, left: int, width: int) -> None:
-    """A bar code of the part number (not of the lot), a start bar and a stop bar around it."""
+def _draw_barcode(ink: NDArray[np.uint8], label: Label, left: int, width: int) -> None:
+    """Draws a bar code of the part number (not of the lot), between a start bar and a stop bar."""
     side = ink.shape[0]
     bits = "101" + "".join(f"{int(digit) * 7 + 5:07b}" for digit in label.number) + "101"
     edges = np.round(left + np.linspace(0, width, len(bits) + 1)).astype(int)

@@ -1,4 +1,4 @@
-"""The five parts of the kit, each drawn once in its own unit frame: bolt, gear, washer, nut, ring."""
+"""Draws the five parts of the kit, each once in its own unit frame: bolt, gear, washer, nut, ring."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ Real: TypeAlias = NDArray[np.floating[Any]]
 
 STEEL, BRASS = (0.66, 0.67, 0.69), (0.80, 0.62, 0.29)
 NYLON, RUBBER = (0.86, 0.84, 0.78), (0.085, 0.085, 0.09)
-SCALES = {"bolt": 0.30, "gear": 0.205, "washer": 0.175, "nut": 0.165, "ring": 0.20}  # own frame / picture
+# side of the part's own frame as a share of the image's side
+SCALES = {"bolt": 0.30, "gear": 0.205, "washer": 0.175, "nut": 0.165, "ring": 0.20}
 PARTS = tuple(SCALES)
 
 
@@ -35,7 +36,7 @@ def _piece(
 
 
 def _edge(distance: Real, width: float, rise: float) -> Field:
-    """A rounded edge: from the floor to `rise` over `width` behind the outline."""
+    """Returns a rounded edge that rises from the floor to `rise` over `width` behind the outline."""
     t = np.clip(-distance / width, 0, 1)
     return np.asarray(rise * np.sqrt(1 - np.square(1 - t)), dtype=np.float32)
 
@@ -72,7 +73,7 @@ def _washer(side: int) -> Piece:
     distance = np.maximum(rim, -bore)
     piece = _piece(side, distance, _edge(distance, 0.04, 0.006), STEEL, 0.22)
     around = np.arctan2(y - 0.5, x - 0.5)
-    sheen = 1 + 0.20 * np.cos(2 * around + 0.6)  # turned on a lathe: it shines in two fans
+    sheen = 1 + 0.20 * np.cos(2 * around + 0.6)  # turned on a lathe, so it reflects in two fans
     return Piece(piece.height, piece.cover, _toned(piece.albedo, sheen), piece.gloss)
 
 
@@ -99,11 +100,26 @@ DRAW = {"bolt": _bolt, "gear": _gear, "washer": _washer, "nut": _nut, "ring": _r
 
 @lru_cache(maxsize=16)
 def part(name: str, *, side: int) -> Piece:
-    """A part of the kit in its own frame of (side, side); read only, since it is kept."""
+    """Draws a part of the kit in its own frame. The result is cached and must not be changed.
+
+    Args:
+        name: one of `PARTS`.
+        side: side of the frame in pixels.
+
+    Returns:
+        The part.
+    """
     return DRAW[name](side)
 
 
 @lru_cache(maxsize=16)
-def area(name: str) -> float:
-    """Share of the picture that one of this part covers."""
+def covered_share(name: str) -> float:
+    """Computes the share of the image that one part covers.
+
+    Args:
+        name: one of `PARTS`.
+
+    Returns:
+        A share in (0, 1).
+    """
     return float(part(name, side=128).cover.mean()) * SCALES[name] ** 2

@@ -1,4 +1,4 @@
-"""Files, written whole or not at all: pictures, masks, and the folder that holds the set."""
+"""Writes images, masks and the folder of the data set, completely or not at all."""
 
 from __future__ import annotations
 
@@ -20,28 +20,45 @@ Parameters: TypeAlias = Mapping[str, str | int | list[str]]
 
 
 def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
-    """Write (H, W, 3) RGB or (H, W) grey, making the folders on the way."""
+    """Writes an image and creates missing folders.
+
+    Args:
+        path: the file.
+        pixels: (H, W, 3) RGB or (H, W) grey, uint8.
+    """
     ordered = pixels[..., ::-1] if pixels.ndim == 3 else pixels  # OpenCV's order is blue, green, red
     _, data = cv2.imencode(".png", np.ascontiguousarray(ordered), [cv2.IMWRITE_PNG_COMPRESSION, 2])
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data.tobytes())  # not imwrite, which is silent about a full disk
+    # Not imwrite, which reports no error on a full disk.
+    path.write_bytes(data.tobytes())
 
 
 def write_mask(path: Path, mask: NDArray[np.bool_], *, value: int = 255) -> None:
-    """Write a (H, W) bool mask as 8-bit grey: 0 and `value`."""
+    """Writes a mask as 8-bit grey.
+
+    Args:
+        path: the file.
+        mask: (H, W) bool.
+        value: grey value of True, 1 to 255; False is 0.
+    """
     write_png(path, mask.astype(np.uint8) * np.uint8(value))
 
 
-def write_whole(root: Path, parameters: Parameters, *, fill: Callable[[Path], None]) -> None:
-    """Have `fill` write a set into a folder beside `root`, then rename that folder to `root`.
+def write_set(root: Path, parameters: Parameters, *, fill: Callable[[Path], None]) -> None:
+    """Calls `fill` with a temporary folder next to `root`, then renames that folder to `root`.
 
-    Does nothing where `root` already holds a set of the same parameters.
+    Does nothing where `root` already has a set of the same parameters.
+
+    Args:
+        root: folder of the set.
+        parameters: everything that determines the set; stored in its manifest.
+        fill: writes the set into the folder it is given.
 
     Raises:
-        AdframeError: `root` holds something else, or cannot be written; nothing is left behind.
+        AdframeError: if `root` has other content, or cannot be written; no partial set remains.
     """
     root = root.expanduser().resolve()
-    if _holds(root, parameters):
+    if _has_set(root, parameters):
         return
     part = root.with_name(f".{root.name}.{uuid.uuid4().hex[:8]}.part")
     try:
@@ -49,10 +66,10 @@ def write_whole(root: Path, parameters: Parameters, *, fill: Callable[[Path], No
         fill(part)
         (part / MANIFEST).write_text(json.dumps(parameters, indent=1) + "\n", encoding="utf-8")
         if root.exists():
-            root.rmdir()  # empty, as `_holds` has seen
+            root.rmdir()  # it is empty, as `_has_set` has checked
         part.rename(root)
     except OSError as error:
-        if _holds(root, parameters):  # another process was quicker
+        if _has_set(root, parameters):  # another process was faster
             return
         reason = error.strerror or str(error)
         raise AdframeError(
@@ -62,8 +79,8 @@ def write_whole(root: Path, parameters: Parameters, *, fill: Callable[[Path], No
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _holds(root: Path, parameters: Parameters) -> bool:
-    """Whether the set is there already; raises where something else is."""
+def _has_set(root: Path, parameters: Parameters) -> bool:
+    """Tells whether the set exists already; raises where there is something else."""
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
     try:
@@ -71,7 +88,7 @@ def _holds(root: Path, parameters: Parameters) -> bool:
     except (OSError, ValueError):
         found = None
     if not isinstance(found, dict):
-        raise AdframeError(f"toy: {root} holds something else than a toy set; choose another folder")
+        raise AdframeError(f"toy: {root} has content that is not a toy set; choose another folder")
     for name, wanted in parameters.items():
         if found.get(name) != wanted:
             raise AdframeError(

@@ -1,9 +1,9 @@
-"""What a camera's software could have done before: white balance, and light evened out.
+"""Preprocesses images as camera software does: white balance and even illumination.
 
-(H, W, 3) RGB of uint8 or uint16 in, the same shape and dtype out, at native resolution, one image by
-itself: a normal image and a test image go the same way. A preprocessing is any callable of that kind;
-those below are frozen dataclasses, so that their numbers are checked when they are made, before any
-work, and so that processes that load images can be given them. `PREPROCESSES` has them by name.
+A preprocessing maps (H, W, 3) RGB of uint8 or uint16 to the same shape and dtype, at native resolution, each
+image by itself; normal and test images are treated alike. Any callable of this kind can be used. Those below
+are frozen dataclasses, so that their numbers are checked at construction, before any work, and so that they
+can be sent to processes that load images. `PREPROCESSES` lists them by name.
 """
 
 from __future__ import annotations
@@ -19,12 +19,19 @@ from adframe.errors import AdframeError
 from adframe.transforms.shift.dtype import from_unit, to_unit
 
 Preprocess = Callable[[np.ndarray], np.ndarray]
-COARSE = 256  # pixels of the longer side on which slow light is looked at
+# Pixels of the longer side at which slow changes of light are computed.
+SLOW_LIGHT_SIDE = 256
 
 
 @dataclass(frozen=True)
 class Untouched:
-    """The image itself."""
+    """Leaves the image unchanged.
+
+    Example:
+        >>> image = np.zeros((2, 2, 3), np.uint8)
+        >>> Untouched()(image) is image
+        True
+    """
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         return image
@@ -32,48 +39,63 @@ class Untouched:
 
 @dataclass(frozen=True)
 class GreyWorld:
-    """White balance by Buchsbaum (1980): the mean of a scene is grey.
+    """Balances white by the grey-world assumption: the mean of a scene is grey (Buchsbaum, 1980).
 
-    All channels get the mean of the three channel means, up to rounding and to what is clipped. A scene
-    of one colour breaks the assumption: on a yellow ground the part turns blue.
+    All channels get the mean of the three channel means, up to rounding and clipping. A scene of one colour
+    violates the assumption: on a yellow background the part turns blue.
+
+    Example:
+        >>> GreyWorld()(np.full((1, 1, 3), [30, 60, 90], np.uint8)).tolist()
+        [[[60, 60, 60]]]
     """
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         pixels = to_unit(image)
         means = np.array(cv2.mean(pixels)[:3])
-        return from_unit(_scaled(pixels, to=float(means.mean()), levels=means), image.dtype)
+        return from_unit(_scale_channels(pixels, to=float(means.mean()), levels=means), image.dtype)
 
 
 @dataclass(frozen=True)
 class MaxRgb:
-    """White balance by Land's white patch (1977): the brightest of a scene is white.
+    """Balances white by Land's white patch (1977): the brightest value of a scene is white.
 
-    All channels get the largest of the three maxima, so nothing is clipped. One glare in one channel
-    misleads it.
+    All channels get the largest of the three maxima, so nothing is clipped. A single reflection in one
+    channel misleads it.
+
+    Example:
+        >>> MaxRgb()(np.full((1, 1, 3), [30, 60, 90], np.uint8)).tolist()
+        [[[90, 90, 90]]]
     """
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         pixels = to_unit(image)
         peaks = np.array([cv2.minMaxLoc(pixels[..., channel])[1] for channel in range(3)])
-        return from_unit(_scaled(pixels, to=float(peaks.max()), levels=peaks), image.dtype)
+        return from_unit(_scale_channels(pixels, to=float(peaks.max()), levels=peaks), image.dtype)
 
 
 @dataclass(frozen=True)
 class Homomorphic:
-    """Homomorphic filter (Oppenheim, Schafer and Stockham, 1968; Gonzalez and Woods, sec. 4.9).
+    """Evens out illumination by a homomorphic filter (Oppenheim, Schafer and Stockham, 1968; Gonzalez and
+    Woods, sec. 4.9).
 
-    An image is light times reflectance, so their logarithms add. Light changes slowly: the log
-    luminance below `cutoff` is weakened around its mean, the rest multiplied, and the exponential taken.
-    The low-pass is a Gaussian blur, in the frequency domain the Gaussian transfer function of the
-    textbook, but with reflected instead of wrapped borders. Working on luminance keeps hues.
+    An image is illumination times reflectance, so their logarithms add. Illumination changes slowly: the log
+    luminance below `cutoff` is reduced around its mean, the rest is multiplied, and the exponential is taken.
+    The low-pass filter is a Gaussian blur, which is the Gaussian transfer function of the textbook, but with
+    reflected instead of wrapped borders. Filtering luminance preserves hues.
 
     Args:
-        cutoff: the Gaussian's standard deviation in the frequency domain, cycles per shorter side.
-        low_gain: of slow changes, 0 or more.
-        high_gain: of details, 0 or more.
+        cutoff: standard deviation of the Gaussian in the frequency domain, in cycles per shorter side, in
+            [0.1, 100].
+        low_gain: factor of slow changes, in [0, 10].
+        high_gain: factor of details, in [0, 10].
 
     Raises:
-        AdframeError: a number is out of its range.
+        AdframeError: if a number is out of its range.
+
+    Example:
+        >>> flat = np.full((8, 8, 3), 128, np.uint8)
+        >>> np.array_equal(Homomorphic(cutoff=1.0)(flat), flat)
+        True
     """
 
     cutoff: float = 2.0
@@ -82,14 +104,15 @@ class Homomorphic:
 
     def __post_init__(self) -> None:
         if not 0.1 <= self.cutoff <= 100:
-            raise AdframeError(f"preprocess.cutoff={self.cutoff} must lie in [0.1, 100] cycles a side")
+            raise AdframeError(f"preprocess.cutoff={self.cutoff} must be in [0.1, 100] cycles per side")
         for name in ("low_gain", "high_gain"):
             if not 0 <= (gain := getattr(self, name)) <= 10:
-                raise AdframeError(f"preprocess.{name}={gain} must lie in [0, 10]; 1 changes nothing")
+                raise AdframeError(f"preprocess.{name}={gain} must be in [0, 10]; 1 changes nothing")
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         pixels = to_unit(image)
-        floor = 1 / 255  # the logarithm needs one; 8 bits know nothing below
+        # Keeps the logarithm finite; 8-bit images have no smaller step.
+        floor = 1 / 255
         light = np.log(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) + np.float32(floor))  # (H, W)
         slow = slow_part(light, sigma=min(light.shape) / (2 * math.pi * self.cutoff))
         mean = float(slow.mean())
@@ -99,9 +122,18 @@ class Homomorphic:
 
 
 def slow_part(field: np.ndarray, *, sigma: float) -> np.ndarray:
-    """(H, W) float32 blurred by a Gaussian of `sigma` pixels, on a coarse copy: it has no details."""
+    """Blurs a field by a Gaussian, on a coarse copy, because the result has no details.
+
+    Args:
+        field: (H, W) float32.
+        sigma: standard deviation in pixels.
+
+    Returns:
+        (H, W) float32.
+    """
     height, width = field.shape
-    scale = min(1.0, COARSE / max(height, width), 4 / sigma)  # sigma of 4 coarse pixels is resolved well
+    # A sigma of 4 coarse pixels is fine enough
+    scale = min(1.0, SLOW_LIGHT_SIDE / max(height, width), 4 / sigma)
     if scale < 1:
         size = max(1, round(width * scale)), max(1, round(height * scale))
         coarse = cv2.resize(field, size, interpolation=cv2.INTER_AREA)
@@ -111,8 +143,8 @@ def slow_part(field: np.ndarray, *, sigma: float) -> np.ndarray:
     return cv2.resize(blurred, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def _scaled(pixels: np.ndarray, *, to: float, levels: np.ndarray) -> np.ndarray:
-    """Brings the channels' `levels` (3,) to one; a channel that is black stays black."""
+def _scale_channels(pixels: np.ndarray, *, to: float, levels: np.ndarray) -> np.ndarray:
+    """Scales the channels so that their `levels` (3,) become equal; a black channel stays black."""
     pixels *= np.divide(to, levels, out=np.ones(3), where=levels > 0).astype(np.float32)
     return pixels
 

@@ -17,7 +17,7 @@ import adframe
 from adframe.data.base import Source
 from adframe.io.images import read_image
 from adframe.metrics.pixel import PixelMetrics
-from adframe.models.named_backbones import NAMED
+from adframe.models.named_backbones import NAMED_BACKBONES
 from adframe.systems.training_free import TrainingFreeSystem
 from tests.fakes.backbones import tiny_backbone
 
@@ -142,7 +142,7 @@ def test_named_backbones_are_those_of_the_configuration() -> None:
         node = yaml.safe_load(path.read_text())
         if path.stem == "timm" or path.stem.endswith("_transformers"):
             continue
-        known = NAMED[path.stem]
+        known = NAMED_BACKBONES[path.stem]
         layers = node["layers"] if isinstance(node["layers"], str) else tuple(node["layers"])
         assert (known.model, known.layers, known.source) == (node["model"], layers, node["source"])
         assert known.norm == node.get("norm", False)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from adframe.callbacks.embeddings import Embeddings, spread
+from adframe.callbacks.embeddings import Embeddings, evenly_spread
 from adframe.contracts import IMAGE, INDEX, RECORD, Embedded, Record
 from adframe.errors import AdframeError
 from adframe.results.features import Features, read_features
@@ -70,7 +70,7 @@ def test_so_many_images_at_most_evenly_spread_over_the_test(tmp_path: Path) -> N
     assert found is not None
     assert found.paths == tuple(f"{i}.png" for i in range(1, COUNT, 2))
     for most in (1, 10, 999, 1000, 5000):
-        assert int(spread(torch.arange(1000), total=1000, most=most).sum()) == min(most, 1000)
+        assert int(evenly_spread(torch.arange(1000), total=1000, most=most).sum()) == min(most, 1000)
 
 
 def test_a_method_without_vectors_and_a_count_of_none_leave_nothing(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from adframe.callbacks.gallery import _in_frame
+from adframe.callbacks.gallery import _to_original_frame
 from adframe.contracts import Geometry
 from adframe.data.dataset import View, as_unit, resize_to_view
 
@@ -16,7 +16,7 @@ def test_what_was_repeated_around_the_image_is_cut_off(size: tuple[int, int], ke
     pixels = smooth.astype(np.uint8)
     image, view = resize_to_view(as_unit(pixels), View(size=(64, 64), keep_aspect=keep))
     shown = (image.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
-    back = _in_frame(shown, Geometry(original=size, view=view))
+    back = _to_original_frame(shown, Geometry(original=size, view=view))
     assert back.shape == pixels.shape
     assert back.dtype == np.uint8
     assert np.abs(back.astype(int) - pixels).max() <= 8  # a few pixels' worth of the slope

@@ -308,7 +308,7 @@ def test_a_truncated_archive_is_one_line_and_leaves_nothing(
     kind: str, keep: float, server: Server, root: Path
 ) -> None:
     content = zipped() if kind == "zip" else tarred(mode="w:" + kind[4:])
-    with pytest.raises(AdframeError, match=r"is broken|holds no files") as error:
+    with pytest.raises(AdframeError, match=r"is broken|has no files") as error:
         get(server.put(f"set.{kind}", content[: int(len(content) * keep)]), root=root)
     assert "\n" not in str(error.value)
     assert not root.exists()
@@ -402,7 +402,7 @@ def test_too_little_room_is_said_before_the_download(
     server: Server, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 10, 1000))
-    with pytest.raises(AdframeError, match=r"no room .* 0\.9 MB are to come and .* 0\.0 MB free"):
+    with pytest.raises(AdframeError, match=r"no room .* 0\.9 MB are missing and .* 0\.0 MB free"):
         get(server.put("set.tar", tarred()), root=root)
     assert not root.exists()
 

@@ -17,7 +17,7 @@ from adframe.data.synthetic import FAMILY, LABEL, MASK, EpochSampler, SyntheticD
 from adframe.errors import AdframeError
 from adframe.transforms.shift.geometric import Rotation
 from adframe.transforms.shift.shift import Shift
-from adframe.transforms.synthesis.family import VISIBLE
+from adframe.transforms.synthesis.family import VISIBLE_CHANGE
 from tests.transforms.synthesis_scenes import synthesis
 
 VIEW = View(size=(48, 64))
@@ -95,8 +95,8 @@ def test_outside_the_mask_is_the_image(toy_ad: Source) -> None:
     plain = ImageDataset(normal(toy_ad), view=VIEW, truth=False)
     for item in dataset(toy_ad, "synthesis.normal_share=0.2"):
         change = (item[IMAGE] - plain[item[INDEX]][IMAGE]).abs().amax(0)
-        assert change[~item[MASK][0]].max() <= VISIBLE
-        assert (change.max() > VISIBLE) == bool(item[LABEL])
+        assert change[~item[MASK][0]].max() <= VISIBLE_CHANGE
+        assert (change.max() > VISIBLE_CHANGE) == bool(item[LABEL])
 
 
 def test_validation_shows_each_image_as_it_is_and_with_what_was_held_out(toy_ad: Source) -> None:

@@ -10,7 +10,7 @@ import pytest
 from adframe.errors import AdframeError
 from adframe.toy.families import FAMILIES
 from adframe.toy.layouts import write_toy
-from adframe.toy.render import render
+from adframe.toy.render import render_shot
 
 SMALL = {"image_size": 64, "train": 1, "validation": 1, "test_good": 1, "test_bad": 6}
 KINDS = [(category, kind) for category, family in FAMILIES.items() for kind in family.kinds]
@@ -55,7 +55,7 @@ def test_a_defect_changes_its_mask_and_nothing_else(category: str, kind: str, co
             "defect": kind,
             "condition": condition,
         }
-        bad, good = render(category, **take), render(category, **take, twin=True)  # type: ignore[arg-type]
+        bad, good = render_shot(category, **take), render_shot(category, **take, twin=True)  # type: ignore[arg-type]
         change = np.abs(bad.image.astype(int) - good.image).max(axis=2)
         mask = np.logical_or.reduce([channel.mask for channel in bad.channels])
         assert mask.shape == (64, 64)
@@ -67,7 +67,7 @@ def test_a_defect_changes_its_mask_and_nothing_else(category: str, kind: str, co
 @pytest.mark.parametrize("category", list(FAMILIES))
 def test_size_changes_the_resolution_and_not_the_scene(category: str) -> None:
     take = {"seed": 5, "split": "train", "index": 0}
-    small_one, large = (render(category, size=size, **take).image for size in (64, 160))  # type: ignore[arg-type]
+    small_one, large = (render_shot(category, size=size, **take).image for size in (64, 160))  # type: ignore[arg-type]
     shrunk = cv2.resize(large, (64, 64), interpolation=cv2.INTER_AREA)
     blur = [cv2.GaussianBlur(image, (0, 0), 2).astype(float) for image in (small_one, shrunk)]
     assert np.abs(blur[0] - blur[1]).mean() < 3
@@ -120,7 +120,7 @@ def test_mvtec_ad2_layout(tmp_path: Path) -> None:
 
 def test_a_light_condition_changes_the_light_and_not_the_part() -> None:
     take = {"size": 64, "seed": 1, "split": "test", "index": 0, "defect": "missing"}
-    shots = {c: render("tray", **take, condition=c) for c in ("regular", "overexposed", "underexposed")}  # type: ignore[arg-type]
+    shots = {c: render_shot("tray", **take, condition=c) for c in ("regular", "overexposed", "underexposed")}  # type: ignore[arg-type]
     level = {c: shot.image.mean() for c, shot in shots.items()}
     assert level["underexposed"] < 0.7 * level["regular"] < level["regular"] < 0.8 * level["overexposed"]
     masks = [shot.channels[0].mask for shot in shots.values()]
@@ -138,7 +138,7 @@ def test_a_finished_set_is_left_alone(tmp_path: Path) -> None:
 
 def test_other_files_are_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(AdframeError, match="holds something else"):
+    with pytest.raises(AdframeError, match="not a toy set"):
         small(tmp_path)
     assert tree(tmp_path) == {"thesis.tex": b"years of work"}
 

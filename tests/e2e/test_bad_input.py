@@ -71,7 +71,7 @@ REFUSED = {  # what Hydra composes and the run itself refuses, before any work
     "backbone.model=test_resnett": "unknown timm model 'test_resnett' did you mean 'test_resnet'?",
     "backbone.layers=[layer9]": "unknown backbone layer 'layer9' known: act1, layer1",
     "backbone.layers=layer2": "backbone.layers=layer2 a list",
-    "backbone.checkpoint=/nowhere.pth": "/nowhere.pth is not there",
+    "backbone.checkpoint=/nowhere.pth": "/nowhere.pth does not exist",
     "seed=abc": "seed=abc a whole number",
     "seed=1.5": "seed=1.5 a whole number",
     "seed=true": "seed=true a whole number",
@@ -234,7 +234,7 @@ RUNS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda r: spoil(r, "checkpoints/weave.ckpt", b""),
         "weave.ckpt cannot be read safely",
     ),
-    "no checkpoint": (lambda r: (r / "checkpoints/weave.ckpt").unlink(), "weave.ckpt is not there"),
+    "no checkpoint": (lambda r: (r / "checkpoints/weave.ckpt").unlink(), "weave.ckpt does not exist"),
     "another category's": (
         lambda r: shutil.copy(r / "checkpoints/tray.ckpt", r / "checkpoints/weave.ckpt"),
         "weave.ckpt is of unit tray, and unit weave is needed",

@@ -155,7 +155,7 @@ def test_auto_is_online_only_with_an_account_and_a_network(
 
 def test_a_server_that_cannot_be_reached_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loggers.wandb, "login", lambda **_: True)
-    monkeypatch.setattr(loggers, "answers", lambda _: False)
+    monkeypatch.setattr(loggers, "is_reachable", lambda _: False)
     with pytest.raises(loggers.AdframeError, match=r"cannot be reached; logger\.mode=offline"):
         loggers._resolve_mode("online")
 

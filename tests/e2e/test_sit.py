@@ -147,7 +147,7 @@ def test_too_few_held_out_images_are_told_before_it_learns(toy: Path, tmp_path: 
     ("override", "text"),
     [
         ("learning=none", "model=SiT learns by gradient; learning=none is not possible"),
-        ("backbone.model=test_resnet", "is no vision transformer"),
+        ("backbone.model=test_resnet", "is not a vision transformer"),
         ("mask_ratio=1", "mask_ratio must be a share between 0 and 1"),
         ("learning.epochs=many", "learning.epochs must be a whole number"),
         ("model.target=sounds", "model.target must be one of pixels, colour_tokens"),

@@ -9,7 +9,7 @@ import tifffile
 
 from adframe.contracts import Record
 from adframe.errors import AdframeError
-from adframe.io.anomaly_maps import distinct, map_paths, read_map, write_map
+from adframe.io.anomaly_maps import count_distinct, map_paths, read_map, write_map
 
 RANDOM = np.random.default_rng(0)
 
@@ -27,12 +27,12 @@ def test_float16_turns_no_order_round_and_counts_what_became_equal(tmp_path: Pat
     assert tifffile.imread(tmp_path / "m.tiff").dtype == np.float16
     back = read_map(tmp_path / "m.tiff").ravel()[np.argsort(scores, axis=None)]
     assert (np.diff(back) >= 0).all()
-    assert stored.merged == distinct(scores) - len(set(back.tolist())) > 0
+    assert stored.merged == count_distinct(scores) - len(set(back.tolist())) > 0
 
 
 def test_different_values_are_counted_alike_in_every_type() -> None:
     scores = np.array([[0.0, -0.0, 1.5], [1.5, -2.0, 7.0]])
-    assert [distinct(scores.astype(dtype)) for dtype in ("float16", "float32", "float64")] == [4, 4, 4]
+    assert [count_distinct(scores.astype(dtype)) for dtype in ("float16", "float32", "float64")] == [4, 4, 4]
 
 
 def test_what_overflows_float16_is_kept_in_float32(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_scores_that_float32_cannot_tell_apart_are_refused(tmp_path: Path) -> No
     for name, scores in (("far", 1e9 + plane), ("whole", (2**40 + plane).astype(np.int64))):
         tifffile.imwrite(tmp_path / f"{name}.tiff", scores, photometric="minisblack")
         with pytest.raises(
-            AdframeError, match=rf"{name}\.tiff holds \w+ scores that float32 cannot tell apart"
+            AdframeError, match=rf"{name}\.tiff has \w+ scores that float32 cannot distinguish"
         ):
             read_map(tmp_path / f"{name}.tiff")
     for name, scores in (

@@ -30,7 +30,7 @@ def rows() -> torch.Tensor:
 
 @pytest.fixture
 def spool(rows: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> Iterator[Spool]:
-    monkeypatch.setattr(module, "BLOCK", 64)
+    monkeypatch.setattr(module, "READ_ROWS", 64)
     spool = Spool()
     for part in torch.split(rows, 33):
         spool.append(part)
@@ -86,7 +86,7 @@ def test_a_full_disk_is_an_error_at_once(count: int, monkeypatch: pytest.MonkeyP
 def test_an_append_that_failed_half_way_leaves_the_rest_as_it_was(rows: torch.Tensor) -> None:
     spool = Spool()
     spool.append(rows)
-    with largest_file(rows.nbytes + 1000), pytest.raises(AdframeError, match="cannot keep"):
+    with largest_file(rows.nbytes + 1000), pytest.raises(AdframeError, match="cannot store"):
         spool.append(rows + 1)
     assert len(spool) == 1000
     spool.append(rows + 2)
@@ -94,7 +94,7 @@ def test_an_append_that_failed_half_way_leaves_the_rest_as_it_was(rows: torch.Te
 
 
 def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(AdframeError, match=r"cannot keep features in .*nowhere.*model\.spool") as error:
+    with pytest.raises(AdframeError, match=r"cannot store features in .*nowhere.*model\.spool") as error:
         Spool(folder=tmp_path / "nowhere")
     assert "\n" not in str(error.value)
 

@@ -15,7 +15,7 @@ KEPT = {"a": torch.arange(6.0).view(2, 3), "b": torch.tensor(7, dtype=torch.int3
 
 @pytest.fixture(autouse=True)
 def nothing_said() -> None:
-    module._say.cache_clear()
+    module._warn_once.cache_clear()
 
 
 def test_what_was_written_is_read_by_another(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_full_store_keeps_what_it_has_and_says_so_once(tmp_path: Path, caplog)
 
 
 def test_what_others_write_counts_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "RECOUNT", 3000)
+    monkeypatch.setattr(module, "RECOUNT_BYTES", 3000)
     one, other = Store(tmp_path, limit_gb=1e-5), Store(tmp_path, limit_gb=1e-5)
     for key in range(20):
         one.write(f"one{key}", {"a": torch.zeros(250)})
@@ -108,7 +108,7 @@ def test_a_full_disk_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_the_last_gigabyte_of_a_disk_is_left_to_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "RESERVE", 1 << 60)
+    monkeypatch.setattr(module, "DISK_RESERVE", 1 << 60)
     Store(tmp_path / "new").write("key", KEPT)
     assert not (tmp_path / "new").exists()
 

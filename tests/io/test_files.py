@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from adframe.errors import AdframeError
-from adframe.io.files import check_writable, clear_left_over, write_json, write_whole
+from adframe.io.files import check_writable, remove_left_over, write_json, write_whole
 
 
 def test_parents_are_made_and_an_older_file_is_replaced(tmp_path):
@@ -87,7 +87,7 @@ def test_what_a_killed_process_was_writing_is_cleared_and_what_a_living_one_writ
     write_whole(tmp_path / "z.json", "whole")
     monkeypatch.undo()
     (tmp_path / beside[0]).touch()  # as this process, which lives, would have it
-    clear_left_over(tmp_path)
+    remove_left_over(tmp_path)
     assert sorted(path.name for path in tmp_path.rglob("*.tmp")) == sorted([mine.name, beside[0]])
 
 

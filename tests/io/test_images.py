@@ -131,7 +131,7 @@ def test_a_broken_file_is_one_line_that_names_it(tmp_path: Path, suffix: str, re
         with pytest.raises(AdframeError, match=path.name) as error:
             read(path)
         assert len(str(error.value).splitlines()) == 1
-    with pytest.raises(AdframeError, match=f"gone.{suffix} is not there"):
+    with pytest.raises(AdframeError, match=f"gone.{suffix} does not exist"):
         read(tmp_path / f"gone.{suffix}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from adframe.io.secrets import HIDDEN, hidden, hidden_keys, hidden_text
+from adframe.io.secrets import PLACEHOLDER, hidden_keys, hide_in_text, hide_secrets
 
 
 @pytest.mark.parametrize(("text", "shown"), [
@@ -19,7 +19,7 @@ from adframe.io.secrets import HIDDEN, hidden, hidden_keys, hidden_text
     ("+launcher.extra={'api_key':'hunter2'}", "+launcher.extra={'api_key':(hidden)}"),
 ])  # fmt: skip
 def test_a_secret_is_replaced(text: str, shown: str) -> None:
-    assert hidden_text(text) == shown
+    assert hide_in_text(text) == shown
 
 
 @pytest.mark.parametrize("text", [
@@ -27,17 +27,18 @@ def test_a_secret_is_replaced(text: str, shown: str) -> None:
     "dataset.root=/data/password/x", "model.scoring.token_network=starting", "https://home.page/a@b",
 ])  # fmt: skip
 def test_what_is_no_secret_stays(text: str) -> None:
-    assert hidden_text(text) == text
+    assert hide_in_text(text) == text
 
 
 def test_a_configuration_loses_its_secrets_at_any_depth_and_says_which() -> None:
     config = {"logger": {"api_key": "hunter2", "mode": "auto"}, "a": [{"pin_password": 1234}], "token": None}
-    found = hidden(config)
+    found = hide_secrets(config)
     assert found == {
-        "logger": {"api_key": HIDDEN, "mode": "auto"}, "a": [{"pin_password": HIDDEN}], "token": None
+        "logger": {"api_key": PLACEHOLDER, "mode": "auto"},
+        "a": [{"pin_password": PLACEHOLDER}], "token": None
     }  # fmt: skip
     assert hidden_keys(found) == ["logger.api_key", "a[0].pin_password"]
     assert hidden_keys(config) == []
-    assert hidden({"x.api_key": {"values": ["a", "b"]}, "use_token": True}) == {
-        "x.api_key": HIDDEN, "use_token": True
+    assert hide_secrets({"x.api_key": {"values": ["a", "b"]}, "use_token": True}) == {
+        "x.api_key": PLACEHOLDER, "use_token": True
     }  # fmt: skip

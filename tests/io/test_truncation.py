@@ -133,8 +133,8 @@ ODD = {
     "animated PNG": ("png", lambda: animated("PNG"), "2 pages or frames"),
     "animated webp": ("webp", lambda: animated("WEBP"), "2 pages or frames"),
     "LAB": ("tif", lambda: tiff(np.zeros((64, 64, 3), np.uint8), photometric="cielab"), "LAB pixels"),
-    "EPS": ("png", eps, "no image, or one of a format that is not read"),
-    "text": ("jpg", lambda: b"<html>not found</html>", "no image, or one of a format"),
+    "EPS": ("png", eps, "it is not an image, or its format is not supported"),
+    "text": ("jpg", lambda: b"<html>not found</html>", "it is not an image, or its format"),
     "complex": ("tif", lambda: tiff(np.zeros((64, 64), np.complex64)), "cannot be decoded"),
 }
 

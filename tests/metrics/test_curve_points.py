@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from adframe.metrics.curve_points import bin_edges, pr, roc
+from adframe.metrics.curve_points import bin_edges, pr_points, roc_points
 from adframe.reporting.figure_render import svg
 from adframe.reporting.figure_scores import scores
 from adframe.reporting.summary import by_condition, by_defect, confusion, latency_summary, share_interval
@@ -16,24 +16,24 @@ SCORES, LABELS = [0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1]
 
 
 def test_the_areas_are_those_of_the_textbook():
-    assert roc(SCORES, LABELS).area == pytest.approx(0.75)
-    assert pr(SCORES, LABELS).area == pytest.approx(0.5 + 0.5 * 2 / 3)
+    assert roc_points(SCORES, LABELS).area == pytest.approx(0.75)
+    assert pr_points(SCORES, LABELS).area == pytest.approx(0.5 + 0.5 * 2 / 3)
 
 
 def test_curves_see_ranks_only():
     scaled = [1000 * score - 7 for score in SCORES]
-    assert np.array_equal(roc(SCORES, LABELS).y, roc(scaled, LABELS).y)
+    assert np.array_equal(roc_points(SCORES, LABELS).y, roc_points(scaled, LABELS).y)
 
 
 def test_unlabelled_and_unscored_images_change_nothing():
-    more = roc([*SCORES, 9.0, float("nan")], [*LABELS, None, 1])
-    assert more.area == roc(SCORES, LABELS).area
+    more = roc_points([*SCORES, 9.0, float("nan")], [*LABELS, None, 1])
+    assert more.area == roc_points(SCORES, LABELS).area
 
 
 @pytest.mark.parametrize("labels", [[0, 0, 0, 0], [1, 1, 1, 1], [None] * 4])
 def test_one_class_has_no_curve_and_the_page_says_so(labels):
-    assert roc(SCORES, labels) is None
-    assert pr(SCORES, labels) is None
+    assert roc_points(SCORES, labels) is None
+    assert pr_points(SCORES, labels) is None
     rows = [row(score=score, label=label) for score, label in zip(SCORES, labels, strict=True)]
     drawing = drawn(rows)
     assert drawing.count("No curve: it needs both normal") == 2

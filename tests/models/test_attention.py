@@ -60,7 +60,7 @@ def test_a_timm_transformer_against_the_slow_reference() -> None:
 
 
 def test_transformers_dinov2_against_its_own_eager_attention(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("adframe.models.hf_vit.SHAPES", {"small": (32, 3, 2)})
+    monkeypatch.setattr("adframe.models.hf_vit.VIT_SHAPES", {"small": (32, 3, 2)})
     for repository, prefix in (("facebook/dinov2-small", 1), ("facebook/dinov2-with-registers-small", 5)):
         vit: Any = open_vit(repository, source="random")
         with torch.no_grad():

@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from adframe.models.backbones import TimmBackbone
-from adframe.models.hf_vit import NAMES as REPOSITORIES
+from adframe.models.hf_vit import REPOSITORIES as REPOSITORIES
 from tests.e2e.scripts import ROOT
 
 FILES = {

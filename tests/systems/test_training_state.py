@@ -52,7 +52,7 @@ def test_a_flipped_bit_costs_an_epoch_and_is_said(files: LearningFiles, tmp_path
     found, lost = files.begun()
     assert found == tmp_path / PREVIOUS
     assert lost[0].endswith("last.ckpt is damaged: its checksum is wrong")
-    assert lost[-1] == "learning goes on with the epoch before"
+    assert lost[-1] == "training continues with the epoch before"
     with pytest.raises(AdframeError, match=r"last\.ckpt is damaged: its checksum is wrong"):
         files.load_checkpoint(tmp_path / LAST)
 
@@ -66,14 +66,14 @@ def test_another_categorys_files_count_as_missing(files: LearningFiles, tmp_path
     found, lost = LearningFiles(tmp_path, identity=OF | {"unit": "weave"}).begun()
     assert found is None
     assert "is of unit tray, and unit weave is needed" in lost[0]
-    assert lost[-1] == "learning begins again"
+    assert lost[-1] == "training starts again"
 
 
 def test_without_the_best_epoch_learning_begins_anew(files: LearningFiles, tmp_path: Path) -> None:
     (tmp_path / BEST).write_bytes(b"PK")
     found, lost = files.begun()
     assert found is None
-    assert lost[-1] == "the best epoch is lost, so learning begins again"
+    assert lost[-1] == "the best epoch is lost, so training starts again"
 
 
 def test_a_disk_that_is_full_leaves_the_epoch_before(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from adframe.errors import AdframeError
 from adframe.transforms.shift.camera import ChannelGain, Exposure, Jpeg, Vignetting
 from adframe.transforms.shift.geometric import Crop, Rotation, Translation
-from adframe.transforms.shift.illumination import KINDS, Gradient
+from adframe.transforms.shift.illumination import LIGHT_KINDS, Gradient
 from adframe.transforms.shift.photometric import Blur, Brightness, Contrast, Noise, Saturation
 from adframe.transforms.shift.shift import ORDER, Shift
 from adframe.transforms.shift.transform import Transform
@@ -28,7 +28,7 @@ RANGES = {
 
 
 def gradient(*, probability: float = 0.5, **changed: object) -> Gradient:
-    given: dict = {"strength": (0.4, 0.7), "kinds": KINDS, "centre": (0.25, 0.75)}
+    given: dict = {"strength": (0.4, 0.7), "kinds": LIGHT_KINDS, "centre": (0.25, 0.75)}
     return Gradient(**{**given, "sigma": 80, "reference": 900, "probability": probability, **changed})
 
 
@@ -86,7 +86,7 @@ def test_what_is_drawn_lies_in_its_range(index: int, seed: int) -> None:
     _, _, facts = shift(seed=seed)(picture(16, 16), [], index=index)
     for key, value in facts.items():
         if key == "gradient.kind":
-            assert value in (*KINDS, "none")
+            assert value in (*LIGHT_KINDS, "none")
         else:
             assert RANGES[key][0] <= value <= RANGES[key][1], key
     assert facts["blur.kernel"] in (3, 5)
@@ -188,7 +188,7 @@ def test_the_gradient_falls_from_where_it_says() -> None:
 def test_a_gradient_comes_on_as_many_images_as_asked_and_looks_the_same_at_any_size() -> None:
     kinds = [gradient().draw(np.random.default_rng(seed))["kind"] for seed in range(400)]
     assert 160 < kinds.count("none") < 240
-    assert set(kinds) == {"none", *KINDS}
+    assert set(kinds) == {"none", *LIGHT_KINDS}
     small, large = (np.full((side, side, 3), 250, np.uint8) for side in (100, 700))
     lit = Shift({"gradient": gradient(probability=1, kinds=["radial"])}, name="", seed=0)
     one, other = lit(small, [], index=2)[0], lit(large, [], index=2)[0]

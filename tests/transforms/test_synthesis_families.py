@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from adframe.errors import AdframeError
-from adframe.transforms.synthesis.family import VISIBLE, Family, marked, scene_of
-from adframe.transforms.synthesis.pasting import Cut, cloned, cut
+from adframe.transforms.synthesis.family import VISIBLE_CHANGE, Family, mark_changes, scene_of
+from adframe.transforms.synthesis.pasting import Placement, cut_out, poisson_clone
 from adframe.transforms.synthesis.patches import CutPaste, Nsa, Scar
 from adframe.transforms.synthesis.perlin import Perlin, perlin_noise
-from adframe.transforms.synthesis.shapes import SHAPES, filled, outline
-from adframe.transforms.synthesis.sources import recoloured, shuffled
+from adframe.transforms.synthesis.shapes import SHAPES, fill_outline, outline
+from adframe.transforms.synthesis.sources import recolour, shuffle_tiles
 from adframe.transforms.synthesis.stages import Contextual, Structural, Texture
 from tests.transforms.synthesis_scenes import FAMILIES, donor, synthesis, texture
 
@@ -31,10 +31,10 @@ def test_the_mask_is_where_the_image_changed(name: str) -> None:
     for seed in range(12):
         before, after, mask = made(name, seed)
         change = np.abs(after - before).max(axis=2)
-        assert change[~mask].max() <= VISIBLE  # nothing visible outside
-        near = cv2.dilate((change > VISIBLE).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+        assert change[~mask].max() <= VISIBLE_CHANGE  # nothing visible outside
+        near = cv2.dilate((change > VISIBLE_CHANGE).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
         assert not (mask & ~near).any()  # and the mask is nowhere far from what is visible
-        assert (change[mask] > VISIBLE).mean() > 0.5
+        assert (change[mask] > VISIBLE_CHANGE).mean() > 0.5
         assert (mask.dtype, after.dtype, after.shape) == (bool, np.float32, before.shape)
         assert 0 <= after.min() <= after.max() <= 1
 
@@ -59,8 +59,8 @@ def test_specks_are_put_back_and_small_gaps_closed() -> None:
     after[20:40, 20:40] = 0.5
     after[30, 30] = 0  # a gap
     after[100, 100] = 0.5  # a speck
-    after[60:80, 60:80] = VISIBLE / 2
-    image, mask = marked(before, after)
+    after[60:80, 60:80] = VISIBLE_CHANGE / 2
+    image, mask = mark_changes(before, after)
     assert mask.sum() == 400
     assert mask[20:40, 20:40].all()
     assert image[100, 100].max() == 0
@@ -71,7 +71,7 @@ def test_specks_are_put_back_and_small_gaps_closed() -> None:
 def test_shapes_have_the_area_and_the_aspect_that_were_asked_for(shape: str) -> None:
     generator = np.random.default_rng(0)
     corners = outline(shape, area=3600, aspect=2, degrees=30, generator=generator)
-    alpha = filled(corners, centre=(200, 190), size=(400, 420))
+    alpha = fill_outline(corners, centre=(200, 190), size=(400, 420))
     around = np.linalg.norm(corners - np.roll(corners, 1, axis=0), axis=1).sum()
     assert 3600 <= alpha.sum() <= 3600 + around  # the soft edge reaches over by less than a pixel
     level = outline("rectangle", area=800, aspect=2, degrees=0, generator=generator)
@@ -83,16 +83,16 @@ def test_shapes_have_the_area_and_the_aspect_that_were_asked_for(shape: str) -> 
 def test_a_piece_lands_where_it_should() -> None:
     image, alpha = (
         texture(),
-        filled(np.array([[-9, -9], [9, -9], [9, 9], [-9, 9.0]]), centre=(30, 40), size=(96, 96)),
+        fill_outline(np.array([[-9, -9], [9, -9], [9, 9], [-9, 9.0]]), centre=(30, 40), size=(96, 96)),
     )
-    moved = cut(image, Cut(source=(50, 60), target=(30, 40)), alpha=alpha)
+    moved = cut_out(image, Placement(source=(50, 60), target=(30, 40)), alpha=alpha)
     assert np.abs(moved[25:36, 35:46] - image[45:56, 55:66]).max() < 1e-5
-    half = cut(image, Cut(source=(50, 60), target=(30, 40), degrees=180), alpha=alpha)
+    half = cut_out(image, Placement(source=(50, 60), target=(30, 40), degrees=180), alpha=alpha)
     assert np.abs(half[25:36, 35:46] - image[45:56, 55:66][::-1, ::-1]).max() < 1e-3
-    twice = cut(image, Cut(source=(50, 60), target=(30, 40), scale=2), alpha=alpha)
+    twice = cut_out(image, Placement(source=(50, 60), target=(30, 40), scale=2), alpha=alpha)
     assert np.abs(twice[22:39:2, 32:49:2] - image[46:55, 56:65]).max() < 1e-3
     # A piece that is turned the way its outline is: its own corner stays its corner.
-    turned = cut(image, Cut(source=(50, 60), target=(30, 40), degrees=90), alpha=alpha)
+    turned = cut_out(image, Placement(source=(50, 60), target=(30, 40), degrees=90), alpha=alpha)
     corner = outline("rectangle", area=4, aspect=1, degrees=90, generator=np.random.default_rng())[0] * 4
     here = np.round(corner).astype(int)
     assert turned[30 + here[1], 40 + here[0]] == pytest.approx(image[46, 56], abs=1e-3)
@@ -101,13 +101,13 @@ def test_a_piece_lands_where_it_should() -> None:
 def test_a_seamless_piece_shows_its_content_and_no_seam() -> None:
     flat, content = np.full((96, 96, 3), 0.3, np.float32), np.full((96, 96, 3), 0.8, np.float32)
     content[40:56, 40:56] = 0.6
-    alpha = filled(
+    alpha = fill_outline(
         outline("ellipse", area=2400, aspect=1, degrees=0, generator=np.random.default_rng()),
         centre=(48, 48),
         size=(96, 96),
     )
     for _ in range(2):  # OpenCV overwrites the shape it is given
-        result = cloned(flat, content, alpha=alpha, mixed=False)
+        result = poisson_clone(flat, content, alpha=alpha, mixed=False)
         assert result[48, 48] == pytest.approx([0.1] * 3, abs=0.02)  # 0.3, and 0.2 below its surroundings
         assert result[48, 26:34] == pytest.approx(0.3, abs=0.03)
         assert np.array_equal(result[alpha == 0], flat[alpha == 0])
@@ -123,15 +123,15 @@ def test_perlin_noise_has_its_range_and_its_cells() -> None:
 
 def test_tiles_are_the_images_own_pixels_elsewhere() -> None:
     image = texture()
-    other = shuffled(image, generator=np.random.default_rng(0))
+    other = shuffle_tiles(image, generator=np.random.default_rng(0))
     assert np.array_equal(np.sort(other.reshape(-1, 3), axis=0), np.sort(image.reshape(-1, 3), axis=0))
     assert np.abs(other - image).mean() > 0.05
-    assert shuffled(texture(side=61), generator=np.random.default_rng(0)).shape == (61, 61, 3)
+    assert shuffle_tiles(texture(side=61), generator=np.random.default_rng(0)).shape == (61, 61, 3)
 
 
 def test_recolouring_by_nothing_changes_nothing() -> None:
     generator = np.random.default_rng(0)
-    assert recoloured(texture(), strength=0, grey=False, generator=generator) == pytest.approx(
+    assert recolour(texture(), strength=0, grey=False, generator=generator) == pytest.approx(
         texture(), abs=1e-5
     )
 

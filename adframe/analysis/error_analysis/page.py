@@ -31,7 +31,7 @@ from adframe.analysis.error_analysis.ranking import analyse_ranking
 from adframe.analysis.error_analysis.thresholds import analyse_threshold_rules
 from adframe.analysis.error_analysis.thumbnails import OpenSource, Thumbnails
 from adframe.errors import AdframeError
-from adframe.io.files import fresh_folder
+from adframe.io.files import timestamped_folder
 from adframe.reporting.document import Block, Page, Section, TableBlock
 from adframe.reporting.format import counted, percent, span
 from adframe.reporting.page_writer import write_document
@@ -81,7 +81,7 @@ def show_errors(
     ]
     thumbnails = Thumbnails(open_source, root=root)
     parts = _analyse(compared, thumbnails=thumbnails, seed=seed)
-    folder = output or fresh_folder(runs[0] / "errors")
+    folder = output or timestamped_folder(runs[0] / "errors")
     given = f"errors=[{','.join(map(str, runs))}]"
     command = f"python evaluate.py {shlex.quote(given)}"
     study = _study(compared, parts, thumbnails=thumbnails, command=command, start=start)

@@ -96,7 +96,7 @@ def rocs(board: AblationResults) -> list[Figure]:
     panels: dict[str, dict[str, tuple[np.ndarray, np.ndarray, float]]] = {}
     for where in board.in_figures:
         for each in board.shown:
-            curve = curve_points.roc_of(each.rows(where))
+            curve = curve_points.roc_of_rows(each.rows(where))
             if curve is not None:
                 panels.setdefault(where, {})[each.name] = (curve.x, curve.y, curve.area)
     several = any(len(each.tests[where]) > 1 for each in board.shown for where in board.in_figures)

@@ -168,7 +168,7 @@ def roc_curves(cases: Sequence[ShiftCase]) -> Figure:
         for name in case.categories:
             drawn = {}
             for condition in case.rankings:
-                curve = curve_points.roc_of(condition.rows(name))
+                curve = curve_points.roc_of_rows(condition.rows(name))
                 if curve:
                     drawn[condition.name] = (curve.x, curve.y, curve.area)
             if drawn and len(panels) < _PANELS:

@@ -177,7 +177,7 @@ def grid_roc(grid: Grid, *, name: str) -> Figure:
     panels: dict[str, dict[str, tuple[np.ndarray, np.ndarray, float]]] = {}
     for (fitted, tested), square in grid.squares.items():
         if len(square.categories) == 1 and (
-            curve := curve_points.roc_of(square.tests.rows(square.categories[0]))
+            curve := curve_points.roc_of_rows(square.tests.rows(square.categories[0]))
         ):
             panels.setdefault(tested, {})[f"fitted on {fitted}"] = (curve.x, curve.y, curve.area)
     return figures.roc_panels(name, caption=f"ROC curves of image scores, {grid.name}.", panels=panels)

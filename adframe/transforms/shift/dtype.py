@@ -1,4 +1,4 @@
-"""Between pixels as they are stored and float32 in [0, 1], and what grey means."""
+"""Converts between stored pixels and float32 in [0, 1], and recognises grey images."""
 
 from __future__ import annotations
 
@@ -7,19 +7,33 @@ import numpy as np
 
 
 def to_unit(image: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 or uint16 to float32 in [0, 1], always a copy.
+    """Converts an image to float32, always as a copy.
+
+    Args:
+        image: (H, W, 3) uint8 or uint16.
+
+    Returns:
+        (H, W, 3) float32 in [0, 1].
 
     Raises:
-        ValueError: another shape or dtype.
+        ValueError: if the shape or dtype is another one.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype not in (np.uint8, np.uint16):
-        raise ValueError(f"(H, W, 3) of uint8 or uint16 needed, got {image.shape} of {image.dtype}")
+        raise ValueError(f"an image must be (H, W, 3) of uint8 or uint16, not {image.shape} of {image.dtype}")
     unit: np.ndarray = np.multiply(image, 1.0 / np.iinfo(image.dtype).max, dtype=np.float32)
     return unit
 
 
 def from_unit(image: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """(H, W, 3) float32 back to its integers: clipped to [0, 1], rounded; overwrites `image`."""
+    """Converts an image back to integers: scaled, rounded and clipped.
+
+    Args:
+        image: (H, W, 3) float32, overwritten.
+        dtype: uint8 or uint16.
+
+    Returns:
+        (H, W, 3) of this dtype.
+    """
     top = np.iinfo(dtype).max
     image *= top
     np.rint(image, out=image)
@@ -28,9 +42,14 @@ def from_unit(image: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def is_grey(image: np.ndarray) -> bool:
-    """Whether the three channels of (H, W, 3) float32 are the same: a monochrome camera's picture.
+    """Tells whether the three channels are equal, as in the image of a monochrome camera.
 
-    Up to less than a step of 16 bits: vectorised filters may round the channels differently.
+    Args:
+        image: (H, W, 3) float32 in [0, 1].
+
+    Returns:
+        True if they differ by less than a step of 16 bits, because vectorised filters may round channels
+        differently.
     """
     difference = max(cv2.norm(image[..., 0], image[..., k], cv2.NORM_INF) for k in (1, 2))
     return difference < 1e-5

@@ -1,14 +1,14 @@
-"""The part lies or the camera stands a little differently: rotation, crop, translation.
+"""Moves the part or the camera: rotation, crop, translation.
 
-All of them are affine, so they compose into one matrix and the image is interpolated once
-(bilinear), the masks once (nearest neighbour: they keep their pixel values, which carry meaning in
-MVTec LOCO). OpenCV's `warpAffine` does the resampling: it reads integers and floats, reflects
-borders, and takes milliseconds where torchvision's `affine` builds a sampling grid and cannot reflect.
+All of these are affine, so they are composed into one matrix. The image is interpolated once (bilinear), and
+so are the masks (nearest neighbour, which keeps their pixel values; these carry meaning in MVTec LOCO).
+OpenCV's `warpAffine` resamples: it reads integers and floats, reflects borders, and takes milliseconds where
+torchvision's `affine` builds a sampling grid and cannot reflect.
 
-What comes in over the edge is the image reflected (the edge pixel not repeated): black corners
-would be an anomaly of their own, and the backgrounds of inspection images continue well. The masks
-are 0 there. So a defect at the very edge may be seen a second time, mirrored and unlabelled, and a
-defect that leaves the frame loses its mask, wholly if it leaves wholly.
+Beyond its edge the image is reflected (without repeating the edge pixel): black corners would be anomalies,
+and the backgrounds of inspection images continue well. The masks are 0 there. So a defect at the very edge
+may appear a second time, mirrored and unlabelled, and a defect that leaves the frame loses its mask,
+completely if it leaves completely.
 """
 
 from __future__ import annotations
@@ -24,33 +24,61 @@ from adframe.transforms.shift.transform import Params, Warp, interval
 
 
 class Rotation(Warp):
-    """About the image's centre, anticlockwise.
+    """Rotates about the centre of the image, anticlockwise.
 
     Args:
-        degrees: angle.
+        degrees: angle, a range in [-180, 180].
+
+    Example:
+        >>> Rotation(degrees=90).matrix({"degrees": 90.0}, size=(3, 3)).round().astype(int).tolist()
+        [[0, 1, 0], [-1, 0, 2], [0, 0, 1]]
     """
 
     def __init__(self, *, degrees: Range) -> None:
         self.bounds = {"degrees": interval("rotation.degrees", degrees, low=-180, high=180)}
 
     def matrix(self, params: Params, *, size: tuple[int, int]) -> np.ndarray:
+        """Returns the matrix of the rotation.
+
+        Args:
+            params: result of `draw`.
+            size: (H, W) of the image in pixels.
+
+        Returns:
+            (3, 3) float64 that maps (x, y, 1) of the original to the shifted image.
+        """
         height, width = size
         centre = ((width - 1) / 2, (height - 1) / 2)
-        return _square(cv2.getRotationMatrix2D(centre, float(params["degrees"]), 1.0))
+        return _as_square(cv2.getRotationMatrix2D(centre, float(params["degrees"]), 1.0))
 
 
 class Crop(Warp):
-    """A window of the image's own aspect, stretched back to the image's size.
+    """Cuts out a window of the image's own aspect ratio and enlarges it to the size of the image.
 
     Args:
-        area: of the window, as a share of the image's.
+        area: area of the window as a share of the image's, a range in [0.05, 1].
+
+    Example:
+        >>> params = {"area": 0.25, "top": 0.0, "left": 0.0}
+        >>> float(Crop(area=0.25).matrix(params, size=(4, 4))[0, 0])
+        2.0
     """
 
     def __init__(self, *, area: Range) -> None:
-        room = (0.0, 1.0)  # of what the window leaves, above it and to its left
+        # Shares of the free space above the window and to its left.
+        room = (0.0, 1.0)
         self.bounds = {"area": interval("crop.area", area, low=0.05, high=1), "top": room, "left": room}
 
     def matrix(self, params: Params, *, size: tuple[int, int]) -> np.ndarray:
+        """Returns the matrix that enlarges the window.
+
+        Args:
+            params: result of `draw`.
+            size: (H, W) of the image in pixels.
+
+        Returns:
+            (3, 3) float64 that maps (x, y, 1) of the original to the shifted image.
+        """
         height, width = size
         side = math.sqrt(float(params["area"]))
         left = float(params["left"]) * (1 - side) * width
@@ -61,10 +89,16 @@ class Crop(Warp):
 
 
 class Translation(Warp):
-    """Down and to the right, each drawn by itself; negative is up and to the left.
+    """Moves the image down and to the right, or up and to the left where the number is negative.
 
     Args:
-        share: of the image's height and width.
+        share: share of the image's height and of its width, a range in [-0.5, 0.5]; drawn independently for
+            both.
+
+    Example:
+        >>> params = {"down": 0.0, "right": 0.5}
+        >>> float(Translation(share=0.5).matrix(params, size=(4, 4))[0, 2])
+        2.0
     """
 
     def __init__(self, *, share: Range) -> None:
@@ -72,6 +106,15 @@ class Translation(Warp):
         self.bounds = {"down": either, "right": either}
 
     def matrix(self, params: Params, *, size: tuple[int, int]) -> np.ndarray:
+        """Returns the matrix of the translation.
+
+        Args:
+            params: result of `draw`.
+            size: (H, W) of the image in pixels.
+
+        Returns:
+            (3, 3) float64 that maps (x, y, 1) of the original to the shifted image.
+        """
         height, width = size
         return np.array(
             [[1, 0, float(params["right"]) * width], [0, 1, float(params["down"]) * height], [0, 0, 1]]
@@ -81,12 +124,15 @@ class Translation(Warp):
 def warp(
     image: np.ndarray, masks: Sequence[np.ndarray], *, matrix: np.ndarray
 ) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Moves an image and its masks.
+    """Warps an image and its masks.
 
     Args:
         image: (H, W, 3) float32.
         masks: (H, W) uint8 or uint16 each.
-        matrix: (3, 3), as `Warp.matrix` gives it, or a product of such.
+        matrix: (3, 3), a result of `Warp.matrix` or a product of such.
+
+    Returns:
+        The image and the masks, of the same shapes and dtypes.
     """
     size = image.shape[1], image.shape[0]  # OpenCV: width first
     moved = cv2.warpAffine(image, matrix[:2], size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
@@ -95,5 +141,5 @@ def warp(
     ]
 
 
-def _square(affine: np.ndarray) -> np.ndarray:
+def _as_square(affine: np.ndarray) -> np.ndarray:
     return np.vstack([affine, [0.0, 0.0, 1.0]])

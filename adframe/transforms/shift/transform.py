@@ -1,7 +1,7 @@
-"""What a transform of a domain shift is: numbers drawn first, then pixels changed by them.
+"""Defines the transforms of a domain shift: numbers are drawn first, then pixels are changed.
 
-Drawing is apart from applying so that what was drawn can be written down, and so that geometric
-transforms can be composed before any pixel is touched.
+Drawing is separate from applying so that drawn numbers can be recorded, and so that geometric transforms can
+be composed before any pixel is changed.
 """
 
 from __future__ import annotations
@@ -13,34 +13,71 @@ import numpy as np
 
 from adframe.errors import Ranges
 
-Params = dict[str, float | str]  # what was drawn; JSON can hold it
-KEY = "shift.transforms"  # where a transform's numbers stand in the configuration
-_ranges = Ranges(KEY)
-interval, whole_interval, impossible = _ranges.interval, _ranges.whole_interval, _ranges.impossible
+Params = dict[str, float | str]  # drawn numbers; JSON values
+TRANSFORMS_KEY = "shift.transforms"  # place of the transforms in the configuration
+_transform_ranges = Ranges(TRANSFORMS_KEY)
+interval, whole_interval = _transform_ranges.interval, _transform_ranges.whole_interval
+impossible = _transform_ranges.impossible
 
 
-class Drawn:
-    """Numbers that are drawn evenly out of intervals, in the order in which `bounds` names them."""
+class UniformDraws:
+    """Draws numbers uniformly from intervals, in the order of `bounds`.
 
-    bounds: Mapping[str, tuple[float, float]]  # [lowest, highest]; one draw even where both are the same
+    Attributes:
+        bounds: (lowest, highest) by name; one draw is made even where both are equal.
+
+    Example:
+        >>> from adframe.transforms.shift.photometric import Brightness
+        >>> Brightness(factor=[1, 1]).draw(np.random.default_rng(0))
+        {'factor': 1.0}
+    """
+
+    bounds: Mapping[str, tuple[float, float]]
 
     def draw(self, generator: np.random.Generator) -> Params:
+        """Draws one number per interval.
+
+        Args:
+            generator: source of the draws.
+
+        Returns:
+            Drawn numbers by name.
+        """
         return {name: float(generator.uniform(*interval)) for name, interval in self.bounds.items()}
 
 
-class Warp(Drawn, ABC):
-    """Moves pixels; masks move along."""
+class Warp(UniformDraws, ABC):
+    """Moves pixels; masks move with them.
+
+    Example:
+        >>> from adframe.transforms.shift.geometric import Rotation
+        >>> Rotation(degrees=0).matrix({"degrees": 0.0}, size=(4, 4)).shape
+        (3, 3)
+    """
 
     @abstractmethod
     def matrix(self, params: Params, *, size: tuple[int, int]) -> np.ndarray:
-        """(3, 3) float64, takes (x, y, 1) of the original to the shifted image of `size` (H, W).
+        """Returns the matrix that maps (x, y, 1) of the original to the shifted image.
 
         Integer coordinates are centres of pixels.
+
+        Args:
+            params: result of `draw`.
+            size: (H, W) of the image in pixels.
+
+        Returns:
+            (3, 3) float64.
         """
 
 
-class Pixel(Drawn, ABC):
-    """Changes pixels where they are; masks stay."""
+class Pixel(UniformDraws, ABC):
+    """Changes values of pixels in place; masks do not change.
+
+    Example:
+        >>> from adframe.transforms.shift.photometric import Brightness
+        >>> Brightness(factor=2).apply(np.ones((1, 1, 3), np.float32), params={"factor": 0.5})[0, 0].tolist()
+        [0.5, 0.5, 0.5]
+    """
 
     @abstractmethod
     def apply(self, image: np.ndarray, *, params: Params) -> np.ndarray:
@@ -48,7 +85,7 @@ class Pixel(Drawn, ABC):
 
         Args:
             image: (H, W, 3) float32 RGB, nominally in [0, 1]; may be overwritten.
-            params: what `draw` gave. The result follows from it and the image alone.
+            params: result of `draw`. The result depends on it and the image only.
 
         Returns:
             (H, W, 3) float32. It may leave [0, 1]: `Shift` clips once, at the end.
@@ -59,7 +96,20 @@ Transform = Warp | Pixel
 
 
 def single(key: str, value: float, *, low: float, high: float) -> float:
-    """One number from the configuration; raises like `interval`."""
+    """Checks one number of the configuration.
+
+    Args:
+        key: name below the place of transforms, such as `noise.sigma`.
+        value: the number.
+        low: smallest possible value.
+        high: largest possible value.
+
+    Returns:
+        The number.
+
+    Raises:
+        AdframeError: if it is not a finite number in [low, high].
+    """
     if isinstance(value, Sequence):
         raise impossible(key, value, f"a number between {low:g} and {high:g}")
     return interval(key, value, low=low, high=high)[0]

@@ -1,4 +1,4 @@
-"""Taking a piece of an image to another place: moved, turned and resized in one step, then blended."""
+"""Moves a piece of an image to another place: shifted, rotated and resized in one step, then blended."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from adframe.transforms.synthesis.shapes import box_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cut:
-    """Where a piece comes from and how it lies.
+class Placement:
+    """The source of a piece and its position in the target.
 
-    Args:
-        source: (y, x) that goes ...
-        target: ... to (y, x).
-        degrees: by which it is turned.
-        scale: 2 is twice as large.
+    Attributes:
+        source: (y, x) in the source image, in pixels.
+        target: (y, x) in the target image to which the source point is moved.
+        degrees: angle of rotation.
+        scale: factor of size; 2 is twice as large.
     """
 
     source: tuple[float, float]
@@ -28,16 +28,16 @@ class Cut:
     scale: float = 1.0
 
 
-def cut(image: np.ndarray, how: Cut, *, alpha: np.ndarray) -> np.ndarray:
-    """What lies under a shape when an image is moved there; elsewhere the result is of no meaning.
+def cut_out(image: np.ndarray, how: Placement, *, alpha: np.ndarray) -> np.ndarray:
+    """Moves an image so that a piece of it lies under a shape.
 
     Args:
-        image: (H, W, 3) float32; reflected where the piece reaches over its edge.
+        image: (H, W, 3) float32; reflected where the piece reaches beyond its edge.
         how: the movement.
-        alpha: (H, W) float32, the shape at the target; only its box is computed.
+        alpha: (H, W) float32, the shape at the target; only its bounding box is computed.
 
     Returns:
-        (H, W, 3) float32.
+        (H, W, 3) float32; values outside the shape are meaningless.
     """
     rows, columns = box_of(alpha, margin=2)
     moved = np.zeros_like(image)
@@ -45,7 +45,7 @@ def cut(image: np.ndarray, how: Cut, *, alpha: np.ndarray) -> np.ndarray:
     if min(size) == 0:
         return moved
     cos, sin = (f(math.radians(how.degrees)) / how.scale for f in (math.cos, math.sin))
-    # From a pixel of the box to one of the source: about the target, then on to the source.
+    # Maps a pixel of the box to the source: relative to the target, then to the source point.
     down, right = rows.start - how.target[0], columns.start - how.target[1]
     matrix = np.array(
         [
@@ -63,8 +63,17 @@ def cut(image: np.ndarray, how: Cut, *, alpha: np.ndarray) -> np.ndarray:
     return moved
 
 
-def blended(image: np.ndarray, content: np.ndarray, *, alpha: np.ndarray) -> np.ndarray:
-    """(H, W, 3): `content` (or one colour, (1, 1, 3)) over an image, where alpha (H, W) in [0, 1] says so."""
+def blend(image: np.ndarray, content: np.ndarray, *, alpha: np.ndarray) -> np.ndarray:
+    """Blends content over an image.
+
+    Args:
+        image: (H, W, 3) float32.
+        content: (H, W, 3), or one colour (1, 1, 3).
+        alpha: (H, W) opacity in [0, 1].
+
+    Returns:
+        (H, W, 3), a new array.
+    """
     rows, columns = box_of(alpha)
     result, share = image.copy(), alpha[rows, columns, None]
     new = content[rows, columns] if content.shape == image.shape else content
@@ -72,35 +81,41 @@ def blended(image: np.ndarray, content: np.ndarray, *, alpha: np.ndarray) -> np.
     return result
 
 
-def cloned(image: np.ndarray, content: np.ndarray, *, alpha: np.ndarray, mixed: bool) -> np.ndarray:
-    """Poisson image editing (Perez et al., SIGGRAPH 2003): gradients of `content`, edges of `image`.
+def poisson_clone(image: np.ndarray, content: np.ndarray, *, alpha: np.ndarray, mixed: bool) -> np.ndarray:
+    """Blends by Poisson image editing (Perez et al., SIGGRAPH 2003): gradients of `content`, edges of
+    `image`.
 
-    OpenCV solves it, on 8 bits a channel and on the shape's box alone. The image's outermost pixels
-    stay as they are.
+    OpenCV solves it with 8 bits per channel, in the bounding box of the shape only. The outermost pixels of
+    the image do not change.
 
     Args:
         image: (H, W, 3) float32 in [0, 1].
         content: (H, W, 3) float32 in [0, 1], in place.
         alpha: (H, W) float32, the shape.
-        mixed: keep the stronger of both gradients instead, so that a texture shines through.
+        mixed: whether to keep the stronger of both gradients, so that a texture remains visible.
+
+    Returns:
+        (H, W, 3) float32, a new array.
     """
     rows, columns = box_of(alpha, margin=4)
     shape = (alpha[rows, columns] > 0.5).astype(np.uint8) * 255
     shape[:2], shape[-2:], shape[:, :2], shape[:, -2:] = 0, 0, 0, 0
     left, top, width, height = cv2.boundingRect(shape)
-    if min(width, height) < 8:  # OpenCV erodes the shape by three pixels a side
+    # OpenCV erodes the shape by three pixels per side.
+    if min(width, height) < 8:
         return image.copy()
     flags = cv2.MIXED_CLONE if mixed else cv2.NORMAL_CLONE
     middle = (left + width // 2, top + height // 2)
-    inside = (shape > 0)[..., None]  # seen before OpenCV turns the shape it is given inside out
+    # Computed before OpenCV inverts the shape in place.
+    inside = (shape > 0)[..., None]
     solved = cv2.seamlessClone(
-        _bytes(content[rows, columns]), _bytes(image[rows, columns]), shape, middle, flags
+        _to_bytes(content[rows, columns]), _to_bytes(image[rows, columns]), shape, middle, flags
     )
     result = image.copy()
     result[rows, columns] = np.where(inside, solved.astype(np.float32) / 255, image[rows, columns])
     return result
 
 
-def _bytes(image: np.ndarray) -> np.ndarray:
+def _to_bytes(image: np.ndarray) -> np.ndarray:
     rounded: np.ndarray = np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
     return rounded

@@ -1,4 +1,6 @@
-"""Three simple stages, each less obvious than the one before: foreign texture, foreign shape, wrong place."""
+"""Implements three simple families, each less obvious than the previous: foreign texture, foreign shape,
+wrong place.
+"""
 
 from __future__ import annotations
 
@@ -11,28 +13,32 @@ from adframe.errors import Range
 from adframe.transforms.synthesis.family import (
     Family,
     Scene,
-    by_ratio,
+    checked_weight,
     interval,
-    near,
+    log_uniform,
+    pixel_near_part,
     uniform,
-    weighed,
     whole_interval,
 )
-from adframe.transforms.synthesis.pasting import Cut, blended, cut
-from adframe.transforms.synthesis.shapes import chosen_shapes, filled, outline
+from adframe.transforms.synthesis.pasting import Placement, blend, cut_out
+from adframe.transforms.synthesis.shapes import checked_shapes, fill_outline, outline
 
-_ASPECT = (0.4, 2.5)  # width to height of a patch
+_ASPECT = (0.4, 2.5)  # width divided by height of a patch
 
 
 class Texture(Family):
-    """Patches of noise: what lies there is no part of the product.
+    """Draws patches of noise, a texture that does not belong to the product.
 
     Args:
-        area: of a patch, as a share of the image.
-        patches: how many.
-        grain: of the noise, as a share of the shorter side.
-        opacity: 1 hides what was there.
-        weight: against the other families.
+        area: share of the image that a patch covers, a range in [0.0005, 0.5].
+        patches: number of patches, 1 to 20; one number or [lowest, highest].
+        grain: size of the noise grain as a share of the shorter side, a range in [0.001, 0.2].
+        opacity: a range in [0.05, 1]; 1 hides the image.
+        weight: relative frequency of the family.
+
+    Example:
+        >>> Texture(area=0.02, patches=2, grain=[0.01, 0.05], opacity=1).patches
+        (2, 2)
     """
 
     def __init__(
@@ -42,28 +48,41 @@ class Texture(Family):
         self.patches = whole_interval("texture.patches", patches, low=1, high=20)
         self.grain = interval("texture.grain", grain, low=0.001, high=0.2)
         self.opacity = interval("texture.opacity", opacity, low=0.05, high=1)
-        self.weight = weighed("texture", weight)
+        self.weight = checked_weight("texture", weight)
 
     def change(self, scene: Scene, *, generator: np.random.Generator) -> np.ndarray:
+        """Draws patches of noise.
+
+        Args:
+            scene: the image and its surroundings.
+            generator: source of all draws.
+
+        Returns:
+            (H, W, 3) float32, a new array that may leave [0, 1].
+        """
         image = scene.image
         for _ in range(int(generator.integers(self.patches[0], self.patches[1] + 1))):
             shape = str(generator.choice(["ellipse", "polygon"]))
-            alpha = _stamp(shape, scene, area=self.area, generator=generator)
-            noise = _noise(scene, grain=by_ratio(generator, self.grain), generator=generator)
-            image = blended(image, noise, alpha=alpha * np.float32(uniform(generator, self.opacity)))
+            alpha = _random_shape(shape, scene, area=self.area, generator=generator)
+            noise = _colour_noise(scene, grain=log_uniform(generator, self.grain), generator=generator)
+            image = blend(image, noise, alpha=alpha * np.float32(uniform(generator, self.opacity)))
         return image
 
 
 class Structural(Family):
-    """Filled shapes of one colour: ellipse, rectangle, polygon, line.
+    """Draws filled shapes of one colour: ellipse, rectangle, polygon, line.
 
     Args:
-        area: of a shape, as a share of the image; a line has a quarter of it.
-        patches: how many.
-        shapes: which.
-        contrast: distance of the shape's colour from what it covers, of [0, 1].
-        opacity: 1 hides what was there.
-        weight: against the other families.
+        area: share of the image that a shape covers, a range in [0.0005, 0.5]; a line covers a quarter of it.
+        patches: number of shapes, 1 to 20; one number or [lowest, highest].
+        shapes: shapes to draw from.
+        contrast: distance of the shape's colour from the covered colour, a range in [0.05, 1].
+        opacity: a range in [0.05, 1]; 1 hides the image.
+        weight: relative frequency of the family.
+
+    Example:
+        >>> Structural(area=0.02, patches=1, shapes=["line"], contrast=0.4, opacity=1).contrast
+        (0.4, 0.4)
     """
 
     def __init__(
@@ -78,31 +97,44 @@ class Structural(Family):
     ) -> None:
         self.area = interval("structural.area", area, low=0.0005, high=0.5)
         self.patches = whole_interval("structural.patches", patches, low=1, high=20)
-        self.shapes = chosen_shapes("synthesis.families.structural.shapes", shapes)
+        self.shapes = checked_shapes("synthesis.families.structural.shapes", shapes)
         self.contrast = interval("structural.contrast", contrast, low=0.05, high=1)
         self.opacity = interval("structural.opacity", opacity, low=0.05, high=1)
-        self.weight = weighed("structural", weight)
+        self.weight = checked_weight("structural", weight)
 
     def change(self, scene: Scene, *, generator: np.random.Generator) -> np.ndarray:
+        """Draws filled shapes.
+
+        Args:
+            scene: the image and its surroundings.
+            generator: source of all draws.
+
+        Returns:
+            (H, W, 3) float32, a new array that may leave [0, 1].
+        """
         image = scene.image
         for _ in range(int(generator.integers(self.patches[0], self.patches[1] + 1))):
             shape = str(generator.choice(self.shapes))
-            alpha = _stamp(shape, scene, area=self.area, generator=generator)
+            alpha = _random_shape(shape, scene, area=self.area, generator=generator)
             covered = np.array(cv2.mean(scene.image, (alpha > 0).astype(np.uint8))[:3])
             contrast = uniform(generator, self.contrast)
             colour = _other_colour(covered, contrast=contrast, grey=scene.grey, generator=generator)
-            image = blended(image, colour, alpha=alpha * np.float32(uniform(generator, self.opacity)))
+            image = blend(image, colour, alpha=alpha * np.float32(uniform(generator, self.opacity)))
         return image
 
 
 class Contextual(Family):
-    """Patches out of another normal image: each is normal, but not there.
+    """Pastes patches of another normal image: each is normal, but not at this place.
 
     Args:
-        area: of a patch, as a share of the image.
-        patches: how many.
-        shapes: which.
-        weight: against the other families.
+        area: share of the image that a patch covers, a range in [0.0005, 0.5].
+        patches: number of patches, 1 to 20; one number or [lowest, highest].
+        shapes: shapes to draw from.
+        weight: relative frequency of the family.
+
+    Example:
+        >>> Contextual(area=0.02, patches=1, shapes=["ellipse", "polygon"]).shapes
+        ('ellipse', 'polygon')
     """
 
     def __init__(
@@ -110,21 +142,32 @@ class Contextual(Family):
     ) -> None:
         self.area = interval("contextual.area", area, low=0.0005, high=0.5)
         self.patches = whole_interval("contextual.patches", patches, low=1, high=20)
-        self.shapes = chosen_shapes("synthesis.families.contextual.shapes", shapes)
-        self.weight = weighed("contextual", weight)
+        self.shapes = checked_shapes("synthesis.families.contextual.shapes", shapes)
+        self.weight = checked_weight("contextual", weight)
 
     def change(self, scene: Scene, *, generator: np.random.Generator) -> np.ndarray:
+        """Pastes patches of another normal image.
+
+        Args:
+            scene: the image and its surroundings.
+            generator: source of all draws.
+
+        Returns:
+            (H, W, 3) float32, a new array that may leave [0, 1].
+        """
         image = scene.image
         donor, part = scene.borrowed(generator)
         for _ in range(int(generator.integers(self.patches[0], self.patches[1] + 1))):
-            source, target = near(part, scene.size, generator), scene.centre(generator)
+            source, target = pixel_near_part(part, scene.size, generator), scene.centre(generator)
             shape = str(generator.choice(self.shapes))
-            alpha = _stamp(shape, scene, area=self.area, generator=generator, centre=target)
-            image = blended(image, cut(donor, Cut(source=source, target=target), alpha=alpha), alpha=alpha)
+            alpha = _random_shape(shape, scene, area=self.area, generator=generator, centre=target)
+            image = blend(
+                image, cut_out(donor, Placement(source=source, target=target), alpha=alpha), alpha=alpha
+            )
         return image
 
 
-def _stamp(
+def _random_shape(
     shape: str,
     scene: Scene,
     *,
@@ -132,20 +175,22 @@ def _stamp(
     generator: np.random.Generator,
     centre: tuple[float, float] | None = None,
 ) -> np.ndarray:
-    """(H, W) float32: a shape of a drawn size, lying as drawn, centred on the foreground."""
-    share = by_ratio(generator, area) / (4 if shape == "line" else 1)
+    """Returns (H, W) float32: a shape of random size and orientation, centred on the foreground."""
+    share = log_uniform(generator, area) / (4 if shape == "line" else 1)
     corners = outline(
         shape,
         area=share * scene.area,
-        aspect=by_ratio(generator, _ASPECT),
+        aspect=log_uniform(generator, _ASPECT),
         degrees=float(generator.uniform(0, 180)),
         generator=generator,
     )
-    return filled(corners, centre=scene.centre(generator) if centre is None else centre, size=scene.size)
+    return fill_outline(
+        corners, centre=scene.centre(generator) if centre is None else centre, size=scene.size
+    )
 
 
-def _noise(scene: Scene, *, grain: float, generator: np.random.Generator) -> np.ndarray:
-    """(H, W, 3) float32 noise around a colour of its own; one noise for all channels of a grey image."""
+def _colour_noise(scene: Scene, *, grain: float, generator: np.random.Generator) -> np.ndarray:
+    """Returns (H, W, 3) float32 noise around a random colour; the same in all channels of a grey image."""
     height, width = scene.size
     step = max(1.0, grain * min(scene.size))
     channels = 1 if scene.grey else 3
@@ -160,11 +205,13 @@ def _noise(scene: Scene, *, grain: float, generator: np.random.Generator) -> np.
 def _other_colour(
     covered: np.ndarray, *, contrast: float, grey: bool, generator: np.random.Generator
 ) -> np.ndarray:
-    """(1, 1, 3) float32 at a distance from a colour (3,): in the channel that differs most."""
+    """Returns a colour (1, 1, 3) float32 at a distance `contrast` from a colour (3,), in the channel that
+    differs most.
+    """
     direction = np.repeat(generator.uniform(-1, 1), 3) if grey else generator.uniform(-1, 1, 3)
     direction = direction / max(np.abs(direction).max(), 1e-6)
-    straight, turned = (np.clip(covered + sign * contrast * direction, 0, 1) for sign in (1, -1))
-    # Where the range ends, the other way leads further away.
-    further = np.abs(straight - covered).max() >= np.abs(turned - covered).max()
-    colour: np.ndarray = (straight if further else turned).astype(np.float32).reshape(1, 1, 3)
+    forward, opposite = (np.clip(covered + sign * contrast * direction, 0, 1) for sign in (1, -1))
+    # Where clipping shortens one direction, the opposite one may lead further away.
+    further = np.abs(forward - covered).max() >= np.abs(opposite - covered).max()
+    colour: np.ndarray = (forward if further else opposite).astype(np.float32).reshape(1, 1, 3)
     return colour

@@ -1,11 +1,11 @@
-"""Synthetic anomalies in normal images: which family comes when, the same for the same seed, image and epoch.
+"""Adds synthetic anomalies to normal images, the same for the same seed, image and epoch.
 
-One family may be held out: it is never trained on, and it alone is what validation shows. So models can
-be selected without a real defect, on a kind of anomaly that none of them has seen.
+One family may be held out: it is not used for training, and validation uses it alone. So models can be
+selected without real defects, on a kind of anomaly that none of them was trained on.
 
-Every draw follows from the seed, what it is for, the image and the epoch, and from nothing else: the
-same anomaly results whatever the number of workers, the order or the process. A family's own numbers
-come from a generator keyed by its name, so another weight elsewhere does not change them.
+Every draw depends only on the seed, the purpose, the image and the epoch: the same anomaly results for any
+number of workers, order and process. The numbers of a family come from a generator keyed by its name, so the
+weights of other families do not change them.
 """
 
 from __future__ import annotations
@@ -20,39 +20,55 @@ import numpy as np
 
 from adframe.contracts import GOOD
 from adframe.errors import AdframeError, unknown
-from adframe.transforms.synthesis.family import KEY, Donor, Family, impossible, scene_of
+from adframe.transforms.synthesis.family import FAMILIES_KEY, Donor, Family, impossible, scene_of
 
 _PURPOSES = {"train": 0, "val": 1, "example": 2}
 
 
 @dataclass(frozen=True, slots=True)
 class Synthesised:
-    """An image that may have a synthetic anomaly."""
+    """An image that may have a synthetic anomaly.
 
-    image: np.ndarray  # (H, W, 3) float32 in [0, 1]; the very object that was given where it is normal
-    mask: np.ndarray  # (H, W) bool, empty where it is normal
-    family: str  # `good` where it is normal
+    Attributes:
+        image: (H, W, 3) float32 in [0, 1]; the object that was passed in where it is normal.
+        mask: (H, W) bool, empty where it is normal.
+        family: name of the family; `good` where it is normal.
+    """
+
+    image: np.ndarray
+    mask: np.ndarray
+    family: str
 
     @property
     def anomalous(self) -> bool:
+        """Tells whether the image has an anomaly."""
         return self.family != GOOD
 
 
 class Synthesis:
-    """Spoils normal images.
+    """Adds synthetic anomalies to normal images.
 
     Args:
-        families: by name; none of them leaves images as they are.
-        name: what to call it in tables.
+        families: families by name; an empty mapping leaves images unchanged.
+        name: name of the synthesis in tables.
         seed: 0 or more.
-        normal_share: share of training images that stay normal.
-        held_out: the family that is kept for validation; None lets validation show them all.
-        foreground: centre anomalies on the part, where one can be told from its ground.
-        smallest: share of the image that must visibly have changed for it to be an anomaly.
-        attempts: draws until enough has changed; then an image stays normal.
+        normal_share: share of training images that stay normal, in [0, 1).
+        held_out: family that is used for validation only; None uses all families for validation.
+        foreground: whether to centre anomalies on the part, where one is found.
+        smallest: share of the image that must visibly change for an anomaly, in [0, 1).
+        attempts: number of draws until enough has changed; after these an image stays normal.
 
     Raises:
-        AdframeError: an impossible share or number, an unknown family to hold out, or none left to train.
+        AdframeError: if a number is out of range, the held-out family is unknown, or none is left for
+            training.
+
+    Example:
+        >>> from adframe.transforms.synthesis.stages import Structural
+        >>> shapes = Structural(area=0.05, patches=1, shapes=["ellipse"], contrast=0.5, opacity=1)
+        >>> synthesis = Synthesis({"structural": shapes}, name="demo", seed=0)
+        >>> image = np.full((64, 64, 3), 0.5, np.float32)
+        >>> synthesis.validation(image, donor=lambda _: image, index=0).family
+        'structural'
     """
 
     def __init__(
@@ -67,31 +83,34 @@ class Synthesis:
         smallest: float = 0.001,
         attempts: int = 5,
     ) -> None:
-        _check(families, held_out=held_out)
+        _check_families(families, held_out=held_out)
         _check_numbers(seed=seed, normal_share=normal_share, smallest=smallest, attempts=attempts)
-        self.families = dict(sorted(families.items()))  # whatever the order of a configuration
+        self.families = dict(sorted(families.items()))  # independent of the order in a configuration
         self.name, self.seed = name, seed
         self.normal_share, self.held_out = normal_share, held_out
         self.foreground, self.smallest, self.attempts = foreground, smallest, attempts
 
     @property
     def trained(self) -> dict[str, Family]:
-        """The families that training may show."""
+        """Returns the families that are used for training."""
         return {name: f for name, f in self.families.items() if name != self.held_out and f.weight > 0}
 
     @property
     def validated(self) -> dict[str, Family]:
-        """The families that validation shows."""
+        """Returns the families that are used for validation."""
         return self.trained if self.held_out is None else {self.held_out: self.families[self.held_out]}
 
     def training(self, image: np.ndarray, *, donor: Donor, index: int, epoch: int) -> Synthesised:
-        """A training image of one epoch; `normal_share` of them stay as they are.
+        """Returns a training image of one epoch; the share `normal_share` of them stays normal.
 
         Args:
             image: (H, W, 3) float32 in [0, 1], normal; not changed.
-            donor: gives another normal image of the same shape.
-            index: of the image, 0 or more.
-            epoch: 0 or more; another epoch, another anomaly.
+            donor: draws another normal image of the same shape.
+            index: number of the image, 0 or more.
+            epoch: 0 or more; each epoch has other anomalies.
+
+        Returns:
+            The image, with an anomaly or unchanged.
         """
         generator = self._generator("train", index, epoch)
         if generator.random() < self.normal_share:
@@ -99,18 +118,37 @@ class Synthesis:
         return self._with_anomaly(image, self.trained, donor=donor, generator=generator)
 
     def validation(self, image: np.ndarray, *, donor: Donor, index: int) -> Synthesised:
-        """The image's one anomaly for validation, the same in every epoch; arguments as for `training`."""
+        """Returns the image with its one anomaly for validation, which is the same in every epoch.
+
+        Args:
+            image: as for `training`.
+            donor: as for `training`.
+            index: as for `training`.
+
+        Returns:
+            The image with an anomaly.
+        """
         return self._with_anomaly(
             image, self.validated, donor=donor, generator=self._generator("val", index, 0)
         )
 
     def example(self, image: np.ndarray, *, family: str, donor: Donor, index: int) -> Synthesised:
-        """An anomaly of one family, to be looked at; arguments as for `training`."""
+        """Returns the image with an anomaly of one family, for illustration.
+
+        Args:
+            image: as for `training`.
+            family: name of the family.
+            donor: as for `training`.
+            index: as for `training`.
+
+        Returns:
+            The image with an anomaly.
+        """
         chosen = {family: self.families[family]}
         return self._with_anomaly(image, chosen, donor=donor, generator=self._generator("example", index, 0))
 
     def settings(self) -> dict[str, Any]:
-        """All that decides what is drawn, as JSON can hold it."""
+        """Returns everything that determines the draws, as JSON values."""
         own = {name: value for name, value in vars(self).items() if name != "families"}
         families = {name: {"kind": type(f).__name__, **vars(f)} for name, f in self.families.items()}
         described: dict[str, Any] = json.loads(json.dumps({**own, "families": families}))
@@ -131,7 +169,8 @@ class Synthesis:
             return untouched(image)
         names = list(families)
         weights = np.array([families[name].weight for name in names])
-        share = weights / weights.sum() if len(names) > 1 else np.ones(1)  # a held-out one may weigh 0
+        # a held-out family may have weight 0
+        share = weights / weights.sum() if len(names) > 1 else np.ones(1)
         name = names[int(generator.choice(len(names), p=share))]
         own = np.random.default_rng([int(generator.integers(2**63)), zlib.crc32(name.encode())])
         scene = scene_of(image, donor=donor, foreground=self.foreground)
@@ -143,14 +182,21 @@ class Synthesis:
 
 
 def untouched(image: np.ndarray) -> Synthesised:
-    """A normal image, as it is."""
+    """Wraps a normal image that stays unchanged.
+
+    Args:
+        image: (H, W, 3) float32.
+
+    Returns:
+        The image with an empty mask.
+    """
     return Synthesised(image, np.zeros(image.shape[:2], bool), GOOD)
 
 
-def _check(families: Mapping[str, Family], *, held_out: str | None) -> None:
+def _check_families(families: Mapping[str, Family], *, held_out: str | None) -> None:
     for key, family in families.items():
         if not isinstance(family, Family):
-            raise impossible(key, family, f"a family (~{KEY}.{key} takes it out)")
+            raise impossible(key, family, f"a family (~{FAMILIES_KEY}.{key} removes it)")
     if held_out is not None and held_out not in families:
         raise AdframeError(unknown("family", held_out, families, where="in synthesis.held_out"))
     if families and not any(f.weight > 0 for name, f in families.items() if name != held_out):
@@ -162,7 +208,7 @@ def _check_numbers(*, seed: int, normal_share: float, smallest: float, attempts:
     if seed < 0:
         raise AdframeError(f"synthesis.seed={seed} must be 0 or more")
     for name, share in (("normal_share", normal_share), ("smallest", smallest)):
-        if not 0 <= share < 1:  # nan is not, either
+        if not 0 <= share < 1:  # written this way, it also refuses NaN
             raise AdframeError(f"synthesis.{name}={share} must be 0 or more, and below 1")
     if attempts < 1:
         raise AdframeError(f"synthesis.attempts={attempts} must be 1 or more")
