@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from adframe.analysis.comparison import compare
+from adframe.analysis.comparison import write_comparison
 from adframe.analysis.error_analysis.page import show_errors
 from adframe.cli.train import CHOICES, print_run
 from adframe.cli.typed import TypedOverrides
@@ -43,7 +43,7 @@ def run_evaluation(cfg: DictConfig, typed: TypedOverrides) -> Path:
     check_evaluation(cfg, overrides=typed.overrides, hydra_overrides=typed.hydra)
     if cfg.compare is not None:
         runs = [Path(str(path)) for path in cfg.compare]
-        return compare(runs, output=None, seed=read_config(runs[0])["seed"], fuse=cfg.fuse)
+        return write_comparison(runs, output=None, seed=read_config(runs[0])["seed"], fuse=cfg.fuse)
     if cfg.errors is not None:
         runs = [Path(cfg.errors)] if isinstance(cfg.errors, str) else [Path(str(path)) for path in cfg.errors]
         root = None if cfg.dataset.root is None else Path(str(cfg.dataset.root)).resolve()

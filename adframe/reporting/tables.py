@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import rich.box
 import rich.table
@@ -213,6 +213,16 @@ def table_of(rows: Sequence[Mapping[str, Cell]], *, keys: Sequence[str] | None =
     names = list(keys) if keys is not None else list(dict.fromkeys(key for row in rows for key in row))
     columns = tuple(Column(name, TITLES.get(name, name), is_share(name)) for name in names)
     return Table(columns, tuple(tuple(row.get(name) for name in names) for row in rows))
+
+
+def table_of_columns(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Builds a table with the given columns from a list of mappings.
+
+    Args:
+        columns: the columns, in order; a mapping has a value for the key of each.
+        rows: one mapping per row; further keys are ignored.
+    """
+    return Table(tuple(columns), tuple(tuple(row[column.key] for column in columns) for row in rows))
 
 
 def is_share(key: str) -> bool:

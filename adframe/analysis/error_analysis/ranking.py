@@ -1,10 +1,10 @@
-"""How the runs rank the same images: AUROC, differences and tests, as `compare=` has them."""
+"""How the runs rank the same images: AUROC, differences and tests, as in `evaluate.py compare=`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from adframe.analysis.compared_runs import Entrant
+from adframe.analysis.compared_runs import ComparedRun
 from adframe.analysis.comparison_table import (
     Line,
     across,
@@ -14,31 +14,32 @@ from adframe.analysis.comparison_table import (
     remarks,
     significant_lines,
 )
-from adframe.analysis.error_analysis.common import Part, narrow
-from adframe.reporting.document import Block, Section, TableBlock
+from adframe.analysis.error_analysis.common import Analysed, without_constant_names
+from adframe.reporting.document import Section, TableBlock
 from adframe.reporting.format import gain, p_equals, percent, span
 from adframe.results.names import MEAN
 
 
-def by_ranking(runs: Sequence[Entrant], *, seed: int) -> Part:
-    """A table, Wilcoxon's test where there are categories enough, and the differences that hold."""
+def analyse_ranking(runs: Sequence[ComparedRun], *, seed: int) -> Analysed:
+    """Compares the image AUROC of each run with that of the first, in each category and across categories.
+
+    Args:
+        runs: two or more runs on the same images.
+        seed: seed of the bootstrap.
+    """
     lines = lines_of(runs, seed=seed)
     numbers = TableBlock(
         "ranking",
         "Image AUROC of each run and its difference to the first, in points: bootstrap intervals by part, "
-        "DeLong's test, and Holm's correction for all of the table.",
-        narrow(for_people(lines)),
+        "DeLong's test, and Holm's correction for all comparisons of the table.",
+        without_constant_names(for_people(lines)),
         raw=for_programs(lines),
     )
-    blocks: list[Block] = [numbers, *across(lines), *remarks(runs[0])]
-    return Part(Section("How the runs rank images", tuple(blocks)), tuple(_findings(lines)))
+    section = Section("How the runs rank images", (numbers, *across(lines), *remarks(runs[0])))
+    return section, [_ranking_sentence(line, p, first=lines[0].run) for line, p in significant_lines(lines)]
 
 
-def _findings(lines: Sequence[Line]) -> list[str]:
-    return [_finding(line, p, first=lines[0].run) for line, p in significant_lines(lines)]
-
-
-def _finding(line: Line, p: float, *, first: str) -> str:
+def _ranking_sentence(line: Line, p: float, *, first: str) -> str:
     own, more = line.standing, line.standing.difference
     assert more is not None
     where = "on average over categories" if line.category == MEAN else f"of {line.category}"
