@@ -6,9 +6,9 @@ from adframe.reporting import run_facts, threshold_summary
 from adframe.reporting.document import (
     Block,
     Card,
+    CardGallery,
     Code,
     Details,
-    Gallery,
     Picture,
     Section,
     TableBlock,
@@ -303,7 +303,7 @@ def _training_blocks(training: TrainingCurve) -> list[Block]:
             "reconstruction, the error"
         )
         title = f"{training.unit}: held-out normal images after epoch {training.epoch}"
-        blocks.append(Gallery((Card((Picture(training.grid, alt=f"{title}: {columns}."),), title),)))
+        blocks.append(CardGallery((Card((Picture(training.grid, alt=f"{title}: {columns}."),), title),)))
     return blocks
 
 

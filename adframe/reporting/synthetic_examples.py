@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from adframe.contracts import Record, Region
 from adframe.reporting.dataset_examples import jpeg
-from adframe.reporting.document import Card, Gallery
+from adframe.reporting.document import Card, CardGallery
 from adframe.reporting.format import short_percent
 from adframe.reporting.outlines import Pixels, outlined, resized, tile_size
 
@@ -54,7 +54,7 @@ class Specimen:
     mask: NDArray[np.bool_]
 
 
-def synthetic_galleries(specimens: Iterable[Specimen]) -> list[Gallery]:
+def synthetic_galleries(specimens: Iterable[Specimen]) -> list[CardGallery]:
     """Builds one gallery per family.
 
     Args:
@@ -65,7 +65,7 @@ def synthetic_galleries(specimens: Iterable[Specimen]) -> list[Gallery]:
         The galleries in the order of the families.
     """
     return [
-        Gallery(
+        CardGallery(
             tuple(_specimen_card(each) for each in members),
             family,
             "held out, for validation only" if held_out else "",
