@@ -18,7 +18,7 @@ from adframe.reporting.feature_figures import feature_figures
 from adframe.reporting.figure_reliability import reliability_panels
 from adframe.reporting.format import percent, span
 from adframe.reporting.probability_summary import calibrations
-from adframe.reporting.summary import Confusion, confusion, latency_summary, share_interval
+from adframe.reporting.summary import confusion, latency_summary, share_interval
 from adframe.reporting.tables import Cell, Column, Table
 from adframe.reporting.training_curves import TrainingCurve, training_curves
 from adframe.results.run_files import config_text
@@ -107,7 +107,13 @@ def decisions_section(run: RunFolder) -> Section:
         *(Column(*pair) for pair in titles),
         *(Column(*pair, True) for pair in rates),
     )
-    rows = tuple((name, *_decision_cells(count)) for name, count in lines)
+    rows = tuple(
+        (
+            name, count.found, count.missed, count.false_alarms, count.passed,
+            count.f1, count.precision, count.recall, count.fpr,
+        )
+        for name, count in lines
+    )  # fmt: skip
     notes: dict[tuple[int, int], str] = {}
     for place, (_, count) in enumerate(lines):
         notes |= {
@@ -288,11 +294,6 @@ def environment_section(run: RunFolder) -> Section:
         table = Table((Column("name", "name"), Column("value", "value")), tuple(pairs))
         block = Details("Versions, hardware, data", (TableBlock("environment", "", table, total=""),))
     return Section("Environment", (block,), anchor="environment", group=_GROUP)
-
-
-def _decision_cells(count: Confusion) -> tuple[Cell, ...]:
-    numbers = (count.found, count.missed, count.false_alarms, count.passed)
-    return *numbers, count.f1, count.precision, count.recall, count.fpr
 
 
 def _training_blocks(training: TrainingCurve) -> list[Block]:

@@ -37,7 +37,11 @@ def record_jobs(folder: Path, *, first: int, jobs: Sequence[Sequence[str]]) -> N
     Raises:
         AdframeError: another job had one of the numbers when the sweep was started.
     """
-    state = _read_state(folder) if (folder / SWEEP_FILE).is_file() else _new_state()
+    if (folder / SWEEP_FILE).is_file():
+        state = _read_state(folder)
+    else:
+        arguments = [hidden_text(text) for text in sys.argv[1:] if _key_of(text) != "resume"]
+        state = {"arguments": arguments, "folder": str(Path.cwd()), "jobs": []}
     recorded: list[list[str]] = state["jobs"]
     for number, job in enumerate(map(list, jobs), first):
         if number < len(recorded) and recorded[number] != job:
@@ -134,6 +138,7 @@ def _resumed_arguments(arguments: Sequence[str]) -> list[str]:
     if Path(state["folder"]).is_dir():  # relative paths refer to it
         os.chdir(state["folder"])
     _check_arguments(folder, state["arguments"])
+    # Secrets come from the command line, because the file has them hidden.
     left_out = ["hydra.sweep.dir", *UNRECORDED_OVERRIDES, *secret]
     kept = [text for text in state["arguments"] if _key_of(text) not in left_out]
     if any(_key_of(text).partition(".")[0] == "launcher" and _key_of(text) not in secret for text in typed):
@@ -154,11 +159,6 @@ def _check_arguments(folder: Path, arguments: Sequence[str]) -> None:
                 f"{folder / SWEEP_FILE} has the argument {text}, which may run code that is not adframe's; "
                 "remove it from the file, or start the sweep again"
             )
-
-
-def _new_state() -> dict[str, Any]:
-    arguments = [hidden_text(text) for text in sys.argv[1:] if _key_of(text) != "resume"]
-    return {"arguments": arguments, "folder": str(Path.cwd()), "jobs": []}
 
 
 def _read_state(folder: Path) -> dict[str, Any]:
