@@ -38,7 +38,7 @@ def calibration_section(run: RunFolder) -> Section:
         The section.
     """
     name = threshold_summary.calibration_name(run)
-    lines = threshold_summary.calibrated(run)
+    lines = threshold_summary.category_thresholds(run)
     asked, unsupported = threshold_summary.asked_rate(run), threshold_summary.unsupported_fpr(run, lines)
     blocks: list[Block] = [f"Rule: {name}."] if name else []
     blocks.append(
@@ -64,7 +64,7 @@ def calibration_section(run: RunFolder) -> Section:
         Column("seen", "FPR on test images, %", True),
     ]
     rows: list[tuple[Cell, ...]] = [
-        (line.category, line.threshold, line.images, line.floor, line.seen) for line in lines
+        (line.category, line.threshold, line.images, line.floor, line.test_fpr) for line in lines
     ]
     if any(line.pixel_threshold is not None for line in lines):
         columns += [
