@@ -38,7 +38,7 @@ class CategoryThresholds:
         pixels: number of pixels of normal validation images behind it.
 
     Example:
-        >>> row = CategoryThresholds("bottle", 1.5, 40, 0.024, test_fpr=0.05, pixel_threshold=None, pixels=None)
+        >>> row = CategoryThresholds("bottle", 1.5, 40, 0.024, 0.05, pixel_threshold=None, pixels=None)
         >>> row.threshold
         1.5
     """
