@@ -41,9 +41,8 @@ class Fitted:
 
     Example:
         >>> import adframe
-        >>> from adframe.models.pixel_mean import PixelMean
         >>> data = adframe.Toy("toy", category="weave", image_size=64)
-        >>> fitted = adframe.fit(PixelMean(None), data, accelerator="cpu")  # doctest: +SKIP
+        >>> fitted = adframe.fit(adframe.PatchCore("resnet18"), data)  # doctest: +SKIP
         >>> decision = fitted.predict("image.png").anomalous  # doctest: +SKIP
     """
 

@@ -64,6 +64,7 @@ def fit(
         >>> result.metrics["image/auroc"], result.intervals["image/auroc"]  # doctest: +SKIP
     """
     quieten()
+    # The result holds the temporary folder, which is removed together with it.
     keep = tempfile.TemporaryDirectory(prefix="adframe-") if run is None else None
     folder = Path(keep.name) / "run" if keep is not None else Path(str(run))
     recipe = ObjectRecipe(

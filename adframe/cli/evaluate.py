@@ -79,7 +79,7 @@ def _evaluate_run(cfg: DictConfig, typed: TypedOverrides) -> Path:
     categories = finished_categories(run, requested)
     choices = {key: run.environment[key] for key in CHOICES if key in run.environment}
     if cfg.get("shift") is not None:
-        choices["shift"] = cfg.shift.name
+        choices["shift"] = cfg.shift.name  # the report names the shift of the evaluation
     recipe = ConfigRecipe(
         OmegaConf.create(config),
         config=config,

@@ -10,13 +10,13 @@ from omegaconf import DictConfig, OmegaConf
 from adframe.cli.train import print_run
 from adframe.cli.typed import TypedOverrides
 from adframe.config.build import build, build_source, requested_category
-from adframe.config.validate import RULES, Rule, check_values
+from adframe.config.validate import RULES, ValueRule, check_values
 from adframe.reporting.console import quieten
 from adframe.runs.evaluate_maps import evaluate_maps
 from adframe.runs.provenance import command_line
 
 MAPS_GROUPS = ("paths", "dataset", "metrics")
-MAPS_RULES: dict[str, Rule] = {
+MAPS_RULES: dict[str, ValueRule] = {
     "maps": (lambda v: isinstance(v, str) and v != "", "a folder of anomaly maps"),
     "scores": (lambda v: v is None or isinstance(v, str), "null, or a CSV with columns path and score"),
     "category": RULES["category"],

@@ -18,7 +18,7 @@ from adframe.cli.attempts import attempt
 from adframe.cli.main import guard
 from adframe.config.build import build, build_source, requested_category
 from adframe.config.signatures import as_typed
-from adframe.config.validate import RULES, Rule, resolved_value
+from adframe.config.validate import RULES, ValueRule, resolved_value
 from adframe.contracts import Record
 from adframe.data.base import ProgressCallback, Source
 from adframe.data.counts import mismatches
@@ -55,7 +55,7 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 1000
 
 
-EXPLORE_RULES: dict[str, Rule] = {
+EXPLORE_RULES: dict[str, ValueRule] = {
     "category": RULES["category"],
     "seed": RULES["seed"],
     "examples": (_is_count, "a whole number from 1 to 1000"),

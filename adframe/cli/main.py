@@ -46,6 +46,7 @@ def guard(main: Callable[[], Any]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors instead of printing them itself
     try:
         _check_options(sys.argv[1:])
+        # `category=null` is the default of evaluate.py; for other scripts it can only be a name.
         named = () if Path(sys.argv[0]).stem == "evaluate" else ("category",)
         sys.argv[1:] = quote_names(sys.argv[1:], named=named)
         with _interrupted_by_sigterm():

@@ -19,7 +19,7 @@ _KEYS = re.compile(
 _DIVIDERS = re.compile(
     r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[\[\],])"""
 )  # quote_override text, or what divides
-_PLAIN = re.compile(r"[A-Za-z0-9_./@%+*|?-]*")  # characters that need no quotes
+_UNQUOTED = re.compile(r"[A-Za-z0-9_./@%+*|?-]*")  # characters that need no quotes
 
 
 def quote_names(arguments: Sequence[str], *, named: Sequence[str] = ("category",)) -> list[str]:
@@ -66,7 +66,7 @@ def has_special_characters(text: str) -> bool:
     Returns:
         Whether the value has characters that have a meaning for Hydra or that it does not know.
     """
-    return not _PLAIN.fullmatch(text.partition("=")[2])
+    return not _UNQUOTED.fullmatch(text.partition("=")[2])
 
 
 def _quote_argument(argument: str, *, named: Sequence[str]) -> str:

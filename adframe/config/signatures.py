@@ -82,7 +82,9 @@ def _check_node(key: str, node: DictConfig, *, given: Collection[str]) -> None:
     for name in names:
         if name not in parameters:
             raise AdframeError(unknown("override", f"{key}.{name}", [f"{key}.{k}" for k in parameters]))
-        value = _to_plain(node[name])
+        value = node[name]
+        if isinstance(value, DictConfig | ListConfig):
+            value = OmegaConf.to_container(value)
         if not _fits(value, hints.get(name, Any)):
             typed = _typed_key(node, name, key)
             right = _describe_type(hints[name])
@@ -107,10 +109,6 @@ def _type_hints(target: Any) -> dict[str, Any]:
         return typing.get_type_hints(target.__init__ if plain_class else target)
     except (NameError, TypeError):  # annotations that are imported for type checkers only
         return {}
-
-
-def _to_plain(value: Any) -> Any:
-    return OmegaConf.to_container(value) if isinstance(value, DictConfig | ListConfig) else value
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -70,14 +70,19 @@ def check_targets(node: Any, *, key: str, trusted: Collection[str] = ()) -> None
         AdframeError: a `_target_` is not allowed; the message says what to type to trust it.
     """
     for place, target in _all_targets(node, key):
-        if not isinstance(target, str) or not _is_allowed(target, trusted):
-            package, today = str(target).partition(".")[0], current_target(str(target))
-            if today in own_parts():
-                raise AdframeError(f"{place}._target_={target} has another name now: write {today}")
-            raise AdframeError(
-                f"{place}._target_={target} is not a part of adframe, so its code is not run; if you trust "
-                f"it, say so on the command line: 'trusted=[{package}]'"
-            )
+        if isinstance(target, str) and (
+            target in TORCH_TARGETS
+            or any(target.startswith(f"{package}.") for package in trusted)
+            or target in own_parts()
+        ):
+            continue
+        package, today = str(target).partition(".")[0], current_target(str(target))
+        if today in own_parts():
+            raise AdframeError(f"{place}._target_={target} has another name now: write {today}")
+        raise AdframeError(
+            f"{place}._target_={target} is not a part of adframe, so its code is not run; if you trust "
+            f"it, say so on the command line: 'trusted=[{package}]'"
+        )
 
 
 def check_resolved(config: Any, path: Path) -> None:
@@ -101,12 +106,6 @@ def own_parts() -> frozenset[str]:
     """Returns every `_target_` of adframe in the files of `conf/`."""
     texts = (path.read_text(encoding="utf-8") for path in CONF.rglob("*.yaml"))
     return frozenset(name for text in texts for name in _OWN_TARGET.findall(text))
-
-
-def _is_allowed(target: str, trusted: Collection[str]) -> bool:
-    if target in TORCH_TARGETS or any(target.startswith(f"{package}.") for package in trusted):
-        return True
-    return target in own_parts()
 
 
 def _all_targets(node: Any, key: str) -> Iterator[tuple[str, Any]]:

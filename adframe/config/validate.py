@@ -18,7 +18,7 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_number(value: Any) -> bool:
+def _is_real(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -45,8 +45,8 @@ def _is_packages(value: Any) -> bool:
     )
 
 
-Rule = tuple[Callable[[Any], bool], str]  # is a value possible?, which values are
-RULES: dict[str, Rule] = {
+ValueRule = tuple[Callable[[Any], bool], str]  # is a value possible?, which values are
+RULES: dict[str, ValueRule] = {
     "category": (_is_names, "all, a name, or a list of different names"),
     "scope": (lambda v: v in ("per_category", "global"), "per_category or global"),
     "seed": (lambda v: _is_whole(v) and 0 <= v < 2**32, "a whole number from 0 to 4294967295"),
@@ -54,10 +54,10 @@ RULES: dict[str, Rule] = {
     "keep_aspect": (lambda v: isinstance(v, bool), "true or false"),
     "batch_size": (lambda v: _is_whole(v) and v > 0, "a whole number above 0"),
     "num_workers": (lambda v: _is_whole(v) and v >= 0, "a whole number, 0 or more"),
-    "holdout": (lambda v: _is_number(v) and 0 < v < 1, "a share between 0 and 1"),
+    "holdout": (lambda v: _is_real(v) and 0 < v < 1, "a share between 0 and 1"),
     "refit": (lambda v: isinstance(v, bool), "true or false"),
-    "mask_ratio": (lambda v: _is_number(v) and 0 < v < 1, "a share between 0 and 1"),
-    "coreset": (lambda v: _is_number(v) and 0 < v <= 1, "a share in (0, 1]"),
+    "mask_ratio": (lambda v: _is_real(v) and 0 < v < 1, "a share between 0 and 1"),
+    "coreset": (lambda v: _is_real(v) and 0 < v <= 1, "a share in (0, 1]"),
     "composition": (lambda v: isinstance(v, bool) or v == "only", "false, true or only"),
     "save_maps": (lambda v: isinstance(v, bool), "true or false"),
     "domains": (lambda v: isinstance(v, dict), "shifts by name, as +shift@domains.severe=severe adds one"),
@@ -66,7 +66,7 @@ RULES: dict[str, Rule] = {
     "fetch": (lambda v: isinstance(v, bool), "true or false"),
     "trusted": (_is_packages, "a list of packages, such as [mypackage]"),
 }
-EVALUATION_RULES: dict[str, Rule] = {
+EVALUATION_RULES: dict[str, ValueRule] = {
     "run": (lambda v: v not in (None, ""), "a run's folder"),
     "compare": (
         lambda v: v is None or (isinstance(v, list) and len(v) > 1 and _is_names(v)),
@@ -80,7 +80,7 @@ EVALUATION_RULES: dict[str, Rule] = {
     "category": (lambda v: v is None or _is_names(v), "null, all, a name, or a list of different names"),
     "num_workers": (lambda v: v is None or (_is_whole(v) and v >= 0), "null or a whole number, 0 or more"),
     "submission": (lambda v: v is None or (isinstance(v, str) and v != ""), "null or a new folder"),
-    "submission_scale": (lambda v: _is_number(v) and 0 < v <= 1, "a share in (0, 1]"),
+    "submission_scale": (lambda v: _is_real(v) and 0 < v <= 1, "a share in (0, 1]"),
     "trusted": RULES["trusted"],
 }
 
@@ -105,7 +105,7 @@ def check_values(
     *,
     overrides: Sequence[str],
     hydra_overrides: Sequence[str] = (),
-    rules: Mapping[str, Rule] = RULES,
+    rules: Mapping[str, ValueRule] = RULES,
     groups: Sequence[str] = GROUPS,
     folder_key: str = "paths.run",
 ) -> None:
@@ -253,7 +253,7 @@ def _check_missing(cfg: DictConfig) -> None:
         raise AdframeError(f"{', '.join(missing)} {verb} no value; give it on the command line: {example}")
 
 
-def _check_rules(cfg: DictConfig, rules: Mapping[str, Rule]) -> None:
+def _check_rules(cfg: DictConfig, rules: Mapping[str, ValueRule]) -> None:
     for key, (right, description) in rules.items():
         value = resolved_value(cfg, key)
         if not right(value):

@@ -12,7 +12,7 @@ from adframe.contracts import Record, Region
 from adframe.data.base import ProgressCallback
 from adframe.ops.regions import union
 from adframe.reporting.dataset_stats import SPLIT_TITLES, ImageReader, Survey, draw, kind_of_record
-from adframe.reporting.document import Block, Card, Details, Gallery, Heading, Picture, TableBlock, Text
+from adframe.reporting.document import Block, Card, CardGallery, Details, Heading, Picture, TableBlock, Text
 from adframe.reporting.format import counted, short_percent
 from adframe.reporting.heatmaps import overlaid
 from adframe.reporting.outlines import Heatmap, Pixels, as_bytes, encoded, outlined, resized, tile_size
@@ -43,7 +43,7 @@ def jpeg(pixels: Pixels, *, alt: str) -> Picture:
 
 def example_galleries(
     survey: Survey, *, read: ImageReader, count: int, seed: int, progress: ProgressCallback
-) -> list[Gallery]:
+) -> list[CardGallery]:
     """Builds one gallery per kind of image, with the annotated defects outlined.
 
     Args:
@@ -62,7 +62,7 @@ def example_galleries(
         members = [record for record in survey.records if kind_of_record(record) == kind]
         chosen = draw(members, count, seed=seed, key=f"examples/{kind}")
         cards = tuple(_example(record, read=read) for record in chosen)
-        galleries.append(Gallery(cards, kind, counted(len(members), "image"), size="medium"))
+        galleries.append(CardGallery(cards, kind, counted(len(members), "image"), size="medium"))
     return galleries
 
 
@@ -144,7 +144,7 @@ def defect_maps(survey: Survey) -> list[Block]:
     return [
         Heading("Where defects lie"),
         *([Text(text)] if len(cards) > 1 else []),
-        Gallery(tuple(cards), size="small"),
+        CardGallery(tuple(cards), size="small"),
     ]
 
 
@@ -178,11 +178,11 @@ def _shifted_blocks(record: Record, *, name: str, read: ImageReader, shifts: Seq
     names = dict.fromkeys(name for one in drawn for name in one if not name.endswith(_SEED_OF_NOISE))
     rows = [(name, *(_parameter_text(one.get(name)) for one in drawn)) for name in names]
     if not rows:
-        return [Gallery(tuple(cards), kind_of_record(record), record.path.name, size="medium")]
+        return [CardGallery(tuple(cards), kind_of_record(record), record.path.name, size="medium")]
     columns = tuple(Column(title, title) for title in ("parameter", *(shift.name for shift in shifts)))
     table = TableBlock(name, "", Table(columns, tuple(rows)), total="")
     return [
-        Gallery(tuple(cards), kind_of_record(record), record.path.name, size="medium"),
+        CardGallery(tuple(cards), kind_of_record(record), record.path.name, size="medium"),
         Details("Drawn parameters", (table,), is_open=len(shifts) == 1),
     ]
 

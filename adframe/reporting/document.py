@@ -15,7 +15,7 @@ from adframe.reporting.tables import Table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
-Position = tuple[int, int]  # row and column of a table's body
+CellPosition = tuple[int, int]  # row and column of a table's body
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +68,9 @@ class TableBlock:
     caption: str
     table: Table
     raw: Table | None = None
-    marks: Mapping[Position, str] = field(default_factory=dict)
-    notes: Mapping[Position, str] = field(default_factory=dict)
-    links: Mapping[Position, str] = field(default_factory=dict)
+    marks: Mapping[CellPosition, str] = field(default_factory=dict)
+    notes: Mapping[CellPosition, str] = field(default_factory=dict)
+    links: Mapping[CellPosition, str] = field(default_factory=dict)
     total: str = "mean"
 
 
@@ -138,7 +138,7 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
-class Gallery:
+class CardGallery:
     """Cards in as many columns as fit.
 
     Attributes:
@@ -148,7 +148,7 @@ class Gallery:
         size: of the cards; `small` suits single pictures, `large` several side by side.
 
     Example:
-        >>> gallery = Gallery((Card((Picture(b""),), "000.png"),), title="bottle", size="small")
+        >>> gallery = CardGallery((Card((Picture(b""),), "000.png"),), title="bottle", size="small")
         >>> len(gallery.cards)
         1
     """
@@ -242,7 +242,9 @@ class Details:
     is_open: bool = False
 
 
-Block: TypeAlias = "str | Text | Heading | Facts | Code | Figure | TableBlock | Pictures | Gallery | Details"
+Block: TypeAlias = (
+    "str | Text | Heading | Facts | Code | Figure | TableBlock | Pictures | CardGallery | Details"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,10 +313,12 @@ def blocks_of(page: Page) -> list[Block]:
     Returns:
         The blocks; a `Details` is replaced by the blocks inside it.
     """
-    return [each for section in page.sections for block in section.blocks for each in _flat(block)]
+    return [each for section in page.sections for block in section.blocks for each in _flatten_block(block)]
 
 
-def _flat(block: Block) -> list[Block]:
+def _flatten_block(block: Block) -> list[Block]:
     return (
-        [each for inner in block.blocks for each in _flat(inner)] if isinstance(block, Details) else [block]
+        [each for inner in block.blocks for each in _flatten_block(inner)]
+        if isinstance(block, Details)
+        else [block]
     )

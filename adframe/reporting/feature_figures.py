@@ -14,11 +14,12 @@ from adframe.reporting.document import Figure
 from adframe.reporting.figure_render import png, svg
 from adframe.reporting.figures import cloud
 from adframe.reporting.format import capitalised
-from adframe.results.features import FEATURES_FOLDER, Features, FeatureView, features_finding, read_features
+from adframe.results.features import Features, FeatureView, features_finding, read_features
+from adframe.results.names import FEATURES_FOLDER
 from adframe.stats.embeddings import MIN_TSNE_IMAGES
 
 # Good images are drawn first: they are many and must not hide the others.
-IMAGE_KINDS = (GOOD, "anomaly", "logical", "structural", "unlabelled")
+FEATURE_GROUPS = (GOOD, "anomaly", "logical", "structural", "unlabelled")
 
 Panel = tuple[np.ndarray | None, str]  # points (N, 2), and a note on the axes or on the missing points
 
@@ -35,7 +36,7 @@ def feature_figure(features: Features, *, name: str, caption: str) -> Figure:
         The figure, one colour per kind of image.
     """
     counts = Counter(image_kinds(features))
-    labels = {kind: f"{kind} ({counts[kind]})" for kind in IMAGE_KINDS if counts[kind]}
+    labels = {kind: f"{kind} ({counts[kind]})" for kind in FEATURE_GROUPS if counts[kind]}
     names = [labels[kind] for kind in image_kinds(features)]
     panels = {title: panel for view in features.views for title, panel in _view_panels(view).items()}
     return cloud(
@@ -78,11 +79,11 @@ def image_kinds(features: Features) -> list[str]:
         features: of a category.
 
     Returns:
-        One of `IMAGE_KINDS` per image, in order.
+        One of `FEATURE_GROUPS` per image, in order.
     """
     plain = {0: GOOD, 1: "anomaly", -1: "unlabelled"}
     pairs = zip(features.subsets, features.labels.tolist(), strict=True)
-    return [subset if subset in IMAGE_KINDS else plain.get(label, "unlabelled") for subset, label in pairs]
+    return [subset if subset in FEATURE_GROUPS else plain.get(label, "unlabelled") for subset, label in pairs]
 
 
 def write_feature_figure(run: Path, features: Features, *, category: str) -> None:

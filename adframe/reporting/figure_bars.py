@@ -74,7 +74,7 @@ def bars(
         ends = [*style.finite_values(part for triple in known for part in triple), base * scale]
         span = (max(ends) - min(ends)) or 1.0
         axes.set_ylim(min(ends) - (0.1 * span if min(ends) < base * scale else 0), max(ends) + 0.1 * span)
-        style.grid(axes)
+        style.add_grid(axes)
         if single:
             axes.set_title(categories[0], loc="left")
         else:
@@ -119,7 +119,7 @@ def histogram(
             axes.axvline(mark * scale, color=style.INK, linewidth=1, linestyle=dash, label=label)
         axes.set(xlabel=x_name, ylabel="images, %")
         axes.set_ylim(bottom=0)
-        style.grid(axes)
+        style.add_grid(axes)
         style.legend_above(canvas, *axes.get_legend_handles_labels(), width=5.0)
 
     return Figure(name, caption, (5.0, 3.0), draw)

@@ -119,7 +119,7 @@ def _draw_regions(axes: Axes, counts: Sequence[int]) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.set_title("Regions per image", loc="left")
     axes.set(xlabel="regions", ylabel="images")
-    style.grid(axes)
+    style.add_grid(axes)
 
 
 def _draw_lights(axes: Axes, lights: Sequence[ImageLight]) -> None:
@@ -135,7 +135,7 @@ def _draw_lights(axes: Axes, lights: Sequence[ImageLight]) -> None:
     axes.set(xlabel="brightness, %", ylabel="contrast, %")
     axes.margins(0.08)
     axes.locator_params(nbins=5)
-    style.grid(axes, along="both")
+    style.add_grid(axes, along="both")
     axes.legend(loc="upper left", bbox_to_anchor=(-0.05, -0.2), ncols=3, borderaxespad=0, handletextpad=0.2)
 
 
@@ -149,4 +149,4 @@ def _draw_sizes(axes: Axes, sizes: Mapping[tuple[int, int], int]) -> None:
     axes.set(xlabel="width, px", ylabel="height, px")
     axes.margins(0.12)
     axes.locator_params(nbins=4)
-    style.grid(axes, along="both")
+    style.add_grid(axes, along="both")

@@ -78,7 +78,7 @@ def matrix(
     return Figure(name, caption, size, draw)
 
 
-def roc(name: str, *, caption: str, curves: RocCurves) -> Figure:
+def roc_figure(name: str, *, caption: str, curves: RocCurves) -> Figure:
     """Draws several ROC curves in one panel, with the area of each.
 
     Args:
@@ -129,7 +129,7 @@ def roc_panels(name: str, *, caption: str, panels: Mapping[str, RocCurves]) -> F
                     loc="upper left", bbox_to_anchor=(-0.05, -0.22), borderaxespad=0, title="AUROC, %",
                     alignment="left", ncols=across_legend, columnspacing=0.8, handlelength=1.4,
                 )  # fmt: skip
-            style.grid(axes, along="both")
+            style.add_grid(axes, along="both")
         if several:
             from matplotlib.lines import Line2D
 

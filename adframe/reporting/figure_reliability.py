@@ -98,7 +98,7 @@ def _draw_diagram(axes: Axes, series: Mapping[str, Sequence[Bin]], *, labels: Se
         xticks=range(0, 101, 25),
         yticks=range(0, 101, 25),
     )
-    style.grid(axes)
+    style.add_grid(axes)
 
 
 def _draw_counts(axes: Axes, x: np.ndarray, counts: np.ndarray) -> None:

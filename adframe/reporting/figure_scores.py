@@ -141,7 +141,7 @@ def _draw_curves(
 
 
 def _add_grid_and_legend(axes: Axes, *, columns: int) -> None:
-    style.grid(axes)
+    style.add_grid(axes)
     axes.legend(
         loc="upper left", bbox_to_anchor=(-0.03, -0.21), ncols=columns, borderaxespad=0, columnspacing=1.2,
         handlelength=1.4,

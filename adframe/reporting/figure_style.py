@@ -169,7 +169,7 @@ def legend_columns(labels: Sequence[str], *, width: float) -> int:
     return max(1, min(len(labels), int(width / (0.42 + 0.062 * longest))))
 
 
-def grid(axes: Axes, *, along: str = "y") -> None:
+def add_grid(axes: Axes, *, along: str = "y") -> None:
     """Draws thin grid lines behind the data.
 
     Args:

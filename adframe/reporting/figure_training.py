@@ -54,7 +54,7 @@ def loss_curves(
             axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.set(xlabel="epoch", ylabel="total loss, log scale" if is_log else "total loss")
-        style.grid(axes)
+        style.add_grid(axes)
         style.legend_above(canvas, *axes.get_legend_handles_labels(), width=4.6)
 
     return Figure(name, caption, (4.6, 2.8), draw)

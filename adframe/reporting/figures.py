@@ -16,7 +16,7 @@ from adframe.reporting import figure_style as style
 from adframe.reporting.document import Figure
 from adframe.reporting.figure_bars import bars, histogram
 from adframe.reporting.figure_labels import place_labels
-from adframe.reporting.figure_panels import cloud, matrix, roc, roc_panels
+from adframe.reporting.figure_panels import cloud, matrix, roc_figure, roc_panels
 from adframe.reporting.figure_reliability import reliability, reliability_panels
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
 __all__ = [
-    "bars", "cloud", "histogram", "lines", "matrix", "reliability", "reliability_panels", "roc",
+    "bars", "cloud", "histogram", "lines", "matrix", "reliability", "reliability_panels", "roc_figure",
     "roc_panels", "scatter",
 ]  # fmt: skip
 
@@ -75,7 +75,7 @@ def scatter(
             style.log_ticks(axes.xaxis, [x for x, _, _ in placed])
         axes.margins(0.12)
         axes.set(xlabel=x_name, ylabel=y_name)
-        style.grid(axes, along="both")
+        style.add_grid(axes, along="both")
         style.legend_above(canvas, *axes.get_legend_handles_labels(), width=5.0)
         canvas.draw_without_rendering()  # before it, the layout and the positions of points are unknown
         place_labels(axes, placed)
@@ -125,7 +125,7 @@ def lines(
             style.log_ticks(axes.xaxis, [step[0] * across for steps in series.values() for step in steps])
         axes.margins(x=0.06, y=0.1)
         axes.set(xlabel=x_name, ylabel=y_name)
-        style.grid(axes)
+        style.add_grid(axes)
         style.legend_above(canvas, *axes.get_legend_handles_labels(), width=5.0)
 
     return Figure(name, caption, (5.0, 3.2), draw)

@@ -11,9 +11,9 @@ from typing import Any
 from adframe.io.files import write_whole
 from adframe.reporting.document import (
     Block,
+    CardGallery,
     Details,
     Figure,
-    Gallery,
     Page,
     Picture,
     Pictures,
@@ -119,7 +119,7 @@ def _rendered(
 def _pictures_of(block: Block) -> Iterator[Picture]:
     if isinstance(block, Pictures):
         yield from (picture for _, pictures in block.rows for picture in pictures)
-    elif isinstance(block, Gallery):
+    elif isinstance(block, CardGallery):
         yield from (picture for card in block.cards for picture in card.pictures)
 
 
@@ -164,7 +164,7 @@ class _View:
                 )
                 for name, cells in block.rows
             ]
-        if isinstance(block, Gallery):
+        if isinstance(block, CardGallery):
             shown["cards"] = [
                 (card, [self.picture(each, alt=card.title) for each in card.pictures]) for card in block.cards
             ]

@@ -16,7 +16,8 @@ from adframe.reporting.format import hundredths, p_value, span
 from adframe.reporting.patch_embeddings import NO_UMAP, categories_figure, has_umap, kinds_figure
 from adframe.reporting.tables import DASH, Column, Table
 from adframe.results.layer_distances import LayerDistance
-from adframe.results.patch_samples import FEATURES_FOLDER, PatchSample, Triple
+from adframe.results.names import FEATURES_FOLDER
+from adframe.results.patch_samples import PatchSample, Triple
 
 Samples = Mapping[str, Mapping[str, PatchSample]]  # method -> category -> its sample
 ATTENTION = f"{FEATURES_FOLDER}/attention"  # in a run's folder

@@ -8,9 +8,9 @@ from adframe.reporting import run_breakdowns
 from adframe.reporting.document import (
     Block,
     Card,
+    CardGallery,
     Details,
     Facts,
-    Gallery,
     Heading,
     Picture,
     Section,
@@ -96,9 +96,9 @@ def _gallery_blocks(run: RunFolder, category: str) -> list[Block]:
             continue
         cards = tuple(_decision_card(run, each) for each in found)
         explained = [] if blocks else [Text(_TILES)]
-        blocks += [Heading(title), *explained, Gallery(cards[:_FIRST])]
+        blocks += [Heading(title), *explained, CardGallery(cards[:_FIRST])]
         if cards[_FIRST:]:
-            blocks.append(Details(f"{len(cards) - _FIRST} more", (Gallery(cards[_FIRST:]),)))
+            blocks.append(Details(f"{len(cards) - _FIRST} more", (CardGallery(cards[_FIRST:]),)))
     return blocks
 
 

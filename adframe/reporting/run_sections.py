@@ -6,9 +6,9 @@ from adframe.reporting import run_facts, threshold_summary
 from adframe.reporting.document import (
     Block,
     Card,
+    CardGallery,
     Code,
     Details,
-    Gallery,
     Picture,
     Section,
     TableBlock,
@@ -18,7 +18,7 @@ from adframe.reporting.feature_figures import feature_figures
 from adframe.reporting.figure_reliability import reliability_panels
 from adframe.reporting.format import percent, span
 from adframe.reporting.probability_summary import calibrations
-from adframe.reporting.summary import Confusion, confusion, latency_summary, share_interval
+from adframe.reporting.summary import confusion, latency_summary, share_interval
 from adframe.reporting.tables import Cell, Column, Table
 from adframe.reporting.training_curves import TrainingCurve, training_curves
 from adframe.results.run_files import config_text
@@ -38,7 +38,7 @@ def calibration_section(run: RunFolder) -> Section:
         The section.
     """
     name = threshold_summary.calibration_name(run)
-    lines = threshold_summary.calibrated(run)
+    lines = threshold_summary.category_thresholds(run)
     asked, unsupported = threshold_summary.asked_rate(run), threshold_summary.unsupported_fpr(run, lines)
     blocks: list[Block] = [f"Rule: {name}."] if name else []
     blocks.append(
@@ -64,7 +64,7 @@ def calibration_section(run: RunFolder) -> Section:
         Column("seen", "FPR on test images, %", True),
     ]
     rows: list[tuple[Cell, ...]] = [
-        (line.category, line.threshold, line.images, line.floor, line.seen) for line in lines
+        (line.category, line.threshold, line.images, line.floor, line.test_fpr) for line in lines
     ]
     if any(line.pixel_threshold is not None for line in lines):
         columns += [
@@ -107,7 +107,13 @@ def decisions_section(run: RunFolder) -> Section:
         *(Column(*pair) for pair in titles),
         *(Column(*pair, True) for pair in rates),
     )
-    rows = tuple((name, *_decision_cells(count)) for name, count in lines)
+    rows = tuple(
+        (
+            name, count.found, count.missed, count.false_alarms, count.passed,
+            count.f1, count.precision, count.recall, count.fpr,
+        )
+        for name, count in lines
+    )  # fmt: skip
     notes: dict[tuple[int, int], str] = {}
     for place, (_, count) in enumerate(lines):
         notes |= {
@@ -290,11 +296,6 @@ def environment_section(run: RunFolder) -> Section:
     return Section("Environment", (block,), anchor="environment", group=_GROUP)
 
 
-def _decision_cells(count: Confusion) -> tuple[Cell, ...]:
-    numbers = (count.found, count.missed, count.false_alarms, count.passed)
-    return *numbers, count.f1, count.precision, count.recall, count.fpr
-
-
 def _training_blocks(training: TrainingCurve) -> list[Block]:
     blocks: list[Block] = [training.figure] if training.figure else []
     if training.grid:
@@ -303,7 +304,7 @@ def _training_blocks(training: TrainingCurve) -> list[Block]:
             "reconstruction, the error"
         )
         title = f"{training.unit}: held-out normal images after epoch {training.epoch}"
-        blocks.append(Gallery((Card((Picture(training.grid, alt=f"{title}: {columns}."),), title),)))
+        blocks.append(CardGallery((Card((Picture(training.grid, alt=f"{title}: {columns}."),), title),)))
     return blocks
 
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adframe.contracts import Record, Region
 from adframe.reporting.dataset_examples import jpeg
-from adframe.reporting.document import Card, Gallery
+from adframe.reporting.document import Card, CardGallery
 from adframe.reporting.format import short_percent
-from adframe.reporting.outlines import Pixels, outlined, resized, tile_size
+from adframe.reporting.outlines import outlined, resized, tile_size
 
 _TRIPLE_WIDTH = 224  # pixels of each picture
 
@@ -54,7 +53,7 @@ class Specimen:
     mask: NDArray[np.bool_]
 
 
-def synthetic_galleries(specimens: Iterable[Specimen]) -> list[Gallery]:
+def synthetic_galleries(specimens: Iterable[Specimen]) -> list[CardGallery]:
     """Builds one gallery per family.
 
     Args:
@@ -65,7 +64,7 @@ def synthetic_galleries(specimens: Iterable[Specimen]) -> list[Gallery]:
         The galleries in the order of the families.
     """
     return [
-        Gallery(
+        CardGallery(
             tuple(_specimen_card(each) for each in members),
             family,
             "held out, for validation only" if held_out else "",
@@ -76,8 +75,11 @@ def synthetic_galleries(specimens: Iterable[Specimen]) -> list[Gallery]:
 
 def _specimen_card(specimen: Specimen) -> Card:
     size = tile_size(specimen.frame, width=_TRIPLE_WIDTH)
-    before, after = (resized(_to_uint8(image), size) for image in (specimen.before, specimen.after))
-    marked = outlined(after, _region_of(specimen.mask), frame=specimen.mask.shape)
+    before, after = (
+        resized(np.round(image * 255).astype(np.uint8), size) for image in (specimen.before, specimen.after)
+    )
+    regions = [Region(0, 0, specimen.mask, 1.0)] if specimen.mask.any() else []
+    marked = outlined(after, regions, frame=specimen.mask.shape)
     name = specimen.record.path.name
     share = float(specimen.mask.mean())
     what = f"{specimen.record.category}, {name}"
@@ -88,11 +90,3 @@ def _specimen_card(specimen: Specimen) -> Card:
     )
     note = f"{short_percent(share)} of the image" if share else "no visible change: the image stays normal"
     return Card(pictures, name, note)
-
-
-def _region_of(mask: NDArray[np.bool_]) -> list[Region]:
-    return [Region(0, 0, mask, 1.0)] if mask.any() else []
-
-
-def _to_uint8(image: NDArray[Any]) -> Pixels:
-    return np.round(image * 255).astype(np.uint8)

@@ -25,7 +25,7 @@ _PROBABILITIES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Calibrated:
+class CategoryThresholds:
     """The thresholds of a category.
 
     Attributes:
@@ -33,12 +33,12 @@ class Calibrated:
         threshold: of image scores (raw); None where it is unknown.
         images: number of normal validation images behind it.
         floor: the lowest false-positive rate that this number of images supports, in [0, 1].
-        seen: the false-positive rate on the normal test images, in [0, 1].
+        test_fpr: the false-positive rate on the normal test images, in [0, 1].
         pixel_threshold: of anomaly maps (raw).
         pixels: number of pixels of normal validation images behind it.
 
     Example:
-        >>> row = Calibrated("bottle", 1.5, 40, floor=0.024, seen=0.05, pixel_threshold=None, pixels=None)
+        >>> row = CategoryThresholds("bottle", 1.5, 40, 0.024, 0.05, pixel_threshold=None, pixels=None)
         >>> row.threshold
         1.5
     """
@@ -47,7 +47,7 @@ class Calibrated:
     threshold: float | None
     images: int | None
     floor: float | None
-    seen: float | None
+    test_fpr: float | None
     pixel_threshold: float | None
     pixels: int | None
 
@@ -82,7 +82,7 @@ def pixel_rule(run: RunFolder) -> str:
     return _rule_text(_calibration_config(run).get("pixel"))
 
 
-def calibrated(run: RunFolder) -> list[Calibrated]:
+def category_thresholds(run: RunFolder) -> list[CategoryThresholds]:
     """Collects the thresholds of every category.
 
     Args:
@@ -91,10 +91,10 @@ def calibrated(run: RunFolder) -> list[Calibrated]:
     Returns:
         One record per category; a threshold that metrics.json lacks is taken from the predictions.
     """
-    return [_calibrated(run, name) for name in run.categories]
+    return [_thresholds_of(run, name) for name in run.categories]
 
 
-def unsupported_fpr(run: RunFolder, lines: Sequence[Calibrated]) -> list[str]:
+def unsupported_fpr(run: RunFolder, lines: Sequence[CategoryThresholds]) -> list[str]:
     """Lists the categories with too few validation images for the requested false-positive rate.
 
     Args:
@@ -125,7 +125,7 @@ def asked_rate(run: RunFolder) -> float | None:
     return finite_number(rule.get("fpr")) if quantile is None else 1 - quantile
 
 
-def _calibrated(run: RunFolder, name: str) -> Calibrated:
+def _thresholds_of(run: RunFolder, name: str) -> CategoryThresholds:
     rows = [row for row in run.rows if row["category"] == name]
     # A model that the categories share is calibrated once, under `global`.
     known = run.val.get(name) or run.val.get("global") or {}
@@ -136,12 +136,12 @@ def _calibrated(run: RunFolder, name: str) -> Calibrated:
     if floor is None and images is not None:
         floor = 1 / (images + 1)
     pixels = finite_number(known.get("calibration/pixels"))
-    return Calibrated(
+    return CategoryThresholds(
         category=name,
         threshold=threshold if threshold is not None else (thresholds[0] if thresholds else None),
         images=None if images is None else int(images),
         floor=floor,
-        seen=confusion(rows).fpr,
+        test_fpr=confusion(rows).fpr,
         pixel_threshold=finite_number(known.get("calibration/pixel_threshold")),
         pixels=None if pixels is None else int(pixels),
     )

@@ -10,8 +10,9 @@ import wandb
 
 from adframe.metrics.curve_points import pr_points, roc_points
 from adframe.reporting.tables import Table
-from adframe.results.features import FEATURES_FOLDER, features_finding, read_features
+from adframe.results.features import features_finding, read_features
 from adframe.results.gallery import read_gallery
+from adframe.results.names import FEATURES_FOLDER
 from adframe.results.predictions import read_predictions
 
 POINTS = 200  # per curve, about as many as a dashboard draws

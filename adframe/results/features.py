@@ -13,12 +13,12 @@ import numpy as np
 
 from adframe.contracts import Record
 from adframe.errors import AdframeError
+from adframe.io.anomaly_maps import HALF_MAX
 from adframe.io.files import write_whole
+from adframe.results.names import FEATURES_FOLDER
 from adframe.stats.embeddings import pca_plane, silhouette, tsne_plane
 
-FEATURES_FOLDER = "features"
 _SIMILAR = 0.05  # silhouettes that differ by less count as equal: a few images change them by as much
-_MAX_HALF = float(np.finfo(np.float16).max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def write_features(run: Path, features: Features, *, category: str) -> None:
     }
     for view in features.views:
         found = {"pca": view.pca, "shares": view.shares, "tsne": view.tsne, "silhouette": view.silhouette}
-        arrays[view.name] = view.vectors.clip(-_MAX_HALF, _MAX_HALF).astype(np.float16)
+        arrays[view.name] = view.vectors.clip(-HALF_MAX, HALF_MAX).astype(np.float16)
         arrays |= {f"{view.name}_{key}": value for key, value in found.items() if value is not None}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)

@@ -37,6 +37,7 @@ TITLES = HEADLINE | {  # with metrics that are shown, but not in the table of ca
     "zones/pixel/segf1": "SegF1, zones",
     "zones/pixel/iou": "IoU, zones",
 }
+FEATURES_FOLDER = "features"  # embeddings and patch samples
 DOMAINS, TRANSFER = "domains", "transfer"  # keys of the configuration, and folders of a run
 RECALIBRATED = "recalibrated"  # part of a domain's metrics.json
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from adframe.errors import AdframeError
+from adframe.io.anomaly_maps import HALF_MAX
 from adframe.io.files import write_whole
+from adframe.results.names import FEATURES_FOLDER
 
-FEATURES_FOLDER = "features"
 TRAIN, NORMAL, ANOMALOUS = 0, 1, 2  # kinds of patches: training; test without a defect, with a defect
-_MAX_HALF = float(np.finfo(np.float16).max)
 Triple = tuple[float, float, float]  # value, low, high
 
 
@@ -137,7 +137,7 @@ def write_patch_sample(run: Path, sample: PatchSample) -> Path:
     }
     for place, layer in enumerate(sample.layers):
         arrays |= {
-            f"features_{place}": layer.features.clip(-_MAX_HALF, _MAX_HALF).astype(np.float16),
+            f"features_{place}": layer.features.clip(-HALF_MAX, HALF_MAX).astype(np.float16),
             f"kinds_{place}": layer.kinds,
             f"images_{place}": layer.images,
             f"cells_{place}": layer.cells,

@@ -108,7 +108,7 @@ def write_predictions(path: Path, rows: list[Row]) -> None:
         AdframeError: a column is unknown, missing, empty or of the wrong type, or the file cannot be written.
     """
     for number, row in enumerate(rows):
-        _check_row(row, number=number, path=path)
+        _check_prediction(row, number=number, path=path)
     texts = [{key: _parquet_text(value) for key, value in row.items()} for row in rows]
     try:
         table = pa.Table.from_pylist(texts, SCHEMA)
@@ -146,7 +146,7 @@ def read_predictions(path: Path) -> list[Row]:
     return rows
 
 
-def _check_row(row: Row, *, number: int, path: Path) -> None:
+def _check_prediction(row: Row, *, number: int, path: Path) -> None:
     _check_columns(list(row), where=f"{path}, row {number}")
     empty = [field.name for field in SCHEMA if row[field.name] is None and not field.nullable]
     if empty:

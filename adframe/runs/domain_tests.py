@@ -138,6 +138,7 @@ def check_further(recipe: Recipe, units: Mapping[str, AnomalyData]) -> None:
     """
     for name in recipe.domains:
         recipe.with_domain(name).check_shift()
+    # A refit puts the held-out images into the model, which then scores them too low for a threshold.
     training_free = recipe.learning() is None
     refits = training_free and recipe.refit and any(data.held_out for data in units.values())
     if recipe.domains and refits:

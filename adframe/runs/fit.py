@@ -68,6 +68,7 @@ def fit_model(
     write_scores(folder.path, unit=unit, scores=system.validation_scores())
     _export(system, folder.path / "checkpoints" / f"{unit}.merged.safetensors")
     folder.add_facts({"weights": {**folder.environment.get("weights", {}), unit: _weights_origin(system)}})
+    # Only now, because a run that is stopped before the checkpoint is written resumes from this folder.
     shutil.rmtree(folder.training_folder(unit), ignore_errors=True)
     model = {f"model/{name}": float(value) for name, value in system.detector.facts().items()}  # type: ignore[operator]
     # A refitted model knows the held-out images, so that metrics on them would be too good.

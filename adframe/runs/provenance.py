@@ -15,7 +15,7 @@ import torch
 
 from adframe.io.secrets import hide_in_text
 
-PACKAGES = (
+_RECORDED_PACKAGES = (
     "adframe", "torch", "torchvision", "lightning", "hydra-core", "timm", "torchmetrics", "scikit-learn",
     "wandb", "numpy"
 )  # fmt: skip
@@ -38,7 +38,7 @@ def environment(*, seed: int, fingerprints: dict[str, str], command: list[str]) 
         "command": command,
         "git_revision": git_revision(),
         "python": platform.python_version(),
-        "versions": {name: _package_version(name) for name in PACKAGES},
+        "versions": {name: _package_version(name) for name in _RECORDED_PACKAGES},
         "hardware": hardware(),
         "data_fingerprint": fingerprints,
     }

@@ -56,6 +56,7 @@ def reevaluate(recipe: Recipe, run: RunFolder, categories: Sequence[str]) -> Run
         system, loaded = None, ""
         for category, data in data_of.items():
             unit = units[category]
+            # The categories of one model follow each other, so that each checkpoint is loaded once.
             if system is None or unit != loaded:
                 system, loaded = load_system(recipe, source, run.checkpoint(unit)), unit
             folder.metrics["val"][unit] = run.metrics["val"][unit]

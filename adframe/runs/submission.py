@@ -67,12 +67,15 @@ def submit(recipe: Recipe, run: RunFolder, categories: Sequence[str], folder: Pa
     if not folder.name or folder.name == "..":
         raise AdframeError(f"submission={folder} names no new folder; give it a name, as in submission=mine")
     archive, notes = (folder.with_name(f"{folder.name}{end}") for end in (".tar.gz", ".json"))
-    _check_absent(folder, archive, notes)
+    for path in (folder, archive, notes):
+        if path.exists():
+            raise AdframeError(f"{path} is there already; choose another submission= or remove it")
     check_writable(folder.parent, key="submission")
     data_of = _private_data(recipe, categories)
     private = {name: [r for r in data.records if r.defect in SETS] for name, data in data_of.items()}
     _check_sets(private)
     facts: dict[str, Any] = {}
+    # A submission that is not complete and checked must not stay, because it could be uploaded.
     try:
         with shown_progress() as progress:
             for name, data in data_of.items():
@@ -170,12 +173,6 @@ def _private_data(recipe: Recipe, categories: Sequence[str]) -> dict[str, Anomal
     for data in data_of.values():
         data.setup()
     return data_of
-
-
-def _check_absent(folder: Path, *files: Path) -> None:
-    for path in (folder, *files):
-        if path.exists():
-            raise AdframeError(f"{path} is there already; choose another submission= or remove it")
 
 
 def _check_sets(private: dict[str, list[Record]]) -> None:

@@ -133,6 +133,7 @@ def pack_submission(folder: Path, archive: Path) -> None:
     temporary = archive.with_name(f".{archive.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         with tarfile.open(temporary, "w:gz", compresslevel=6) as tar:
+            # Sorted, so that the same files give the same order in the archive.
             for path in sorted(folder.rglob("*")):
                 tar.add(path, arcname=path.relative_to(folder).as_posix(), recursive=False)
         temporary.replace(archive)

@@ -51,6 +51,7 @@ def train(recipe: Recipe, path: Path, *, warnings: Sequence[str] = ()) -> RunFol
     Raises:
         AdframeError: something cannot be built, read or written; one line says what.
     """
+    # Everything that can be checked is checked before the folder is made.
     check_writable(path, key="paths.run")
     folder = RunFolder(path)
     source, units = _models_to_fit(recipe)
@@ -89,6 +90,7 @@ def resume(recipe: Recipe, folder: RunFolder) -> RunFolder:
         raise AdframeError(
             f"{folder.path} was started by an older adframe, which did not hash whole files; start a new run"
         )
+    # Categories fitted to other images would not be comparable with the finished ones.
     if _fingerprints(source, units) != stored:
         raise AdframeError(f"the images have changed since {folder.path} was started; start a new run")
     write_moved_data(folder, recipe.config)
@@ -118,7 +120,7 @@ def _work_through(
 ) -> RunFolder:
     """Fits and tests all models that are not done yet, and writes the report."""
     start = time.perf_counter()
-    spent = float(folder.environment.get("wall_seconds", 0))
+    spent = float(folder.environment.get("wall_seconds", 0))  # by earlier parts of a resumed run
     data_of = {category: data for data in units.values() for category in data.categories}
     with recipe.tracker(folder.path) as tracker:
         further: list[FurtherTest] = []

@@ -37,7 +37,11 @@ def record_jobs(folder: Path, *, first: int, jobs: Sequence[Sequence[str]]) -> N
     Raises:
         AdframeError: another job had one of the numbers when the sweep was started.
     """
-    state = _read_state(folder) if (folder / SWEEP_FILE).is_file() else _new_state()
+    if (folder / SWEEP_FILE).is_file():
+        state = _read_state(folder)
+    else:
+        arguments = [hide_in_text(text) for text in sys.argv[1:] if _key_of(text) != "resume"]
+        state = {"arguments": arguments, "folder": str(Path.cwd()), "jobs": []}
     recorded: list[list[str]] = state["jobs"]
     for number, job in enumerate(map(list, jobs), first):
         if number < len(recorded) and recorded[number] != job:
@@ -77,7 +81,7 @@ def resumable(main: Callable[[], Any]) -> Callable[[], Any]:
     """
 
     def run() -> Any:
-        if any(_key(text) == "resume" for text in sys.argv[1:]):
+        if any(_key_of(text) == "resume" for text in sys.argv[1:]):
             sys.argv[1:] = _resumed_arguments(sys.argv[1:])
         return main()
 
@@ -97,7 +101,7 @@ def overrides_of_job(overrides: Sequence[str]) -> list[str]:
         >>> overrides_of_job(["seed=1", "launcher=joblib", "launcher.workers=2"])
         ['seed=1']
     """
-    return [text for text in overrides if _key(text).partition(".")[0] not in SWEEP_KEYS]
+    return [text for text in overrides if _key_of(text).partition(".")[0] not in SWEEP_KEYS]
 
 
 def override_text(override: Override) -> str:
@@ -117,15 +121,15 @@ def _resumed_arguments(arguments: Sequence[str]) -> list[str]:
 
     The file may come from a stranger: nothing is downloaded, and trusted packages have to be typed again.
     """
-    folder = Path(next(text for text in arguments if _key(text) == "resume").partition("=")[2]).absolute()
-    typed = [text for text in arguments if _key(text) != "resume" and text not in _MULTIRUN_OPTIONS]
+    folder = Path(next(text for text in arguments if _key_of(text) == "resume").partition("=")[2]).absolute()
+    typed = [text for text in arguments if _key_of(text) != "resume" and text not in _MULTIRUN_OPTIONS]
     state = _read_state(folder)
-    secret = {_key(text) for text in state["arguments"] if PLACEHOLDER in text}
-    retyped = {_key(text) for text in typed}
+    secret = {_key_of(text) for text in state["arguments"] if PLACEHOLDER in text}
+    retyped = {_key_of(text) for text in typed}
     if other := [
         text
         for text in typed
-        if _key(text).partition(".")[0] not in _CHANGEABLE_KEYS and _key(text) not in secret
+        if _key_of(text).partition(".")[0] not in _CHANGEABLE_KEYS and _key_of(text) not in secret
     ]:
         raise AdframeError(f"resume goes on with the sweep's own configuration; remove {' '.join(other)}")
     if missing := sorted(secret - retyped):
@@ -134,10 +138,11 @@ def _resumed_arguments(arguments: Sequence[str]) -> list[str]:
     if Path(state["folder"]).is_dir():  # relative paths refer to it
         os.chdir(state["folder"])
     _check_arguments(folder, state["arguments"])
+    # Secrets come from the command line, because the file has them hidden.
     left_out = ["hydra.sweep.dir", *UNRECORDED_OVERRIDES, *secret]
-    kept = [text for text in state["arguments"] if _key(text) not in left_out]
-    if any(_key(text).partition(".")[0] == "launcher" and _key(text) not in secret for text in typed):
-        kept = [text for text in kept if _key(text).partition(".")[0] != "launcher"]
+    kept = [text for text in state["arguments"] if _key_of(text) not in left_out]
+    if any(_key_of(text).partition(".")[0] == "launcher" and _key_of(text) not in secret for text in typed):
+        kept = [text for text in kept if _key_of(text).partition(".")[0] != "launcher"]
     quoted = str(folder).replace("\\", "\\\\").replace("'", "\\'")
     return [*kept, *typed, "fetch=false", f"hydra.sweep.dir='{quoted}'"]
 
@@ -154,11 +159,6 @@ def _check_arguments(folder: Path, arguments: Sequence[str]) -> None:
                 f"{folder / SWEEP_FILE} has the argument {text}, which may run code that is not adframe's; "
                 "remove it from the file, or start the sweep again"
             )
-
-
-def _new_state() -> dict[str, Any]:
-    arguments = [hide_in_text(text) for text in sys.argv[1:] if _key(text) != "resume"]
-    return {"arguments": arguments, "folder": str(Path.cwd()), "jobs": []}
 
 
 def _read_state(folder: Path) -> dict[str, Any]:
@@ -189,5 +189,5 @@ def _check_shape(state: Any) -> None:
         raise ValueError("it does not hold arguments, folder and jobs as texts")
 
 
-def _key(text: str) -> str:
+def _key_of(text: str) -> str:
     return text.lstrip("+~").partition("=")[0]

@@ -16,8 +16,6 @@ from adframe.io.secrets import hide_secrets
 from adframe.sweeps.launcher import SweepLauncher, build_group
 from adframe.sweeps.wandb_agent import write_agent_file
 
-Batch = Sequence[Sequence[str]]
-
 
 class Search(Protocol):
     """Chooses the jobs of a sweep; `search=` names an implementation.
@@ -100,7 +98,7 @@ class Sweeper(BasicSweeper):
         self.config = _without_secrets(self.config)
         return super().sweep(arguments)
 
-    def try_out(self, batch: Batch, *, first: int) -> None:
+    def try_out(self, batch: Sequence[Sequence[str]], *, first: int) -> None:
         """Runs some jobs of a search.
 
         Args:

@@ -35,7 +35,9 @@ def write_agent_file(folder: Path, overrides: Sequence[Override], *, project: st
     fixed = [text for text in fixed if not text.startswith("logger=")]  # agents always log to wandb
     file: dict[str, Any] = {
         "program": str(Path(sys.argv[0]).with_name("train.py")),
-        "method": "random" if any(_is_interval(one) for one in swept.values()) else "grid",
+        "method": "random"
+        if any(isinstance(one.value(), IntervalSweep) for one in swept.values())
+        else "grid",
         **({"project": project} if project else {}),
         "command": [*_COMMAND_START, *map(hide_in_text, map(_train_override, fixed)), "${args_no_hyphens}"],
         "parameters": hide_secrets({key: _parameter(one) for key, one in swept.items()}),
@@ -47,10 +49,6 @@ def write_agent_file(folder: Path, overrides: Sequence[Override], *, project: st
 def _train_override(text: str) -> str:
     """Adds `+` to an experiment, which the defaults of sweep.py have and those of train.py lack."""
     return f"+{text}" if text.startswith("experiment=") else text
-
-
-def _is_interval(override: Override) -> bool:
-    return isinstance(override.value(), IntervalSweep)
 
 
 def _parameter(override: Override) -> dict[str, Any]:

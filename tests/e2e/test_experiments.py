@@ -29,7 +29,7 @@ def test_a_study_runs_by_its_name_with_or_without_m(
     rows = board(tmp_path)
     assert next(iter(rows[0])) == "memory"
     assert {row["memory"] for row in rows} == swept
-    assert "to choose a setting by it is to choose on test data" in outcome.out
+    assert "choosing a setting by it means choosing on test data" in outcome.out
 
 
 def test_the_command_line_replaces_what_a_study_sweeps_and_fixes(base: list[str], tmp_path: Path) -> None:

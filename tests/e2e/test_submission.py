@@ -90,7 +90,7 @@ def test_a_share_of_the_size(run: Path, tmp_path: Path) -> None:
     [
         (("submission=taken",), "taken is there already"),
         (("submission=new", "submission_scale=2"), "a share in (0, 1]"),
-        (("submission=new", "shift=severe"), "leave out shift="),
+        (("submission=new", "shift=severe"), "remove shift="),
         (("submission=new", "dataset.root=public"), "test_private_mixed"),
     ],
 )

@@ -60,8 +60,8 @@ def test_the_runs_know_nothing_of_the_search(searched: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("search.metric=image/auroc", "may only look at validation images"),
-        ("search.metric=test/mean/image/auroc", "may only look at validation images"),
+        ("search.metric=image/auroc", "is not a metric of validation images"),
+        ("search.metric=test/mean/image/auroc", "is not a metric of validation images"),
         ("search.direction=up", "unknown search.direction 'up'"),
         ("search.trials=0", "search.trials=0 is not possible"),
         ("search.trails=3", "did you mean 'search.trials'"),

@@ -9,7 +9,7 @@ from adframe.contracts import Record, Region
 from adframe.reporting.dataset_page import category_pictures, page_of_dataset
 from adframe.reporting.dataset_stats import ImageReader, survey
 from adframe.reporting.dataset_tables import conditions, contents, drift, overview
-from adframe.reporting.document import Details, Gallery
+from adframe.reporting.document import CardGallery, Details
 from adframe.reporting.page_writer import render_page
 from adframe.transforms.shift.geometric import Rotation
 from adframe.transforms.shift.shift import Shift
@@ -75,7 +75,7 @@ def page(given):
 
 def galleries(category):
     """Its galleries with a title: first the examples by kind, then the images under shifts."""
-    return [block for block in category[1] if isinstance(block, Gallery) and block.title]
+    return [block for block in category[1] if isinstance(block, CardGallery) and block.title]
 
 
 def test_counts_areas_and_regions_are_what_was_given(tmp_path):

@@ -31,7 +31,7 @@ DRAWN: dict[str, Callable[[], Figure]] = {
     "matrix": lambda: figures.matrix(
         "f", caption="c", rows=["a"], columns=["b", "c"], values=np.array([[0.25, np.nan]]), unit="%"
     ),
-    "roc": lambda: figures.roc("f", caption="c", curves={"a": RATES}),
+    "roc": lambda: figures.roc_figure("f", caption="c", curves={"a": RATES}),
     "roc_panels": lambda: figures.roc_panels("f", caption="c", panels={"bolt": {"a": RATES}, "tray": {}}),
     "lines": lambda: figures.lines(
         "f", caption="c", series={"a": [(0.01, 0.5, 0.4, 0.6), (0.1, 0.6, None, None)]}, x_name="x",

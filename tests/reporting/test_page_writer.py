@@ -11,9 +11,9 @@ import pytest
 from adframe.reporting.document import (
     Block,
     Card,
+    CardGallery,
     Details,
     Figure,
-    Gallery,
     Page,
     Picture,
     Pictures,
@@ -130,7 +130,7 @@ def test_cells_have_marks_notes_and_links(tmp_path: Path) -> None:
 
 
 def test_a_picture_that_is_none_is_named_in_its_place() -> None:
-    gallery = Gallery(
+    gallery = CardGallery(
         (Card((Picture(b"", alt="a bolt"), Picture(JPEG, alt="a nut")), "two", verdict="wrong"),)
     )
     page = render_page(page_of(gallery))
@@ -146,6 +146,6 @@ def test_too_many_pictures_are_shrunk_alike() -> None:
         Card((Picture(large + bytes(place)),), f"{place}")
         for place in range(1 + PICTURE_BUDGET // len(large))
     )
-    page = render_page(page_of(Gallery(cards)))
+    page = render_page(page_of(CardGallery(cards)))
     assert page.count("<img") == len(cards)
     assert len(page) < 1.34 * PICTURE_BUDGET + 200_000
