@@ -113,7 +113,8 @@ class Calibrator(nn.Module):
         super().__init__()
         if not 1 <= zones <= 16:
             raise AdframeError(f"calibration.zones={zones} must be from 1 (none) to 16")
-        fit_scale(normalisation, np.zeros(1))  # refuses unknown kinds before any work is done
+        # Refuses unknown kinds before any work is done.
+        fit_scale(normalisation, np.zeros(1))
         fit_probability(probability, np.zeros(1), np.ones(1))
         self.image, self.pixel, self.zones = image, pixel, zones
         self.normalisation, self.probability = normalisation, probability

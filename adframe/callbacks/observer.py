@@ -18,7 +18,8 @@ class TestObserver(L.Callback):
         True
     """
 
-    __test__ = False  # pytest would otherwise collect it by its name
+    # pytest would otherwise collect it by its name.
+    __test__ = False
 
     def start(self) -> None:
         """Discards the results of earlier tests."""

@@ -35,7 +35,8 @@ def peak_memory() -> dict[str, int]:
     """Returns the largest resident size of this process in bytes, and the largest GPU memory where there is a
     GPU.
     """
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, kilobytes on Linux
+    # Bytes on macOS, kilobytes on Linux.
+    unit = 1 if sys.platform == "darwin" else 1024
     peak = {"peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
     if torch.cuda.is_available():
         peak["peak_gpu_memory_bytes"] = torch.cuda.max_memory_allocated()

@@ -23,7 +23,8 @@ class ProgressLine(L.Callback):
 
     def __init__(self, *, title: str, console: Console | None = None) -> None:
         self.title = title
-        text = TextColumn("{task.description}", markup=False)  # the name of a category may contain brackets
+        # The name of a category may contain brackets.
+        text = TextColumn("{task.description}", markup=False)
         columns = (text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         console = console or Console(stderr=True)
         self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

@@ -112,7 +112,8 @@ def read_header(path: Path, *, max_megapixels: float | None = None) -> Header:
     shown = (height, width)
     if orientation < 5:
         return Header(shown, shown, orientation, kind)
-    if image.format == "TIFF":  # its size is that of the shown image already
+    # Its size is that of the shown image already.
+    if image.format == "TIFF":
         return Header(shown, (width, height), orientation, kind)
     return Header((width, height), shown, orientation, kind)
 

@@ -18,7 +18,8 @@ from adframe.metrics.histogram import PixelHistograms, Tally
 from adframe.metrics.sketch import Sketch
 
 _BIN_ROWS = 4  # code, normal, anomalous, found
-_SEGMENT_ROWS = 5  # two codes, normal, anomalous, found
+# Two codes, normal, anomalous, found.
+_SEGMENT_ROWS = 5
 
 
 def pack_histograms(histograms: PixelHistograms) -> np.ndarray:
