@@ -208,7 +208,7 @@ def too_bright_error(path: Path, value: int, bits: int) -> AdframeError:
         The error to raise.
     """
     return AdframeError(
-        f"image {path} has the value {value}, but dataset.bits={bits} allows at most "
+        f"image {path} has the value {value}, but its samples are read with {bits} bits, at most "
         f"{2**bits - 1}; set dataset.bits= to the bits of the camera (16 reads all values unchanged)"
     )
 

@@ -61,7 +61,15 @@ def identity(system: DetectionSystem, *, of: Mapping[str, str]) -> dict[str, str
     Returns:
         Format, method, backbone and training data.
     """
-    return {"format": CHECKPOINT_FORMAT, "method": _method(system), "backbone": _backbone(system), **of}
+    kind = type(system.detector)
+    backbone: Any = system.detector.backbone
+    return {
+        "format": CHECKPOINT_FORMAT,
+        # A class may keep the method name of the class that it extends.
+        "method": str(getattr(kind, "METHOD", kind.__name__)),
+        "backbone": f"{backbone.name} {','.join(backbone.layers)} sha256:{backbone.digest[:16]}",
+        **of,
+    }
 
 
 def _read_checkpoint(path: Path, own: Mapping[str, str]) -> dict[str, Any]:
@@ -77,13 +85,3 @@ def _frozen(system: DetectionSystem) -> set[str]:
     """Returns the names of tensors that come from the backbone's own weights."""
     named = {f"detector.{name}" for name in getattr(system.detector, "frozen", ())}
     return named | {name for name in system.state_dict() if name.startswith(FROZEN_PREFIX)}
-
-
-def _method(system: DetectionSystem) -> str:
-    kind = type(system.detector)
-    return str(getattr(kind, "METHOD", kind.__name__))
-
-
-def _backbone(system: DetectionSystem) -> str:
-    backbone: Any = system.detector.backbone
-    return f"{backbone.name} {','.join(backbone.layers)} sha256:{backbone.digest[:16]}"
