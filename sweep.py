@@ -1,4 +1,4 @@
-"""Runs a study by its name or every combination of overrides, a run each, and ends in one table."""
+"""Runs a study by its name, or one run for every combination of overrides, and writes one table."""
 
 import hydra
 from omegaconf import DictConfig
@@ -10,10 +10,14 @@ from adframe.sweeps.state import resumable
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="sweep")
 def main(cfg: DictConfig) -> None:
-    """One job of the sweep."""
-    from adframe.sweeps.job import work
+    """Runs one job of the sweep.
 
-    attempt(lambda: work(cfg))
+    Args:
+        cfg: the configuration of the job, composed by Hydra.
+    """
+    from adframe.sweeps.job import run_sweep_job
+
+    attempt(lambda: run_sweep_job(cfg))
 
 
 if __name__ == "__main__":

@@ -9,11 +9,15 @@ from adframe.cli.main import guard
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(cfg: DictConfig) -> None:
-    """Composes the configuration; from Python, `adframe.train` does the same."""
-    from adframe.cli.train import run_training
-    from adframe.cli.typed import Typed
+    """Runs or resumes a run; `adframe.train` does the same from Python.
 
-    attempt(lambda: run_training(cfg, Typed.here()))
+    Args:
+        cfg: the configuration, composed by Hydra.
+    """
+    from adframe.cli.train import run_training
+    from adframe.cli.typed import TypedOverrides
+
+    attempt(lambda: run_training(cfg, TypedOverrides.from_hydra()))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from adframe.config.literal_overrides import as_text
+from adframe.config.literal_overrides import quote_names
 from tests.e2e.scripts import composed
 
 
@@ -30,7 +30,7 @@ class Composed:
     def changed(self, *overrides: str) -> DictConfig:
         """With further overrides of values, applied as Hydra applies them; none that chooses an option."""
         hydra, config = self.hydra.copy(), self.config.copy()
-        typed = as_text(overrides)
+        typed = quote_names(overrides)
         with read_write(hydra.hydra), open_dict(hydra.hydra):
             hydra.hydra.overrides.task = [*hydra.hydra.overrides.task, *typed]
         HydraConfig.instance().set_config(hydra)

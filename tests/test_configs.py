@@ -13,10 +13,10 @@ import yaml
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from adframe.cli.typed import Typed
+from adframe.cli.typed import TypedOverrides
 from adframe.config.build import build
 from adframe.config.validate import check_values
-from adframe.sweeps.job import of_job
+from adframe.sweeps.job import without_sweep_keys
 from tests.composing import Composed
 from tests.e2e.scripts import BACKBONE, ROOT, composed
 from tests.experiments import EXPERIMENTS, jobs_of, one_of_each_value
@@ -138,7 +138,7 @@ def test_every_value_that_an_experiment_sweeps_is_possible(name: str) -> None:
     for job in few:
         options = tuple(text for text in job if is_option(text))
         cfg = small(name, options, keeps_backbone=weights).changed(*(set(job) - set(options)))
-        check_values(of_job(cfg), typed=Typed.here().overrides)
+        check_values(without_sweep_keys(cfg), overrides=TypedOverrides.from_hydra().overrides)
         check_targets(cfg)
         if not weights:
             build(cfg, "model")

@@ -24,6 +24,17 @@ ALPHA = 0.05  # the family-wise error rate of every family of comparisons
 _DIGITS = 6  # of draws, which are kept in float32: what differs beyond them is a tie
 
 
+def is_significant(p: float, difference: Difference | None = None) -> bool:
+    """Whether a result is significant: the one rule of every page, table and sentence.
+
+    Args:
+        p: p value, corrected for all comparisons that are made together; NaN where no test was made.
+        difference: the difference that was tested; its interval must exclude zero too. None for a test
+            that has no interval, such as McNemar's.
+    """
+    return p < ALPHA and (difference is None or difference.low * difference.high > 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """How much more of a metric `b` has than `a`.
@@ -51,8 +62,7 @@ class Comparison:
     @property
     def significant(self) -> bool:
         """Whether the difference is significant, by the rule of this module."""
-        found = self.difference
-        return self.adjusted < ALPHA and found.low * found.high > 0 and self.consistent
+        return self.consistent and is_significant(self.adjusted, self.difference)
 
     @property
     def reversed(self) -> Comparison:

@@ -1,4 +1,4 @@
-"""The runs that are compared: their ledgers read, and held to have seen the same images."""
+"""The runs that are compared: their predictions, and the check that all were tested on the same images."""
 
 from __future__ import annotations
 
@@ -19,32 +19,45 @@ Key = tuple[str, str]  # category, and path below the dataset's root
 
 
 @dataclass(frozen=True, slots=True)
-class Entrant:
-    """A run that is compared: what it is called here, and its labelled test images."""
+class ComparedRun:
+    """A run under the name that a comparison gives it.
+
+    Attributes:
+        name: name in the comparison, such as `A`.
+        run: the run.
+        images: predictions of its labelled test images.
+    """
 
     name: str
     run: RunFolder
     images: dict[Key, Row]
 
 
-def read_entrant(name: str, path: Path) -> Entrant:
-    """A run as its folder tells.
+def read_compared_run(name: str, path: Path) -> ComparedRun:
+    """Reads a run for a comparison.
+
+    Args:
+        name: name in the comparison.
+        path: the run's folder.
+
+    Returns:
+        The run with the predictions of its labelled test images.
 
     Raises:
-        AdframeError: the folder is no run's, or its ledger has no labelled test image.
+        AdframeError: the folder is not a run's, or its predictions have no labelled test image.
     """
     run = RunFolder.read(path)
     images = {_key(row, run): row for row in run.rows if row["label"] is not None}
     if not images:
         raise AdframeError(f"{path} has no labelled test images in its predictions.parquet to compare")
-    return Entrant(name, run, images)
+    return ComparedRun(name, run, images)
 
 
 def _key(row: Row, run: RunFolder) -> Key:
-    """The category, and the path below the dataset's root, because the same data may have lain elsewhere.
+    """The category, and the path below the dataset's root: another run may have read the data elsewhere.
 
     A run that was started with a relative root has relative paths in its rows, and an absolute root in its
-    configuration: the longest end of the root with which a path begins is taken off.
+    configuration. So the longest end of the root with which a path begins is removed.
     """
     dataset = run.config.get("dataset")
     root = Path(str(dataset.get("root") or "")) if isinstance(dataset, dict) else Path()
@@ -54,12 +67,21 @@ def _key(row: Row, run: RunFolder) -> Key:
     return row["category"], str(below)
 
 
-def check_same(first: Entrant, other: Entrant) -> None:
-    """Refuses two runs on different images, with which differ and how many."""
-    lacking, more = first.images.keys() - other.images.keys(), other.images.keys() - first.images.keys()
+def check_same(first: ComparedRun, other: ComparedRun) -> None:
+    """Checks that two runs were tested on the same images with the same labels.
+
+    Args:
+        first: one run.
+        other: another run.
+
+    Raises:
+        AdframeError: images are missing in one of them, or have another label, subset or group.
+    """
+    missing_keys = first.images.keys() - other.images.keys()
+    extra_keys = other.images.keys() - first.images.keys()
     parts = [
-        f"{len(keys)} are missing in {entrant.run.path} (such as {' '.join(min(keys))})"
-        for keys, entrant in ((lacking, other), (more, first))
+        f"{len(keys)} are missing in {each.run.path} (such as {' '.join(min(keys))})"
+        for keys, each in ((missing_keys, other), (extra_keys, first))
         if keys
     ]
     if parts:
@@ -68,53 +90,73 @@ def check_same(first: Entrant, other: Entrant) -> None:
     pairs = ((key, first.images[key], other.images[key]) for key in sorted(first.images))
     if changed := [key for key, a, b in pairs if any(a[fact] != b[fact] for fact in facts)]:
         raise AdframeError(
-            f"{first.run.path} and {other.run.path} know {len(changed)} images by another label, subset or "
+            f"{first.run.path} and {other.run.path} have {len(changed)} images with another label, subset or "
             f"group (such as {' '.join(changed[0])}); test them again with the same dataset"
         )
 
 
-def fused(entrants: Sequence[Entrant]) -> Entrant:
-    """The mean of several runs' normalised scores, image by image, as one more entrant.
+def fused(runs: Sequence[ComparedRun]) -> ComparedRun:
+    """Returns the mean of several runs' normalised scores, image by image, as one more run.
 
-    Normalised scores are in units of each run's own validation normals, so no test image and no
-    label decides how much a run counts.
+    Normalised scores are in units of each run's own normal validation images. So neither test images nor
+    labels decide on the weight of a run.
+
+    Args:
+        runs: runs on the same images.
 
     Raises:
-        AdframeError: a run without such scores.
+        AdframeError: a run has no normalised scores.
     """
-    for entrant in entrants:
-        if any(row["normalised"] is None for row in entrant.images.values()):
+    for each in runs:
+        if any(row["normalised"] is None for row in each.images.values()):
             raise AdframeError(
-                f"{entrant.run.path} has no normalised scores to fuse; run it with "
+                f"{each.run.path} has no normalised scores to fuse; run it with "
                 "calibration.normalisation=z_score"
             )
-    first = entrants[0]
     images = {
-        key: row | {"score": sum(each.images[key]["normalised"] for each in entrants) / len(entrants)}
-        for key, row in first.images.items()
+        key: row | {"score": sum(each.images[key]["normalised"] for each in runs) / len(runs)}
+        for key, row in runs[0].images.items()
     }
-    return Entrant("+".join(entrant.name for entrant in entrants), first.run, images)
+    return ComparedRun("+".join(each.name for each in runs), runs[0].run, images)
 
 
-def parts_of(entrant: Entrant) -> tuple[int, int]:
-    """Images that belong to a photographed part, and how many parts those are; names repeat in categories."""
-    parts = [(category, row["group"]) for (category, _), row in entrant.images.items() if row["group"]]
+def parts_of(run: ComparedRun) -> tuple[int, int]:
+    """Counts the images that show a photographed part, and these parts.
+
+    Args:
+        run: a compared run; several of its images may show one part.
+
+    Returns:
+        Number of images with a part, and number of parts; the same name in two categories is two parts.
+    """
+    parts = [(category, row["group"]) for (category, _), row in run.images.items() if row["group"]]
     return len(parts), len(set(parts))
 
 
-def about(entrant: Entrant) -> dict[str, Cell]:
-    """What a run is, in a row of a table."""
-    facts = dict(run_facts.facts(entrant.run))
+def about(run: ComparedRun) -> dict[str, Cell]:
+    """Returns a row of a table that describes a run: its method, backbone, dataset, seed and folder.
+
+    Args:
+        run: a compared run.
+    """
+    facts = dict(run_facts.facts(run.run))
     kept = {key: facts.get(key) for key in ("method", "backbone", "dataset", "shift", "seed")}
     known: dict[str, Cell] = {key: value for key, value in kept.items() if value}
-    return {"run": entrant.name, **known, "folder": str(entrant.run.path)}
+    return {"run": run.name, **known, "folder": str(run.run.path)}
 
 
-def settings(entrants: Sequence[Entrant]) -> Table | None:
-    """What the runs' configurations differ in, without where they lie and without secrets."""
-    configs = [dict(run_facts.flat(yaml.safe_load(config_text(entrant.run.config)))) for entrant in entrants]
+def differing_settings(runs: Sequence[ComparedRun]) -> Table | None:
+    """Returns the settings in which the runs' configurations differ, without folders and secrets.
+
+    Args:
+        runs: compared runs.
+
+    Returns:
+        One row per setting and one column per run; None where the configurations are equal.
+    """
+    configs = [dict(run_facts.flat(yaml.safe_load(config_text(each.run.config)))) for each in runs]
     keys = dict.fromkeys(key for config in configs for key in config if not key.startswith("paths."))
-    differ = [key for key in keys if len({config.get(key) for config in configs}) > 1]
-    columns = (Column("setting", "setting"), *(Column(entrant.name, entrant.name) for entrant in entrants))
-    rows = tuple((key, *(config.get(key) for config in configs)) for key in differ)
+    differing = [key for key in keys if len({config.get(key) for config in configs}) > 1]
+    columns = (Column("setting", "setting"), *(Column(each.name, each.name) for each in runs))
+    rows = tuple((key, *(config.get(key) for config in configs)) for key in differing)
     return Table(columns, rows) if rows else None

@@ -13,12 +13,12 @@ from pathlib import Path
 from rich.console import Console
 
 from adframe.analysis.compared_runs import (
-    Entrant,
+    ComparedRun,
     about,
     check_same,
+    differing_settings,
     fused,
-    read_entrant,
-    settings,
+    read_compared_run,
 )
 from adframe.analysis.comparison_table import (
     RESAMPLES,
@@ -35,26 +35,26 @@ from adframe.io.files import timestamped_folder, write_whole
 from adframe.reporting.console import print_wide
 from adframe.reporting.document import Block, Details, Page, Section, TableBlock, Text
 from adframe.reporting.format import counted
-from adframe.reporting.page_writer import render
+from adframe.reporting.page_writer import render_page
 from adframe.reporting.tables import Table, table_of
 
-_FEW = 8  # settings that are shown at once
+_OPEN_SETTINGS = 8  # up to this number of settings are shown without a click
 _FUSED = (
     "The row with + is the mean of the runs' scores, each normalised by the run's normal validation images."
 )
 
 
-def compare(runs: list[Path], *, output: Path | None, seed: int, fuse: bool = False) -> Path:
+def write_comparison(runs: list[Path], *, output: Path | None, seed: int, fuse: bool = False) -> Path:
     """Prints how the runs differ in image AUROC; writes a page, a CSV, a Markdown and a LaTeX table.
 
     Args:
-        runs: two or more runs' folders; each is compared with the first.
-        output: the folder to write; by default `<first run>/comparisons/<time>`.
-        seed: of the bootstrap.
-        fuse: adds the mean of all runs' normalised scores as one more line.
+        runs: folders of two or more runs; each is compared with the first.
+        output: the folder to write; None for `<first run>/comparisons/<time>`.
+        seed: seed of the bootstrap.
+        fuse: whether the mean of all runs' normalised scores is added as one more run.
 
     Returns:
-        The folder.
+        The folder that was written.
 
     Raises:
         AdframeError: a folder is no run's, or the runs were tested on different images.
@@ -63,19 +63,21 @@ def compare(runs: list[Path], *, output: Path | None, seed: int, fuse: bool = Fa
         raise AdframeError(f"compare takes 2 to {len(string.ascii_uppercase)} runs, not {len(runs)}")
     if len({path.resolve() for path in runs}) < len(runs):
         raise AdframeError("compare names a run twice; give different runs' folders")
-    entrants = [read_entrant(name, path) for name, path in zip(string.ascii_uppercase, runs, strict=False)]
-    for other in entrants[1:]:
-        check_same(entrants[0], other)
-    lines = lines_of([*entrants, fused(entrants)] if fuse else entrants, seed=seed)
+    compared = [
+        read_compared_run(name, path) for name, path in zip(string.ascii_uppercase, runs, strict=False)
+    ]
+    for other in compared[1:]:
+        check_same(compared[0], other)
+    lines = lines_of([*compared, fused(compared)] if fuse else compared, seed=seed)
     folder = output or timestamped_folder(runs[0] / "comparisons")
-    notes = [*across(lines), *remarks(entrants[0]), *([_FUSED] if fuse else [])]
-    command = f"compare=[{','.join(str(entrant.run.path) for entrant in entrants)}]"
+    notes = [*across(lines), *remarks(compared[0]), *([_FUSED] if fuse else [])]
+    command = f"compare=[{','.join(str(each.run.path) for each in compared)}]"
     given = [shlex.quote(command), *(["fuse=true"] if fuse else [])]
-    _write(folder, entrants, lines, notes=notes, seed=seed, command=f"python evaluate.py {' '.join(given)}")
+    _write(folder, compared, lines, notes=notes, seed=seed, command=f"python evaluate.py {' '.join(given)}")
     print_wide(for_people(lines), rest="comparison.csv")
     console = Console(soft_wrap=True, highlight=False, markup=False)
-    for entrant in entrants:
-        console.print(f"{entrant.name}: {entrant.run.path}")
+    for each in compared:
+        console.print(f"{each.name}: {each.run.path}")
     for note in notes:
         console.print(note)
     console.print(f"comparison: {folder / 'comparison.html'}")
@@ -84,22 +86,22 @@ def compare(runs: list[Path], *, output: Path | None, seed: int, fuse: bool = Fa
 
 def _write(
     folder: Path,
-    entrants: Sequence[Entrant],
+    compared: Sequence[ComparedRun],
     lines: Sequence[Line],
     *,
     notes: Sequence[str],
     seed: int,
     command: str,
 ) -> None:
-    table, runs = for_people(lines), table_of([about(entrant) for entrant in entrants])
+    table, runs = for_people(lines), table_of([about(each) for each in compared])
     title = verdict(lines)
     text = "\n".join([f"# {title}\n", runs.to_markdown(), table.to_markdown(), *notes, ""])
     page = Page(
         title=title,
-        facts=[("runs", f"{len(entrants)}"), ("images", f"{len(entrants[0].images):,}")],
+        facts=[("runs", f"{len(compared)}"), ("images", f"{len(compared[0].images):,}")],
         sections=[
             Section("Image AUROC", (_results(table), *notes), anchor="results"),
-            _runs(entrants, runs),
+            _runs(compared, runs),
             Section("How to read this", _reading(seed), anchor="reading"),
         ],
         command=command,
@@ -108,17 +110,17 @@ def _write(
     write_whole(folder / "comparison.csv", for_programs(lines).to_csv())
     write_whole(folder / "comparison.md", text)
     write_whole(folder / "comparison.tex", table.to_latex())
-    write_whole(folder / "comparison.html", render(page))
+    write_whole(folder / "comparison.html", render_page(page))
 
 
-def _runs(entrants: Sequence[Entrant], runs: Table) -> Section:
-    differing = settings(entrants)
-    configured: tuple[Block, ...] = (Text("Apart from their folders, the runs have the same configuration."),)
+def _runs(compared: Sequence[ComparedRun], runs: Table) -> Section:
+    differing = differing_settings(compared)
+    blocks: tuple[Block, ...] = (Text("Apart from their folders, the runs have the same configuration."),)
     if differing is not None:
         summary = f"{counted(len(differing.rows), 'setting')} that differ"
         block = TableBlock("settings", "Settings that differ between the runs.", differing)
-        configured = (Details(summary, (block,), is_open=len(differing.rows) <= _FEW),)
-    return Section("Runs", (TableBlock("runs", "", runs), *configured), anchor="runs")
+        blocks = (Details(summary, (block,), is_open=len(differing.rows) <= _OPEN_SETTINGS),)
+    return Section("Runs", (TableBlock("runs", "", runs), *blocks), anchor="runs")
 
 
 def _results(table: Table) -> TableBlock:
@@ -134,7 +136,7 @@ def _reading(seed: int) -> tuple[Block, ...]:
         f"An interval holds the middle 95% of {RESAMPLES:,} bootstrap resamples of the test images (seed "
         f"{seed}). The images of one part are drawn together, and every subset keeps its number of parts. "
         "All runs see the same resamples, so a difference can be significant although the intervals of the "
-        "runs overlap: judge by the interval of the difference.",
+        "runs overlap: use the interval of the difference.",
         "The p value of DeLong's test is the probability of so large a difference if neither run were "
         "better. Holm's correction raises it for the number of comparisons in the table; below 0.05 after "
         "that, the difference is significant. The test is about these models and other images; it says "

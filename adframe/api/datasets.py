@@ -1,6 +1,6 @@
-"""Datasets for notebooks: a folder on disk, and how its images are seen, split and loaded.
+"""Datasets for notebooks: a folder on disk, with the size, the split and the loading of its images.
 
-Each is a `LightningDataModule`, so that it also works with Lightning's own trainer.
+Each class is a `LightningDataModule`, so that it also works with Lightning's own trainer.
 """
 
 from __future__ import annotations
@@ -18,22 +18,30 @@ from adframe.transforms.synthesis.synthesis import Synthesis
 
 
 class ImageData(AnomalyData):
-    """Images of a dataset.
+    """The images of a dataset.
 
     Args:
-        source: the dataset on disk; `adframe.MVTecAD` and the other classes of this module make it.
+        source: the dataset on disk; `adframe.MVTecAD` and the other classes of this module build it.
         category: `all`, one name, or several names.
-        image_size: what the network sees, in pixels: a side, (height, width), or None for the image's own.
-        keep_aspect: fits the image in and repeats its edge around it, instead of stretching it.
+        image_size: the input size of the network in pixels: a side, (height, width), or None for the size of
+            each image.
+        keep_aspect: whether the image is fitted in and padded with its edge pixels instead of being
+            stretched.
         batch_size: images per batch.
-        num_workers: loading processes; 0 loads in the main process.
-        holdout: share of the training images that is held out for calibration, where the dataset has no
-            validation split.
+        num_workers: number of loading processes; 0 loads in the main process.
+        holdout: share of the training images, in (0, 1), that is held out for calibration where the dataset
+            has no validation split.
         seed: of that split.
-        synthesis: makes synthetic anomalies, for methods that learn from them.
+        synthesis: makes synthetic anomalies, for methods that learn from them; None for none.
 
     Raises:
-        AdframeError: the folder has another layout, or an unknown category is asked for.
+        AdframeError: the folder has another layout, or a category is unknown.
+
+    Example:
+        >>> data = ImageData(toy_source.Toy(root=Path("toy")), category="weave", image_size=64)
+        >>> data.setup()
+        >>> next(iter(data.train_dataloader()))["image"].shape
+        torch.Size([8, 3, 64, 64])
     """
 
     def __init__(
@@ -64,24 +72,31 @@ class ImageData(AnomalyData):
 
 
 class OnDisk(ImageData):
-    """A dataset in the layout of its publisher.
+    """A dataset in the layout of its publisher; subclasses name the layout.
 
     Args:
-        root: the folder that holds one folder per category.
+        root: the folder with one folder per category.
         category: `all`, one name, or several names.
-        image_size: what the network sees, in pixels: a side, (height, width), or None for the image's own.
-        keep_aspect: fits the image in and repeats its edge around it, instead of stretching it.
+        image_size: the input size of the network in pixels: a side, (height, width), or None for the size of
+            each image.
+        keep_aspect: whether the image is fitted in and padded with its edge pixels instead of being
+            stretched.
         batch_size: images per batch.
-        num_workers: loading processes; 0 loads in the main process.
-        holdout: share of the training images that is held out for calibration, where the dataset has no
-            validation split.
+        num_workers: number of loading processes; 0 loads in the main process.
+        holdout: share of the training images, in (0, 1), that is held out for calibration where the dataset
+            has no validation split.
         seed: of that split.
 
     Raises:
-        AdframeError: the folder has another layout, or an unknown category is asked for.
+        AdframeError: the folder has another layout, or a category is unknown.
+
+    Example:
+        >>> data = Toy("toy", category="weave")
+        >>> isinstance(data, OnDisk), list(data.categories)
+        (True, ['weave'])
     """
 
-    reads: ClassVar[Callable[..., Source]]  # the layout
+    reads: ClassVar[Callable[..., Source]]  # the class that reads the layout
 
     def __init__(
         self,
@@ -128,7 +143,7 @@ class MVTecLOCO(OnDisk):
 
 
 class MVTecAD2(OnDisk):
-    """MVTec AD 2 (Heckler-Kram et al., arXiv 2503.21622): its public test set, with lighting conditions.
+    """MVTec AD 2 (Heckler-Kram et al., arXiv 2503.21622): the public test set, with lighting conditions.
 
     Example:
         >>> data = MVTecAD2("data/mvtec_ad2", category="can")  # doctest: +SKIP
@@ -138,7 +153,7 @@ class MVTecAD2(OnDisk):
 
 
 class VisA(OnDisk):
-    """VisA (Zou et al., ECCV 2022), as it is published or converted to MVTec AD's layout.
+    """VisA (Zou et al., ECCV 2022), as published or converted to the layout of MVTec AD.
 
     Example:
         >>> data = VisA("data/visa", category="pcb1")  # doctest: +SKIP
@@ -158,28 +173,31 @@ class BTAD(OnDisk):
 
 
 class Toy(OnDisk):
-    """Three made-up products, which are drawn into the folder when it is empty.
+    """Three synthetic categories, which are drawn into the folder when it is empty.
 
     Example:
-        >>> data = Toy("data/toy", category="weave")  # doctest: +SKIP
+        >>> data = Toy("toy", category="weave")
+        >>> list(data.categories)
+        ['weave']
     """
 
     reads = toy_source.Toy
 
 
 class Folder(ImageData):
-    """Anybody's images of one product.
+    """Your own images of one category.
 
     Args:
         root: the folder below which all places lie.
-        normal: normal images to train on: a folder below `root`, a glob, or a list of those.
-        abnormal: defective images to test on; the folder of an image names its defect.
-        normal_test: normal images to test on; None takes a share of `normal`.
+        normal: normal images for training: a folder below `root`, a glob, or a list of them.
+        abnormal: defective images for testing; the folder of an image names its type of defect. None for
+            none.
+        normal_test: normal images for testing; None takes a share of `normal`.
         masks: annotations of the defective images, by relative path and name; None: pixels are not measured.
         image_size, keep_aspect, batch_size, num_workers, holdout, seed: as in `ImageData`.
 
     Raises:
-        AdframeError: a place holds no images.
+        AdframeError: a place has no images.
 
     Example:
         >>> data = Folder("my/images", normal="good", abnormal="bad", masks="masks")  # doctest: +SKIP

@@ -1,4 +1,4 @@
-"""A fitted model with its numbers, and what it says about other images."""
+"""A fitted model with its numbers, which predicts other images."""
 
 from __future__ import annotations
 
@@ -27,11 +27,24 @@ if TYPE_CHECKING:
 
 
 class Fitted:
-    """A model that was fitted and tested.
+    """A model that was fitted and tested; `adframe.fit` returns it.
 
-    Attributes:
+    Args:
         run: the folder with the report, the predictions, the checkpoint and the bootstrap draws.
         system: the Lightning module, with detector and calibrator.
+        view: the size of the input and how images are brought to it.
+        keep: a temporary folder that is removed with this object; None for a folder of the user.
+
+    Attributes:
+        run: the folder of the run.
+        system: the Lightning module in evaluation mode.
+
+    Example:
+        >>> import adframe
+        >>> from adframe.models.pixel_mean import PixelMean
+        >>> data = adframe.Toy("toy", category="weave", image_size=64)
+        >>> fitted = adframe.fit(PixelMean(None), data, accelerator="cpu")  # doctest: +SKIP
+        >>> decision = fitted.predict("image.png").anomalous  # doctest: +SKIP
     """
 
     def __init__(
@@ -52,17 +65,17 @@ class Fitted:
 
     @property
     def metrics(self) -> Mapping[str, float | None]:
-        """Metrics of the test images by name; of several categories, their mean."""
+        """The metrics of the test images by name; of several categories, their mean."""
         return self.run.test[MEAN]
 
     @property
     def intervals(self) -> Mapping[str, tuple[float, float]]:
-        """95% bootstrap intervals of the metrics."""
+        """The 95 % bootstrap intervals of the metrics."""
         return self.run.intervals.get(MEAN, {})
 
     @property
     def threshold(self) -> float:
-        """The threshold of image scores: a larger score is called anomalous."""
+        """The threshold of image scores: an image with a larger score is called anomalous."""
         return float(self.system.calibrator.fitted.threshold)
 
     @property
@@ -72,14 +85,14 @@ class Fitted:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """One row per category and metric."""
+        """A table with one row per category and metric."""
         return self.results.frame
 
     def predict(self, image: str | Path | np.ndarray | Image) -> ImagePrediction:
-        """What the model says about one image, treated as the training images were.
+        """Scores one image, prepared in the same way as the training images.
 
         Args:
-            image: a path, a picture, or an array (H, W) or (H, W, 3) of uint8 or uint16.
+            image: a path, a PIL image, or an array (H, W) or (H, W, 3) of uint8 or uint16.
 
         Returns:
             The decision with score and threshold, and the heatmap (H, W) in the frame of the image.
@@ -87,7 +100,7 @@ class Fitted:
         Raises:
             AdframeError: the image cannot be read, or the array has another shape or type.
         """
-        pixels = read_image(Path(image)) if isinstance(image, str | Path) else _pixels(image)
+        pixels = read_image(Path(image)) if isinstance(image, str | Path) else _to_rgb_array(image)
         tensor, box = resize_to_view(as_unit(PREPROCESSES[self._view.preprocess](pixels)), self._view)
         with torch.inference_mode():
             prediction = self.system(tensor[None].to(self.system.device))
@@ -102,8 +115,8 @@ class Fitted:
         return f"Fitted({type(self.detector).__name__}, image AUROC {shown}, {self.run.path})"
 
 
-def _pixels(image: np.ndarray | Image) -> np.ndarray:
-    """(H, W, 3) of uint8 or uint16."""
+def _to_rgb_array(image: np.ndarray | Image) -> np.ndarray:
+    """Returns the image as (H, W, 3), uint8 or uint16."""
     pixels = np.asarray(image)
     if pixels.dtype not in (np.uint8, np.uint16) or pixels.ndim not in (2, 3):
         raise AdframeError(

@@ -1,4 +1,4 @@
-"""A run's parts from objects: `runs.recipe.Recipe` for notebooks."""
+"""The parts of a run, built from objects: `runs.recipe.Recipe` for notebooks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from adframe.diagnostics.patch_survey import PatchSurvey
 from adframe.errors import AdframeError
 from adframe.metrics.pixel import PixelMetrics
 from adframe.runs.trainer import make_trainer
-from adframe.runs.training_cache import Learned
+from adframe.runs.training_cache import StoredTraining
 from adframe.systems.detection import DetectionSystem
 from adframe.systems.gradient import GradientSystem
 from adframe.systems.learning import Learning
@@ -34,17 +34,27 @@ from adframe.systems.training_free import TrainingFreeSystem
 
 
 class ObjectRecipe:
-    """The recipe of one model that is fitted to a data module.
+    """The recipe of one model that is fitted to a data module; see `runs.recipe.Recipe` for its methods.
 
     Args:
         detector: the method.
         data: its images; one model is fitted to all of their categories.
-        learning: how the method learns; None for methods that do not learn by gradient.
-        calibrator: fits the thresholds; None takes the defaults of the configuration.
+        learning: the settings of the training; None for methods that do not learn by gradient.
+        calibrator: fits the thresholds; None for the defaults of the configuration.
         seed: of everything random but the split, which has the seed of `data`.
         refit: whether held-out validation images join the model after calibration.
-        accelerator: of Lightning's trainer.
-        precision: of Lightning's trainer.
+        accelerator: of Lightning's trainer, such as `cpu`.
+        precision: of Lightning's trainer, such as `32-true`.
+
+    Example:
+        >>> import adframe
+        >>> from adframe.models.pixel_mean import PixelMean
+        >>> recipe = ObjectRecipe(
+        ...     PixelMean(None), adframe.Toy("toy", category="weave"), learning=None, calibrator=None, seed=0,
+        ...     refit=True, accelerator="cpu", precision="32-true",
+        ... )
+        >>> recipe.choices["model"], recipe.pooled
+        ('PixelMean', False)
     """
 
     def __init__(
@@ -73,7 +83,7 @@ class ObjectRecipe:
             "backbone": str(getattr(getattr(detector, "backbone", None), "name", "none")),
             "dataset": data.source.name,
         }
-        self.config = self._described()
+        self.config = self._describe_config()
         self._system: DetectionSystem | None = None
 
     @property
@@ -83,21 +93,48 @@ class ObjectRecipe:
         return self._system
 
     def source(self) -> Source:
-        """The dataset of the data module."""
+        """Returns the dataset of the data module."""
         return self._data.source
 
     def categories(self, source: Source) -> list[str]:
-        """The categories of the data module."""
+        """Lists the categories of the data module.
+
+        Args:
+            source: not used.
+
+        Returns:
+            Their names.
+        """
         del source
         return list(self._data.categories)
 
     def data(self, source: Source, categories: Sequence[str]) -> AnomalyData:
-        """The data module."""
+        """Returns the data module.
+
+        Args:
+            source: not used.
+            categories: not used.
+
+        Returns:
+            The images of the model.
+        """
         del source, categories
         return self._data
 
     def system(self, source: Source, *, unit: str, held_out: bool) -> DetectionSystem:
-        """The system around the detector; it is made once."""
+        """Builds the system around the detector once.
+
+        Args:
+            source: the dataset, which defines how ground-truth regions saturate.
+            unit: not used.
+            held_out: whether validation images were taken from the training images.
+
+        Returns:
+            The same system in every call.
+
+        Raises:
+            AdframeError: the method learns by gradient, and `learning` is missing.
+        """
         del unit
         if self._system is None:
             pixel = PixelMetrics(saturated=source.saturated)
@@ -120,23 +157,38 @@ class ObjectRecipe:
         return self._system
 
     def calibrator(self) -> Calibrator:
-        """A calibrator that is not fitted."""
+        """Returns a calibrator with the defaults of the configuration, not fitted."""
         return default_calibrator()
 
     def check_shift(self) -> None:
         """Does nothing: there is no shift."""
 
     def learning(self) -> Learning | None:
-        """How the method learns."""
+        """Returns the settings of the training."""
         return self._learning
 
-    def learned(self, detector: Detector, data: AnomalyData) -> Learned | None:
-        """None: no training is kept for others."""
+    def stored_training(self, detector: Detector, data: AnomalyData) -> StoredTraining | None:
+        """Returns None: no training is stored for other runs.
+
+        Args:
+            detector: not used.
+            data: not used.
+
+        Returns:
+            None.
+        """
         del detector, data
         return None
 
     def identity(self, unit: str) -> dict[str, str]:
-        """What the checkpoint says that it is of."""
+        """Returns the facts by which the checkpoint is recognised.
+
+        Args:
+            unit: a category, or `global`.
+
+        Returns:
+            Name of the model, dataset, seed and image size, as text.
+        """
         size = self._data.view.size
         return {
             "unit": unit,
@@ -153,49 +205,80 @@ class ObjectRecipe:
         learning: Learning | None = None,
         files: CheckpointIO | None = None,
     ) -> L.Trainer:
-        """Lightning's trainer."""
+        """Builds the trainer of Lightning.
+
+        Args:
+            callbacks: the callbacks.
+            logger: receives the losses; None for no logger.
+            learning: gives the number of epochs; None for one pass.
+            files: writes and reads the checkpoints of a training; None for Lightning's own.
+
+        Returns:
+            The trainer.
+        """
         return make_trainer(self._options, callbacks, logger, learning=learning, files=files)
 
     def device(self) -> torch.device:
-        """Where the trainer tests."""
+        """Returns the device on which the trainer tests."""
         device: torch.device = self.trainer([], None).strategy.root_device
         return device
 
     def tracker(self, run: Path) -> AbstractContextManager[Logger | None]:
-        """No logger."""
+        """Returns a context without a logger.
+
+        Args:
+            run: not used.
+
+        Returns:
+            A context with None.
+        """
         del run
         return contextlib.nullcontext()
 
     def gallery(self) -> Gallery:
-        """The observer that keeps pictures for the report."""
+        """Returns the callback that keeps pictures for the report."""
         return Gallery()
 
     def embeddings(self) -> Embeddings | None:
-        """None: they are not observed."""
+        """Returns None: no embeddings are collected."""
         return None
 
     def map_writer(self, run: Path) -> MapWriter:
-        """An observer that is not used: no maps are written."""
+        """Returns a callback that is not used, because no maps are written.
+
+        Args:
+            run: the folder of the run.
+
+        Returns:
+            The callback.
+        """
         return MapWriter(folder=run / "maps")
 
     def latency(self) -> Latency | None:
-        """None: it is not measured."""
+        """Returns None: latency is not measured."""
         return None
 
     def patches(self) -> PatchSurvey | None:
-        """None: no patches are sampled."""
+        """Returns None: no patches are sampled."""
         return None
 
-    def under(self, domain: str) -> ObjectRecipe:
-        """There are no domains."""
+    def with_domain(self, domain: str) -> ObjectRecipe:
+        """Raises an error: there are no domains.
+
+        Args:
+            domain: any name.
+
+        Raises:
+            KeyError: always.
+        """
         raise KeyError(domain)
 
-    def elsewhere(self) -> ObjectRecipe:
-        """The same: there are no tests on other categories."""
+    def for_transfer(self) -> ObjectRecipe:
+        """Returns this recipe: there are no tests on other categories."""
         return self
 
-    def _described(self) -> dict[str, Any]:
-        """What `config.yaml` keeps: enough for pages and comparisons, too little to build the objects."""
+    def _describe_config(self) -> dict[str, Any]:
+        """Returns the content of `config.yaml`; it suffices for pages, but not for building the objects."""
         detector, size = type(self.detector), self._data.view.size
         return {
             "model": {"_target_": f"{detector.__module__}.{detector.__qualname__}"},
@@ -213,5 +296,5 @@ class ObjectRecipe:
 
 
 def default_calibrator() -> Calibrator:
-    """The calibrator of the default configuration: quantile 0.995 of images, mean + 3 SD of pixels."""
+    """Returns the default calibrator: quantile 0.995 of images, mean + 3 SD of pixels."""
     return Calibrator(image=Quantile(q=0.995), pixel=MeanStd(deviations=3.0))

@@ -1,4 +1,4 @@
-"""`fit`, `compare` and `train`: what the command line does, from Python."""
+"""`fit`, `compare` and `train`: the work of the command line from Python."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def fit(
     Args:
         detector: the method, such as `adframe.PatchCore("resnet18", coreset=0.1)`.
         data: the images, such as `adframe.MVTecAD("data/mvtec_ad", category="screw")`.
-        run: a new or empty folder for the report, the predictions and the checkpoint; None: a temporary
+        run: a new or empty folder for the report, the predictions and the checkpoint; None for a temporary
             folder, which is removed with the result.
-        learning: how long and how fast the method learns; None for methods that do not learn by gradient.
+        learning: the settings of the training; None for methods that do not learn by gradient.
         calibrator: fits the thresholds; None takes the defaults of the configuration.
         seed: of everything random but the split, which has the seed of `data`.
         refit: whether held-out images join a training-free model after calibration.
@@ -88,12 +88,12 @@ def compare(
 
     Args:
         results: fitted models, or folders of finished runs; two or more.
-        metrics: to compare.
+        metrics: the names of the metrics.
 
     Returns:
-        For every pair and metric the difference of the second minus the first, its interval, its p value,
-        the p value after Holm's correction, and whether it is significant; in the mean over the categories
-        that all have.
+        For every pair and metric the difference (second minus first), its interval, its p-value, the p-value
+        after Holm's correction, and whether the difference is significant; averaged over the categories that
+        all results have.
 
     Raises:
         AdframeError: fewer than two results, or no category in common.
@@ -123,10 +123,13 @@ def compare(
 
 
 def train(*overrides: str) -> RunFolder:
-    """Runs what `python train.py <overrides>` runs, and returns the run's folder, read back.
+    """Runs `python train.py <overrides>`.
 
     Args:
         overrides: such as `"model=patchcore"`, `"dataset=mvtec_loco"`, `"paths.run=runs/one"`.
+
+    Returns:
+        The run, read from its folder.
 
     Raises:
         AdframeError: something is not possible; one line says what, where, and what to do.

@@ -14,7 +14,7 @@ from adframe.callbacks.observer import TestObserver
 from adframe.contracts import IMAGE, INDEX, RECORD, Batch, Embedded, Record
 from adframe.errors import AdframeError
 from adframe.reporting.feature_figures import write_feature_figure
-from adframe.results.features import described, write_features
+from adframe.results.features import describe_features, write_features
 
 
 class Embeddings(TestObserver):
@@ -85,7 +85,7 @@ class Embeddings(TestObserver):
         """
         if self._records:
             vectors = {name: np.stack(each) for name, each in self._vectors.items()}
-            features = described(vectors, self._records, seed=seed)
+            features = describe_features(vectors, self._records, seed=seed)
             write_features(run, features, category=category)
             write_feature_figure(run, features, category=category)
 

@@ -7,7 +7,7 @@ from typing import Any
 from adframe.callbacks.observer import TestObserver
 from adframe.contracts import GEOMETRY, RECORD, REGIONS, SHIFT, Batch, Decision
 from adframe.ops.defect_size import extent
-from adframe.results.predictions import row_of
+from adframe.results.predictions import prediction_row
 
 
 class Recorder(TestObserver):
@@ -37,7 +37,7 @@ class Recorder(TestObserver):
         truths = batch[REGIONS] or [None] * len(decisions)
         images = zip(batch[RECORD], batch[GEOMETRY], batch[SHIFT], decisions, truths, strict=True)
         for record, geometry, drawn, decision, regions in images:
-            row = row_of(
+            row = prediction_row(
                 record,
                 score=decision.score,
                 size=geometry.original,

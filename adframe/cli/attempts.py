@@ -1,4 +1,4 @@
-"""The jobs of one command: each is attempted, and what stops one stops no other."""
+"""Runs the jobs of one command; a job that fails does not stop the others."""
 
 from __future__ import annotations
 
@@ -12,27 +12,36 @@ from hydra.types import RunMode
 
 from adframe.config.messages import is_user_error, one_line
 from adframe.io.secrets import hide_in_text
-from adframe.results.sweep_folder import note_failure
+from adframe.results.sweep_folder import record_failure
 
-kept: list[Exception] = []  # what stopped the command, for `guard`; Hydra would print it in its own way
+# Errors that stopped the command; `guard` reports them, because Hydra would print them in its own way.
+stopping_errors: list[Exception] = []
 
 
 def attempt(task: Callable[[], Any]) -> None:
-    """Runs one job. A sweep's job may run in another process, so its error goes into a file."""
+    """Runs one job and catches its error.
+
+    The error of a sweep's job is written to a file, because the job may run in another process; any other
+    error
+    is kept in `stopping_errors`.
+
+    Args:
+        task: the job.
+    """
     try:
         task()
     except Exception as error:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
-            _note(error)
+            _record_job_failure(error)
         else:
-            kept.append(error)
+            stopping_errors.append(error)
 
 
-def _note(error: Exception) -> None:
+def _record_job_failure(error: Exception) -> None:
     if not is_user_error(error):
         traceback.print_exception(error)
     hydra = HydraConfig.get()
-    given, number = [hide_in_text(text) for text in hydra.overrides.task], int(hydra.job.num)
-    note_failure(Path(hydra.sweep.dir), number=number, overrides=given, error=one_line(error))
+    overrides, number = [hide_in_text(text) for text in hydra.overrides.task], int(hydra.job.num)
+    record_failure(Path(hydra.sweep.dir), number=number, overrides=overrides, error=one_line(error))
     if (folder := Path(hydra.runtime.output_dir)).is_dir() and not any(folder.iterdir()):
-        folder.rmdir()  # Hydra makes it before the job
+        folder.rmdir()  # Hydra creates it before the job

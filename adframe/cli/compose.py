@@ -1,4 +1,4 @@
-"""A configuration composed in Python, as Hydra composes it on the command line."""
+"""Composes a configuration in Python, as Hydra composes it on the command line."""
 
 from __future__ import annotations
 
@@ -8,13 +8,19 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, open_dict
 
-from adframe.cli.typed import Typed
+from adframe.cli.typed import TypedOverrides
 from adframe.config.messages import CONF
 from adframe.errors import AdframeError
 
 
-def compose_training(overrides: Sequence[str]) -> tuple[DictConfig, Typed]:
-    """The configuration of `train.py` with overrides, and what was typed.
+def compose_training(overrides: Sequence[str]) -> tuple[DictConfig, TypedOverrides]:
+    """Composes the configuration of `train.py`.
+
+    Args:
+        overrides: `key=value` texts.
+
+    Returns:
+        The configuration without Hydra's own node, and the typed overrides.
 
     Raises:
         AdframeError: Hydra refuses an override.
@@ -29,4 +35,4 @@ def compose_training(overrides: Sequence[str]) -> tuple[DictConfig, Typed]:
     choices = {str(key): str(value) for key, value in cfg.hydra.runtime.choices.items()}
     with open_dict(cfg):
         del cfg["hydra"]
-    return cfg, Typed(tuple(overrides), (), choices)
+    return cfg, TypedOverrides(tuple(overrides), (), choices)

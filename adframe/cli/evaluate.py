@@ -1,4 +1,4 @@
-"""What `evaluate.py` does with finished runs: test, compare, analyse errors, write a submission."""
+"""The work of `evaluate.py` with finished runs: test again, compare, analyse errors, write a submission."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from adframe.analysis.comparison import compare
+from adframe.analysis.comparison import write_comparison
 from adframe.analysis.error_analysis.page import show_errors
 from adframe.cli.train import CHOICES, print_run
-from adframe.cli.typed import Typed
+from adframe.cli.typed import TypedOverrides
 from adframe.config.build import build
 from adframe.config.recipe import ConfigRecipe
 from adframe.config.saved_config import check_complete, read_config
@@ -21,48 +21,62 @@ from adframe.reporting.console import quieten
 from adframe.results.run_folder import RunFolder
 from adframe.runs.moved_data import with_root
 from adframe.runs.provenance import command_line
-from adframe.runs.reevaluate import compared, finished_categories, reevaluate
+from adframe.runs.reevaluate import describe_differences, finished_categories, reevaluate
 from adframe.runs.submission import submit
 
 
-def run_evaluation(cfg: DictConfig, typed: Typed) -> Path:
-    """Does what the configuration asks for, and returns the folder that was written.
+def run_evaluation(cfg: DictConfig, typed: TypedOverrides) -> Path:
+    """Runs the evaluation that the configuration asks for.
 
     Args:
         cfg: the configuration of `evaluate.py`, composed. `compare=` and `errors=` name runs that are only
-            read; `run=` names one that is tested again, or of which `submission=` is made.
-        typed: what was typed.
+            read; `run=` names a run that is tested again, or from which `submission=` is made.
+        typed: the typed overrides.
+
+    Returns:
+        The folder or the file that was written.
 
     Raises:
         AdframeError: something is not possible; one line says what, where, and what to do.
     """
     quieten()
-    check_evaluation(cfg, typed=typed.overrides, hydra=typed.hydra)
+    check_evaluation(cfg, overrides=typed.overrides, hydra_overrides=typed.hydra)
     if cfg.compare is not None:
         runs = [Path(str(path)) for path in cfg.compare]
-        return compare(runs, output=None, seed=read_config(runs[0])["seed"], fuse=cfg.fuse)
+        return write_comparison(runs, output=None, seed=read_config(runs[0])["seed"], fuse=cfg.fuse)
     if cfg.errors is not None:
         runs = [Path(cfg.errors)] if isinstance(cfg.errors, str) else [Path(str(path)) for path in cfg.errors]
         root = None if cfg.dataset.root is None else Path(str(cfg.dataset.root)).resolve()
         seed = read_config(runs[0])["seed"]
         return show_errors(runs, output=None, seed=seed, root=root, open_source=open_source)
-    return _of_run(cfg, typed)
+    return _evaluate_run(cfg, typed)
 
 
 def open_source(run: Path, root: Path) -> Source:
-    """The dataset of a run that may come from a stranger: what its folder says is trusted does not count."""
+    """Builds the dataset of a run that may come from a stranger; the run's own value of `trusted` is ignored.
+
+    Args:
+        run: the run's folder.
+        root: the folder of the dataset.
+
+    Returns:
+        The dataset.
+
+    Raises:
+        AdframeError: the configuration cannot be read, or names code that is not trusted.
+    """
     source: Source = build(OmegaConf.create(read_config(run)), "dataset", {"root": root})
     return source
 
 
-def _of_run(cfg: DictConfig, typed: Typed) -> Path:
+def _evaluate_run(cfg: DictConfig, typed: TypedOverrides) -> Path:
     run = RunFolder(Path(str(cfg.run)))
     if cfg.submission is not None and cfg.get("shift") is not None:
-        raise AdframeError("submission= takes the images as they are; leave out shift=")
-    config = _stored(cfg, run)
+        raise AdframeError("submission= uses unchanged images; remove shift=")
+    config = _configuration_of(cfg, run)
     run.reopen()
-    wanted: Any = OmegaConf.to_container(cfg)["category"]  # type: ignore[index,call-overload]
-    categories = finished_categories(run, wanted)
+    requested: Any = OmegaConf.to_container(cfg)["category"]  # type: ignore[index,call-overload]
+    categories = finished_categories(run, requested)
     choices = {key: run.environment[key] for key in CHOICES if key in run.environment}
     if cfg.get("shift") is not None:
         choices["shift"] = cfg.shift.name
@@ -75,25 +89,24 @@ def _of_run(cfg: DictConfig, typed: Typed) -> Path:
     )
     if cfg.submission is not None:
         return submit(recipe, run, categories, Path(str(cfg.submission)), share=cfg.submission_scale)
-    lacking = [key for key in CHOICES if key not in choices]
-    if lacking:
+    if lacking := [key for key in CHOICES if key not in choices]:
         file = run.path / "environment.json"
         raise AdframeError(f"{file} lacks {', '.join(lacking)}; the run is damaged, start it again")
     folder = reevaluate(recipe, run, categories)
     print_run(folder)
-    print(compared(run.metrics["test"], folder.metrics["test"]))
+    print(describe_differences(run.metrics["test"], folder.metrics["test"]))
     return folder.path
 
 
-def _stored(cfg: DictConfig, run: RunFolder) -> dict[str, Any]:
-    """A run's configuration, with what `evaluate.py` was told in place of what it says."""
+def _configuration_of(cfg: DictConfig, run: RunFolder) -> dict[str, Any]:
+    """Returns the run's configuration with the values that were typed for `evaluate.py`."""
     config = read_config(run.path, trusted=cfg.trusted)
     check_complete(config, run.path)
     if cfg.dataset.root is not None:
         config = with_root(config, Path(str(cfg.dataset.root)).resolve())
     if cfg.get("shift") is not None:
         stored = OmegaConf.create(config | {"shift": OmegaConf.to_container(cfg.shift)})
-        config["shift"] = OmegaConf.to_container(stored.shift, resolve=True)  # its seed is the run's
+        config["shift"] = OmegaConf.to_container(stored.shift, resolve=True)  # its seed refers to the run's
     if cfg.num_workers is not None:
         config["num_workers"] = cfg.num_workers
     return config

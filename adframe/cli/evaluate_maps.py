@@ -1,4 +1,4 @@
-"""What `evaluate.py maps=<folder>` does: it measures anomaly maps that another tool wrote."""
+"""The work of `evaluate.py maps=<folder>`: measures anomaly maps that another tool wrote."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from adframe.cli.train import print_run
-from adframe.cli.typed import Typed
-from adframe.config.build import build, build_source, wanted
+from adframe.cli.typed import TypedOverrides
+from adframe.config.build import build, build_source, requested_category
 from adframe.config.validate import RULES, Rule, check_values
 from adframe.reporting.console import quieten
-from adframe.runs.evaluate_maps import Maps, evaluate_maps
+from adframe.runs.evaluate_maps import evaluate_maps
 from adframe.runs.provenance import command_line
 
-GROUPS = ("paths", "dataset", "metrics")
-OWN_RULES: dict[str, Rule] = {
+MAPS_GROUPS = ("paths", "dataset", "metrics")
+MAPS_RULES: dict[str, Rule] = {
     "maps": (lambda v: isinstance(v, str) and v != "", "a folder of anomaly maps"),
     "scores": (lambda v: v is None or isinstance(v, str), "null, or a CSV with columns path and score"),
     "category": RULES["category"],
@@ -26,40 +26,49 @@ OWN_RULES: dict[str, Rule] = {
 }
 
 
-def run_maps(cfg: DictConfig, typed: Typed) -> Path:
-    """Measures the maps in `cfg.maps` against a dataset's ground truth, and returns the folder that it fills.
+def run_maps(cfg: DictConfig, typed: TypedOverrides) -> Path:
+    """Measures the maps in `cfg.maps` against a dataset's ground truth.
 
     Args:
         cfg: the configuration of `evaluate.py maps=...`, composed.
-        typed: what was typed.
+        typed: the typed overrides.
+
+    Returns:
+        The folder of the results.
 
     Raises:
-        AdframeError: a map is missing, of another size, or not finite; it names the map and its image.
+        AdframeError: a map is missing, of another size, or not finite; the message names the map and its
+            image.
     """
     quieten()
-    check_values(cfg, typed=typed.overrides, hydra=typed.hydra, rules=OWN_RULES, groups=GROUPS)
+    check_values(
+        cfg,
+        overrides=typed.overrides,
+        hydra_overrides=typed.hydra,
+        rules=MAPS_RULES,
+        groups=MAPS_GROUPS,
+        folder_key="output",
+    )
     source = build_source(cfg)
-    maps = Maps(
-        folder=Path(str(cfg.maps)),
-        source=source,
-        category=wanted(cfg),
+    maps = Path(str(cfg.maps))
+    tool = "/".join(maps.resolve().parts[-2:])  # the name of the tool is unknown, its folder is not
+    folder = evaluate_maps(
+        maps,
+        source,
+        Path(str(cfg.output)),
+        category=requested_category(cfg),
         scores=None if cfg.scores is None else Path(str(cfg.scores)),
         pixel=build(cfg, "metrics", {"saturated": source.saturated}),
         seed=cfg.seed,
-    )
-    tool = "/".join(maps.folder.resolve().parts[-2:])  # its name is not known, its folder is
-    folder = evaluate_maps(
-        maps,
-        Path(str(cfg.output)),
-        config=_config(cfg),
+        config=_stored_config(cfg),
         choices={"method": tool, "dataset": typed.choices["dataset"]},
         command=command_line(list(typed.overrides)),
     )
     return print_run(folder)
 
 
-def _config(cfg: DictConfig) -> dict[str, Any]:
-    """What was measured with what, with paths that hold from any folder."""
+def _stored_config(cfg: DictConfig) -> dict[str, Any]:
+    """Returns the configuration of the evaluation with absolute paths."""
     keys = ("maps", "scores", "category", "seed", "dataset", "metrics")
     nodes = {key: cfg[key] for key in keys}
     plain: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""What `train.py` does: a run as its configuration says, or the rest of a run that was stopped."""
+"""The work of `train.py`: a new run, or the rest of a stopped one."""
 
 from __future__ import annotations
 
@@ -7,26 +7,29 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from adframe.cli.typed import Typed
+from adframe.cli.typed import TypedOverrides
 from adframe.config.recipe import ConfigRecipe
 from adframe.config.saved_config import check_complete, read_config
-from adframe.config.validate import check_values, resolved, unread
+from adframe.config.validate import check_values, resolved_value, unread_overrides
 from adframe.errors import AdframeError
 from adframe.reporting.console import announce, print_table, quieten, warn
 from adframe.results.run_folder import RunFolder
-from adframe.runs.moved_data import moved
+from adframe.runs.moved_data import with_moved_data
 from adframe.runs.provenance import command_line
 from adframe.runs.train import resume, train
 
 CHOICES = ("model", "backbone", "dataset", "split", "shift", "calibration", "trainer", "logger")
 
 
-def run_training(cfg: DictConfig, typed: Typed) -> Path:
-    """Does what the configuration says, prints the table, and returns the run's folder.
+def run_training(cfg: DictConfig, typed: TypedOverrides) -> Path:
+    """Runs or resumes a run and prints its table.
 
     Args:
         cfg: the configuration of `train.py`, composed.
-        typed: what was typed.
+        typed: the typed overrides.
+
+    Returns:
+        The folder of the run.
 
     Raises:
         AdframeError: something is not possible; one line says what, where, and what to do.
@@ -35,9 +38,9 @@ def run_training(cfg: DictConfig, typed: Typed) -> Path:
     if cfg.resume is not None:
         folder = _resume(cfg, typed)
     else:
-        check_values(cfg, typed=typed.overrides, hydra=typed.hydra)
-        path = Path(str(resolved(cfg.paths, "run")))
-        lines = unread(cfg, typed=typed.overrides, model=typed.choices.get("model", "this one"))
+        check_values(cfg, overrides=typed.overrides, hydra_overrides=typed.hydra)
+        path = Path(str(resolved_value(cfg.paths, "run")))
+        lines = unread_overrides(cfg, overrides=typed.overrides, model=typed.choices.get("model", "this one"))
         for line in lines:
             warn(line)
         recipe = ConfigRecipe(
@@ -50,32 +53,45 @@ def run_training(cfg: DictConfig, typed: Typed) -> Path:
 
 
 def print_run(folder: RunFolder) -> Path:
-    """Prints the table of a finished run and where its report lies; returns its folder."""
+    """Prints the table of a finished run and the place of its report.
+
+    Args:
+        folder: the run.
+
+    Returns:
+        Its folder.
+    """
     print_table(folder.metrics)
     announce(folder, folder.path / "report.html")
     return folder.path
 
 
-def _resume(given: DictConfig, typed: Typed) -> RunFolder:
-    """Goes on with a run as its own configuration says; only the place of its data may be given again."""
-    own = ("resume=", "trusted=", "dataset.root=")
-    if other := [text for text in typed.overrides if not text.startswith(own)]:
+def _resume(cfg: DictConfig, typed: TypedOverrides) -> RunFolder:
+    """Resumes a run with its own configuration; only the place of its data may be typed."""
+    allowed = ("resume=", "trusted=", "dataset.root=")
+    if other := [text for text in typed.overrides if not text.startswith(allowed)]:
         raise AdframeError(f"resume goes on with the run's own configuration; remove {' '.join(other)}")
     moved_data = any(text.startswith("dataset.root=") for text in typed.overrides)
     return resume_run(
-        Path(str(given.resume)),
-        trusted=given.get("trusted") or (),
-        root=given.dataset.root if moved_data else None,
+        Path(str(cfg.resume)),
+        trusted=cfg.get("trusted") or (),
+        root=cfg.dataset.root if moved_data else None,
     )
 
 
 def resume_run(path: Path, *, trusted: Sequence[str] = (), root: str | None = None) -> RunFolder:
-    """Goes on with the run in a folder.
+    """Resumes a stopped run.
 
     Args:
         path: the run's folder.
         trusted: packages that the user trusts.
-        root: where the data lies now; None: where the run has it.
+        root: the current place of the data; None for the place in the run's configuration.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        AdframeError: the folder is no run's folder, or its images have changed.
     """
     quieten()
     config = read_config(path, trusted=trusted)
@@ -83,5 +99,5 @@ def resume_run(path: Path, *, trusted: Sequence[str] = (), root: str | None = No
     folder = RunFolder(path)
     folder.reopen()
     if root is not None:
-        config = moved(folder, config, Path(str(root)).resolve())
+        config = with_moved_data(folder, config, Path(str(root)).resolve())
     return resume(ConfigRecipe(OmegaConf.create(config), config=config), folder)

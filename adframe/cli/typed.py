@@ -1,4 +1,4 @@
-"""What was typed on the command line, as Hydra knows it while it runs a job."""
+"""The overrides of a command line, as Hydra knows them while it runs a job."""
 
 from __future__ import annotations
 
@@ -9,13 +9,18 @@ from hydra.core.hydra_config import HydraConfig
 
 
 @dataclass(frozen=True, slots=True)
-class Typed:
-    """What was typed on a command line.
+class TypedOverrides:
+    """The overrides of a command line.
 
     Attributes:
         overrides: of the configuration.
-        hydra: overrides of Hydra's own keys.
-        choices: the option that was chosen of each group.
+        hydra: of Hydra's own keys.
+        choices: group -> the chosen option.
+
+    Example:
+        >>> typed = TypedOverrides(("model=padim",), (), {"model": "padim"})
+        >>> typed.choices["model"]
+        'padim'
     """
 
     overrides: tuple[str, ...]
@@ -23,8 +28,8 @@ class Typed:
     choices: Mapping[str, str]
 
     @classmethod
-    def here(cls) -> Typed:
-        """From Hydra, while it runs a job."""
+    def from_hydra(cls) -> TypedOverrides:
+        """Returns the overrides of the job that Hydra is running."""
         hydra = HydraConfig.get()
         choices = {str(key): str(value) for key, value in hydra.runtime.choices.items()}
         return cls(tuple(hydra.overrides.task), tuple(hydra.overrides.hydra), choices)

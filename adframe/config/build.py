@@ -1,4 +1,4 @@
-"""From configuration to objects: the one place where a `_target_` becomes a thing."""
+"""Builds objects from the configuration; only here a `_target_` becomes an object."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from adframe.config.signatures import check_arguments
-from adframe.config.trainer_options import check_whole
-from adframe.config.trust import checked
+from adframe.config.trainer_options import check_uncut
+from adframe.config.trust import resolve_trusted
 from adframe.contracts import Gradient, TrainingFree
 from adframe.data.base import Source
 from adframe.data.datamodule import AnomalyData
@@ -28,24 +28,26 @@ from adframe.systems.detection import DetectionSystem
 from adframe.systems.gradient import GradientSystem
 from adframe.systems.learning import Learning
 from adframe.systems.training_free import TrainingFreeSystem
-from adframe.transforms.synthesis.synthesis import Synthesis
 
 
 def build(cfg: DictConfig, part: str, given: Mapping[str, Any] | None = None) -> Any:
-    """Instantiates one part of the configuration; what does not fit is one line with the key.
+    """Builds one part of the configuration.
 
     Args:
         cfg: the whole configuration.
-        part: the key, such as `model` or `callbacks.gallery`.
-        given: arguments that are not in the configuration, or that replace what it says.
+        part: the key of the part, such as `model` or `callbacks.gallery`.
+        given: arguments that are not in the configuration, or that replace its values; None for none.
+
+    Returns:
+        The object.
 
     Raises:
-        AdframeError: a `_target_` that is neither adframe's own nor trusted by `cfg.trusted`; arguments
-            that do not fit.
+        AdframeError: a `_target_` is neither adframe's own nor trusted by `cfg.trusted`, or an argument does
+            not fit; the message is one line with the key.
     """
     given = given or {}
     try:
-        node = checked(cfg, part)
+        node = resolve_trusted(cfg, part)
         check_arguments(cfg, part, given=given)
         # Plain lists and dicts: OmegaConf would take a list of dataclass objects for configuration.
         return instantiate(node, _convert_="all", **given)
@@ -62,56 +64,78 @@ def build(cfg: DictConfig, part: str, given: Mapping[str, Any] | None = None) ->
 
 
 def build_source(cfg: DictConfig, *, root_given: bool = False) -> Source:
-    """The dataset, fetched or written where it can be and is not there yet.
+    """Builds the dataset; downloads or draws it where it is missing and that is possible.
 
-    With `fetch=false`, which is how folders of runs are read, nothing is downloaded, and pictures are
-    drawn only below the folder in which the command was typed.
+    With `fetch=false`, which is set for folders of runs, nothing is downloaded, and pictures are drawn only
+    below the working folder.
 
     Args:
         cfg: the configuration.
         root_given: whether `dataset.root` was typed, so that pictures may be drawn there as well.
+
+    Returns:
+        The dataset.
+
+    Raises:
+        AdframeError: it cannot be built, downloaded or drawn.
     """
     may_draw = True
     if not cfg.get("fetch", True):
         cfg = cfg.copy()
-        may_draw = _keep_here(cfg.dataset, root_given=root_given)
+        may_draw = _disable_downloads(cfg.dataset, root_given=root_given)
     source: Source = build(cfg, "dataset", {"root": Path(str(cfg.dataset.root))})
     if may_draw:
         try:
             with shown_progress() as progress:
-                source.prepare(wanted(cfg), progress=progress)
+                source.prepare(requested_category(cfg), progress=progress)
         except AdframeError as error:
             if str(error).startswith("cannot write"):
-                error.add_note("dataset.root= or paths.data= names another place")
+                error.add_note("choose another place with dataset.root= or paths.data=")
             raise
     elif not source.found():
         raise AdframeError(
-            f"dataset={source.name}: {source.root} holds no category, and a folder of runs neither downloads "
-            "nor draws data elsewhere than below the working folder; put the data there first"
+            f"dataset={source.name}: {source.root} has no category, and reading a run neither downloads "
+            "nor draws data outside of the working folder; put the data there first"
         )
     return source
 
 
-def _keep_here(node: Any, *, root_given: bool = False) -> bool:
-    """Switches downloads off, at any depth, and says whether all roots are in the folder of the command."""
-    here = root_given or "root" not in node or _is_below(Path(str(node.root)), Path.cwd())
+def _disable_downloads(node: Any, *, root_given: bool = False) -> bool:
+    """Switches downloads off in all members; returns whether all roots lie below the working folder."""
+    here = Path.cwd().resolve()
+    inside = root_given or "root" not in node or Path(str(node.root)).resolve().is_relative_to(here)
     if "download" in node:
         node.download = False
     inner = [child for child in map(node._get_node, list(node)) if isinstance(child, DictConfig)]
-    return all([here, *map(_keep_here, inner)])  # a list: each is to be switched off
+    return all([inside, *map(_disable_downloads, inner)])  # a list, so that every member is switched off
 
 
-def _is_below(path: Path, folder: Path) -> bool:
-    return path.resolve().is_relative_to(folder.resolve())
+def requested_category(cfg: DictConfig) -> str | list[str]:
+    """Returns the value of `category=`.
 
+    Args:
+        cfg: the configuration.
 
-def wanted(cfg: DictConfig) -> str | list[str]:
-    """`category=` as plain data."""
+    Returns:
+        A name, `all`, or a list of names.
+    """
     return OmegaConf.to_container(cfg)["category"]  # type: ignore[index,call-overload]
 
 
 def build_data(cfg: DictConfig, source: Source, categories: list[str]) -> AnomalyData:
-    """The datamodule of one model."""
+    """Builds the images of one model.
+
+    Args:
+        cfg: the configuration of the run.
+        source: the dataset.
+        categories: the categories to which the model is fitted.
+
+    Returns:
+        A data module, before `setup()`.
+
+    Raises:
+        AdframeError: the split, the shift or the synthesis cannot be built.
+    """
     learning = build_learning(cfg)
     size: Any = OmegaConf.to_container(cfg)["image_size"]  # type: ignore[index,call-overload]
     view = View(
@@ -134,32 +158,36 @@ def build_data(cfg: DictConfig, source: Source, categories: list[str]) -> Anomal
             seed=cfg.seed,
         ),
         shift=build(cfg, "shift"),
-        synthesis=_build_synthesis(cfg),
+        synthesis=build(cfg, "synthesis") if cfg.synthesis.families else None,
         synthetic_train=learning is not None and learning.synthetic,
         shuffle=learning is not None,
         cache_mb=0 if learning is None else learning.cache_mb,
     )
 
 
-def _build_synthesis(cfg: DictConfig) -> Synthesis | None:
-    """Anomalies to learn from; None with `synthesis=none`."""
-    return build(cfg, "synthesis") if cfg.synthesis.families else None
-
-
 def build_system(cfg: DictConfig, source: Source, *, held_out: bool) -> DetectionSystem:
-    """Detector, calibrator and metrics, conducted by the system of the detector's family.
+    """Builds a model: the detector with its calibrator and metrics, in the system of the detector's family.
 
     Args:
-        cfg: the run's configuration.
-        source: the dataset; it says how ground truth saturates.
-        held_out: validation images were taken from train, so a refit may give them back.
+        cfg: the configuration of the run.
+        source: the dataset, which defines how ground-truth regions saturate.
+        held_out: whether validation images were taken from the training images, so that a refit may use them.
+
+    Returns:
+        The system, not fitted.
+
+    Raises:
+        AdframeError: a part cannot be built, or the learning does not suit the method.
     """
     detector = build(cfg, "model")
     calibrator = build(cfg, "calibration")
     pixel = build(cfg, "metrics", {"saturated": source.saturated})
     if not isinstance(detector, Gradient):
         if not isinstance(detector, TrainingFree):
-            raise AdframeError(f"model={type(detector).__name__} is of no family that can be run")
+            raise AdframeError(
+                f"model={type(detector).__name__} cannot be run: it has neither the methods of a "
+                "training-free method nor those of one that learns by gradient"
+            )
         refit = cfg.refit and held_out
         return TrainingFreeSystem(detector=detector, calibrator=calibrator, pixel=pixel, refit=refit)  # type: ignore[arg-type]
     name = type(detector).__name__
@@ -168,7 +196,7 @@ def build_system(cfg: DictConfig, source: Source, *, held_out: bool) -> Detectio
     if detector.synthetic != learning.synthetic:
         raise AdframeError(
             f"model={name}: learning.synthetic={str(learning.synthetic).lower()} is not possible; "
-            f"choose the method's own learning="
+            f"choose the learning= of this method"
         )
     if detector.synthetic and not cfg.synthesis.families:
         raise AdframeError(f"model={name} learns from synthetic anomalies; synthesis=none is not possible")
@@ -176,7 +204,14 @@ def build_system(cfg: DictConfig, source: Source, *, held_out: bool) -> Detectio
 
 
 def build_learning(cfg: DictConfig) -> Learning | None:
-    """How to learn; None for methods that do not learn by gradient."""
+    """Builds the settings of a training.
+
+    Args:
+        cfg: the configuration of the run.
+
+    Returns:
+        The settings; None for methods that do not learn by gradient (`learning=none`).
+    """
     return build(cfg, "learning") if "_target_" in cfg.learning else None
 
 
@@ -188,15 +223,21 @@ def build_trainer(
     learning: Learning | None = None,
     files: CheckpointIO | None = None,
 ) -> L.Trainer:
-    """Lightning's trainer with what a detector needs: no sanity steps, our own progress.
+    """Builds the trainer of Lightning with the options of `trainer=`.
 
     Args:
-        cfg: the run's configuration.
-        callbacks: observers; one of them may keep checkpoints.
-        logger: where losses go, if anywhere.
-        learning: says how many epochs; without it one pass is all.
-        files: writes and reads the checkpoints of learning.
+        cfg: the configuration of the run.
+        callbacks: the callbacks; a `ModelCheckpoint` among them turns checkpoints on.
+        logger: receives the losses; None for no logger.
+        learning: gives the number of epochs; None for one pass.
+        files: writes and reads the checkpoints of a training; None for Lightning's own.
+
+    Returns:
+        The trainer.
+
+    Raises:
+        AdframeError: an option is refused, or would leave images out.
     """
     options = {key: value for key, value in cfg.trainer.items() if key != "gradient_checkpointing"}
-    check_whole(options)
+    check_uncut(options)
     return make_trainer(options, callbacks, logger, learning=learning, files=files)

@@ -1,4 +1,4 @@
-"""Names and paths are taken as they are typed; Hydra alone reads `category=1e3` as a number."""
+"""Quotes names and paths in overrides, because Hydra would read `category=1e3` as a number."""
 
 from __future__ import annotations
 
@@ -16,53 +16,81 @@ _KEYS = re.compile(
     rf"category|dataset\.({_DATASET})|dataset\.members\.[^.]+\.({_DATASET})|dataset\.origin\.root|paths\.\w+"
     r"|backbone\.checkpoint|run|resume|compare|errors|maps|scores|submission|output"
 )
-_PARTS = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[\[\],])""")  # quoted text, or what divides
-_PLAIN = re.compile(r"[A-Za-z0-9_./@%+*|?-]*")  # what Hydra reads in a value without quotes
+_DIVIDERS = re.compile(
+    r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[\[\],])"""
+)  # quote_override text, or what divides
+_PLAIN = re.compile(r"[A-Za-z0-9_./@%+*|?-]*")  # characters that need no quotes
 
 
-def as_text(arguments: Sequence[str], *, named: Sequence[str] = ("category",)) -> list[str]:
-    """A command line with quotes around names that Hydra would read as numbers, truth values or null.
+def quote_names(arguments: Sequence[str], *, named: Sequence[str] = ("category",)) -> list[str]:
+    """Puts quotes around names that Hydra would read as numbers, truth values or null.
 
     Args:
-        arguments: as they were typed.
-        named: the keys that need a value, so that `null` is a name there; for all others it is null.
+        arguments: the command line as it was typed.
+        named: keys that need a value, so that `null` is a name there; for all other keys it is null.
+
+    Returns:
+        The command line for Hydra.
+
+    Example:
+        >>> quote_names(["category=1e3", "seed=7"])
+        ["category='1e3'", 'seed=7']
     """
-    return [_as_text(argument, named=named) for argument in arguments]
+    return [_quote_argument(argument, named=named) for argument in arguments]
 
 
-def quoted(text: str) -> str:
-    """An override `key=value` as one types it in a shell where the value has special characters."""
+def quote_override(text: str) -> str:
+    """Quotes an override so that it can be typed in a shell.
+
+    Args:
+        text: `key=value`; the value may have special characters.
+
+    Returns:
+        The quoted text.
+
+    Example:
+        >>> print(quote_override("dataset.root=/a=b"))
+        'dataset.root="/a=b"'
+    """
     key, _, value = text.partition("=")
     inside = re.sub(r'(\\*)("|$)', lambda found: 2 * found[1] + found[2].replace('"', '\\"'), value)
     return shlex.quote(f'{key}="{inside}"')
 
 
-def is_special(text: str) -> bool:
-    """Whether an override's value has characters that Hydra gives a meaning, or does not know."""
+def has_special_characters(text: str) -> bool:
+    """Returns whether Hydra cannot read the value of an override without quotes.
+
+    Args:
+        text: `key=value`.
+
+    Returns:
+        Whether the value has characters that have a meaning for Hydra or that it does not know.
+    """
     return not _PLAIN.fullmatch(text.partition("=")[2])
 
 
-def _as_text(argument: str, *, named: Sequence[str]) -> str:
+def _quote_argument(argument: str, *, named: Sequence[str]) -> str:
     key, equals, value = argument.partition("=")
     if not equals or not _KEYS.fullmatch(key.lstrip("+")):
         return argument
     if key not in named and value.strip().lower() == "null":
         return argument
-    if _read(argument.lstrip("+")) is None:  # brackets within a path, say: the message shows it as typed
+    # Not valid for Hydra, such as brackets in a path: unchanged, so that the error shows it as typed.
+    if _parse_override(argument.lstrip("+")) is None:
         return argument
-    return f"{key}={''.join(_quoted_part(part) for part in _PARTS.split(value))}"
+    return f"{key}={''.join(_quote_part(part) for part in _DIVIDERS.split(value))}"
 
 
-def _quoted_part(part: str) -> str:
+def _quote_part(part: str) -> str:
     name = part.strip()
-    if not name or _PARTS.fullmatch(part):
+    if not name or _DIVIDERS.fullmatch(part):
         return part
-    read = _read(f"key={name}")
+    read = _parse_override(f"key={name}")
     return f"'{name}'" if read is not None and isinstance(read.value(), int | float | None) else part
 
 
-def _read(argument: str) -> Override | None:
-    """An override as Hydra reads it; None where it cannot."""
+def _parse_override(argument: str) -> Override | None:
+    """Parses an override as Hydra does; None where Hydra cannot."""
     try:
         return OverridesParser.create().parse_override(argument)
     except HydraException:

@@ -1,4 +1,4 @@
-"""A run's parts from its configuration: `runs.recipe.Recipe` for Hydra."""
+"""The parts of a run, built from its configuration: `runs.recipe.Recipe` for Hydra."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from adframe.config.build import (
     build_source,
     build_system,
     build_trainer,
-    wanted,
+    requested_category,
 )
 from adframe.config.saved_config import read_config
 from adframe.contracts import Detector
@@ -34,23 +34,29 @@ from adframe.diagnostics.latency import Latency
 from adframe.diagnostics.patch_survey import PatchSurvey
 from adframe.results.names import DOMAINS, TRANSFER
 from adframe.runs.loggers import tracking
-from adframe.runs.training_cache import Learned, learned_store, settings_of_training
+from adframe.runs.training_cache import StoredTraining, stored_training, training_settings
 from adframe.systems.detection import DetectionSystem
 from adframe.systems.learning import Learning
 
-VALIDATED = ["val", "test"]  # splits that a domain shifts
-PLACES = ("dataset.root", "dataset.origin.root", "backbone.checkpoint")  # files and folders given by users
+_SHIFTED_SPLITS = ["val", "test"]  # of a domain
+_PATH_KEYS = ("dataset.root", "dataset.origin.root", "backbone.checkpoint")  # paths that users type
 
 
 class ConfigRecipe:
-    """The recipe of a run that a configuration describes.
+    """The recipe of a run that a configuration describes; see `runs.recipe.Recipe` for its methods.
 
     Args:
         cfg: the whole configuration of `train.py`, or of a finished run.
-        config: what `config.yaml` keeps; by default the configuration, resolved.
-        choices: what `environment.json` keeps of the choices.
+        config: the content of `config.yaml`; None for the configuration itself, resolved.
+        choices: names of the chosen parts for `environment.json`; None for none.
         command: the command that was typed.
         root_given: whether `dataset.root` was typed, so that pictures may be drawn there as well.
+
+    Example:
+        >>> from adframe.cli.compose import compose_training
+        >>> cfg, _ = compose_training(["model=patchcore", "dataset=toy", "seed=7", "paths.run=runs/first"])
+        >>> ConfigRecipe(cfg).seed
+        7
     """
 
     def __init__(
@@ -63,7 +69,7 @@ class ConfigRecipe:
         root_given: bool = False,
     ) -> None:
         self.cfg, self._root_given = cfg, root_given
-        self.config = config_of(cfg) if config is None else config
+        self.config = stored_config(cfg) if config is None else config
         self.choices, self.command = choices or {}, list(command)
         self.seed: int = cfg.seed
         self.pooled: bool = cfg.scope == "global"
@@ -74,45 +80,84 @@ class ConfigRecipe:
         self.shift_name = str(cfg.shift.get("name", ""))
 
     def source(self) -> Source:
-        """The dataset, fetched or written where it can be and is not there yet."""
+        """Returns the dataset; downloads or draws it first where it is missing and that is possible."""
         return build_source(self.cfg, root_given=self._root_given)
 
     def categories(self, source: Source) -> list[str]:
-        """The categories that `category=` names."""
-        return source.choose(wanted(self.cfg))
+        """Lists the categories that `category=` names.
+
+        Args:
+            source: the dataset.
+
+        Returns:
+            Their names in order.
+        """
+        return source.choose(requested_category(self.cfg))
 
     def data(self, source: Source, categories: Sequence[str]) -> AnomalyData:
-        """The images of one model."""
+        """Builds the images of one model.
+
+        Args:
+            source: the dataset.
+            categories: the categories to which the model is fitted.
+
+        Returns:
+            A data module, before `setup()`.
+        """
         return build_data(self.cfg, source, list(categories))
 
     def system(self, source: Source, *, unit: str, held_out: bool) -> DetectionSystem:
-        """The model of a unit, whose configuration has the unit's name as its category."""
+        """Builds a model; its configuration has the name of the model as its category.
+
+        Args:
+            source: the dataset.
+            unit: a category, or `global`.
+            held_out: whether validation images were taken from the training images.
+
+        Returns:
+            The system, not fitted.
+        """
         own = self.cfg.copy()
         OmegaConf.update(own, "category", unit)
         return build_system(own, source, held_out=held_out)
 
     def calibrator(self) -> Calibrator:
-        """A calibrator that is not fitted."""
+        """Returns a calibrator that is not fitted."""
         calibrator: Calibrator = build(self.cfg, "calibration")
         return calibrator
 
     def check_shift(self) -> None:
-        """Builds the shift of the run's images once."""
+        """Builds the shift of the run's images once, which raises an error where that fails."""
         build(self.cfg, "shift")
 
     def learning(self) -> Learning | None:
-        """How the method learns; None for methods that do not learn by gradient."""
+        """Returns the settings of the training; None for methods that do not learn by gradient."""
         return build_learning(self.cfg)
 
-    def learned(self, detector: Detector, data: AnomalyData) -> Learned | None:
-        """Where an equal training is kept; None with `store=none`."""
+    def stored_training(self, detector: Detector, data: AnomalyData) -> StoredTraining | None:
+        """Returns the place of an equal training in the store.
+
+        Args:
+            detector: the method.
+            data: the images of the training.
+
+        Returns:
+            The place; None with `store=none`.
+        """
         if self.cfg.store is None:
             return None
         plain: Any = OmegaConf.to_container(self.cfg, resolve=True)
-        return learned_store(Path(str(self.cfg.store.folder)), settings_of_training(plain), detector, data)
+        return stored_training(Path(str(self.cfg.store.folder)), training_settings(plain), detector, data)
 
     def identity(self, unit: str) -> dict[str, str]:
-        """What the files of one model say that they are of."""
+        """Returns the facts by which a file of one model is recognised.
+
+        Args:
+            unit: a category, or `global`.
+
+        Returns:
+            Name of the model, dataset, seed and image size, as text.
+        """
         size: Any = OmegaConf.to_container(self.cfg)["image_size"]  # type: ignore[index,call-overload]
         named = {"unit": unit, "dataset": self.cfg.dataset.name, "seed": self.seed, "image_size": size}
         return {name: str(value) for name, value in named.items()}
@@ -125,57 +170,88 @@ class ConfigRecipe:
         learning: Learning | None = None,
         files: CheckpointIO | None = None,
     ) -> L.Trainer:
-        """Lightning's trainer, with the options of `trainer=`."""
+        """Builds the trainer of Lightning with the options of `trainer=`.
+
+        Args:
+            callbacks: the callbacks.
+            logger: receives the losses; None for no logger.
+            learning: gives the number of epochs; None for one pass.
+            files: writes and reads the checkpoints of a training; None for Lightning's own.
+
+        Returns:
+            The trainer.
+        """
         return build_trainer(self.cfg, list(callbacks), logger, learning=learning, files=files)
 
     def device(self) -> torch.device:
-        """Where the trainer tests."""
+        """Returns the device on which the trainer tests."""
         device: torch.device = self.trainer([], None).strategy.root_device
         return device
 
     def tracker(self, run: Path) -> AbstractContextManager[Logger | None]:
-        """The logger that `logger=` names."""
+        """Opens the logger that `logger=` names.
+
+        Args:
+            run: the folder of the run.
+
+        Returns:
+            A context with the logger, or with None for `logger=none`.
+        """
         options: Any = OmegaConf.to_container(self.cfg.logger, resolve=True)
         return tracking(options, run=run, config=self.config)
 
     def gallery(self) -> Gallery:
-        """The observer that keeps pictures."""
+        """Returns the callback that keeps pictures."""
         gallery: Gallery = build(self.cfg, "callbacks.gallery")
         return gallery
 
     def embeddings(self) -> Embeddings | None:
-        """The observer of what images are to the method; None in a stored run that is older than it."""
+        """Returns the callback that collects embeddings; None for a run of an older release without it."""
         return build(self.cfg, "callbacks.embeddings") if "embeddings" in self.cfg.callbacks else None
 
     def map_writer(self, run: Path) -> MapWriter:
-        """The observer behind `save_maps=true`."""
+        """Returns the callback behind `save_maps=true`.
+
+        Args:
+            run: the folder of the run; the maps lie below it.
+
+        Returns:
+            The callback.
+        """
         writer: MapWriter = build(self.cfg, "callbacks.maps", {"folder": run / "maps"})
         return writer
 
     def latency(self) -> Latency | None:
-        """What measures latency; None where it is off, or in a stored run that is older than it."""
+        """Returns the latency meter; None where it is off or the run is of an older release without it."""
         if "latency" not in self.cfg.callbacks:
             return None
         meter: Latency = build(self.cfg, "callbacks.latency")
         return meter if meter.images else None
 
     def patches(self) -> PatchSurvey | None:
-        """What samples patches; None where it is off, or in a stored run that is older than it."""
+        """Returns the sampler of patches; None where it is off, or the run is older than it."""
         if "patches" not in self.cfg.callbacks:
             return None
         survey: PatchSurvey = build(self.cfg, "callbacks.patches")
         return survey if survey.count else None
 
-    def under(self, domain: str) -> ConfigRecipe:
-        """The same run with the shift of a domain in place of its own, on validation and test images."""
+    def with_domain(self, domain: str) -> ConfigRecipe:
+        """Returns the same recipe with the shift of a domain, on validation and test images.
+
+        Args:
+            domain: one of `domains`.
+
+        Returns:
+            A new recipe.
+        """
         own = self.cfg.copy()
         shift = OmegaConf.to_container(self.cfg.domains[domain], resolve=True)
         OmegaConf.update(own, "shift", shift, merge=False)
-        own.shift.splits = VALIDATED
+        own.shift.splits = _SHIFTED_SPLITS
         return self._with(own)
 
-    def elsewhere(self) -> ConfigRecipe:
-        """The same run for tests on other categories: each category's own test has sampled its patches."""
+    def for_transfer(self) -> ConfigRecipe:
+        """Returns the same recipe without sampling of patches, which the own test of each category does."""
         own = self.cfg.copy()
         if "patches" in own.callbacks:
             own.callbacks.patches.count = 0
@@ -189,20 +265,33 @@ class ConfigRecipe:
 
 
 def open_run(path: Path) -> ConfigRecipe:
-    """The recipe of a finished run, from its folder.
+    """Returns the recipe of a finished run.
+
+    Args:
+        path: the run's folder.
+
+    Returns:
+        The recipe.
 
     Raises:
-        AdframeError: the folder holds no run.
+        AdframeError: the folder is no run's folder.
     """
     config = read_config(path)
     return ConfigRecipe(OmegaConf.create(config), config=config)
 
 
-def config_of(cfg: DictConfig) -> dict[str, Any]:
-    """The configuration, resolved, with paths that are valid from any folder."""
-    fixed = cfg.copy()  # before it is resolved: other keys are made of these
+def stored_config(cfg: DictConfig) -> dict[str, Any]:
+    """Resolves a configuration so that it is valid in any folder.
+
+    Args:
+        cfg: the whole configuration.
+
+    Returns:
+        Plain data with absolute paths.
+    """
+    fixed = cfg.copy()  # paths are fixed before resolving, because other keys refer to them
     members = [f"dataset.members.{name}.root" for name in fixed.dataset.get("members") or ()]
-    for key in ("paths.data", "paths.splits", "paths.store", *PLACES, *members):
+    for key in ("paths.data", "paths.splits", "paths.store", *_PATH_KEYS, *members):
         value = OmegaConf.select(fixed, key)
         if value is not None:
             OmegaConf.update(fixed, key, str(Path(str(value)).resolve()))

@@ -1,10 +1,10 @@
-"""Modules that had other names when older runs were written: their configurations still name them."""
+"""Maps names of classes in configurations of older runs to the names of today."""
 
 from __future__ import annotations
 
 from typing import Any
 
-RENAMED = {  # module that a `_target_` of an older run names -> where its classes are now
+RENAMED = {  # old module of a `_target_` -> its current module
     "adframe.app.clusters": "adframe.sweeps.cluster",
     "adframe.app.launchers": "adframe.sweeps.local",
     "adframe.app.leaderboard": "adframe.sweeps.leaderboard",
@@ -33,14 +33,25 @@ RENAMED = {  # module that a `_target_` of an older run names -> where its class
     "adframe.ops.synthesis.synthesis": "adframe.transforms.synthesis.synthesis",
 }
 
-# Whole names: `model=patchcore` names the function that extends the class where a setting asks for it.
+# Full names: `model=patchcore` names the function that extends the class where a setting asks for it.
 _RENAMED_TARGETS = {
     "adframe.models.patchcore.PatchCore": "adframe.models.extended_patchcore.create_patchcore",
 }
 
 
 def current_target(target: str) -> str:
-    """The `_target_` of today for one that an older release wrote; any other is returned as it is."""
+    """Returns the current name of a `_target_`.
+
+    Args:
+        target: a name, possibly from an older release.
+
+    Returns:
+        The current name; an unknown name is returned unchanged.
+
+    Example:
+        >>> current_target("adframe.ops.store.Store")
+        'adframe.io.feature_cache.Store'
+    """
     if target in _RENAMED_TARGETS:
         return _RENAMED_TARGETS[target]
     module, _, name = target.rpartition(".")
@@ -48,7 +59,14 @@ def current_target(target: str) -> str:
 
 
 def with_current_targets(node: Any) -> Any:
-    """A copy of a stored configuration in which every `_target_`, however deep, has its name of today."""
+    """Copies a stored configuration with every `_target_` replaced by its current name.
+
+    Args:
+        node: plain data: dicts, lists and values.
+
+    Returns:
+        The copy.
+    """
     if isinstance(node, dict):
         found = {key: with_current_targets(child) for key, child in node.items()}
         if isinstance(target := node.get("_target_"), str):

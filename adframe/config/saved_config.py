@@ -1,4 +1,4 @@
-"""The configuration of a finished or stopped run, read back from its folder."""
+"""Reads the configuration of a finished or stopped run from its folder."""
 
 from __future__ import annotations
 
@@ -11,22 +11,28 @@ from adframe.config.trust import check_resolved
 from adframe.config.validate import GROUPS
 from adframe.errors import AdframeError
 from adframe.io.secrets import hidden_keys
-from adframe.results.run_files import read_book
+from adframe.results.run_files import read_run_file
 
 
 def read_config(path: Path, *, trusted: Sequence[str] = ()) -> dict[str, Any]:
-    """A run's configuration, or an error where the folder holds no run.
+    """Reads the configuration of a run.
 
-    The folder may come from a stranger: its own word on what is trusted and fetched does not count.
+    The folder may come from a stranger, so that its own values of `trusted` and `fetch` are ignored.
 
     Args:
         path: the run's folder.
         trusted: packages that the user named on the command line.
+
+    Returns:
+        The configuration as plain data, with the current names of classes.
+
+    Raises:
+        AdframeError: the folder is no run's folder, or its configuration is damaged or not resolved.
     """
     file = path / "config.yaml"
     if not file.is_file():
         raise AdframeError(f"{path} is no run's folder: it has no config.yaml")
-    config: Any = with_current_targets(read_book(file))
+    config: Any = with_current_targets(read_run_file(file))
     if not isinstance(config, dict) or (missing := [key for key in GROUPS if key not in config]):
         what = ", ".join(missing) if isinstance(config, dict) else "everything"
         raise AdframeError(f"{file} is no run's configuration: it lacks {what}")
@@ -35,6 +41,14 @@ def read_config(path: Path, *, trusted: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def check_complete(config: Mapping[str, Any], path: Path) -> None:
-    """Raises AdframeError where a secret that was typed is needed again, because no file holds it."""
+    """Checks that a stored configuration lacks no secret, which no file contains.
+
+    Args:
+        config: the configuration.
+        path: the run's folder, for the error.
+
+    Raises:
+        AdframeError: a secret was typed for the run and would be needed again.
+    """
     if keys := hidden_keys(config):
         raise AdframeError(f"{path} does not hold the secret {', '.join(keys)}; start a new run with it")

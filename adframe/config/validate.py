@@ -1,4 +1,4 @@
-"""The config wins or the run stops: impossible values are refused before any work."""
+"""Refuses impossible values of the configuration before any work is done."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from adframe.config.signatures import shown
+from adframe.config.signatures import as_typed
 from adframe.errors import AdframeError, unknown
 
 
@@ -45,7 +45,7 @@ def _is_packages(value: Any) -> bool:
     )
 
 
-Rule = tuple[Callable[[Any], bool], str]
+Rule = tuple[Callable[[Any], bool], str]  # is a value possible?, which values are
 RULES: dict[str, Rule] = {
     "category": (_is_names, "all, a name, or a list of different names"),
     "scope": (lambda v: v in ("per_category", "global"), "per_category or global"),
@@ -85,78 +85,93 @@ EVALUATION_RULES: dict[str, Rule] = {
 }
 
 # Keys that some methods read and others do not.
-METHOD_KEYS = ("coreset", "mask_ratio", "composition", "memory", "fusion", "store")
-PLACES = {
-    "hydra.run.dir": "name a run's folder with paths.run=<folder>",
-    "hydra.output_subdir": "a run's books lie in its folder, see paths.run=<folder>",
-    "hydra.job.chdir": "a run stays in the folder where it was started; see paths.run=<folder>",
-    "hydra.sweep.subdir": "a sweep's runs are numbered; name its folder with hydra.sweep.dir=<folder>",
+_METHOD_KEYS = ("coreset", "mask_ratio", "composition", "memory", "fusion", "store")
+# Keys of Hydra that would move the files of a run, and what to type instead.
+_HYDRA_HINTS = {
+    "hydra.run.dir": "name the folder of a run with {folder_key}=<folder>",
+    "hydra.output_subdir": "the files of a run lie in its folder; see {folder_key}=<folder>",
+    "hydra.job.chdir": "a run does not change the working folder; see {folder_key}=<folder>",
+    "hydra.sweep.subdir": "runs of a sweep are numbered; name its folder with hydra.sweep.dir=<folder>",
 }
 
 GROUPS = (
     "paths", "dataset", "split", "shift", "backbone", "store", "memory", "fusion", "synthesis", "learning",
-    "model",
-    "calibration", "metrics", "callbacks", "trainer", "logger"
+    "model", "calibration", "metrics", "callbacks", "trainer", "logger"
 )  # fmt: skip
 
 
 def check_values(
     cfg: DictConfig,
     *,
-    typed: Sequence[str],
-    hydra: Sequence[str] = (),
+    overrides: Sequence[str],
+    hydra_overrides: Sequence[str] = (),
     rules: Mapping[str, Rule] = RULES,
     groups: Sequence[str] = GROUPS,
+    folder_key: str = "paths.run",
 ) -> None:
-    """Every shared top-level value: known, and of a kind that can work.
+    """Checks the top-level values of a script's configuration.
 
     Args:
-        cfg: a script's whole configuration.
-        typed: the overrides that were typed.
-        hydra: the overrides of Hydra's own keys that were typed.
-        rules: its own keys, and what is right for them.
-        groups: its keys that hold more keys.
+        cfg: the whole configuration.
+        overrides: the overrides that were typed.
+        hydra_overrides: the typed overrides of Hydra's own keys.
+        rules: the keys of the script with a value, and their rules.
+        groups: the keys of the script that hold more keys.
+        folder_key: the key that names the folder of the results, for hints.
 
     Raises:
-        AdframeError: the key, the value, and what would be right.
+        AdframeError: a key is unknown or missing, or a value is impossible; the message says what is
+            possible.
     """
-    check_places(hydra)
+    check_hydra_overrides(hydra_overrides, folder_key=folder_key)
     for key in map(str, cfg):
-        if key not in (*rules, *groups):  # added with `+`: nobody would read it
+        if key not in (*rules, *groups):  # added with `+`, and never read
             raise AdframeError(unknown("override", key, [*rules, *groups]))
     for key in (*rules, *groups):
         if key not in cfg:
-            raise AdframeError(f"{key} is missing; it was taken out with ~{key}")
-    _check_additions(cfg, typed)
+            raise AdframeError(f"{key} is missing; it was removed with ~{key}")
+    _check_additions(cfg, overrides)
     _check_missing(cfg)
     _check_finite(cfg)
     _check_rules(cfg, rules)
 
 
-def check_evaluation(cfg: DictConfig, *, typed: Sequence[str], hydra: Sequence[str] = ()) -> None:
-    """The same for `evaluate.py`, which has few keys; `compare` and `errors` allow no other."""
-    check_places(hydra)
+def check_evaluation(
+    cfg: DictConfig, *, overrides: Sequence[str], hydra_overrides: Sequence[str] = ()
+) -> None:
+    """Checks the configuration of `evaluate.py`; `compare=` and `errors=` allow almost no other key.
+
+    Args:
+        cfg: the whole configuration.
+        overrides: the overrides that were typed.
+        hydra_overrides: the typed overrides of Hydra's own keys.
+
+    Raises:
+        AdframeError: a key is unknown or missing, or a value is impossible; the message says what is
+            possible.
+    """
+    check_hydra_overrides(hydra_overrides, folder_key="run")
     for key, read in (("compare", ("compare", "fuse")), ("errors", ("errors", "dataset.root"))):
         if cfg.get(key) is not None:
             _check_rules(cfg, {name: EVALUATION_RULES[name] for name in read if name in EVALUATION_RULES})
-            if other := [text for text in typed if text.lstrip("+").partition("=")[0] not in read]:
-                raise AdframeError(f"{key} reads what the runs left behind; remove {' '.join(other)}")
+            if other := [text for text in overrides if text.lstrip("+").partition("=")[0] not in read]:
+                raise AdframeError(f"{key} only reads files of the runs; remove {' '.join(other)}")
             return
-    _check_known(cfg)
+    _check_evaluation_keys(cfg)
     _check_missing(cfg)
     _check_finite(cfg)
     _check_rules(cfg, EVALUATION_RULES)
 
 
 def _check_finite(cfg: DictConfig) -> None:
-    """NaN and infinity are no settings: comparisons with NaN are false, so range checks let it through."""
+    """Refuses NaN and infinity; NaN would pass range checks, because comparisons with it are false."""
     for key, value in _leaves(OmegaConf.to_container(cfg), ""):
         if isinstance(value, float) and not math.isfinite(value):
             raise AdframeError(f"{key}={value} is not possible; {key} must be a finite number")
 
 
 def _leaves(node: Any, place: str) -> Iterator[tuple[str, Any]]:
-    """Every value with its key."""
+    """Yields every value with its key."""
     if isinstance(node, dict):
         for key, child in node.items():
             yield from _leaves(child, f"{place}.{key}" if place else str(key))
@@ -167,33 +182,49 @@ def _leaves(node: Any, place: str) -> Iterator[tuple[str, Any]]:
         yield place, node
 
 
-def unread(cfg: DictConfig, *, typed: Sequence[str], model: str) -> list[str]:
-    """What was typed of a method's own keys that the chosen method does not read, one line each.
+def unread_overrides(cfg: DictConfig, *, overrides: Sequence[str], model: str) -> list[str]:
+    """Lists typed keys of other methods that the chosen method ignores.
 
     Args:
-        cfg: the whole configuration, its interpolations not yet followed.
-        typed: the overrides that were typed.
+        cfg: the whole configuration, before its interpolations are resolved.
+        overrides: the overrides that were typed.
         model: the name of the chosen method.
+
+    Returns:
+        One line per key.
     """
     node = str(OmegaConf.to_container(cfg.model, resolve=False))
-    keys = {text.lstrip("+").partition("=")[0] for text in typed}
+    keys = {text.lstrip("+").partition("=")[0] for text in overrides}
     return [
         f"{key} was given, but model={model} does not read it"
-        for key in METHOD_KEYS
+        for key in _METHOD_KEYS
         if key in keys and not re.search(rf"\$\{{(oc\.select:)?{key}\b", node)
     ]
 
 
-def check_places(hydra: Sequence[str]) -> None:
-    """Refuses keys of Hydra that would place a run's files, because a run has a folder of its own."""
-    for text in hydra:
+def check_hydra_overrides(overrides: Sequence[str], *, folder_key: str = "paths.run") -> None:
+    """Refuses keys of Hydra that would move the files of a run.
+
+    Args:
+        overrides: the typed overrides of Hydra's own keys.
+        folder_key: the key of the script that names the folder, for the hint.
+
+    Raises:
+        AdframeError: one of them was typed; the message says what to type instead.
+
+    Example:
+        >>> check_hydra_overrides(["hydra.run.dir=/x"], folder_key="run")
+        Traceback (most recent call last):
+        adframe.errors.AdframeError: hydra.run.dir is not read; name the folder of a run with run=<folder>
+    """
+    for text in overrides:
         key = text.lstrip("+").partition("=")[0]
-        if key in PLACES:
-            raise AdframeError(f"{key} is not read; {PLACES[key]}")
+        if key in _HYDRA_HINTS:
+            raise AdframeError(f"{key} is not read; {_HYDRA_HINTS[key].format(folder_key=folder_key)}")
 
 
-def _check_known(cfg: DictConfig) -> None:
-    """What `+` adds to `evaluate.py` would be read by nobody: a run's own configuration holds."""
+def _check_evaluation_keys(cfg: DictConfig) -> None:
+    """Refuses keys that were added with `+`: the configuration of the run is used, not that of the script."""
     known = [*EVALUATION_RULES, "shift", "dataset.root"]
     keys = [str(key) for key in cfg if key != "dataset"] + [f"dataset.{key!s}" for key in cfg.dataset]
     for key in keys:
@@ -201,13 +232,13 @@ def _check_known(cfg: DictConfig) -> None:
             raise AdframeError(unknown("override", key, known))
 
 
-def _check_additions(cfg: DictConfig, typed: Sequence[str]) -> None:
-    """What `+` adds is read only where a class or the trainer takes it, and those check it themselves."""
-    for text in typed:
+def _check_additions(cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """Refuses added keys except below a class or the trainer, which check their arguments themselves."""
+    for text in overrides:
         key = text.partition("=")[0].lstrip("+")
         place, _, name = key.rpartition(".")
         if "@" in key:
-            continue  # a group's option, as in +shift/transform@shift.transforms.jpeg=jpeg
+            continue  # an option of a group, as in +shift/transform@shift.transforms.jpeg=jpeg
         if text.startswith("+") and place and place != "trainer":
             parent = OmegaConf.select(cfg, place)
             if not isinstance(parent, DictConfig) or "_target_" not in parent:
@@ -224,16 +255,27 @@ def _check_missing(cfg: DictConfig) -> None:
 
 def _check_rules(cfg: DictConfig, rules: Mapping[str, Rule]) -> None:
     for key, (right, description) in rules.items():
-        value = resolved(cfg, key)
+        value = resolved_value(cfg, key)
         if not right(value):
-            raise AdframeError(f"{key}={shown(value)} is not possible; {key} must be {description}")
+            raise AdframeError(f"{key}={as_typed(value)} is not possible; {key} must be {description}")
 
 
-def resolved(cfg: DictConfig, key: str) -> Any:
-    """One value as plain data, interpolations followed."""
+def resolved_value(cfg: DictConfig, key: str) -> Any:
+    """Returns one value as plain data, with interpolations resolved.
+
+    Args:
+        cfg: the whole configuration.
+        key: a top-level key, or a key of the node.
+
+    Returns:
+        The value.
+
+    Raises:
+        AdframeError: an interpolation cannot be resolved.
+    """
     try:
         value = cfg[key]
-        if isinstance(value, DictConfig):  # in its place, because it may name other keys
+        if isinstance(value, DictConfig):  # resolved in its place, because it may refer to other keys
             return OmegaConf.to_container(value, resolve=True)
         return OmegaConf.to_container(OmegaConf.create({"v": value}), resolve=True)["v"]  # type: ignore[call-overload,index]
     except OmegaConfBaseException as error:

@@ -1,6 +1,4 @@
-"""Rescales the border of anomaly maps to the scale of their inside, with statistics of held-out normal
-images.
-"""
+"""Lowers the border of anomaly maps to the scale of their inside, by statistics of held-out images."""
 
 from __future__ import annotations
 
@@ -19,6 +17,10 @@ class Rings(nn.Module):
     Next to the border a patch has fewer neighbours, and a trained head is less certain: on normal images its
     map is largest there. Each ring has thousands of normal values and only two parameters, so that nothing is
     fitted to single positions, where defects may lie.
+
+    A ring is only ever lowered. Where an object is in front of a plain background, the values of the
+    background vary less than those of the object; stretching them to the spread of the inside would turn the
+    noise of the background into false alarms.
 
     Example:
         >>> rings = Rings()
@@ -68,7 +70,7 @@ class Rings(nn.Module):
         self._sums = None
 
     def forward(self, grid: Tensor) -> Tensor:
-        """Gives each ring the mean and spread of the inside.
+        """Lowers each ring to at most the mean and spread of the inside.
 
         Args:
             grid: (B, 1, h, w) values.
@@ -79,7 +81,9 @@ class Rings(nn.Module):
         if not len(self.mean):
             raise RuntimeError("no held-out images were collected: run validation or load a checkpoint first")
         ring = ring_of((grid.shape[-2], grid.shape[-1]), count=len(self.mean) - 1).to(grid.device)
-        return (grid - self.mean[ring]) / self.spread[ring] * self.spread[-1] + self.mean[-1]
+        factor = (self.spread[-1] / self.spread).clamp(max=1)
+        centre = self.mean.clamp(max=self.mean[-1])
+        return (grid - self.mean[ring]) * factor[ring] + centre[ring]
 
 
 def ring_of(size: tuple[int, int], *, count: int) -> Tensor:

@@ -28,10 +28,10 @@ class TokenScoring:
     """Configures the scores of adapted tokens.
 
     Args:
-        score: `decoder`: the head's map, with its border scaled to its inside (see `Rings`); `mahalanobis`:
-            distance of tokens from one Gaussian of held-out normal images; `memory`: distance from the
-            nearest token of a memory bank of training images; `fused`: the mean of all three, each in units
-            of held-out normal images.
+        score: `decoder`: the head's map, with its border lowered to the scale of its inside (see `Rings`);
+            `mahalanobis`: distance of tokens from one Gaussian of held-out normal images; `memory`: distance
+            from the nearest token of a memory bank of training images; `fused`: the mean of all three, each
+            in units of held-out normal images.
         coreset: share of tokens that the bank keeps, in (0, 1].
         sigma: standard deviation of the Gaussian on the map, in pixels of the network's view.
 

@@ -1,4 +1,4 @@
-"""What a person sees in the terminal at the end of a run: one table, one path."""
+"""The text that a run writes to the terminal: hidden library warnings, notes, and the table at the end."""
 
 from __future__ import annotations
 
@@ -12,54 +12,69 @@ from rich.console import Console
 
 from adframe.reporting.tables import Table, metrics_table
 
-# Said by libraries about things that a user can do nothing about.
-NOISE = (
+# Warnings of libraries about facts that a user cannot change.
+LIBRARY_WARNINGS = (
     r".*You have overridden `transfer_batch_to_device`.*",
     r".*does not have many workers.*",
     r".*`LightningModule.configure_optimizers` returned `None`.*",
     r".*module\(s\) in eval mode at the start of training.*",
     r".*Experiment logs directory .* exists and is not empty.*",  # it is the run's folder
-    r".*Checkpoint directory .* exists and is not empty.*",  # of a run that goes on
+    r".*Checkpoint directory .* exists and is not empty.*",  # the run is resumed
     r".*isinstance\(treespec, LeafSpec\).*",
 )
 
 
 def quieten() -> None:
-    """Leaves what a user can act upon."""
+    """Hides log lines and warnings of libraries on which a user cannot act."""
     for name in ("lightning.pytorch", "lightning.fabric", "torch.distributed"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    for pattern in NOISE:
+    for pattern in LIBRARY_WARNINGS:
         warnings.filterwarnings("ignore", message=pattern)
 
 
 def print_table(metrics: dict[str, Any]) -> None:
-    """The table of categories, on standard output."""
+    """Prints the table of categories of a finished run on standard output.
+
+    Args:
+        metrics: the content of metrics.json; its split `test` is shown.
+    """
     print_wide(metrics_table(metrics["test"]), rest="metrics.json")
 
 
 def print_wide(table: Table, *, rest: str) -> None:
-    """A table on standard output, as wide as the terminal, 100 columns where there is none.
+    """Prints a table on standard output, as wide as the terminal, or 100 columns wide where there is none.
 
     Args:
         table: what to show.
         rest: the file that holds the columns for which there is no room.
     """
+    # rich takes 80 columns where standard output is a file or a pipe; a fixed width keeps such logs
+    # comparable.
     console = Console(width=None if sys.stdout.isatty() else 100)
     console.print(table.to_rich(width=console.width, rest=rest))
 
 
 def warn(text: str) -> None:
-    """One line that a person should read, on standard error."""
+    """Prints one line for a person on standard error, with `note:` in front.
+
+    Args:
+        text: a sentence; it is not wrapped, so that it can be searched for.
+    """
     Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"note: {text}")
 
 
 def announce(folder: Any, page: Path) -> None:
-    """What the thresholds rest on, and where the report lies."""
+    """Prints the thresholds of a run, the origin of its backbones, and where its report lies.
+
+    Args:
+        folder: the `RunFolder` of the finished run.
+        page: path of its report.
+    """
     console = Console(soft_wrap=True, highlight=False, markup=False)
     for unit, facts in folder.metrics["val"].items():
         threshold, count = facts["calibration/threshold"], facts["calibration/n"]
         console.print(
-            f"{unit}: threshold {threshold:.4g} from {count:.0f} normal validation images; they cannot "
+            f"{unit}: threshold {threshold:.4g} from {count:.0f} normal validation images, which cannot "
             f"support a false-positive rate below {facts['calibration/fpr_floor']:.1%}"
         )
     for unit, origin in folder.environment.get("weights", {}).items():

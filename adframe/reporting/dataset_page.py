@@ -1,17 +1,15 @@
-"""The page of a dataset: what is in it, before anything is trained."""
+"""The page of a dataset: its images, defects, light and sizes, before anything is trained."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from adframe.io.files import write_whole
+from adframe.data.base import ProgressCallback
 from adframe.reporting import dataset_tables, figure_dataset, run_facts
 from adframe.reporting.dataset_examples import defect_maps, example_galleries, shifted_examples
-from adframe.reporting.dataset_stats import Progress, Reader, Survey
+from adframe.reporting.dataset_stats import ImageReader, Survey
 from adframe.reporting.document import (
     Block,
     Facts,
@@ -23,91 +21,96 @@ from adframe.reporting.document import (
     Text,
 )
 from adframe.reporting.format import counted, short_percent
-from adframe.reporting.page_writer import render
 from adframe.reporting.synthetic_examples import Specimen, synthetic_galleries
 from adframe.transforms.shift.shift import Shift
 
-_SUBSETS = ("logical", "structural")  # MVTec LOCO scores them apart: each has its own colour
+_SUBSETS = ("logical", "structural")  # MVTec LOCO scores them separately; each has its own colour
 
 
-@dataclass(frozen=True, slots=True)
-class About:
-    """What the page says of the dataset besides what was measured."""
-
-    name: str
-    homepage: str
-    facts: tuple[tuple[str, str], ...]  # names and values: folder, licence, seed, ...
-    command: str  # that makes the page again
-    warnings: tuple[str, ...] = ()
+Categories = Sequence[tuple[Survey, tuple[Block, ...]]]  # the surveys, each with the pictures of its category
 
 
-@dataclass(frozen=True, slots=True)
-class Chapter:
-    """What was measured of one category, and its pictures."""
-
-    survey: Survey
-    pictures: tuple[Block, ...]
-
-
-def chapter(
+def category_pictures(
     survey: Survey,
     *,
     place: int,
-    read: Reader,
+    read: ImageReader,
     shifts: Sequence[Shift],
     examples: int,
     seed: int,
-    progress: Progress,
+    progress: ProgressCallback,
     specimens: Iterable[Specimen] = (),
-) -> Chapter:
-    """Draws the pictures of a category.
+) -> tuple[Block, ...]:
+    """Draws the pictures of a category for the page of its dataset.
 
     Args:
-        survey: what was measured.
-        place: of the category among the others.
-        read: from files to pixels.
-        shifts: under which a few images are shown; none for no such pictures.
+        survey: the measured category.
+        place: of the category among the others, counted from 0; it makes the names of tables unique.
+        read: reads the files.
+        shifts: the shifts under which a few images are shown; with none there are no such pictures.
         examples: the largest number of images of each kind.
         seed: of the choice of images.
         progress: is called with what is being read.
         specimens: synthetic anomalies to show, family by family.
+
+    Returns:
+        Maps of defects, examples, shifted images and synthetic anomalies, in this order.
     """
-    blocks: list[Block] = [*defect_maps(survey), Heading("Examples"), Text(_examples_text(survey))]
+    chosen = "The images are a random choice with a fixed seed."
+    if survey.marks:
+        chosen += (
+            " Annotated defects are outlined in green. Below each image: the share that is marked, and the "
+            "number of regions."
+        )
+    blocks: list[Block] = [*defect_maps(survey), Heading("Examples"), Text(chosen)]
     blocks += example_galleries(survey, read=read, count=examples, seed=seed, progress=progress)
     if shifts:
-        blocks += [Heading("Under a domain shift"), Text(_shifts_text(shifts))]
+        what = (
+            "The same image before and after the shift; its masks are moved with it."
+            if len(shifts) == 1
+            else "An image under each preset; shift=<name> shows and tests one of them."
+        )
+        marked = f"{what} Below each image: the share that is marked."
+        blocks += [Heading("Under a domain shift"), Text(marked)]
         blocks += shifted_examples(
             survey, name=f"shift_{place}", read=read, shifts=shifts, seed=seed, progress=progress
         )
     synthetic = synthetic_galleries(specimens)
     if synthetic:
         blocks += [Heading("Synthetic anomalies"), Text(_SYNTHETIC), *synthetic]
-    return Chapter(survey, tuple(blocks))
+    return tuple(blocks)
 
 
-def write_exploration(path: Path, chapters: Sequence[Chapter], *, about: About) -> None:
-    """Writes the page whole or not at all.
+def page_of_dataset(
+    categories: Categories,
+    *,
+    name: str,
+    homepage: str,
+    facts: Sequence[tuple[str, str]],
+    command: str,
+    warnings: Sequence[str] = (),
+) -> Page:
+    """Builds the page of a dataset.
 
     Args:
-        path: where it goes.
-        chapters: the categories.
-        about: the dataset.
+        categories: the surveys, each with the pictures of its category.
+        name: of the dataset, as the configuration names it.
+        homepage: address from which the dataset comes.
+        facts: names and values for the head of the page, such as folder, licence and seed.
+        command: the command line that makes the page again.
+        warnings: what is doubtful about the dataset's files.
 
-    Raises:
-        AdframeError: the page cannot be written.
+    Returns:
+        The page: an overview, then one section per category.
     """
-    write_whole(path, render(page_of(chapters, about=about)))
-
-
-def page_of(chapters: Sequence[Chapter], *, about: About) -> Page:
-    """What the page of a dataset holds."""
-    surveys = [each.survey for each in chapters]
+    surveys = [survey for survey, _ in categories]
+    sections = [_section(*each, place=place) for place, each in enumerate(categories)]
     return Page(
-        title=_title(surveys, name=about.name),
-        facts=[*about.facts, ("from", about.homepage)],
-        sections=[_overview(surveys), *(_section(each, place=place) for place, each in enumerate(chapters))],
-        notes=about.warnings,
-        command=about.command,
+        title=_page_title(surveys, name=name),
+        facts=[*facts, ("from", homepage)],
+        sections=[_overview(surveys), *sections],
+        notes=warnings,
+        command=command,
         again="Make this page again",
         source="the dataset's files",
     )
@@ -124,7 +127,7 @@ _DRIFT = (
 )
 
 
-def _title(surveys: Sequence[Survey], *, name: str) -> str:
+def _page_title(surveys: Sequence[Survey], *, name: str) -> str:
     records = [record for survey in surveys for record in survey.records]
     bad, normal = (sum(record.label == label for record in records) for label in (1, 0))
     unlabelled = len(records) - bad - normal
@@ -139,7 +142,9 @@ def _title(surveys: Sequence[Survey], *, name: str) -> str:
 
 def _overview(surveys: Sequence[Survey]) -> Section:
     caption = "Images by category, in the original split of the dataset. Sizes are in pixels, height first."
-    table = TableBlock("categories", caption, dataset_tables.overview(surveys), total=dataset_tables.ALL)
+    table = TableBlock(
+        "categories", caption, dataset_tables.overview(surveys), total=dataset_tables.ALL_CATEGORIES
+    )
     blocks: list[Block] = [_tiles(surveys), table]
     if any(survey.lights for survey in surveys):
         blocks += [Heading("Light by split"), TableBlock("light", _DRIFT, dataset_tables.drift(surveys))]
@@ -160,37 +165,32 @@ def _tiles(surveys: Sequence[Survey]) -> Facts:
     ]
     if marks:
         median = float(np.median([mark.share for mark in marks]))
-        pairs.append(("of the image: the median defect", short_percent(median)))
+        pairs.append(("median defect, of the image", short_percent(median)))
     return Facts(tuple(pairs), tiles=True)
 
 
-def _section(chapter: Chapter, *, place: int) -> Section:
-    survey = chapter.survey
+def _section(survey: Survey, pictures: tuple[Block, ...], *, place: int) -> Section:
     caption = "Images by kind and split." + (" Areas are shares of the image." if survey.marks else "")
+    defects = counted(len(survey.defects), "type") + " of defect" if survey.defects else "no labelled defects"
+    size = dataset_tables.sizes(survey)
     blocks: list[Block] = [
-        Text(f"{_summary(survey)}."),
+        Text(f"{counted(len(survey.records), 'image')}, {defects}, {size} px, height first."),
         TableBlock(f"kinds_{place}", caption, dataset_tables.contents(survey)),
     ]
     conditions = dataset_tables.conditions(survey)
     if conditions is not None:
-        caption = "Images by light condition; brightness and contrast are of sampled normal images."
+        caption = "Images by light condition; brightness and contrast are measured on sampled normal images."
         blocks += [Heading("By light"), TableBlock(f"lights_{place}", caption, conditions)]
     return Section(
         survey.category,
-        (*blocks, *_figures(survey, place=place), *chapter.pictures),
-        anchor=f"category-{place}",  # never the name: it may be anything
+        (*blocks, *_category_figures(survey, place=place), *pictures),
+        anchor=f"category-{place}",  # a name may have any characters, an anchor may not
         group="Categories (images)",
         number=f"{len(survey.records):,}",
     )
 
 
-def _summary(survey: Survey) -> str:
-    defects = counted(len(survey.defects), "type") + " of defect" if survey.defects else "no labelled defects"
-    size = dataset_tables.sizes(survey)
-    return f"{counted(len(survey.records), 'image')}, {defects}, {size} px, height first"
-
-
-def _figures(survey: Survey, *, place: int) -> list[Figure]:
+def _category_figures(survey: Survey, *, place: int) -> list[Figure]:
     found = []
     if survey.marks:
         found.append(
@@ -208,24 +208,10 @@ def _figures(survey: Survey, *, place: int) -> list[Figure]:
         found.append(
             figure_dataset.images(
                 f"images_{place}",
-                caption="What differs between images: one dot per image, or per size of images.",
+                caption="Differences between images: one dot per image, or one dot per image size.",
                 regions=[mark.regions for mark in survey.marks],
                 lights=survey.lights,
                 sizes=survey.sizes,
             )
         )
     return found
-
-
-def _examples_text(survey: Survey) -> str:
-    marked = (
-        " Annotated defects are outlined in green; below each image: the share that is marked, and the "
-        "number of regions."
-    )
-    return f"The choice is random with a fixed seed.{marked if survey.marks else ''}"
-
-
-def _shifts_text(shifts: Sequence[Shift]) -> str:
-    one = "The same image before and after the shift; its masks are moved with it."
-    many = "What the presets make of an image; shift=<name> shows and tests one of them."
-    return f"{one if len(shifts) == 1 else many} Below each image: the share that is marked."

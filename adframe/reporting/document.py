@@ -1,7 +1,7 @@
 """The model of a page: sections of text, figures, tables and pictures, whatever the page is about.
 
-Pages of runs, datasets, sweeps, studies, comparisons and error analyses fill these in; `page_writer` writes
-them as HTML.
+Pages of runs, datasets, sweeps, studies, comparisons and error analyses are built of these records;
+`page_writer` writes them as HTML.
 """
 
 from __future__ import annotations
@@ -15,20 +15,25 @@ from adframe.reporting.tables import Table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
-Cell = tuple[int, int]  # row and column of a table's body
+Position = tuple[int, int]  # row and column of a table's body
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One drawing that is not drawn yet: `figure_render` makes SVG or PNG of it where one is wanted.
+    """A figure that is not drawn yet; `figure_render` makes SVG or PNG of it where it is needed.
 
     Attributes:
         name: of its files, unique on a page: letters, digits and `_`.
-        caption: one or two sentences: what is seen, in which units.
+        caption: one or two sentences: what the figure shows, in which units.
         size: (width, height) in inches.
         draw: fills an empty canvas of matplotlib.
-        margins: (left, bottom, right, top) of the axes in shares of the canvas; None: found by
-            matplotlib's constrained layout, which takes as long as the drawing itself.
+        margins: (left, bottom, right, top) of the axes in shares of the canvas. None: matplotlib's
+            constrained layout finds them, which takes as long as the drawing itself.
+
+    Example:
+        >>> figure = Figure("line", "A line.", (3.0, 2.0), lambda canvas: canvas.subplots().plot([0, 1]))
+        >>> figure.size
+        (3.0, 2.0)
     """
 
     name: str
@@ -40,26 +45,32 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class TableBlock:
-    """One table.
+    """A table with its caption, marks and links.
 
     Attributes:
         name: of its files, unique on a page.
-        caption: what its numbers are, in which units.
-        table: for people; this is what the page and the LaTeX file show.
-        raw: for programs, where other columns or more digits are wanted in the CSV file.
+        caption: the meaning of its numbers and their units.
+        table: the rounded table, which the page and the LaTeX file show.
+        raw: the table of the CSV file, where it has other columns or more digits; None takes `table`.
         marks: cells that are `best` or `worst`.
         notes: a second, smaller line of a cell, such as its interval.
-        links: where the text of a cell leads.
-        total: the first cell of rows that sum up the others.
+        links: the address to which the text of a cell leads.
+        total: the first cell of rows that summarise the others.
+
+    Example:
+        >>> from adframe.reporting.tables import table_of
+        >>> table = table_of([{"category": "bottle", "image/auroc": 0.99}])
+        >>> TableBlock("results", "Image AUROC in %.", table, marks={(0, 1): "best"}).table.shown
+        (('bottle', '99.0'),)
     """
 
     name: str
     caption: str
     table: Table
     raw: Table | None = None
-    marks: Mapping[Cell, str] = field(default_factory=dict)
-    notes: Mapping[Cell, str] = field(default_factory=dict)
-    links: Mapping[Cell, str] = field(default_factory=dict)
+    marks: Mapping[Position, str] = field(default_factory=dict)
+    notes: Mapping[Position, str] = field(default_factory=dict)
+    links: Mapping[Position, str] = field(default_factory=dict)
     total: str = "mean"
 
 
@@ -69,8 +80,12 @@ class Picture:
 
     Attributes:
         content: the bytes of a JPEG or PNG file; empty where there is none.
-        caption: what it shows, short.
-        alt: the same in words for people who do not see it; by default the caption.
+        caption: a few words on what it shows.
+        alt: a description for people who cannot see it; by default the caption.
+
+    Example:
+        >>> Picture(b"", caption="the image").caption
+        'the image'
     """
 
     content: bytes
@@ -80,23 +95,39 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """Rows of pictures, one row per image or case; all rows have the same columns."""
+    """Rows of pictures, one row per image or case; all rows have the same columns.
+
+    Attributes:
+        caption: what is shown.
+        columns: the titles of the columns.
+        rows: the title of each row, and its pictures in the order of the columns.
+
+    Example:
+        >>> pictures = (Picture(b""), Picture(b""))
+        >>> block = Pictures("Two views.", ("image", "heatmap"), (("bottle 000", pictures),))
+        >>> [title for title, _ in block.rows]
+        ['bottle 000']
+    """
 
     caption: str
     columns: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[Picture, ...]], ...]  # (what the row is, its pictures)
+    rows: tuple[tuple[str, tuple[Picture, ...]], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """Pictures of one image side by side, with what is known of it.
+    """Pictures of one image side by side, with a title and a note.
 
     Attributes:
         pictures: from left to right.
         title: its name.
         note: a line below the title.
         path: of the file, shown small and shortened at its left end.
-        verdict: `right` or `wrong` where a decision can be judged.
+        verdict: `right` or `wrong` where the decision can be compared with a label.
+
+    Example:
+        >>> Card((Picture(b""),), "000.png", note="score 1.2", verdict="right").verdict
+        'right'
     """
 
     pictures: tuple[Picture, ...]
@@ -112,9 +143,14 @@ class Gallery:
 
     Attributes:
         cards: in order.
-        title: what the cards are, beside them; "" where a heading says it.
+        title: a title to the left of the cards; "" where a heading says it.
         note: a small line below the title.
         size: of the cards; `small` suits single pictures, `large` several side by side.
+
+    Example:
+        >>> gallery = Gallery((Card((Picture(b""),), "000.png"),), title="bottle", size="small")
+        >>> len(gallery.cards)
+        1
     """
 
     cards: tuple[Card, ...]
@@ -125,11 +161,15 @@ class Gallery:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A paragraph of another kind than plain text, which is a string.
+    """A paragraph in a special style; a plain paragraph is a string.
 
     Attributes:
         content: the text.
         kind: `remark` is smaller; `absent` says why something is missing; `note` warns.
+
+    Example:
+        >>> Text("There are no pictures.", "absent").kind
+        'absent'
     """
 
     content: str
@@ -138,14 +178,31 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """A heading within a section."""
+    """A heading within a section.
+
+    Attributes:
+        title: its text.
+
+    Example:
+        >>> Heading("Types of defect").title
+        'Types of defect'
+    """
 
     title: str
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Names and values in one line; as `tiles` they are large, the value first."""
+    """Names and values.
+
+    Attributes:
+        pairs: (name, value) in order.
+        tiles: whether they are shown as large tiles, the value first; otherwise they share one line.
+
+    Example:
+        >>> Facts((("images", "83"), ("image AUROC", "98.7")), tiles=True).pairs[1]
+        ('image AUROC', '98.7')
+    """
 
     pairs: tuple[tuple[str, str], ...]
     tiles: bool = False
@@ -153,14 +210,32 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """The content of a file, word by word."""
+    """The content of a file, shown unchanged in a fixed-width font.
+
+    Attributes:
+        content: the text.
+
+    Example:
+        >>> Code("seed: 0").content
+        'seed: 0'
+    """
 
     content: str
 
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """Blocks that are folded away below a line that says what they are."""
+    """Blocks that are folded below a summary line until the reader opens them.
+
+    Attributes:
+        summary: the line that is always visible.
+        blocks: in order.
+        is_open: whether they are unfolded at first.
+
+    Example:
+        >>> Details("The configuration", (Code("seed: 0"),)).is_open
+        False
+    """
 
     summary: str
     blocks: tuple[Block, ...]
@@ -172,14 +247,18 @@ Block: TypeAlias = "str | Text | Heading | Facts | Code | Figure | TableBlock | 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading and what stands below it.
+    """A heading with the blocks below it.
 
     Attributes:
         title: the heading.
         blocks: in order.
-        anchor: to link to; by default `part-` and the section's number.
+        anchor: to link to; by default `part-` and the number of the section.
         group: the heading in the navigation under which it is listed.
-        number: beside its name in the navigation.
+        number: a number next to its name in the navigation.
+
+    Example:
+        >>> Section("Results", ("A paragraph.", Text("Five seeds.", "note"))).title
+        'Results'
     """
 
     title: str
@@ -194,16 +273,21 @@ class Page:
     """A whole page.
 
     Attributes:
-        title: one sentence: what was found or, where nothing could be shown, what was asked.
+        title: one sentence: the result or, where there is none, the question.
         facts: (name, value) pairs for the head: runs, images, time.
         sections: in order.
-        question: what the page asks.
+        question: the question that the page answers.
         findings: sentences, each of which the intervals support.
-        notes: what a reader must know before believing the numbers.
-        command: that makes the page again; "" where nobody knows it.
+        notes: what a reader must know before relying on the numbers.
+        command: the command that makes the page again; "" where it is unknown.
         again: the heading above the command.
-        links: (file, name) of pages beside this one; those that are not there are left out.
-        source: what the page was made of, in the footer.
+        links: (file, name) of pages next to this one; links to missing files are left out.
+        source: the files from which the page was made, named in the footer.
+
+    Example:
+        >>> page = Page("PatchCore on bottle", [("images", "83")], [Section("Results", ("Text.",))])
+        >>> blocks_of(page)
+        ['Text.']
     """
 
     title: str
@@ -219,7 +303,14 @@ class Page:
 
 
 def blocks_of(page: Page) -> list[Block]:
-    """All blocks of a page in order, also those that are folded away."""
+    """Lists all blocks of a page in order, also the folded ones.
+
+    Args:
+        page: the page.
+
+    Returns:
+        The blocks; a `Details` is replaced by the blocks inside it.
+    """
     return [each for section in page.sections for block in section.blocks for each in _flat(block)]
 
 

@@ -1,4 +1,4 @@
-"""A progress line for work that happens before Lightning starts: fetching and writing datasets."""
+"""A progress line for work outside of Lightning, such as fetching and writing datasets."""
 
 from __future__ import annotations
 
@@ -8,20 +8,25 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from adframe.data.base import ProgressCallback as Told
+from adframe.data.base import ProgressCallback
 
 
 @contextmanager
-def shown_progress() -> Iterator[Told]:
-    """Gives a function to be told (what, done, total); draws on standard error, in terminals only."""
+def shown_progress() -> Iterator[ProgressCallback]:
+    """Draws a progress line on standard error while the block runs, in terminals only.
+
+    Yields:
+        A function that is called with what is being done, how much is done, and the total (0: unknown).
+    """
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
     tasks: dict[str, TaskID] = {}
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
 
-        def told(what: str, done: int, total: int) -> None:
+        def update(what: str, done: int, total: int) -> None:
             if what not in tasks:
                 tasks[what] = bar.add_task(what)
-            bar.update(tasks[what], completed=done, total=total or None)  # 0: nobody knows how much
+            # rich shows a moving bar without a percentage where the total is None.
+            bar.update(tasks[what], completed=done, total=total or None)
 
-        yield told
+        yield update

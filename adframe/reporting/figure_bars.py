@@ -1,6 +1,6 @@
 """Figures made of bars: values by category, and histograms.
 
-`figures` offers these with the others; the convention for shares is the same.
+`figures` offers these with the other figures; shares follow the same convention.
 """
 
 from __future__ import annotations
@@ -19,31 +19,38 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
-Measured = Estimate | tuple[float, float, float] | float | None  # a value with its interval, or without
+BarValue = Estimate | tuple[float, float, float] | float | None  # a value, with or without its interval
 
 
 def bars(
     name: str,
     *,
     caption: str,
-    values: Mapping[str, Mapping[str, Measured]],
+    values: Mapping[str, Mapping[str, BarValue]],
     y_name: str,
     base: float = 0.0,
 ) -> Figure:
-    """Bars by category, one of each group per method; with a single category, one bar per method.
+    """Draws bars by category, grouped by method; with a single category, one bar per method.
 
     Args:
         name: of the files.
-        caption: below.
+        caption: below the figure.
         values: method -> category -> (value, low, high), a value without an interval, or None.
-        y_name: of the axis; shares in per cent where it ends in "%".
-        base: where bars begin, in the values' unit: 0, or what chance reaches.
+        y_name: of the axis; shares are shown in per cent where it ends in "%".
+        base: where bars begin, in the unit of the values: 0, or the chance level.
+
+    Returns:
+        The figure; a missing value is shown as `n/a`.
     """
-    classes = list(dict.fromkeys(group for by_class in values.values() for group in by_class))
+    categories = list(dict.fromkeys(group for by_category in values.values() for group in by_category))
     scale = style.factor(y_name)
-    single = len(classes) == 1
-    table = values if not single else {classes[0]: {key: row.get(classes[0]) for key, row in values.items()}}
-    groups = list(values) if single else classes
+    single = len(categories) == 1
+    table = (
+        values
+        if not single
+        else {categories[0]: {key: row.get(categories[0]) for key, row in values.items()}}
+    )
+    groups = list(values) if single else categories
     count = max(len(groups), 1) * max(len(table), 1)
     width = style.PAGE if count > 10 or len(groups) > 5 else 0.75 * style.PAGE
 
@@ -52,8 +59,8 @@ def bars(
         thick = 0.8 / max(len(table), 1)
         for place, (series, row) in enumerate(table.items()):
             x = np.arange(len(groups)) + (place - (len(table) - 1) / 2) * thick
-            _bars(
-                axes, x, [_triple(row.get(group), scale) for group in groups],
+            _draw_bars(
+                axes, x, [_value_and_interval(row.get(group), scale) for group in groups],
                 thick=0.88 * thick, color=style.colour(place), label=series, base=base * scale,
                 numbers=count <= 14, percent=scale != 1,
             )  # fmt: skip
@@ -62,10 +69,14 @@ def bars(
         axes.set_ylabel(y_name)
         axes.axhline(base * scale, color=style.QUIET, linewidth=0.6)
         axes.tick_params(axis="x", length=0)
-        _head_room(axes, table, scale=scale, base=base)
+        # The axis ends a little beyond the highest and the lowest interval.
+        known = [_value_and_interval(value, scale) for row in table.values() for value in row.values()]
+        ends = [*style.finite_values(part for triple in known for part in triple), base * scale]
+        span = (max(ends) - min(ends)) or 1.0
+        axes.set_ylim(min(ends) - (0.1 * span if min(ends) < base * scale else 0), max(ends) + 0.1 * span)
         style.grid(axes)
         if single:
-            axes.set_title(classes[0], loc="left")
+            axes.set_title(categories[0], loc="left")
         else:
             style.legend_above(canvas, *axes.get_legend_handles_labels(), width=width)
 
@@ -80,17 +91,20 @@ def histogram(
     x_name: str,
     marks: Mapping[str, float] | None = None,
 ) -> Figure:
-    """Histograms with the same bins for all series, each in shares of its own values.
+    """Draws histograms with the same bins for all series, each in shares of its own values.
 
     Args:
         name: of the files.
-        caption: below.
-        series: name -> values.
-        x_name: of the axis; shares in per cent where it ends in "%".
-        marks: name -> value, upright lines such as a threshold.
+        caption: below the figure.
+        series: name -> values; values that are not finite are left out.
+        x_name: of the axis; shares are shown in per cent where it ends in "%".
+        marks: name -> value of vertical lines, such as a threshold.
+
+    Returns:
+        The figure.
     """
     scale, marks = style.factor(x_name), marks or {}
-    values = {key: np.array(style.finite(each)) * scale for key, each in series.items()}
+    values = {key: np.array(style.finite_values(each)) * scale for key, each in series.items()}
     everything = np.concatenate([*values.values(), [mark * scale for mark in marks.values()], np.zeros(0)])
     edges = np.histogram_bin_edges(everything, bins=30) if len(everything) else np.linspace(0, 1, 31)
 
@@ -111,8 +125,8 @@ def histogram(
     return Figure(name, caption, (5.0, 3.0), draw)
 
 
-def _triple(value: Measured, scale: float) -> tuple[float, float, float]:
-    """(value, low, high) as shown; NaN for what is not known."""
+def _value_and_interval(value: BarValue, scale: float) -> tuple[float, float, float]:
+    """Returns (value, low, high) as shown; NaN for unknown parts."""
     if value is None:
         return math.nan, math.nan, math.nan
     if isinstance(value, Estimate):
@@ -121,7 +135,7 @@ def _triple(value: Measured, scale: float) -> tuple[float, float, float]:
     return parts[0] * scale, parts[1] * scale, parts[2] * scale
 
 
-def _bars(
+def _draw_bars(
     axes: Axes,
     x: np.ndarray,
     triples: Sequence[tuple[float, float, float]],
@@ -147,11 +161,3 @@ def _bars(
                 text if math.isfinite(value) else "n/a", (at, spot), (0, -2 if below else 2),
                 textcoords="offset points", ha="center", va="top" if below else "bottom", fontsize=6.5,
             )  # fmt: skip
-
-
-def _head_room(axes: Axes, table: Mapping[str, Mapping[str, Measured]], *, scale: float, base: float) -> None:
-    """The axis ends a little beyond the highest and the lowest interval."""
-    known = [_triple(value, scale) for row in table.values() for value in row.values()]
-    ends = [*style.finite(part for triple in known for part in triple), base * scale]
-    span = (max(ends) - min(ends)) or 1.0
-    axes.set_ylim(min(ends) - (0.1 * span if min(ends) < base * scale else 0), max(ends) + 0.1 * span)

@@ -1,4 +1,4 @@
-"""Figures of a dataset: how large defects are, in how many regions, how bright and how large images are."""
+"""Figures of a dataset: areas of defects, regions per image, brightness, contrast and sizes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adframe.reporting import figure_style as style
-from adframe.reporting.dataset_stats import Light
+from adframe.reporting.dataset_stats import ImageLight
 from adframe.reporting.document import Figure
 from adframe.reporting.format import counted, short_percent
 
@@ -18,22 +18,26 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
-_BINS = 8  # per decade
-_MANY = 10  # regions: images with so many or more share a bar
-_ROW = 0.42  # inches of a histogram of areas
+_BINS_PER_DECADE = 8  # per decade
+_MANY = 10  # images with this many regions or more share a bar
+_ROW = 0.42  # inches, the height of one histogram of areas
 _GROUPS = ("train", "validation", "test", "unlabelled")
 
 
 def defect_areas(
     name: str, *, caption: str, shares: Mapping[str, Sequence[float]], subsets: Mapping[str, str]
 ) -> Figure:
-    """Areas of defects on a logarithmic scale: one histogram per name, each as high as its highest bar.
+    """Draws the areas of defects on a logarithmic scale: one histogram per name, scaled to its highest bar.
 
     Args:
         name: of the figure.
-        caption: below.
-        shares: of the image in (0, 1], by what they are of; empty masks (0) are left out.
-        subsets: by name, the subset which gives the bars their colour; "" where a name has none.
+        caption: below the figure.
+        shares: name of a category or type of defect -> share of each image in (0, 1]; empty masks (0) are
+            left out.
+        subsets: name -> the subset that gives its bars their colour; a name without a subset is missing.
+
+    Returns:
+        The figure.
     """
     groups = {key: np.array([value for value in values if value > 0]) for key, values in shares.items()}
     groups = {key: values for key, values in groups.items() if len(values)}
@@ -43,7 +47,7 @@ def defect_areas(
     every = np.concatenate(list(groups.values())) if groups else np.array([0.01])
     low = min(math.floor(math.log10(every.min())), -1)
     high = max(math.ceil(math.log10(every.max())), low + 1)  # never an empty axis
-    edges = np.linspace(low, high, _BINS * (high - low) + 1)
+    edges = np.linspace(low, high, _BINS_PER_DECADE * (high - low) + 1)
 
     def draw(canvas: Canvas) -> None:
         axes = canvas.subplots()
@@ -71,17 +75,20 @@ def images(
     *,
     caption: str,
     regions: Sequence[int],
-    lights: Sequence[Light],
+    lights: Sequence[ImageLight],
     sizes: Mapping[tuple[int, int], int],
 ) -> Figure:
-    """Panels of a category: regions per image, brightness against contrast, and sizes where they differ.
+    """Draws regions per image, brightness against contrast, and image sizes, one panel each.
 
     Args:
         name: of the figure.
-        caption: below.
-        regions: the number of annotated regions of each image with a mask.
-        lights: the light of sampled images.
-        sizes: (height, width) -> number of images.
+        caption: below the figure.
+        regions: the number of annotated regions of each image with a mask; [] leaves the panel out.
+        lights: the light of sampled images; [] leaves the panel out.
+        sizes: (height, width) in pixels -> number of images; a single size leaves the panel out.
+
+    Returns:
+        The figure, one panel per quantity.
     """
     panels = [
         *(["regions"] if regions else []),
@@ -92,16 +99,16 @@ def images(
     def draw(canvas: Canvas) -> None:
         for axes, panel in zip(np.ravel(canvas.subplots(1, len(panels))), panels, strict=True):
             if panel == "regions":
-                _regions(axes, regions)
+                _draw_regions(axes, regions)
             elif panel == "light":
-                _lights(axes, lights)
+                _draw_lights(axes, lights)
             else:
-                _sizes(axes, sizes)
+                _draw_sizes(axes, sizes)
 
     return Figure(name, caption, (3.1 * len(panels), 2.9), draw)
 
 
-def _regions(axes: Axes, counts: Sequence[int]) -> None:
+def _draw_regions(axes: Axes, counts: Sequence[int]) -> None:
     from matplotlib.ticker import MaxNLocator
 
     heights = Counter(min(count, _MANY) for count in counts)
@@ -115,8 +122,8 @@ def _regions(axes: Axes, counts: Sequence[int]) -> None:
     style.grid(axes)
 
 
-def _lights(axes: Axes, lights: Sequence[Light]) -> None:
-    """One dot per image, coloured by split: where the light drifts, the clouds part."""
+def _draw_lights(axes: Axes, lights: Sequence[ImageLight]) -> None:
+    """One dot per image, coloured by split: where the light drifts between splits, their dots separate."""
     counts = Counter(light.group for light in lights)
     for place, group in enumerate(_GROUPS):
         own = np.array([(each.brightness, each.contrast) for each in lights if each.group == group]) * 100
@@ -132,8 +139,8 @@ def _lights(axes: Axes, lights: Sequence[Light]) -> None:
     axes.legend(loc="upper left", bbox_to_anchor=(-0.05, -0.2), ncols=3, borderaxespad=0, handletextpad=0.2)
 
 
-def _sizes(axes: Axes, sizes: Mapping[tuple[int, int], int]) -> None:
-    """One dot per size, the larger the more images have it."""
+def _draw_sizes(axes: Axes, sizes: Mapping[tuple[int, int], int]) -> None:
+    """One dot per size; its area grows with the number of images of that size."""
     most = max(sizes.values())
     heights, widths = np.array(list(sizes)).T
     areas = [8 + 90 * count / most for count in sizes.values()]

@@ -1,4 +1,4 @@
-"""Names next to points that cover neither each other nor other points."""
+"""Labels next to points that cover neither each other nor other points."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 Box = tuple[float, float, float, float]  # left, bottom, right, top, in points
 
-SIZE = 6.5  # of the letters, in points
-_WIDE, _HIGH, _DOT = 0.58 * SIZE, 1.25 * SIZE, 3.5
-# Where a name may stand, by how good a place it is: (across, up) in points, and how it is aligned.
+LABEL_SIZE = 6.5  # of the letters, in points
+_WIDE, _HIGH, _DOT = 0.58 * LABEL_SIZE, 1.25 * LABEL_SIZE, 3.5
+# Places of a label relative to its point, best first: (right, up) in points, and the text alignment.
 _PLACES = tuple(
     (dx * far, dy * far, side)
     for far in (1.0, 2.2, 3.6)
@@ -24,12 +24,13 @@ _PLACES = tuple(
 
 
 def place_labels(axes: Axes, points: Sequence[tuple[float, float, str]]) -> None:
-    """Writes each point's name where it covers nothing; what finds no place is left out.
+    """Writes the name of each point where it covers nothing; a name that finds no place is left out.
 
     Args:
-        axes: on which they stand, its limits settled.
+        axes: on which the labels stand; its limits must be final.
         points: (x, y, name) of each, in the axes' units; "" is no name.
     """
+    # Text has a fixed size in points (1/72 inch), so that overlaps are tested in points, not in data units.
     inch = 72 / axes.figure.dpi
     at = [tuple(axes.transData.transform((x, y)) * inch) for x, y, _ in points]
     frame = axes.get_window_extent()
@@ -37,26 +38,26 @@ def place_labels(axes: Axes, points: Sequence[tuple[float, float, str]]) -> None
     taken: list[Box] = [(x - _DOT, y - _DOT, x + _DOT, y + _DOT) for x, y in at]
     for (x, y), (left, up, name) in zip(at, points, strict=True):
         for dx, dy, side in _PLACES if name else ():
-            box = _box(x + dx, y + dy, name, side=side)
-            if _inside(box, edges) and not any(_meet(box, other) for other in taken):
+            box = _label_box(x + dx, y + dy, name, side=side)
+            if _is_inside(box, edges) and not any(_overlaps(box, other) for other in taken):
                 taken.append(box)
                 arrow = {"arrowstyle": "-", "color": "#9AA4AD", "linewidth": 0.5, "shrinkB": 3}
                 axes.annotate(
                     name, (left, up), (dx, dy), textcoords="offset points", ha=side, va="center",
-                    fontsize=SIZE, arrowprops=arrow if abs(dx) + abs(dy) > 12 else None,
+                    fontsize=LABEL_SIZE, arrowprops=arrow if abs(dx) + abs(dy) > 12 else None,
                 )  # fmt: skip
                 break
 
 
-def _box(x: float, y: float, name: str, *, side: str) -> Box:
+def _label_box(x: float, y: float, name: str, *, side: str) -> Box:
     wide = _WIDE * len(name)
     left = {"left": x, "right": x - wide, "center": x - wide / 2}[side]
     return left, y - _HIGH / 2, left + wide, y + _HIGH / 2
 
 
-def _meet(a: Box, b: Box) -> bool:
+def _overlaps(a: Box, b: Box) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
-def _inside(box: Box, edges: Box) -> bool:
+def _is_inside(box: Box, edges: Box) -> bool:
     return box[0] >= edges[0] and box[1] >= edges[1] and box[2] <= edges[2] and box[3] <= edges[3]

@@ -1,6 +1,6 @@
-"""Figures of several panels or of cells: ROC curves, matrices, clouds of points.
+"""Figures of several panels or of cells: ROC curves, matrices, scatter plots of embeddings.
 
-`figures` has the others and offers these too; the convention for shares is the same.
+`figures` offers these with the other figures; shares follow the same convention.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
-Curves = Mapping[str, tuple[np.ndarray, np.ndarray, float]]  # label -> (FPR, TPR, AUROC)
-MANY = 800  # points from which on a cloud is a picture inside the drawing
+RocCurves = Mapping[str, tuple[np.ndarray, np.ndarray, float]]  # label -> (FPR, TPR, AUROC)
+MANY = 800  # with more points than this, a cloud is rasterised inside the SVG
 
 
 def matrix(
@@ -35,22 +35,25 @@ def matrix(
     row_name: str = "",
     column_name: str = "",
 ) -> Figure:
-    """A heatmap with its numbers in the cells; what is not known is hatched.
+    """Draws a heatmap with numbers in its cells; unknown cells are hatched.
 
     Args:
         name: of the files.
-        caption: below.
+        caption: below the figure.
         rows: names from top to bottom.
         columns: names from left to right.
-        values: (rows, columns), NaN where not known.
-        unit: of the colours; shares in per cent where it ends in "%".
-        diverging: colours on both sides of 0, as far below as above.
-        texts: in the cells instead of the numbers.
-        row_name: what the rows are.
-        column_name: what the columns are.
+        values: (rows, columns), NaN where unknown.
+        unit: of the colours; shares are shown in per cent where it ends in "%".
+        diverging: whether the colours are symmetric about 0.
+        texts: texts in the cells instead of the numbers.
+        row_name: title of the rows.
+        column_name: title of the columns.
+
+    Returns:
+        The figure.
 
     Raises:
-        ValueError: the values have another shape than the names.
+        ValueError: `values` does not have one row per row name and one column per column name.
     """
     cells = np.asarray(values, float) * style.factor(unit)
     if cells.shape != (len(rows), len(columns)):
@@ -61,8 +64,8 @@ def matrix(
 
     def draw(canvas: Canvas) -> None:
         axes = canvas.subplots()
-        mesh = _cells(axes, cells, diverging=diverging)
-        _numbers(axes, cells, mesh, texts=texts, percent=style.factor(unit) != 1, room=room)
+        mesh = _draw_cells(axes, cells, diverging=diverging)
+        _draw_numbers(axes, cells, mesh, texts=texts, percent=style.factor(unit) != 1, room=room)
         style.name_ticks(axes, columns, room=room)
         axes.set_yticks(range(len(rows)), [style.wrapped(row, width=32) for row in rows])
         axes.set(xlabel=column_name, ylabel=row_name)
@@ -75,36 +78,44 @@ def matrix(
     return Figure(name, caption, size, draw)
 
 
-def roc(name: str, *, caption: str, curves: Curves) -> Figure:
-    """Several ROC curves in one, with the area of each.
+def roc(name: str, *, caption: str, curves: RocCurves) -> Figure:
+    """Draws several ROC curves in one panel, with the area of each.
 
     Args:
         name: of the files.
-        caption: below.
-        curves: label -> (false-positive rates, true-positive rates, area), shares.
+        caption: below the figure.
+        curves: label -> (false-positive rates, true-positive rates, area), all in [0, 1].
+
+    Returns:
+        The figure.
     """
     return roc_panels(name, caption=caption, panels={"": curves})
 
 
-def roc_panels(name: str, *, caption: str, panels: Mapping[str, Curves]) -> Figure:
-    """ROC curves, one panel per category; a method has the same colour in all.
+def roc_panels(name: str, *, caption: str, panels: Mapping[str, RocCurves]) -> Figure:
+    """Draws ROC curves, one panel per category; a method has the same colour in all panels.
 
     Args:
         name: of the files.
-        caption: below.
-        panels: category -> label -> (false-positive rates, true-positive rates, area), shares.
+        caption: below the figure.
+        panels: category -> label -> (false-positive rates, true-positive rates, area), all in [0, 1].
+
+    Returns:
+        The figure.
     """
     labels = list(dict.fromkeys(label for curves in panels.values() for label in curves))
     across, several = min(len(panels), 3), len(panels) > 1
     down = math.ceil(len(panels) / max(across, 1))
-    side, beside = (2.35, 3) if several else (3.4, 1)  # inches; areas beside each other
+    side, across_legend = (2.35, 3) if several else (3.4, 1)  # inches; entries per line of a legend
     width = max(side * across, 3.4)
     above = math.ceil(len(labels) / style.legend_columns(labels, width=width)) if several else 0
-    below = math.ceil(len(labels) / beside)
+    below = math.ceil(len(labels) / across_legend)
     size = (width, (side + 0.3 + 0.15 * below) * down + 0.15 * above)
 
     def draw(canvas: Canvas) -> None:
-        for axes, (title, curves) in zip(_panels(canvas, panels, across=across), panels.items(), strict=True):
+        for axes, (title, curves) in zip(
+            _panel_axes(canvas, panels, across=across), panels.items(), strict=True
+        ):
             axes.plot([0, 100], [0, 100], color=style.RULE, linewidth=0.8)
             for label, (fpr, tpr, area) in curves.items():
                 look = style.looks(labels.index(label)) | {"marker": ""}
@@ -116,7 +127,7 @@ def roc_panels(name: str, *, caption: str, panels: Mapping[str, Curves]) -> Figu
             if curves:
                 axes.legend(
                     loc="upper left", bbox_to_anchor=(-0.05, -0.22), borderaxespad=0, title="AUROC, %",
-                    alignment="left", ncols=beside, columnspacing=0.8, handlelength=1.4,
+                    alignment="left", ncols=across_legend, columnspacing=0.8, handlelength=1.4,
                 )  # fmt: skip
             style.grid(axes, along="both")
         if several:
@@ -137,16 +148,19 @@ def cloud(
     notes: Mapping[str, str] | None = None,
     across: int = 3,
 ) -> Figure:
-    """Points on a plane, coloured by group: PCA, t-SNE, UMAP. The axes have no numbers.
+    """Draws points on a plane, coloured by group: PCA, t-SNE, UMAP. The axes have no numbers.
 
     Args:
         name: of the files.
-        caption: below.
+        caption: below the figure.
         panels: title -> ((n, 2) points, the group of each); None instead of points where there is no plane.
-        groups: in the order of their colours; those of later groups lie on top. By default the order of
-            first appearance.
-        notes: title -> what is to be said of its axes, or why there is no plane.
-        across: how many panels stand side by side.
+        groups: in the order of their colours; points of later groups are drawn on top. By default the order
+            of first appearance.
+        notes: title -> a note on its axes, or why there is no plane.
+        across: number of panels per row.
+
+    Returns:
+        The figure.
     """
     found = list(groups) or list(dict.fromkeys(group for _, names in panels.values() for group in names))
     across = min(len(panels), across)
@@ -156,33 +170,30 @@ def cloud(
     def draw(canvas: Canvas) -> None:
         from matplotlib.lines import Line2D
 
-        places = _panels(canvas, panels, across=across)
+        places = _panel_axes(canvas, panels, across=across)
         for axes, (title, (points, names)) in zip(places, panels.items(), strict=True):
             axes.set_title(title, loc="left")
             axes.set(xticks=[], yticks=[], xlabel=(notes or {}).get(title, ""))
             axes.spines[:].set_visible(True)
             axes.spines[:].set_color(style.RULE)
             if points is not None:
-                _points(axes, np.asarray(points), names, groups=found)
+                many, which = len(points) > MANY, np.asarray(names, dtype=str)
+                for place, group in enumerate(found):
+                    own = np.asarray(points)[which == group]
+                    dot = 2 if many else 4
+                    axes.plot(own[:, 0], own[:, 1], markersize=dot, rasterized=many, **_dot_style(place))
         if places:
-            looks = [_dot(place) | {"markersize": 4} for place in range(len(found))]
+            looks = [_dot_style(place) | {"markersize": 4} for place in range(len(found))]
             style.legend_above(canvas, [Line2D([], [], **look) for look in looks], found, width=size[0])
 
     return Figure(name, caption, size, draw)
 
 
-def _points(axes: Axes, points: np.ndarray, names: Sequence[str], *, groups: Sequence[str]) -> None:
-    many, which = len(points) > MANY, np.asarray(names, dtype=str)
-    for place, group in enumerate(groups):
-        own = points[which == group]
-        axes.plot(own[:, 0], own[:, 1], markersize=2 if many else 4, rasterized=many, **_dot(place))
-
-
-def _dot(place: int) -> dict[str, Any]:
+def _dot_style(place: int) -> dict[str, Any]:
     return style.looks(place) | {"linestyle": "none", "markeredgewidth": 0, "alpha": 0.7}
 
 
-def _panels(canvas: Canvas, panels: Mapping[str, object], *, across: int) -> list[Axes]:
+def _panel_axes(canvas: Canvas, panels: Mapping[str, object], *, across: int) -> list[Axes]:
     if not panels:
         return []
     down = math.ceil(len(panels) / across)
@@ -192,7 +203,7 @@ def _panels(canvas: Canvas, panels: Mapping[str, object], *, across: int) -> lis
     return list(grid[: len(panels)])
 
 
-def _cells(axes: Axes, cells: np.ndarray, *, diverging: bool) -> Any:
+def _draw_cells(axes: Axes, cells: np.ndarray, *, diverging: bool) -> Any:
     from matplotlib.patches import Rectangle
 
     known = cells[np.isfinite(cells)]
@@ -205,6 +216,7 @@ def _cells(axes: Axes, cells: np.ndarray, *, diverging: bool) -> Any:
     down, across = cells.shape
     edges = (np.arange(across + 1) - 0.5, np.arange(down + 1) - 0.5)
     for row, column in np.argwhere(~np.isfinite(cells)):
+        # pcolormesh leaves masked cells empty; hatching distinguishes an unknown value from a pale colour.
         corner = (column - 0.5, row - 0.5)
         axes.add_patch(Rectangle(corner, 1, 1, fill=False, hatch="////", edgecolor=style.RULE, linewidth=0))
     mesh = axes.pcolormesh(
@@ -215,7 +227,7 @@ def _cells(axes: Axes, cells: np.ndarray, *, diverging: bool) -> Any:
     return mesh
 
 
-def _numbers(
+def _draw_numbers(
     axes: Axes,
     cells: np.ndarray,
     mesh: Any,
@@ -229,6 +241,7 @@ def _numbers(
         if texts is None and not math.isfinite(value):
             continue
         text = texts[row][column] if texts is not None else f"{value:.1f}" if percent else f"{value:.3g}"
+        # Letters are black or white, whichever has the better contrast with the colour of the cell.
         dark = style.ink(*mesh.cmap(mesh.norm(value))[:3]) if math.isfinite(value) else style.INK
         longest = max(map(len, text.split("\n")), default=1) or 1
         fits = min(7.0, 72 * (room - 0.06) / (0.6 * longest))

@@ -1,4 +1,4 @@
-"""Reliability diagrams: how often images that were given a probability are really anomalous."""
+"""Reliability diagrams: predicted probabilities compared with observed shares of anomalous images."""
 
 from __future__ import annotations
 
@@ -18,16 +18,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
 _ACROSS, _SIDE = 3, 3.0  # panels side by side, inches of each
-_FLOOR = -24  # per cent: below 0 stand the bars that count the images
+_FLOOR = -24  # per cent, the lower end of the axis; bars that count the images stand below 0
 
 
 def reliability(name: str, *, caption: str, series: Mapping[str, Sequence[Bin]]) -> Figure:
-    """One diagram; see `reliability_panels`.
+    """Draws one reliability diagram; see `reliability_panels`.
 
     Args:
         name: of the figure.
-        caption: below.
+        caption: below the figure.
         series: name of a run -> its bins.
+
+    Returns:
+        The figure.
     """
     return reliability_panels(name, caption=caption, panels={"": series})
 
@@ -35,14 +38,18 @@ def reliability(name: str, *, caption: str, series: Mapping[str, Sequence[Bin]])
 def reliability_panels(
     name: str, *, caption: str, panels: Mapping[str, Mapping[str, Sequence[Bin]]]
 ) -> Figure:
-    """Observed shares with their 95% intervals by mean probability; on the diagonal the probability is right.
+    """Draws observed shares with their 95 % intervals by mean predicted probability; the diagonal is perfect.
 
-    A diagram of one run counts the images of each bin below; with several runs the area of a dot counts them.
+    A diagram of one run counts the images of each bin below; with several runs the area of a dot shows the
+    count.
 
     Args:
         name: of the figure.
-        caption: below.
+        caption: below the figure.
         panels: title -> name of a run -> its bins that hold images.
+
+    Returns:
+        The figure, one panel per title.
     """
     labels = list(dict.fromkeys(label for series in panels.values() for label in series))
     across = max(1, min(len(panels), _ACROSS))
@@ -55,7 +62,7 @@ def reliability_panels(
         grid = canvas.subplots(down, across, squeeze=False).ravel()
         for axes, (title, series) in zip(grid, panels.items(), strict=False):
             axes.set_title(title, loc="left")
-            _diagram(axes, series, labels=labels)
+            _draw_diagram(axes, series, labels=labels)
         for spare in grid[len(panels) :]:
             spare.set_visible(False)
         if len(labels) > 1:
@@ -65,7 +72,7 @@ def reliability_panels(
     return Figure(name, caption, size, draw)
 
 
-def _diagram(axes: Axes, series: Mapping[str, Sequence[Bin]], *, labels: Sequence[str]) -> None:
+def _draw_diagram(axes: Axes, series: Mapping[str, Sequence[Bin]], *, labels: Sequence[str]) -> None:
     axes.plot([0, 100], [0, 100], color=style.QUIET, linewidth=0.8, linestyle=style.DASHES[2])
     most = max((each.count for bins in series.values() for each in bins), default=1)
     alone = len(labels) == 1
@@ -81,7 +88,7 @@ def _diagram(axes: Axes, series: Mapping[str, Sequence[Bin]], *, labels: Sequenc
         axes.plot(x, y, **(look | {"markersize": 3.5}))
         counts = np.array([each.count for each in bins])
         if alone:
-            _counts(axes, x, counts)
+            _draw_counts(axes, x, counts)
         else:
             axes.scatter(x, y, s=8 + 160 * counts / most, color=look["color"], alpha=0.2, linewidth=0)
     axes.set(xlabel="mean probability of a bin, %", ylabel="anomalous images, %", aspect="equal")
@@ -94,7 +101,7 @@ def _diagram(axes: Axes, series: Mapping[str, Sequence[Bin]], *, labels: Sequenc
     style.grid(axes)
 
 
-def _counts(axes: Axes, x: np.ndarray, counts: np.ndarray) -> None:
+def _draw_counts(axes: Axes, x: np.ndarray, counts: np.ndarray) -> None:
     """Bars at the foot of the diagram, with the number of images of each bin above its bar."""
     heights = 10 * counts / max(counts.max(initial=0), 1)
     axes.bar(x, heights, 7, bottom=_FLOOR, color=style.QUIET, alpha=0.4)

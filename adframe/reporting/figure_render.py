@@ -1,7 +1,7 @@
-"""Figures as SVG and PNG files, and as inline SVG that takes the colours of a page.
+"""Renders figures as SVG and PNG files, and as inline SVG that takes the colours of a page.
 
-matplotlib is used by its objects, without pyplot, so that no state of another's figures changes. The same
-figure gives the same bytes.
+matplotlib is used through its objects, without pyplot, so that no global state changes. The same figure gives
+the same bytes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 DPI = 200
 _FONTS = "system-ui, 'Segoe UI', Roboto, 'Noto Sans', 'Liberation Sans', 'DejaVu Sans', sans-serif"
-_LARGER = 1.25  # on a page than on paper, where letters are small
+_LARGER = 1.25  # scale on a page, compared with paper, where letters are small
 _OPACITY = {style.INK: 1.0, style.QUIET: 0.75, style.RULE: 0.18}  # of the text colour that replaces them
 _COLOURS = {
     colour.lower(): f"var(--series-{place}, {colour.lower()})"
@@ -33,30 +33,46 @@ _COLOURS = {
     if colour != style.INK
 }
 _NUMBERS = re.compile(r' (d|x|y|width|height|transform)="([^"]*)"')
+_DECIMALS, _TWO = r"(\.\d\d)\d+", r"\1"  # numbers with more than two decimals, and what stays of them
 
 
 def png(figure: Figure) -> bytes:
-    """The figure on a white ground, for slides."""
+    """Renders a figure as PNG on a white ground, for slides.
+
+    Args:
+        figure: what to draw.
+
+    Returns:
+        The bytes of the file, at 200 dots per inch.
+    """
     buffer = io.BytesIO()
-    with _drawn(figure) as canvas:
+    with _drawn_canvas(figure) as canvas:
         canvas.savefig(buffer, format="png", dpi=DPI, facecolor="white", metadata={"Software": None})
     return buffer.getvalue()
 
 
 def svg(figure: Figure) -> str:
-    """The figure as an `<svg>` element in the colours of the light page, on no ground, for a file."""
+    """Renders a figure as an `<svg>` element in the colours of the light page, without a ground.
+
+    Args:
+        figure: what to draw.
+
+    Returns:
+        The text of an SVG file.
+    """
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    with _drawn(figure) as canvas:
+    with _drawn_canvas(figure) as canvas:
         canvas.savefig(buffer, format="svg", facecolor="none", metadata=nothing, dpi=DPI)
     text = buffer.getvalue()
     text = re.sub(
         r"<metadata>.*?</metadata>\s*|<defs>\s*<style.*?</style>\s*</defs>\s*", "", text, flags=re.S
     )
-    text = re.sub(r'<g id="[^"]*"', "<g", text)  # such names would occur once for each figure of a page
+    text = re.sub(r'<g id="[^"]*"', "<g", text)  # the same ids would occur in each figure of a page
     text = re.sub(r' transform="rotate\(-?0 [^"]*"', "", text)
-    text = re.sub(r'<path d="[^"]*" style="fill: none"/>\s*', "", text)  # grounds without colour
-    text = _NUMBERS.sub(lambda found: f' {found[1]}="{_shorter(found[2])}"', text)
+    text = re.sub(r'<path d="[^"]*" style="fill: none"/>\s*', "", text)  # invisible backgrounds
+    # Two decimals are enough: a hundredth of a point (1/72 inch) is invisible.
+    text = _NUMBERS.sub(lambda found: f' {found[1]}="{re.sub(_DECIMALS, _TWO, found[2])}"', text)
     text = text.replace("; font-family: 'DejaVu Sans'", "").replace("'DejaVu Sans'", _FONTS)
     text = re.sub(r"\n\s*", "\n", text[text.index("<svg") :].strip()) + "\n"
     root = f'<svg style="stroke-linejoin: round; stroke-linecap: butt; font-family: {_FONTS}" '
@@ -64,12 +80,16 @@ def svg(figure: Figure) -> str:
 
 
 def inline(drawing: str, *, alt: str) -> Markup:
-    """The text of `svg` as part of a page: text, axes and grid are drawn in the page's text colour.
+    """Makes a drawing part of a page: text, axes and grid take the page's text colour.
 
     Args:
-        drawing: what `svg` returned.
-        alt: what is seen, for people who do not see it.
+        drawing: the text that `svg` returned.
+        alt: a description for people who cannot see the drawing.
+
+    Returns:
+        The element, safe to be put into HTML.
     """
+    # The page has a light and a dark theme: its text colour replaces the fixed ink of the drawing.
     for colour, opacity in _OPACITY.items():
         new = r"\1: currentColor" if opacity == 1 else rf"\1: currentColor; \1-opacity: {opacity:g}"
         drawing = re.sub(rf"\b(fill|stroke): {colour.lower()}", new, drawing)
@@ -77,21 +97,28 @@ def inline(drawing: str, *, alt: str) -> Markup:
     head, body = drawing.split(">", 1)
     head = re.sub(r' (xmlns(:xlink)?|version|style)="[^"]*"', "", head)
     head = re.sub(
-        r'(?<= )(width|height)="([0-9.]+)pt"', lambda found: f'{found[1]}="{_pixels(found[2])}"', head
+        r'(?<= )(width|height)="([0-9.]+)pt"', lambda found: f'{found[1]}="{_to_pixels(found[2])}"', head
     )
     label = f' class="chart" role="img" aria-label="{escape(alt)}">'
     return Markup(head + label + body.replace("xlink:href", "href").strip())
 
 
 def width(drawing: str) -> int:
-    """The width of a drawing on a page, in the page's pixels."""
+    """Returns the width of a drawing on a page.
+
+    Args:
+        drawing: the text that `svg` returned.
+
+    Returns:
+        CSS pixels; 640 where the drawing states no width.
+    """
     points = re.search(r'<svg[^>]*\bwidth="([0-9.]+)pt"', drawing)
-    return _pixels(points[1]) if points else 640
+    return _to_pixels(points[1]) if points else 640
 
 
 @contextmanager
-def _drawn(figure: Figure) -> Iterator[Canvas]:
-    """The filled canvas, in the house style."""
+def _drawn_canvas(figure: Figure) -> Iterator[Canvas]:
+    """Gives the filled canvas, drawn in the common style."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Drawing
@@ -111,10 +138,10 @@ def _drawn(figure: Figure) -> Iterator[Canvas]:
 
 @contextmanager
 def _without_collection() -> Iterator[None]:
-    """No cyclic garbage collection meanwhile.
+    """Switches the cyclic garbage collection off.
 
-    A drawing makes thousands of objects, so that the collector would run several times for each figure, and
-    each time would visit all objects of torch: a fifth of the time of drawing.
+    A drawing makes thousands of objects. The collector would run several times for each figure, and would
+    visit all objects of torch each time, which is a fifth of the drawing time.
     """
     was_enabled = gc.isenabled()
     gc.disable()
@@ -125,10 +152,5 @@ def _without_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _shorter(numbers: str) -> str:
-    """Coordinates with two decimals: a hundredth of a point is not seen."""
-    return re.sub(r"(\.\d\d)\d+", r"\1", numbers)
-
-
-def _pixels(points: str) -> int:
+def _to_pixels(points: str) -> int:
     return round(float(points) * 96 / 72 * _LARGER)

@@ -1,4 +1,4 @@
-"""The house style of figures: palette, fonts, ticks and legends. `figure_render` makes files of figures.
+"""The common style of figures: palette, fonts, ticks and legends. `figure_render` makes files of figures.
 
 matplotlib is imported only when something is drawn.
 """
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure as Canvas
 
-# Okabe & Ito, Color Universal Design (2008), without its yellow, which no line on white survives.
+# Okabe & Ito, Color Universal Design (2008), without its yellow, which is invisible on white.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#18212B", "#7F7F7F")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
 COLUMN, PAGE = 3.5, 7.1  # inches: one column of a paper, its whole width
 INK, QUIET, RULE = "#18212B", "#5A6570", "#D9DEE3"  # a page replaces these three by its own text colour
-ON_LIGHT = "#101418"  # text on a coloured ground, which no page replaces
+ON_LIGHT = "#101418"  # text on a coloured ground; a page does not replace this colour
 STYLE: dict[str, Any] = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere
+    "font.family": "DejaVu Sans",  # is part of matplotlib, so figures look the same everywhere
     "font.size": 7.5,
     "axes.titlesize": 8,
     "axes.titleweight": "bold",
@@ -57,20 +57,35 @@ STYLE: dict[str, Any] = {
     "lines.linewidth": 1.3,
     "lines.markersize": 4,
     "hatch.linewidth": 0.5,
-    "svg.fonttype": "none",  # text stays text: it is small, can be searched and takes the page's font
-    "text.parse_math": False,  # a category may be called `a$b$`
+    "svg.fonttype": "none",  # text stays text, which is smaller, searchable and in the page's font
+    "text.parse_math": False,  # a category may be named `a$b$`
     "axes.unicode_minus": True,
     "axes.facecolor": "none",
 }
 
 
 def colour(place: int) -> str:
-    """The colour of the n-th series; with more than eight they begin again, with other dashes and marks."""
+    """Returns the colour of a series.
+
+    Args:
+        place: of the series, counted from 0; after eight series the colours repeat, with other dashes and
+            markers.
+
+    Returns:
+        A hexadecimal colour.
+    """
     return PALETTE[place % len(PALETTE)]
 
 
 def looks(place: int) -> dict[str, Any]:
-    """Colour, dash and mark of the n-th line: lines can be distinguished without colours, too."""
+    """Returns colour, dash and marker of a line; lines differ without their colours, too.
+
+    Args:
+        place: of the series, counted from 0.
+
+    Returns:
+        Keyword arguments for `Axes.plot`.
+    """
     return {
         "color": colour(place),
         "linestyle": DASHES[(place + place // len(PALETTE)) % len(DASHES)],
@@ -79,12 +94,27 @@ def looks(place: int) -> dict[str, Any]:
 
 
 def factor(name: str) -> float:
-    """By what values are multiplied on an axis of that name: shares are shown in per cent."""
+    """Returns the factor by which values are multiplied on an axis: shares are shown in per cent.
+
+    Args:
+        name: of the axis.
+
+    Returns:
+        100 where the name ends in "%", otherwise 1.
+    """
     return 100.0 if name.rstrip().endswith("%") else 1.0
 
 
 def wrapped(text: str, *, width: int = 14) -> str:
-    """A long name on several lines, broken at spaces, and after `_`, `/`, `,` and `=`."""
+    """Breaks a long name into lines, at spaces and after `_`, `/`, `,` and `=`.
+
+    Args:
+        text: the name.
+        width: characters per line; a longer word keeps its own line.
+
+    Returns:
+        The name with line breaks.
+    """
     lines = [""]
     for piece in re.findall(r"\s*[^\s_/,=]+[_/,=]?|[_/,=]", text):
         if lines[-1] and len(lines[-1]) + len(piece) > width:
@@ -94,14 +124,14 @@ def wrapped(text: str, *, width: int = 14) -> str:
 
 
 def name_ticks(axes: Axes, names: Sequence[str], *, room: float) -> None:
-    """Names below the x axis at 0, 1, ...: wrapped where that fits, or else turned.
+    """Writes names below the x axis at 0, 1, ...: wrapped where that fits, otherwise turned.
 
     Args:
-        axes: where.
-        names: of the places.
+        axes: whose ticks are set.
+        names: one per place.
         room: inches for each name.
     """
-    letters = max(int(room / 0.062), 4)  # of this size in that space
+    letters = max(int(room / 0.062), 4)  # a letter at 7 points is about 0.062 inches wide
     texts = [wrapped(name, width=letters) for name in names]
     fits = all(len(line) <= letters for text in texts for line in text.split("\n"))
     if fits and all(text.count("\n") < 3 for text in texts):
@@ -112,20 +142,40 @@ def name_ticks(axes: Axes, names: Sequence[str], *, room: float) -> None:
 
 
 def legend_above(canvas: Canvas, handles: Sequence[Any], labels: Sequence[str], *, width: float) -> None:
-    """One legend above the axes, in as many columns as fit; none for a single unnamed series."""
+    """Puts one legend above the axes, in as many columns as fit; a single unnamed series gets none.
+
+    Args:
+        canvas: the figure of matplotlib.
+        handles: what stands for each series.
+        labels: names of the series.
+        width: of the figure in inches.
+    """
     if not labels or (len(labels) == 1 and not labels[0]):
         return
     canvas.legend(handles, labels, loc="outside upper left", ncols=legend_columns(labels, width=width))
 
 
 def legend_columns(labels: Sequence[str], *, width: float) -> int:
-    """How many names stand side by side in so many inches."""
+    """Returns the number of legend columns that fit.
+
+    Args:
+        labels: names of the series.
+        width: of the figure in inches.
+
+    Returns:
+        At least 1, and not more than there are labels.
+    """
     longest = max((len(label) for label in labels), default=0)
     return max(1, min(len(labels), int(width / (0.42 + 0.062 * longest))))
 
 
 def grid(axes: Axes, *, along: str = "y") -> None:
-    """Thin lines behind the data."""
+    """Draws thin grid lines behind the data.
+
+    Args:
+        axes: where.
+        along: the axes whose ticks get lines: `x`, `y` or `both`.
+    """
     if along in ("y", "both"):
         axes.grid(visible=True, axis="y")
     if along in ("x", "both"):
@@ -133,11 +183,11 @@ def grid(axes: Axes, *, along: str = "y") -> None:
 
 
 def log_ticks(axis: Axis, values: Sequence[float]) -> None:
-    """Plain numbers on a logarithmic axis: the values themselves as ticks, where they are few.
+    """Labels a logarithmic axis with plain numbers.
 
     Args:
         axis: the x or y axis, whose scale is logarithmic.
-        values: of the points.
+        values: of the points; up to eight different ones become the ticks.
     """
     from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
 
@@ -148,11 +198,27 @@ def log_ticks(axis: Axis, values: Sequence[float]) -> None:
         axis.set_major_locator(FixedLocator(ticks))
 
 
-def finite(values: Iterable[float | None]) -> list[float]:
-    """The values that are known and finite."""
+def finite_values(values: Iterable[float | None]) -> list[float]:
+    """Keeps the finite values.
+
+    Args:
+        values: numbers, NaN, infinite or None.
+
+    Returns:
+        The finite ones, in order.
+    """
     return [float(value) for value in values if value is not None and np.isfinite(value)]
 
 
 def ink(red: float, green: float, blue: float) -> str:
-    """Black or white, whichever is read on that colour (components in [0, 1]; ITU-R BT.709 luminance)."""
+    """Returns a text colour with good contrast on a ground (by ITU-R BT.709 luminance).
+
+    Args:
+        red: in [0, 1].
+        green: in [0, 1].
+        blue: in [0, 1].
+
+    Returns:
+        White or almost black.
+    """
     return "white" if 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.5 else ON_LIGHT

@@ -12,18 +12,24 @@ from adframe.reporting.document import Figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
-_FEW = 12  # epochs: up to so many are marked one by one
-_WIDE = 20.0  # highest over lowest loss: from here on a linear scale would show the first epochs alone
+_FEW_EPOCHS = 12  # up to this many epochs, each has a marker
+# The highest loss over the lowest one: above it, a linear scale would show the first epochs only.
+_WIDE = 20.0
 
 
-def losses(name: str, *, caption: str, series: Mapping[str, Mapping[int, float]], best: int | None) -> Figure:
-    """Losses by epoch, on a logarithmic scale where they span a wide range.
+def loss_curves(
+    name: str, *, caption: str, series: Mapping[str, Mapping[int, float]], best: int | None
+) -> Figure:
+    """Draws losses by epoch, on a logarithmic scale where they span a wide range.
 
     Args:
         name: of the figure.
-        caption: below.
+        caption: below the figure.
         series: name -> epoch -> loss; values that are not finite are left out.
-        best: the epoch that is marked as the one that is kept; None marks none.
+        best: the epoch whose weights are kept, which is marked; None marks none.
+
+    Returns:
+        The figure.
     """
     known = {
         label: {epoch: loss for epoch, loss in sorted(values.items()) if math.isfinite(loss)}
@@ -37,14 +43,14 @@ def losses(name: str, *, caption: str, series: Mapping[str, Mapping[int, float]]
 
         axes = canvas.subplots()
         for place, (label, points) in enumerate(known.items()):
-            look = style.looks(place) | ({} if len(points) <= _FEW else {"marker": ""})
+            look = style.looks(place) | ({} if len(points) <= _FEW_EPOCHS else {"marker": ""})
             axes.plot(list(points), list(points.values()), label=label, **look)
         if best is not None:
             label = f"epoch {best}, which is kept"
             axes.axvline(best, color=style.INK, linewidth=1, linestyle=style.DASHES[1], label=label)
         if is_log:
             axes.set_yscale("log")
-            style.log_ticks(axes.yaxis, range(9))  # more than are shown one by one
+            style.log_ticks(axes.yaxis, range(9))  # nine values are too many to become ticks
             axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.set(xlabel="epoch", ylabel="total loss, log scale" if is_log else "total loss")

@@ -1,8 +1,7 @@
-"""The figures of a study: bars, points, lines, curves, matrices and clouds in one house style.
+"""The figures of a study: bars, points, lines, curves, matrices and clouds in one style.
 
-One convention for numbers: shares are given in [0, 1], and are shown in per cent on an axis whose name
-(or, of a matrix, whose unit) ends in "%". What is not known is None or NaN and is left blank, never
-drawn as zero.
+Shares are given in [0, 1], and are shown in per cent on an axis whose name (or, for a matrix, whose unit)
+ends in "%". Unknown values are None or NaN; they are left blank and never drawn as zero.
 """
 
 from __future__ import annotations
@@ -43,16 +42,19 @@ def scatter(
     log_x: bool = False,
     front: Sequence[tuple[float, float]] = (),
 ) -> Figure:
-    """Points with their names next to them, where there is room for a name.
+    """Draws points with their names next to them, where there is room for a name.
 
     Args:
         name: of the files.
-        caption: below.
-        points: series -> (x, y, label) of each point; label "" for none.
-        x_name: of the axis; shares in per cent where it ends in "%".
+        caption: below the figure.
+        points: series -> (x, y, label) of each point; "" is no label.
+        x_name: of the axis; shares are shown in per cent where it ends in "%".
         y_name: of the axis, in the same way.
-        log_x: for values over orders of magnitude.
-        front: (x, y) of the Pareto-optimal points, joined by a line behind the others.
+        log_x: whether the x axis is logarithmic.
+        front: (x, y) of the Pareto-optimal points, which a line behind the others connects.
+
+    Returns:
+        The figure.
     """
     across, up = style.factor(x_name), style.factor(y_name)
 
@@ -75,7 +77,7 @@ def scatter(
         axes.set(xlabel=x_name, ylabel=y_name)
         style.grid(axes, along="both")
         style.legend_above(canvas, *axes.get_legend_handles_labels(), width=5.0)
-        canvas.draw_without_rendering()  # places of points are known only then
+        canvas.draw_without_rendering()  # before it, the layout and the positions of points are unknown
         place_labels(axes, placed)
 
     return Figure(name, caption, (5.0, 3.6), draw)
@@ -92,24 +94,27 @@ def lines(
     rings: Sequence[tuple[float, float]] = (),
     ring_name: str = "",
 ) -> Figure:
-    """Curves over a number, with whiskers where the values could lie, and bands where curves are few.
+    """Draws curves with whiskers for their intervals, and with bands where there are one or two curves.
 
     Args:
         name: of the files.
-        caption: below.
-        series: name -> (x, y, low, high) of each point; low and high None where not known.
-        x_name: of the axis; shares in per cent where it ends in "%".
+        caption: below the figure.
+        series: name -> (x, y, low, high) of each point; low and high are None where unknown.
+        x_name: of the axis; shares are shown in per cent where it ends in "%".
         y_name: of the axis, in the same way.
-        log_x: for values over orders of magnitude.
-        rings: (x, y) of points to mark.
-        ring_name: what the mark means.
+        log_x: whether the x axis is logarithmic.
+        rings: (x, y) of points to mark with a ring.
+        ring_name: meaning of the ring, for the legend.
+
+    Returns:
+        The figure.
     """
     across, up = style.factor(x_name), style.factor(y_name)
 
     def draw(canvas: Canvas) -> None:
         axes = canvas.subplots()
         for place, (label, steps) in enumerate(series.items()):
-            _curve(axes, steps, label=label, place=place, scale=(across, up), band=len(series) < 3)
+            _draw_curve(axes, steps, label=label, place=place, scale=(across, up), band=len(series) < 3)
         if rings:
             x, y = np.array(rings, float).T
             axes.plot(
@@ -126,7 +131,7 @@ def lines(
     return Figure(name, caption, (5.0, 3.2), draw)
 
 
-def _curve(
+def _draw_curve(
     axes: Axes, steps: Sequence[Step], *, label: str, place: int, scale: tuple[float, float], band: bool
 ) -> None:
     rows = sorted((step for step in steps if math.isfinite(step[1])), key=lambda step: step[0])

@@ -1,4 +1,4 @@
-"""Three tiles that explain a score: the image, the image with the annotated defect, the heatmap."""
+"""The three tiles of a test image: the image, the annotated defects, and the anomaly map."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from adframe.io.files import write_whole
 from adframe.reporting.outlines import Heatmap, Pixels, contour, encoded, outlined, resized, tile_size
 from adframe.results.gallery import TILES
 
-_DECIDED = (255, 255, 255)
+_THRESHOLD_COLOUR = (255, 255, 255)
 
 
 def heatmap_tiles(
@@ -26,26 +26,24 @@ def heatmap_tiles(
     high: float,
     width: int = 256,
 ) -> dict[str, Pixels]:
-    """Three pictures of one size by the names in `TILES`.
+    """Draws the image, its annotated defects outlined, and the heatmap over the image, as tiles of one size.
 
-    They are the image, the image with the annotated defects outlined, and the heatmap over the image.
-
-    The colour scale is fixed by `low` and `high`, so that the pictures of a category compare.
+    The colour scale is fixed by `low` and `high`, so that the tiles of a category can be compared.
 
     Args:
-        image: (H, W, 3) uint8 RGB, the original frame.
-        heatmap: (H, W) float32, raw, in the original frame; NaN counts as low.
-        regions: the annotated defects in the original frame; [] where there are none.
-        threshold: in the heatmap's units: what lies above it is outlined in white; None outlines nothing.
+        image: (H, W, 3) uint8 RGB in its original size.
+        heatmap: (H, W) float32, raw anomaly scores in the original size; NaN counts as `low`.
+        regions: the annotated defects in the original size; [] without any.
+        threshold: a heatmap value; larger values are outlined in white. None outlines nothing.
         low: the heatmap value that gets no colour.
         high: the heatmap value that gets the full colour.
-        width: a tile's width in pixels; tall images get a narrower tile, at most 1.5 `width` high.
+        width: of a tile in pixels; tall images get a narrower tile, not more than 1.5 `width` high.
 
     Returns:
-        (h, w, 3) uint8 RGB each, the image's aspect kept.
+        (h, w, 3) uint8 RGB by the names in `TILES`; the aspect ratio of the image is kept.
 
     Raises:
-        ValueError: image and heatmap are not of one size, or not of these kinds.
+        ValueError: image and heatmap differ in size, or have another shape or dtype.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(f"image must be (H, W, 3) uint8, not {image.shape} {image.dtype}")
@@ -60,7 +58,7 @@ def heatmap_tiles(
 
 
 def write_picture(path: Path, picture: Pixels, *, quality: int = 80) -> None:
-    """Write a picture whole or not at all, as PNG or JPEG by the path's suffix.
+    """Writes a picture as PNG or JPEG by the suffix of the path; the file is complete or absent.
 
     Args:
         path: ends in .png, .jpg or .jpeg.
@@ -69,31 +67,35 @@ def write_picture(path: Path, picture: Pixels, *, quality: int = 80) -> None:
 
     Raises:
         AdframeError: the file cannot be written.
-        ValueError: another suffix.
+        ValueError: the path has another suffix.
     """
     kinds: dict[str, Literal["PNG", "JPEG"]] = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
     if path.suffix.lower() not in kinds:
-        raise ValueError(f"a picture ends in .png, .jpg or .jpeg, not in {path.name!r}")
+        raise ValueError(f"the name of a picture must end in .png, .jpg or .jpeg, got {path.name!r}")
     write_whole(path, encoded(picture, kind=kinds[path.suffix.lower()], quality=quality))
 
 
 def overlaid(tile: Pixels, values: Heatmap, *, threshold: float | None, low: float, high: float) -> Pixels:
-    """Colour grows in, with the score, over a dimmed grey image: only what is high draws the eye.
+    """Draws a heatmap over a dimmed grey version of an image; the colour grows stronger with the score.
 
     Args:
-        tile: (h, w, 3) uint8 RGB; not changed.
-        values: (h, w) float32.
-        threshold: what lies above it is outlined in white; None outlines nothing.
+        tile: (h, w, 3) uint8 RGB; it is not changed.
+        values: (h, w) float32, the heatmap.
+        threshold: larger values are outlined in white; None outlines nothing.
         low: the value that gets no colour.
         high: the value that gets the full colour.
+
+    Returns:
+        (h, w, 3) uint8 RGB.
     """
     span = max(high - low, 1e-12)
     share = np.clip((values - low) / span, 0.0, 1.0)  # (h, w)
     colours = cv2.applyColorMap((share * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
     grey = cv2.cvtColor(tile, cv2.COLOR_RGB2GRAY)[..., None].astype(np.float32)
-    calm = 0.8 * (0.75 * grey + 0.25 * tile)
+    # The image is dimmed and loses most of its colour, so that only high scores attract attention.
+    dimmed = 0.8 * (0.75 * grey + 0.25 * tile)
     alpha = (0.9 * share**0.7)[..., None]
-    picture = np.ascontiguousarray(((1 - alpha) * calm + alpha * colours).astype(np.uint8))
+    picture = np.ascontiguousarray(((1 - alpha) * dimmed + alpha * colours).astype(np.uint8))
     if threshold is not None:
-        contour(picture, (values > threshold).astype(np.uint8), colour=_DECIDED, thickness=1)
+        contour(picture, (values > threshold).astype(np.uint8), colour=_THRESHOLD_COLOUR, thickness=1)
     return picture

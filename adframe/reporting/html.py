@@ -1,4 +1,4 @@
-"""From what a page holds to a self-contained HTML text: style and script inside, nothing fetched."""
+"""Fills the templates of a page: self-contained HTML with style and script inside, nothing is fetched."""
 
 from __future__ import annotations
 
@@ -16,18 +16,24 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def fill(context: Mapping[str, Any]) -> str:
-    """The HTML of a page.
+    """Renders the HTML of a page.
 
     Args:
-        context: what `page.html` reads; see `page_writer`.
+        context: the variables of `page.html`; see `page_writer`.
+
+    Returns:
+        The text of the HTML file.
     """
-    script, style = (Markup(_read(f"page.{kind}")) for kind in ("js", "css"))  # ours, so not escaped
+    script, style = (
+        Markup(_read_template(f"page.{kind}")) for kind in ("js", "css")
+    )  # our own, so not escaped
+    # The page's Content-Security-Policy allows this script by its hash, and no other.
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     shell = {"script": script, "script_hash": digest, "style": style}
     return _environment().get_template("page.html").render({**context, **shell})
 
 
-def _read(name: str) -> str:
+def _read_template(name: str) -> str:
     return _TEMPLATES.joinpath(name).read_text(encoding="utf-8")
 
 
@@ -46,10 +52,10 @@ def _environment() -> jinja2.Environment:
 
 
 def _breakable(text: str) -> Markup:
-    """Escaped, and allowed to break after an underscore: `splicing_connectors` in a narrow column."""
+    """Escapes a text and allows line breaks after underscores: `splicing_connectors` in a narrow column."""
     return Markup("_<wbr>").join(text.split("_"))
 
 
 def _heading(text: str) -> str:
-    """A column's title that breaks after a stroke, and not at a hyphen: `AU-PRO`, `macro/micro`."""
+    """Lets a column's title break after a slash but not at a hyphen: `AU-PRO`, `macro/micro`."""
     return text.replace("-", "\u2011").replace("/", "/\u200b")

@@ -1,4 +1,4 @@
-"""A sweep's runs in one table: what varied, the numbers with their intervals, the costs; the best marked."""
+"""The leaderboard of a sweep: overrides, metrics with intervals, and costs of its runs."""
 
 from __future__ import annotations
 
@@ -11,17 +11,24 @@ from adframe.io.files import write_whole
 from adframe.reporting import run_facts
 from adframe.reporting.document import Page, Section, TableBlock
 from adframe.reporting.format import span
-from adframe.reporting.page_writer import render
+from adframe.reporting.page_writer import render_page
 from adframe.reporting.tables import Cell, Column, Table, is_share, shown, table_of
 from adframe.results.run_folder import MEMORY, MODEL, SECONDS
 from adframe.results.sweep_folder import SweepFolder, SweepRun
 
-NAME = "leaderboard"  # of the files
+NAME = "leaderboard"  # of the files, without suffix
 MEGABYTES = {MODEL: "model MB", MEMORY: "memory MB"}
 
 
-def for_programs(sweep: SweepFolder) -> Table:
-    """Raw numbers under full names; `best` names the metrics by which a run is the best."""
+def raw_table(sweep: SweepFolder) -> Table:
+    """Builds the table for programs: unrounded numbers under full names.
+
+    Args:
+        sweep: the runs.
+
+    Returns:
+        One row per run; the column `best` names the metrics in which the run is the best.
+    """
     winners = sweep.best()
     rows: list[dict[str, Cell]] = []
     for run in sweep.runs:
@@ -39,60 +46,67 @@ def for_programs(sweep: SweepFolder) -> Table:
     return table_of(rows, keys=[*(key for key in keys if key not in ("best", "folder", "error")), *last])
 
 
-def for_people(sweep: SweepFolder, *, bold: str = "{}", intervals: bool = True) -> Table:
-    """Percentages, short titles, whole seconds.
+def rounded_table(sweep: SweepFolder, *, bold: str = "{}", intervals: bool = True) -> Table:
+    """Builds the table for readers: percentages, short titles, whole seconds.
 
     Args:
         sweep: the runs.
-        bold: around a number that is the best of its column.
-        intervals: below or behind a number where it could lie on other images.
+        bold: format string for the best number of each column, such as `**{}**`.
+        intervals: whether the 95 % interval follows each number.
+
+    Returns:
+        One row per run in the order of the sweep.
     """
     winners = sweep.best()
     costs = [key for key in (SECONDS, MODEL, MEMORY) if any(key in run.costs for run in sweep.runs)]
     asked = [sweep.objective] if sweep.objective else []
     columns = [
-        *(Column(key, _title(key, sweep.varied)) for key in [*sweep.varied, "run"]),
+        *(Column(key, _short_key(key, sweep.varied)) for key in [*sweep.varied, "run"]),
         *(Column(key, MEGABYTES.get(key, key)) for key in costs),
         *(Column(key, key) for key in asked),
         *(table_of([{key: 0.0}]).columns[0] for key in sweep.measured),
     ]
+    # The cells are already texts in per cent; a percentage column would multiply them again.
     plain = tuple(replace(column, percent=False) for column in columns)
     rows = []
     for run in sweep.runs:
         row: list[Cell] = [run.overrides.get(key) for key in sweep.varied]
         row += [run.name, *(_cost(run, key) for key in costs)]
         for key in [*asked, *sweep.measured]:
-            text = _number(sweep, run, key, intervals=intervals)
+            text = _metric_text(sweep, run, key, intervals=intervals)
             row.append(bold.format(text) if run.name in winners.get(key, ()) else text)
         rows.append(tuple(row))
     return Table(plain, tuple(rows))
 
 
 def write_leaderboard(sweep: SweepFolder, *, study: Path | None = None) -> Path:
-    """Writes `leaderboard.csv`, `.md` and `.html`; returns the page.
+    """Writes `leaderboard.csv`, `.md` and `.html`.
 
     Args:
         sweep: the sweep.
         study: the page of its study, to which the leaderboard links; None where there is none.
 
+    Returns:
+        The path of the page.
+
     Raises:
         AdframeError: a file cannot be written.
     """
-    title = verdict(sweep)
-    text = for_people(sweep, bold="**{}**").to_markdown()
+    title = leaderboard_title(sweep)
+    text = rounded_table(sweep, bold="**{}**").to_markdown()
     errors = "".join(f"- run {run.name}: {run.error}\n" for run in sweep.failed)
-    notes = "\n".join(remarks(sweep))
+    notes = "\n".join(leaderboard_notes(sweep))
     markdown = f"# {title}\n\n{text}\n{notes}\n" + (f"\n{errors}" if errors else "")
     page = sweep.path / f"{NAME}.html"
-    write_whole(sweep.path / f"{NAME}.csv", for_programs(sweep).to_csv())
+    write_whole(sweep.path / f"{NAME}.csv", raw_table(sweep).to_csv())
     write_whole(sweep.path / f"{NAME}.md", markdown)
-    write_whole(page, render(_page(sweep, title=title, study=study)))
+    write_whole(page, render_page(_page(sweep, title=title, study=study)))
     return page
 
 
 def _page(sweep: SweepFolder, *, title: str, study: Path | None) -> Page:
     winners = sweep.best()
-    columns = for_people(sweep).columns
+    columns = rounded_table(sweep).columns
     cells = {
         (line, place): (run, column.key)
         for line, run in enumerate(sweep.runs)
@@ -106,12 +120,12 @@ def _page(sweep: SweepFolder, *, title: str, study: Path | None) -> Page:
         if key == "run" and (sweep.path / run.name / "report.html").is_file()
     }
     caption = "Metrics of the test images in per cent, as a mean over the categories."
-    caption += " In brackets: the 95% bootstrap interval." if notes else ""
+    caption += " In brackets: the 95 % bootstrap interval." if notes else ""
     caption += " The best value of each column is marked." if marks else ""
     table = TableBlock(
         NAME,
         f"{caption} Memory is the largest amount that the process of the run used.",
-        for_people(sweep, intervals=False),
+        rounded_table(sweep, intervals=False),
         notes=notes,
         marks=marks,
         links=links,
@@ -122,11 +136,11 @@ def _page(sweep: SweepFolder, *, title: str, study: Path | None) -> Page:
         title=title,
         facts=[
             ("runs", count),
-            ("what varies", ", ".join(sweep.varied) or "nothing"),
+            ("overrides", ", ".join(sweep.varied) or "nothing"),
             ("time, all runs", run_facts.duration(sweep.seconds)),
         ],
         sections=[
-            Section("Results", (table, *remarks(sweep)), anchor="results"),
+            Section("Results", (table, *leaderboard_notes(sweep)), anchor="results"),
             *([Section("Failed runs", failed, anchor="failed")] if failed else []),
         ],
         command=sweep.command,
@@ -135,41 +149,57 @@ def _page(sweep: SweepFolder, *, title: str, study: Path | None) -> Page:
     )
 
 
-def verdict(sweep: SweepFolder) -> str:
-    """One sentence: how many runs, and the highest number."""
+def leaderboard_title(sweep: SweepFolder) -> str:
+    """Summarises a sweep in one sentence: the number of runs, and the best run with its number.
+
+    Args:
+        sweep: the runs, the best one first.
+
+    Returns:
+        The sentence without a full stop.
+    """
     done = [run for run in sweep.runs if run.error is None]
     start = f"{len(done)} run{'' if len(done) == 1 else 's'}"
     first = done[0] if done else None
     value = sweep.value(first, sweep.ordering) if first else None
     if first is None or value is None or not math.isfinite(value):
         return f"{start}, {len(sweep.runs) - len(done)} failed" if len(done) < len(sweep.runs) else start
-    told = ", ".join(f"{key}={first.overrides[key]}" for key in sweep.varied if key in first.overrides)
+    overrides = ", ".join(f"{key}={first.overrides[key]}" for key in sweep.varied if key in first.overrides)
     number = shown(value, percent=is_share(sweep.ordering))
     name = table_of([{sweep.ordering: 0.0}]).header[0]
     side = "lowest" if sweep.objective and sweep.minimise else "highest"
-    return f"{start}: the {side} {name} is {number}" + (f", with {told}" if told and len(done) > 1 else "")
+    return f"{start}: the {side} {name} is {number}" + (
+        f", with {overrides}" if overrides and len(done) > 1 else ""
+    )
 
 
-def remarks(sweep: SweepFolder) -> list[str]:
-    """What a reader has to know before choosing by the table."""
+def leaderboard_notes(sweep: SweepFolder) -> list[str]:
+    """Returns what a reader must know before choosing a setting by the table.
+
+    Args:
+        sweep: the runs.
+
+    Returns:
+        One or two sentences.
+    """
     if sweep.objective:
         order = (
             f"The runs are in the order of {sweep.objective}, which is measured on validation images: the "
-            "search has seen none of the test images."
+            "search has used no test image."
         )
     else:
         order = (
-            "The best image AUROC of the test images comes first; a setting that is chosen by it is chosen "
-            "on test data."
+            "The runs are in the order of the image AUROC on test images, the best one first; a setting that "
+            "is chosen by it is chosen on test data."
         )
     overlap = (
-        "The runs see the same images, so two can differ significantly although their intervals overlap: "
+        "The runs use the same images, so two can differ significantly although their intervals overlap: "
         "python evaluate.py compare=[<run>,<run>] tests the difference."
     )
     return [order, overlap] if len(sweep.runs) > 1 else [order]
 
 
-def _number(sweep: SweepFolder, run: SweepRun, key: str, *, intervals: bool) -> str:
+def _metric_text(sweep: SweepFolder, run: SweepRun, key: str, *, intervals: bool) -> str:
     value = sweep.value(run, key)
     text = shown(value, percent=is_share(key))
     ends = run.intervals.get(key)
@@ -183,8 +213,8 @@ def _cost(run: SweepRun, key: str) -> str | None:
     return None if value is None else f"{value / 1e6:.{3 if value < 1e9 else 4}g}"
 
 
-def _title(key: str, keys: Sequence[str]) -> str:
-    """`model.top_share` is `top_share`, unless another key would be called the same."""
+def _short_key(key: str, keys: Sequence[str]) -> str:
+    """Shortens `model.top_share` to `top_share`, unless another key would get the same name."""
     last = key.rpartition(".")[2]
-    alike = [other for other in keys if other.rpartition(".")[2] == last]
-    return key if "/" in key or len(alike) > 1 else last
+    same_name = [other for other in keys if other.rpartition(".")[2] == last]
+    return key if "/" in key or len(same_name) > 1 else last

@@ -1,4 +1,4 @@
-"""Pages as self-contained HTML; their figures and tables as files for a paper where that is wanted."""
+"""Writes pages as self-contained HTML, and their figures and tables as files for a paper."""
 
 from __future__ import annotations
 
@@ -25,29 +25,30 @@ from adframe.reporting.figure_render import inline, png, svg, width
 from adframe.reporting.format import capitalised
 from adframe.reporting.html import fill
 from adframe.reporting.tables import DASH, Table
-from adframe.results.gallery import fitted_uris
+from adframe.results.gallery import picture_uris
 
-FIGURES, TABLES = "figures", "tables"  # folders beside a page
-_NAME = re.compile(r"[A-Za-z0-9_]+")
-_NUMBER = re.compile(r"[-+<\[(]?\s*[\d.]")  # how a cell begins that holds a number
+FIGURES, TABLES = "figures", "tables"  # folders next to a page
+_FILE_NAME = re.compile(r"[A-Za-z0-9_]+")
+_NUMBER = re.compile(r"[-+<\[(]?\s*[\d.]")  # the beginning of a cell that holds a number
 
 
 def write_document(folder: Path, page: Page, *, name: str = "study") -> Path:
     """Writes `<name>.html`, `figures/*.svg`, `*.png`, `tables/*.csv` and `*.tex`; the page comes last.
 
     Args:
-        folder: where; made if it is not there.
-        page: what is written.
-        name: of the page.
+        folder: where; it is created if missing.
+        page: the page.
+        name: of the HTML file, without suffix.
 
     Returns:
         The path of the page.
 
     Raises:
-        ValueError: a name is no file's name (letters, digits, `_`), or two figures or two tables share it.
+        ValueError: a name has characters other than letters, digits and `_`, or two figures or tables share
+            one.
         AdframeError: a file cannot be written.
     """
-    _check_names([name], kind="page")
+    _check_file_names([name], kind="page")
     drawings = _drawings(page)
     for figure in (block for block in blocks_of(page) if isinstance(block, Figure)):
         write_whole(folder / FIGURES / f"{figure.name}.svg", drawings[figure.name])
@@ -63,38 +64,48 @@ def write_document(folder: Path, page: Page, *, name: str = "study") -> Path:
     return path
 
 
-def render(page: Page) -> str:
-    """The HTML of a page without files beside it: pictures, style and script are inside.
+def render_page(page: Page) -> str:
+    """Renders a page without files next to it: pictures, style and script are inside.
+
+    Args:
+        page: the page.
+
+    Returns:
+        The text of the HTML file.
 
     Raises:
-        ValueError: a name is no file's name (letters, digits, `_`), or two figures or two tables share it.
+        ValueError: a name has characters other than letters, digits and `_`, or two figures or tables share
+            one.
     """
     return _rendered(page, _drawings(page), links=list(page.links), has_files=False)
 
 
 def _drawings(page: Page) -> dict[str, str]:
-    """The SVG of each figure by its name, once all names are known to be good."""
+    """Returns the SVG of each figure by its name, after all names have been checked."""
     blocks = blocks_of(page)
     figures = [block for block in blocks if isinstance(block, Figure)]
-    _check_names([figure.name for figure in figures], kind="figure")
-    _check_names([block.name for block in blocks if isinstance(block, TableBlock)], kind="table")
+    _check_file_names([figure.name for figure in figures], kind="figure")
+    _check_file_names([block.name for block in blocks if isinstance(block, TableBlock)], kind="table")
     return {figure.name: svg(figure) for figure in figures}
 
 
-def _check_names(names: list[str], *, kind: str) -> None:
+def _check_file_names(names: list[str], *, kind: str) -> None:
     known: set[str] = set()
     for name in names:
-        if not _NAME.fullmatch(name):
-            raise ValueError(f"{kind} {name!r}: a file's name has letters, digits and _ only")
+        if not _FILE_NAME.fullmatch(name):
+            raise ValueError(f"{kind} {name!r}: the name must have only letters, digits and _")
         if name.casefold() in known:
-            raise ValueError(f"{kind} {name!r}: two have that name")
+            raise ValueError(f"{kind} {name!r}: two of the page have this name")
         known.add(name.casefold())
 
 
 def _rendered(
     page: Page, drawings: Mapping[str, str], *, links: Sequence[tuple[str, str]], has_files: bool
 ) -> str:
-    view = _View(drawings, _uris(page), has_files=has_files)
+    # Pictures are identified by id: two may have equal content and different captions.
+    pictures = [picture for block in blocks_of(page) for picture in _pictures_of(block)]
+    uris = picture_uris({str(id(picture)): picture.content for picture in pictures})
+    view = _View(drawings, {int(name): uri for name, uri in uris.items()}, has_files=has_files)
     return fill(
         {
             "page": page,
@@ -103,13 +114,6 @@ def _rendered(
             "has_files": has_files,
         }
     )
-
-
-def _uris(page: Page) -> dict[int, str]:
-    """Data URIs of all pictures by their identity, shrunk alike where together they are too large."""
-    pictures = [picture for block in blocks_of(page) for picture in _pictures_of(block)]
-    uris = fitted_uris({str(id(picture)): picture.content for picture in pictures})
-    return {int(name): uri for name, uri in uris.items()}
 
 
 def _pictures_of(block: Block) -> Iterator[Picture]:
@@ -121,7 +125,7 @@ def _pictures_of(block: Block) -> Iterator[Picture]:
 
 @dataclass
 class _View:
-    """What the template reads of each block."""
+    """Turns sections and blocks into the variables of the template; it counts figures and tables."""
 
     drawings: Mapping[str, str]
     uris: Mapping[int, str]
@@ -138,7 +142,7 @@ class _View:
         }
 
     def block(self, block: Block) -> dict[str, Any]:
-        """The block with its kind, which names the macro that writes it, and what is derived from it."""
+        """Returns the block, its kind, which names the macro that writes it, and values derived from it."""
         kind = "Paragraph" if isinstance(block, str) else type(block).__name__
         shown: dict[str, Any] = {"kind": kind, "item": block}
         if isinstance(block, Figure | TableBlock):
@@ -174,7 +178,7 @@ class _View:
 
 
 def _columns_of_words(table: Table) -> set[int]:
-    """Places of columns that are read as text, and so begin at the left."""
+    """Returns the places of columns that hold text, which is aligned at the left."""
     rows = table.shown
     return {
         place

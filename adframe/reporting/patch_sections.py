@@ -13,41 +13,45 @@ from adframe.errors import AdframeError
 from adframe.reporting.document import Block, Figure, Picture, Pictures, Section, TableBlock
 from adframe.reporting.figures import bars, matrix
 from adframe.reporting.format import hundredths, p_value, span
-from adframe.reporting.patch_embeddings import NO_UMAP, classes_figure, has_umap, kinds_figure
+from adframe.reporting.patch_embeddings import NO_UMAP, categories_figure, has_umap, kinds_figure
 from adframe.reporting.tables import DASH, Column, Table
 from adframe.results.layer_distances import LayerDistance
-from adframe.results.patch_samples import FOLDER, PatchSample, Triple
+from adframe.results.patch_samples import FEATURES_FOLDER, PatchSample, Triple
 
 Samples = Mapping[str, Mapping[str, PatchSample]]  # method -> category -> its sample
-ATTENTION = f"{FOLDER}/attention"  # in a run's folder
-MEASURES = {"image_auroc": "image AUROC", "patch_auroc": "patch AUROC"}
-_ALONE = (
-    "For each layer alone, a test patch's distance to the nearest of the sampled training patches ranks "
-    "patches, and its maximum ranks images. That is not PatchCore with one layer: the bank is a random "
-    "sample and no coreset, and nothing is averaged over neighbours, re-weighted or smoothed. It compares "
-    "layers with each other. Patches are ranked on the finest layer's grid, whichever layer ranks them."
+ATTENTION = f"{FEATURES_FOLDER}/attention"  # in a run's folder
+AUROC_TITLES = {"image_auroc": "image AUROC", "patch_auroc": "patch AUROC"}
+_LAYER_TEXT = (
+    "For each layer alone, the distance of a test patch to the nearest sampled training patch ranks the "
+    "patches, and the maximum of an image ranks the images. This differs from PatchCore with one layer: the "
+    "bank is a random sample and no coreset, and nothing is averaged over neighbours, re-weighted or "
+    "smoothed. It serves to compare layers with each other. All layers rank patches on the grid of the "
+    "finest layer."
 )
 
 
 def planes_section(samples: Samples, *, seed: int) -> Section:
-    """Embeddings of patches: one figure per category, coloured by kind; and all categories together.
+    """Draws embeddings of patches: per category coloured by kind, and all categories together.
 
     Args:
         samples: method -> category -> its sample.
-        seed: of the planes.
+        seed: of the embeddings.
+
+    Returns:
+        The section; it says so where UMAP is not installed.
     """
     methods = ["tsne", "umap"] if has_umap() else ["tsne"]
     blocks: list[Block] = [] if len(methods) > 1 else [NO_UMAP]
-    for place, by_class in enumerate(samples.values()):
+    for place, by_category in enumerate(samples.values()):
         found: list[Figure | None] = []
-        for number, sample in enumerate(by_class.values()):
+        for number, sample in enumerate(by_category.values()):
             found += [
                 kinds_figure(sample, name=f"{method}_{place}_{number}", method=method, seed=seed)
                 for method in methods
             ]
-        if len(by_class) > 1:
+        if len(by_category) > 1:
             found += [
-                classes_figure(by_class, name=f"{method}_{place}_classes", method=method, seed=seed)
+                categories_figure(by_category, name=f"{method}_{place}_classes", method=method, seed=seed)
                 for method in methods
             ]
         blocks += [figure for figure in found if figure is not None]
@@ -55,27 +59,37 @@ def planes_section(samples: Samples, *, seed: int) -> Section:
 
 
 def layers_section(samples: Samples) -> Section:
-    """The AUROC of each layer by itself, with intervals over images."""
+    """Shows the AUROC of each layer by itself, with 95 % intervals over images.
+
+    Args:
+        samples: method -> category -> its sample.
+
+    Returns:
+        The section: a figure per metric, and a table.
+    """
     figures = [
         bars(
             f"layers_{key}",
-            caption=f"{title} of each layer alone, with 95% intervals over images.",
+            caption=f"{title} of each layer alone, with 95 % intervals over images.",
             values=_by_layer(samples, key),
             y_name=f"{title}, %",
             base=0.5,
         )
-        for key, title in MEASURES.items()
+        for key, title in AUROC_TITLES.items()
     ]
-    return Section("AUROC of each layer", (_ALONE, *figures, _layer_table(samples)))
+    return Section("AUROC of each layer", (_LAYER_TEXT, *figures, _layer_table(samples)))
 
 
 def drift_section(distances: Sequence[LayerDistance], *, variant: str, number: int) -> Section:
-    """How far apart categories lie, layer by layer; with three categories or more also as matrices.
+    """Shows the distances between categories, layer by layer; with three categories or more also as matrices.
 
     Args:
-        distances: of `layer_distances`.
-        variant: whose features.
-        number: of the variant, for the files' names.
+        distances: the result of `layer_distances`.
+        variant: name of the method whose features were compared.
+        number: of the variant, for the names of files.
+
+    Returns:
+        The section.
     """
     names = list(dict.fromkeys(each.first for each in distances))
     blocks: list[Block] = []
@@ -85,8 +99,8 @@ def drift_section(distances: Sequence[LayerDistance], *, variant: str, number: i
         values = [[own[frozenset((a, b))].mmd.squared for b in names] for a in names]
         caption = (
             f"Squared MMD between the training patches of categories ({variant}, {layer}), one kernel for "
-            "all pairs. On the diagonal: between two halves of the images of a category, which is what no "
-            "difference looks like."
+            "all pairs. On the diagonal: between two halves of the images of a category, as a reference for "
+            "no difference."
         )
         blocks.append(
             matrix(
@@ -98,53 +112,58 @@ def drift_section(distances: Sequence[LayerDistance], *, variant: str, number: i
                 unit="squared MMD",
             )
         )
-    return Section(f"Distances between categories: {variant}", (*blocks, _distance_table(distances, number)))
+    return Section(
+        f"Distances between categories: {variant}", (*blocks, _layer_distance_table(distances, number))
+    )
 
 
 def attention_section(runs: Sequence[tuple[str, Path, str]]) -> Section | None:
-    """Attention rollouts that runs of vision transformers left; None where no run has any.
+    """Shows the attention rollouts that runs of vision transformers stored.
 
     Args:
-        runs: (variant, a run's folder, category).
+        runs: (variant, folder of a run, category).
+
+    Returns:
+        The section; None where no run stored any.
 
     Raises:
-        AdframeError: a file cannot be understood.
+        AdframeError: a file cannot be read.
     """
     paths = [(variant, run / ATTENTION / f"{category}.json") for variant, run, category in runs]
-    blocks: list[Block] = [_pictures(variant, path) for variant, path in paths if path.is_file()]
+    blocks: list[Block] = [_rollout_pictures(variant, path) for variant, path in paths if path.is_file()]
     words = (
-        "Attention rollout (Abnar and Zuidema, 2020): the product over blocks of the attention, the mean "
-        "over heads with the residual path added. It says which patches the class token's output is made "
-        "of, not which are anomalous."
+        "Attention rollout (Abnar and Zuidema, 2020): the product of the attention over all blocks, each as "
+        "the mean over heads with the residual path added. It shows which patches contribute to the output "
+        "of the class token, not which are anomalous."
     )
     return Section("Attention rollout", (words, *blocks)) if blocks else None
 
 
-def _pictures(variant: str, path: Path) -> Pictures:
+def _rollout_pictures(variant: str, path: Path) -> Pictures:
     try:
         facts = json.loads(path.read_text())
-        rows = tuple(_row(path.parent, image) for image in facts["images"])
+        rows = tuple(_rollout_row(path.parent, image) for image in facts["images"])
         whose = "the class token" if facts["class_token"] else "the mean over patch tokens"
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise AdframeError(f"cannot read {path}: {error!r}; delete it, or run again") from error
+        raise AdframeError(f"cannot read {path}: {error!r}; delete it or repeat the run") from error
     caption = (
-        f"Rollout of {whose} ({path.stem}, {variant}). Colours grow from an image's smallest value to its "
-        "99th percentile: they compare the patches of an image, not images."
+        f"Rollout of {whose} ({path.stem}, {variant}). The colours span the smallest value of an image to "
+        "its 99th percentile: they compare the patches of an image, not different images."
     )
     return Pictures(caption, ("annotated defect", "rollout"), rows)
 
 
-def _row(folder: Path, image: Mapping[str, Any]) -> tuple[str, tuple[Picture, ...]]:
+def _rollout_row(folder: Path, image: Mapping[str, Any]) -> tuple[str, tuple[Picture, ...]]:
     name = f"{image['defect']}/{Path(image['path']).name}"
     tiles = [(folder / f"{image['stem']}_{kind}.jpg").read_bytes() for kind in ("truth", "rollout")]
     return name, (Picture(tiles[0], ""), Picture(tiles[1], ""))
 
 
 def _by_layer(samples: Samples, key: str) -> dict[str, dict[str, Triple | None]]:
-    """Layer -> category -> value with its interval; layers named by variant where there are several."""
+    """Returns layer -> category -> value with its interval; with several variants their name comes first."""
     found: dict[str, dict[str, Triple | None]] = {}
-    for variant, by_class in samples.items():
-        for category, sample in by_class.items():
+    for variant, by_category in samples.items():
+        for category, sample in by_category.items():
             for layer in sample.layers:
                 name = f"{variant} {layer.name}" if len(samples) > 1 else layer.name
                 value: Triple = getattr(layer, key)
@@ -158,26 +177,26 @@ def _layer_table(samples: Samples) -> TableBlock:
             "patch_auroc", "patch_low", "patch_high", "reached", "anomalous", "patches",
             "seconds")  # fmt: skip
     people, raw = [], []
-    for variant, by_class in samples.items():
-        for category, sample in by_class.items():
+    for variant, by_category in samples.items():
+        for category, sample in by_category.items():
             for layer in sample.layers:
                 reached = f"{layer.reached} of {sample.anomalous}"
                 grid = f"{layer.grid[0]} x {layer.grid[1]}"
-                told = (_share(layer.image_auroc), _share(layer.patch_auroc), reached)
-                people.append((variant, category, layer.name, grid, *told))
+                cells = (_auroc_text(layer.image_auroc), _auroc_text(layer.patch_auroc), reached)
+                people.append((variant, category, layer.name, grid, *cells))
                 raw.append(
                     (variant, category, layer.name, *layer.grid, *layer.image_auroc, *layer.patch_auroc,
                      layer.reached, sample.anomalous, len(layer.features), sample.seconds)
                 )  # fmt: skip
     caption = (
-        "AUROC in per cent with 95% intervals over images. Reached: anomalous test images in which at least "
-        "one cell of the layer's own grid counts as anomalous; the embeddings have no patches of the others."
+        "AUROC in per cent with 95 % intervals over images. Reached: anomalous test images in which at least "
+        "one cell of the layer's own grid counts as anomalous; the others have no patch in the embeddings."
     )
     shown = Table(tuple(Column(title, title) for title in titles), tuple(people))
     return TableBlock("layers", caption, shown, Table(tuple(Column(key, key) for key in keys), tuple(raw)))
 
 
-def _distance_table(distances: Sequence[LayerDistance], number: int) -> TableBlock:
+def _layer_distance_table(distances: Sequence[LayerDistance], number: int) -> TableBlock:
     keys = ("first", "second", "layer", "mmd", "mmd_biased", "mmd_floor", "mmd_p", "bandwidth",
             "sliced_wasserstein", "cosine_of_means")  # fmt: skip
     titles = ("categories", "layer", "MMD²", "noise", "p", "sliced W2", "1 - cos of means")
@@ -193,8 +212,9 @@ def _distance_table(distances: Sequence[LayerDistance], number: int) -> TableBlo
              mmd.bandwidth, each.wasserstein, each.cosine)
         )  # fmt: skip
     caption = (
-        "Distances between training patches. Noise: the 95th percentile of MMD^2 when whole images change "
-        "sides at random, p from the same permutations. Sliced Wasserstein is in each layer's own units."
+        "Distances between training patches. Noise: the 95th percentile of MMD² when whole images are "
+        "assigned to the two sides at random; p comes from the same permutations. The sliced Wasserstein "
+        "distance is in the units of each layer."
     )
     shown = Table(tuple(Column(title, title) for title in titles), tuple(people))
     return TableBlock(
@@ -202,7 +222,7 @@ def _distance_table(distances: Sequence[LayerDistance], number: int) -> TableBlo
     )
 
 
-def _share(value: Triple) -> str:
+def _auroc_text(value: Triple) -> str:
     if not np.isfinite(value[0]):
         return DASH
     text = hundredths(value[0])

@@ -1,4 +1,4 @@
-"""The section of one category on a run's page: curves, types of defect, lights, and pictures."""
+"""The section of one category on the page of a run: curves, types of defect, lights, and pictures."""
 
 from __future__ import annotations
 
@@ -25,55 +25,56 @@ from adframe.results.names import HEADLINE, TITLES
 from adframe.results.predictions import Row
 from adframe.results.run_folder import RunFolder
 
-_FIRST = 4  # pictures of a kind that are shown at once; the others are folded away
+_FIRST = 4  # pictures of a kind that are shown at once; the others are folded
 _TILES = (
     "From left to right: the image, the annotated defect outlined in green, and the heatmap. The colour "
-    "scale is the same in the whole category; a white line surrounds what lies above every pixel of the "
-    "normal validation images."
+    "scale is the same in the whole category; a white line surrounds pixels with higher scores than every "
+    "pixel of the normal validation images."
 )
 
 
 def category_section(run: RunFolder, name: str, *, place: int) -> Section:
-    """All that the page shows of one category.
+    """Builds the section of one category.
 
     Args:
         run: the run.
         name: of the category.
-        place: of the category among the others.
+        place: of the category among the others, counted from 0; it makes the names of figures unique.
+
+    Returns:
+        The section.
     """
     rows = [row for row in run.rows if row["category"] == name]
     numbers = run.test.get(name, {})
     keys = [key for key in (*HEADLINE, "image/class_f1") if numbers.get(key) is not None]
-    blocks: list[Block] = [Text(f"{_contents(rows)}.")] if rows else []
+    blocks: list[Block] = [Text(f"{_image_counts(rows)}.")] if rows else []
     if keys:
         blocks.append(Facts(tuple((TITLES[key], shown(numbers[key], percent=True)) for key in keys)))
     if rows:
         thresholds = [row["threshold"] for row in rows if row["threshold"] is not None]
         caption = (
-            "Normal images are counted upwards and anomalous ones downwards; the ring is at the rates of the "
-            "decisions."
+            "Normal images are counted upwards and anomalous ones downwards; the ring marks the rates at the "
+            "threshold."
         )
         figure = scores(
             f"scores_{place}", caption=caption, rows=rows, threshold=thresholds[0] if thresholds else None
         )
         blocks.append(figure)
     else:
-        blocks.append(
-            Text("There are no curves: predictions.parquet has no rows of this category.", "absent")
-        )
+        blocks.append(Text("There are no curves: predictions.parquet has no row of this category.", "absent"))
     blocks += _category_tables(run, name, place=place)
-    blocks += _pictures(run, name)
+    blocks += _gallery_blocks(run, name)
     return Section(
         name,
         tuple(blocks),
-        anchor=f"category-{place}",  # never the name: it may be anything
+        anchor=f"category-{place}",  # a name may have any characters, an anchor may not
         group="Categories (image AUROC)",
         number=shown(numbers.get("image/auroc"), percent=True),
     )
 
 
 def _category_tables(run: RunFolder, name: str, *, place: int) -> list[Block]:
-    """Types of defect and lights; the tables of an only category would repeat those of the run."""
+    """Returns the tables of defect types and lights, unless they repeat those of a run of one category."""
     alone = len(run.categories) == 1
     blocks: list[Block] = []
     defects = run_breakdowns.category_defects(run, name)
@@ -87,13 +88,13 @@ def _category_tables(run: RunFolder, name: str, *, place: int) -> list[Block]:
     return blocks
 
 
-def _pictures(run: RunFolder, category: str) -> list[Block]:
+def _gallery_blocks(run: RunFolder, category: str) -> list[Block]:
     blocks: list[Block] = []
     for kind, title in (("worst", "Worst decisions"), ("best", "Best decisions")):
         found = [each for each in run.gallery if each.category == category and each.kind == kind]
         if not found:
             continue
-        cards = tuple(_card(run, each) for each in found)
+        cards = tuple(_decision_card(run, each) for each in found)
         explained = [] if blocks else [Text(_TILES)]
         blocks += [Heading(title), *explained, Gallery(cards[:_FIRST])]
         if cards[_FIRST:]:
@@ -101,7 +102,7 @@ def _pictures(run: RunFolder, category: str) -> list[Block]:
     return blocks
 
 
-def _card(run: RunFolder, entry: GalleryEntry) -> Card:
+def _decision_card(run: RunFolder, entry: GalleryEntry) -> Card:
     verdict = {True: "called anomalous", False: "called normal", None: "not decided"}[entry.decision]
     plain = entry.subset in entry.defect or entry.subset in ("anomaly", "good")
     title = entry.defect if plain else f"{entry.defect} ({entry.subset})"
@@ -121,7 +122,7 @@ def _card(run: RunFolder, entry: GalleryEntry) -> Card:
     )
 
 
-def _contents(rows: Sequence[Row]) -> str:
+def _image_counts(rows: Sequence[Row]) -> str:
     counts = {
         "normal": sum(row["label"] == 0 for row in rows),
         "anomalous": sum(row["label"] == 1 for row in rows),

@@ -1,4 +1,4 @@
-"""The verdict and the facts of a run, for its page."""
+"""The title and the facts of a run, for its page."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import shlex
 from collections.abc import Mapping
 
-from adframe.reporting.summary import confusion, timing
+from adframe.reporting.summary import confusion, latency_summary
 from adframe.reporting.tables import DASH, shown
 from adframe.results.names import MEAN, name_of
 from adframe.results.run_folder import RunFolder
@@ -20,7 +20,7 @@ DATASETS = {
     "visa": "VisA",
     "btad": "BTAD",
 }
-# The lowest image AUROC of each verdict; the number always stands next to the words.
+# The lowest image AUROC of each verdict; the page always shows the number next to the words.
 _VERDICTS = (
     (0.95, "finds the defects in"),
     (0.8, "finds most defects in"),
@@ -30,31 +30,52 @@ _VERDICTS = (
 
 
 def method(run: RunFolder) -> str:
-    """The method's name as its paper writes it."""
-    name = _chosen(run, "model", also="method")
+    """Returns the name of the method as its paper writes it.
+
+    Args:
+        run: the run.
+
+    Returns:
+        For example `PatchCore`; `The method` where it is unknown.
+    """
+    name = _chosen_name(run, "model", also="method")
     return _METHODS.get(name.lower(), name) or "The method"
 
 
 def dataset(run: RunFolder) -> str:
-    """The dataset's name as its paper writes it; "" where categories come from several."""
-    name = _chosen(run, "dataset")
+    """Returns the name of the dataset as its paper writes it.
+
+    Args:
+        run: the run.
+
+    Returns:
+        For example `MVTec AD`; "" where the categories come from several datasets.
+    """
+    name = _chosen_name(run, "dataset")
     return "" if name == "several" else DATASETS.get(name, name)
 
 
-def verdict(run: RunFolder) -> str:
-    """One sentence: who finds defects where, how well, and where worst."""
+def run_verdict(run: RunFolder) -> str:
+    """Summarises a run in one sentence: how well the method finds defects, and the weakest category.
+
+    Args:
+        run: the run.
+
+    Returns:
+        The title of the page, without a full stop.
+    """
     names = run.categories
     count = f"{len(names)} {dataset(run)} categories".replace("  ", " ")
     where = count if len(names) != 1 else f"{names[0]} ({dataset(run)})".removesuffix(" ()")
-    values = {name: _number(run.test.get(name, {}).get("image/auroc")) for name in names}
+    values = {name: finite_number(run.test.get(name, {}).get("image/auroc")) for name in names}
     known = {name: value for name, value in values.items() if value is not None}
-    mean = _number(run.test.get(MEAN, {}).get("image/auroc"))
+    mean = finite_number(run.test.get(MEAN, {}).get("image/auroc"))
     if mean is None and known:
         mean = sum(known.values()) / len(known)
     if mean is None:
-        return f"{method(run)} scored {where}; without labels of both kinds there is no image AUROC"
+        return f"{method(run)} scored {where}; there is no image AUROC without labels of both kinds"
     words = next(text for least, text in _VERDICTS if mean >= least)
-    sentence = f"{method(run)} {words} {where} with image AUROC {shown(mean, percent=True)}"
+    sentence = f"{method(run)} {words} {where} with an image AUROC of {shown(mean, percent=True)}"
     if len(known) < 2:
         return sentence
     weakest = min(known, key=lambda name: known[name])
@@ -62,28 +83,42 @@ def verdict(run: RunFolder) -> str:
 
 
 def facts(run: RunFolder) -> list[tuple[str, str]]:
-    """The facts line: name and value; what is not known is left out."""
+    """Lists the facts for the head of the page.
+
+    Args:
+        run: the run.
+
+    Returns:
+        (name, value) pairs; unknown ones are left out.
+    """
     got = run.environment.get
-    shift = _chosen(run, "shift")
+    shift = _chosen_name(run, "shift")
     pairs = [
         ("method", method(run)),
-        ("backbone", _chosen(run, "backbone")),
+        ("backbone", _chosen_name(run, "backbone")),
         ("dataset", dataset(run)),
         ("shift", "" if shift == "none" else shift),
         ("scope", "one model for all" if run.config.get("scope") == "global" else ""),
-        ("image size", _joined(run.config.get("image_size"))),
-        ("seed", _joined(run.config.get("seed", got("seed")))),
+        ("image size", _joined_text(run.config.get("image_size"))),
+        ("seed", _joined_text(run.config.get("seed", got("seed")))),
         ("images tested", f"{len(run.rows)}" if run.rows else ""),
         ("memory bank", memory_bank(run)),
         ("date", str(got("date") or got("started") or got("finished") or "")[:16].replace("T", " ")),
-        ("wall time", duration(_number(got("wall_seconds")))),
-        ("peak memory", size(_number(got("peak_memory_bytes")))),
+        ("wall time", duration(finite_number(got("wall_seconds")))),
+        ("peak memory", size(finite_number(got("peak_memory_bytes")))),
     ]
     return [(name, value) for name, value in pairs if value]
 
 
 def tiles(run: RunFolder) -> list[tuple[str, str]]:
-    """The few numbers that matter most: what each is, and its value."""
+    """Lists the few numbers that matter most.
+
+    Args:
+        run: the run.
+
+    Returns:
+        (name, value) pairs; unknown ones are left out.
+    """
     row = run.test.get(MEAN) or (run.test.get(run.categories[0], {}) if len(run.categories) == 1 else {})
     ranked = {
         "image/auroc": "image AUROC",
@@ -91,7 +126,11 @@ def tiles(run: RunFolder) -> list[tuple[str, str]]:
         "pixel/aupro_0.3": "AU-PRO at FPR 0.3",
         "pixel/auroc": "pixel AUROC",
     }
-    known = [(text, shown(row[key], percent=True)) for key, text in ranked.items() if _known(row.get(key))]
+    known = [
+        (text, shown(row[key], percent=True))
+        for key, text in ranked.items()
+        if finite_number(row.get(key)) is not None
+    ]
     found = known[:2]
     counts = confusion(run.rows)
     if counts.recall is not None:
@@ -99,12 +138,20 @@ def tiles(run: RunFolder) -> list[tuple[str, str]]:
     if counts.fpr is not None:
         alarms = f"{counts.false_alarms} of {counts.false_alarms + counts.passed}"
         found.append(("false alarms", alarms))
-    median = timing(run.rows, name="").median
+    median, _ = latency_summary(run.rows)
     return found + ([("per image, median", f"{shown(median)} ms")] if median is not None else [])
 
 
 def model_facts(run: RunFolder, category: str) -> dict[str, float]:
-    """What the model holds, by name: metrics.json's `model/<fact>`, such as `model/rows`."""
+    """Returns the size of a fitted model.
+
+    Args:
+        run: the run.
+        category: its name, or `global` for a model of all categories.
+
+    Returns:
+        Fact -> value: the entries `model/<fact>` of metrics.json, such as `rows` and `bytes`.
+    """
     both = {**run.test.get(category, {}), **run.val.get(category, {})}
     return {
         key.removeprefix("model/"): value
@@ -114,7 +161,14 @@ def model_facts(run: RunFolder, category: str) -> dict[str, float]:
 
 
 def memory_bank(run: RunFolder) -> str:
-    """The memory bank's rows, from the smallest to the largest category."""
+    """Returns the number of rows of the memory banks, from the smallest to the largest category.
+
+    Args:
+        run: the run.
+
+    Returns:
+        For example `1,000 to 1,200 patches`; "" for a method without a memory bank.
+    """
     rows = [model_facts(run, name).get("rows") for name in (*run.categories, "global")]
     known = sorted({int(value) for value in rows if value is not None})
     if not known:
@@ -124,13 +178,31 @@ def memory_bank(run: RunFolder) -> str:
 
 
 def command(run: RunFolder) -> str:
-    """The command that repeats the run, or nothing."""
+    """Returns the command that repeats the run.
+
+    Args:
+        run: the run.
+
+    Returns:
+        A shell command; "" where it is unknown.
+    """
     value = run.environment.get("command")
     return shlex.join(map(str, value)) if isinstance(value, list) else str(value or "")
 
 
 def duration(seconds: float | None) -> str:
-    """41 s, 3 min 05 s, 2 h 07 min."""
+    """Writes a duration.
+
+    Args:
+        seconds: None for an unknown one.
+
+    Returns:
+        For example `41 s`, `3 min 05 s` or `2 h 07 min`; "" for an unknown one.
+
+    Example:
+        >>> duration(185), duration(7620.0)
+        ('3 min 05 s', '2 h 07 min')
+    """
     if seconds is None:
         return ""
     if seconds < 60:
@@ -140,42 +212,65 @@ def duration(seconds: float | None) -> str:
 
 
 def size(amount: float | None) -> str:
-    """Bytes as MB or GB, in powers of ten."""
+    """Writes a number of bytes as MB or GB, in powers of ten.
+
+    Args:
+        amount: bytes; None for an unknown number.
+
+    Returns:
+        For example `74.0 MB`; "" for an unknown number.
+
+    Example:
+        >>> size(74e6)
+        '74.0 MB'
+    """
     if amount is None:
         return ""
     return f"{amount / 1e9:.2f} GB" if amount >= 1e9 else f"{amount / 1e6:.1f} MB"
 
 
 def flat(value: object, *, name: str = "") -> list[tuple[str, str]]:
-    """A nested mapping as lines of dotted name and text."""
+    """Flattens a nested mapping into lines.
+
+    Args:
+        value: a mapping, or a leaf.
+        name: dotted name of the value in the whole.
+
+    Returns:
+        (dotted name, text) pairs; durations and sizes also in readable units.
+    """
     if isinstance(value, Mapping):
         parts = (flat(item, name=f"{name}.{key}" if name else str(key)) for key, item in value.items())
         return [line for part in parts for line in part]
-    number = _number(value)
+    number = finite_number(value)
     if name.endswith("seconds") and number is not None:
         return [(name, f"{number:,.1f} ({duration(number)})")]
     if name.endswith("bytes") and number is not None:
         return [(name, f"{number:,.0f} ({size(number)})")]
-    return [(name, _joined(value) or DASH)]
+    return [(name, _joined_text(value) or DASH)]
 
 
-def _chosen(run: RunFolder, key: str, *, also: str = "") -> str:
-    """What was chosen by name: what the environment noted, or else what the configuration tells."""
-    noted = run.environment.get(also or key)
-    return noted if isinstance(noted, str) else name_of(run.config.get(key))
+def _chosen_name(run: RunFolder, key: str, *, also: str = "") -> str:
+    """Returns a name that the environment recorded, otherwise the one in the configuration."""
+    recorded = run.environment.get(also or key)
+    return recorded if isinstance(recorded, str) else name_of(run.config.get(key))
 
 
-def _joined(value: object) -> str:
+def _joined_text(value: object) -> str:
     if isinstance(value, list | tuple):
         return " × ".join(map(str, value)) if len(value) == 2 else ", ".join(map(str, value))  # noqa: RUF001
     return "" if value is None else str(value)
 
 
-def _number(value: object) -> float | None:
+def finite_number(value: object) -> float | None:
+    """Returns a value as a float where it is a finite number, otherwise None; a bool is no number.
+
+    Args:
+        value: anything.
+
+    Returns:
+        The number or None.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if math.isfinite(value) else None
-
-
-def _known(value: object) -> bool:
-    return _number(value) is not None

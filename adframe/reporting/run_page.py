@@ -1,9 +1,8 @@
-"""The page of a run: `report.html`, one self-contained file, a pure function of the run's folder."""
+"""The page of a run: `report.html`, one self-contained file, which depends only on the run's folder."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
 from adframe.io.files import write_whole
@@ -18,67 +17,94 @@ from adframe.reporting.document import (
     Text,
 )
 from adframe.reporting.format import span
-from adframe.reporting.page_writer import render
+from adframe.reporting.page_writer import render_page
 from adframe.reporting.run_category import category_section
 from adframe.reporting.run_sections import (
-    calibration,
-    configuration,
-    decisions,
-    environment,
-    features,
-    learning,
-    probabilities,
-    time_and_memory,
+    calibration_section,
+    configuration_section,
+    decisions_section,
+    environment_section,
+    features_section,
+    learning_section,
+    probabilities_section,
+    time_section,
 )
 from adframe.reporting.tables import Table, metrics_table
 from adframe.results.names import MEAN, TITLES
-from adframe.results.predictions import Row
 from adframe.results.run_folder import RunFolder
 
 PAGE = "report.html"
-_MOST_TYPES = 12  # types of defect that are shown at once
+_MOST_TYPES = 12  # types of defect that are shown at once; the others are folded
 
 
 def write_page(run: Path) -> Path:
-    """Write a run's `report.html` from what lies in its folder, and return its path.
+    """Writes the `report.html` of a run from the files in its folder.
 
     Args:
-        run: the run's folder; metrics.json must be there, whatever else is missing the page leaves out.
+        run: the run's folder; metrics.json must exist, all other files may be missing.
+
+    Returns:
+        The path of the page.
 
     Raises:
-        AdframeError: a file cannot be understood, or the page cannot be written.
+        AdframeError: a file cannot be read, or the page cannot be written.
     """
     path = run / PAGE
-    write_whole(path, render(page_of(RunFolder.read(run))))
+    write_whole(path, render_page(page_of_run(RunFolder.read(run))))
     return path
 
 
-def page_of(run: RunFolder) -> Page:
-    """What the page of a run holds."""
-    after = (learning(run), features(run), time_and_memory(run), configuration(run), environment(run))
+def page_of_run(run: RunFolder) -> Page:
+    """Builds the page of a run.
+
+    Args:
+        run: the run.
+
+    Returns:
+        The page; sections without content are left out.
+    """
+    after = (
+        learning_section(run),
+        features_section(run),
+        time_section(run),
+        configuration_section(run),
+        environment_section(run),
+    )
     found = [
-        _results(run),
-        calibration(run),
-        decisions(run),
-        _zones(run),
-        probabilities(run),
-        _lights(run),
-        _defects(run),
+        _results_section(run),
+        calibration_section(run),
+        decisions_section(run),
+        _zones_section(run),
+        probabilities_section(run),
+        _lights_section(run),
+        _defects_section(run),
         *(category_section(run, name, place=place) for place, name in enumerate(run.categories)),
         *after,
     ]
+    odd = sum(not math.isfinite(row["score"]) for row in run.rows)
+    not_finite = (
+        [f"{odd} of {len(run.rows)} images have no finite score; the curves leave them out."] if odd else []
+    )
     return Page(
-        title=run_facts.verdict(run),
+        title=run_facts.run_verdict(run),
         facts=run_facts.facts(run),
         sections=[section for section in found if section is not None],
-        notes=[*_texts(run.environment.get("warnings")), *_odd_scores(run.rows)],
+        notes=[*_warning_texts(run.environment.get("warnings")), *not_finite],
         command=run_facts.command(run),
         source="the files in the run's folder",
     )
 
 
-def intervals_of(table: Table, run: RunFolder) -> dict[tuple[int, int], str]:
-    """The interval of each cell, by (row, column), that has one: `(91.0 to 98.7)`, in per cent."""
+def cell_intervals(table: Table, run: RunFolder) -> dict[tuple[int, int], str]:
+    """Writes the 95 % interval of each cell of a table of metrics.
+
+    Args:
+        table: its first column names the categories.
+        run: the run with the intervals.
+
+    Returns:
+        (row, column) -> `(91.0 to 98.7)` in per cent, for the cells with an interval.
+    """
     cells = ((line, place) for line in range(len(table.rows)) for place in range(1, len(table.columns)))
     found = {
         (line, place): run.intervals.get(str(table.rows[line][0]), {}).get(table.columns[place].key)
@@ -87,8 +113,15 @@ def intervals_of(table: Table, run: RunFolder) -> dict[tuple[int, int], str]:
     return {at: f"({span(*pair)})" for at, pair in found.items() if pair}
 
 
-def marks(table: Table) -> dict[tuple[int, int], str]:
-    """Cells, by (row, column), that are best or worst of their column; none below three categories."""
+def best_and_worst(table: Table) -> dict[tuple[int, int], str]:
+    """Marks the best and the worst category of each column.
+
+    Args:
+        table: of metrics by category; the row of the mean does not count.
+
+    Returns:
+        (row, column) -> `best` or `worst`; none in a column with fewer than three known or only equal values.
+    """
     rows = [place for place, row in enumerate(table.rows) if row[0] != MEAN]
     found: dict[tuple[int, int], str] = {}
     for column in range(1, len(table.columns)):
@@ -103,44 +136,46 @@ def marks(table: Table) -> dict[tuple[int, int], str]:
     return found
 
 
-def _results(run: RunFolder) -> Section:
+def _results_section(run: RunFolder) -> Section:
     table = metrics_table(run.test)
-    notes, marked = intervals_of(table, run), marks(table)
-    parts = ["Metrics of the test images by category, in per cent; raw scores rank the images."]
+    notes, marked = cell_intervals(table, run), best_and_worst(table)
+    parts = ["Metrics of the test images by category, in per cent; images are ranked by raw scores."]
     if notes:
         parts.append(
-            "In brackets: the 95% bootstrap interval, in which the number would lie on other images of the "
-            "same kind; the images of one part are kept together."
+            "In brackets: the 95 % bootstrap interval, which says how much the number would vary with other "
+            "images of the same kind; images of one physical part are resampled together."
         )
     if MEAN in run.intervals:
-        parts.append("The interval of the mean takes the categories as given.")
+        parts.append("The interval of the mean treats the categories as fixed.")
     if marked:
         parts.append("The best and the worst category of each column are marked.")
     tiles = Facts(tuple(run_facts.tiles(run)), tiles=True)
-    body: Block = Text("metrics.json has no headline metric of the test images: are they labelled?", "absent")
+    body: Block = Text(
+        "metrics.json has no main metric of the test images: they may have no labels.", "absent"
+    )
     if len(table.columns) > 1:
         body = TableBlock("metrics", " ".join(parts), table, notes=notes, marks=marked)
     return Section("Results", (*([tiles] if tiles.pairs else []), body), anchor="results")
 
 
-def _zones(run: RunFolder) -> Section | None:
+def _zones_section(run: RunFolder) -> Section | None:
     found = run_breakdowns.zone_table(run)
     if found is None:
         return None
     caption = (
         "Decisions by one threshold and by zone thresholds, in per cent; the better one of each pair is "
         "marked. FPR is the share of normal images that are called anomalous: lower is better. SegF1 and "
-        "IoU compare the marked pixels with the annotated ones."
+        "IoU compare the predicted pixels with the annotated ones."
     )
     text = (
-        "An image is compared with one threshold, or with local thresholds: one per zone of a grid over the "
-        "image. Local thresholds pay off where parts of the image are always noisier than others."
+        "The anomaly map of an image is compared with one threshold, or with one threshold per zone of a "
+        "grid over the image. Zone thresholds help where some parts of the image always have higher scores."
     )
     table = TableBlock("zones", caption, found[0], marks=found[1])
     return Section("Thresholds compared", (text, table), anchor="zones")
 
 
-def _lights(run: RunFolder) -> Section | None:
+def _lights_section(run: RunFolder) -> Section | None:
     table = run_breakdowns.light_table(run)
     if table is None:
         return None
@@ -148,11 +183,11 @@ def _lights(run: RunFolder) -> Section | None:
     caption = f"Metrics of the images taken in each light{mean}, in per cent."
     if TITLES["image/class_f1"] in table.header:
         caption += " For class F1, an image counts as anomalous if any pixel exceeds the pixel threshold."
-    block = TableBlock("lights", caption, table, total=run_breakdowns.ALL)
+    block = TableBlock("lights", caption, table, total=run_breakdowns.ALL_LIGHTS)
     return Section("By light condition", (block,), anchor="lights")
 
 
-def _defects(run: RunFolder) -> Section | None:
+def _defects_section(run: RunFolder) -> Section | None:
     table = run_breakdowns.defect_table(run)
     if table is None:
         return None
@@ -168,12 +203,7 @@ def _defects(run: RunFolder) -> Section | None:
     return Section("By defect type", tuple(blocks), anchor="defects")
 
 
-def _odd_scores(rows: Sequence[Row]) -> list[str]:
-    odd = sum(not math.isfinite(row["score"]) for row in rows)
-    return [f"{odd} of {len(rows)} images have no finite score; curves leave them out."] if odd else []
-
-
-def _texts(value: object) -> list[str]:
+def _warning_texts(value: object) -> list[str]:
     if isinstance(value, list):
         return [str(item) for item in value]
     return [str(value)] if value else []

@@ -1,4 +1,4 @@
-"""Sections of a run's page about the run as a whole: thresholds, decisions, probabilities, learning, time."""
+"""The sections of a run's page about the whole run: thresholds, decisions, probabilities, learning, time."""
 
 from __future__ import annotations
 
@@ -18,33 +18,40 @@ from adframe.reporting.feature_figures import feature_figures
 from adframe.reporting.figure_reliability import reliability_panels
 from adframe.reporting.format import percent, span
 from adframe.reporting.probability_summary import calibrations
-from adframe.reporting.summary import Confusion, confusion, interval, timing
+from adframe.reporting.summary import Confusion, confusion, latency_summary, share_interval
 from adframe.reporting.tables import Cell, Column, Table
-from adframe.reporting.training_curves import Learned, learned
+from adframe.reporting.training_curves import TrainingCurve, training_curves
 from adframe.results.run_files import config_text
 from adframe.results.run_folder import RunFolder
 
-_SHOWN = 3  # trainings, or categories, whose figures are shown at once
+_SHOWN_FIRST = 3  # trainings, or categories, whose figures are shown at once; the others are folded
 _GROUP = "Run"
 
 
-def calibration(run: RunFolder) -> Section:
-    """The thresholds, how they were chosen, and what they rest on."""
+def calibration_section(run: RunFolder) -> Section:
+    """Shows the thresholds, the rules that chose them, and the number of images behind them.
+
+    Args:
+        run: the run.
+
+    Returns:
+        The section.
+    """
     name = threshold_summary.calibration_name(run)
     lines = threshold_summary.calibrated(run)
-    asked, broken = threshold_summary.asked_rate(run), threshold_summary.unsupported_fpr(run, lines)
+    asked, unsupported = threshold_summary.asked_rate(run), threshold_summary.unsupported_fpr(run, lines)
     blocks: list[Block] = [f"Rule: {name}."] if name else []
     blocks.append(
-        "Thresholds are set on validation images, never on the images that are tested here; what scores "
-        "above a threshold is called anomalous. From n normal images, no false-positive rate below 1/(n + "
-        "1) can be promised."
+        "Thresholds are set on validation images, never on the test images; an image or pixel with a higher "
+        "score than its threshold is called anomalous. n normal validation images cannot support a "
+        "false-positive rate below 1/(n + 1)."
     )
-    if broken and asked is not None:
-        where = f" of {', '.join(broken)}" if len(broken) < len(lines) else ""
+    if unsupported and asked is not None:
+        where = f" of {', '.join(unsupported)}" if len(unsupported) < len(lines) else ""
         blocks.append(
             Text(
-                f"A false-positive rate of {percent(asked)} was asked for. It is lower than the validation "
-                f"images{where} can support: read such a threshold as “above every normal image seen”.",
+                f"The requested false-positive rate of {percent(asked)} is lower than the validation "
+                f"images{where} can support: such a threshold means “above every normal validation image”.",
                 "note",
             )
         )
@@ -54,7 +61,7 @@ def calibration(run: RunFolder) -> Section:
         Column("threshold", "image threshold, raw score"),
         Column("images", "validation images"),
         Column("floor", "lowest supported FPR, %", True),
-        Column("seen", "FPR in test, %", True),
+        Column("seen", "FPR on test images, %", True),
     ]
     rows: list[tuple[Cell, ...]] = [
         (line.category, line.threshold, line.images, line.floor, line.seen) for line in lines
@@ -72,14 +79,21 @@ def calibration(run: RunFolder) -> Section:
     return Section("Calibration", tuple(blocks), anchor="calibration")
 
 
-def decisions(run: RunFolder) -> Section:
-    """Decisions compared with labels, for each category and, where there are several, for all images."""
+def decisions_section(run: RunFolder) -> Section:
+    """Compares decisions with labels, for each category and, where there are several, for all images.
+
+    Args:
+        run: the run.
+
+    Returns:
+        The section.
+    """
     counts = [
         (name, confusion([row for row in run.rows if row["category"] == name])) for name in run.categories
     ]
     lines = [(name, count) for name, count in counts if count.total]
     if not lines:
-        text = Text("There is nothing to count: no image has both a label and a decision.", "absent")
+        text = Text("There is nothing to count, because no image has both a label and a decision.", "absent")
         return Section("Decisions at the threshold", (text,), anchor="decisions")
     if len(lines) > 1:
         lines.append(("all images", confusion(run.rows)))
@@ -93,24 +107,31 @@ def decisions(run: RunFolder) -> Section:
         *(Column(*pair) for pair in titles),
         *(Column(*pair, True) for pair in rates),
     )
-    rows = tuple((name, *_counts(count)) for name, count in lines)
+    rows = tuple((name, *_decision_cells(count)) for name, count in lines)
     notes: dict[tuple[int, int], str] = {}
     for place, (_, count) in enumerate(lines):
         notes |= {
             (place, 1 + len(titles) + rates.index(rate)): f"({span(*ends)})"
             for rate, ends in (
-                (rates[2], interval(count.found, count.found + count.missed)),
-                (rates[3], interval(count.false_alarms, count.false_alarms + count.passed)),
+                (rates[2], share_interval(count.found, count.found + count.missed)),
+                (rates[3], share_interval(count.false_alarms, count.false_alarms + count.passed)),
             )
             if ends is not None
         }
-    caption = "Images by decision; rates in per cent. In brackets: the 95% interval of the rate (Wilson)."
+    caption = "Images by decision; rates in per cent. In brackets: the 95 % interval of the rate (Wilson)."
     table = TableBlock("decisions", caption, Table(columns, rows), notes=notes, total="all images")
     return Section("Decisions at the threshold", (table,), anchor="decisions")
 
 
-def probabilities(run: RunFolder) -> Section | None:
-    """How well the probabilities are calibrated; None where there are none."""
+def probabilities_section(run: RunFolder) -> Section | None:
+    """Shows how well the probabilities are calibrated.
+
+    Args:
+        run: the run.
+
+    Returns:
+        The section; None where there are no probabilities.
+    """
     found = calibrations(run)
     if not found:
         return None
@@ -120,140 +141,176 @@ def probabilities(run: RunFolder) -> Section | None:
     )
     rows = tuple((each.name, each.images, each.error, f"{each.brier:.3f}") for each in found)
     caption = (
-        "ECE (expected calibration error) is the mean distance between predicted and observed shares over "
-        "the images of all bins. The Brier score is the mean squared error of the probabilities: 0 is "
-        "perfect, and a probability of 50% for every image scores 0.25."
+        "ECE (expected calibration error) is the mean distance between predicted probabilities and observed "
+        "shares of the bins, weighted by their images. The Brier score is the mean squared error of the "
+        "probabilities: 0 is perfect, and a probability of 50% for every image scores 0.25."
     )
     text = (
-        "Probabilities are calibrated if, of all images with a probability of 30%, three in ten are "
-        "anomalous: then the dots lie on the diagonal. The share of anomalous images belongs to the test "
-        "set: on a production line where defects are rarer, the same probability is too high."
+        "Probabilities are calibrated if, for example, three in ten images with a probability of 30% are "
+        "anomalous: then the dots lie on the diagonal. The probabilities depend on the share of anomalous "
+        "images: on a production line where defects are rarer, they are too high."
     )
     diagram = (
-        "Share of anomalous images by predicted probability, with 95% intervals; below: the images per bin."
+        "Share of anomalous images by predicted probability, with 95 % intervals; below: the images per bin."
     )
     panels = {each.name: {"": each.bins} for each in found}
-    shown_first = dict(list(panels.items())[:_SHOWN])
+    shown_first = dict(list(panels.items())[:_SHOWN_FIRST])
     blocks: list[Block] = [
         text,
         TableBlock("probabilities", caption, Table(columns, rows), total="all images"),
         reliability_panels("reliability", caption=diagram, panels=shown_first),
     ]
-    if len(panels) > _SHOWN:
+    if len(panels) > _SHOWN_FIRST:
         rest = {name: panel for name, panel in panels.items() if name not in shown_first}
         more = reliability_panels("reliability_more", caption=diagram, panels=rest)
         blocks.append(Details(f"{len(rest)} more", (more,)))
     return Section("Probabilities", tuple(blocks), anchor="probabilities")
 
 
-def learning(run: RunFolder) -> Section | None:
-    """Losses by epoch and pictures of each training; None for a method without them."""
-    lessons = learned(run.path)
-    if not lessons:
+def learning_section(run: RunFolder) -> Section | None:
+    """Shows losses by epoch and pictures of each training.
+
+    Args:
+        run: the run.
+
+    Returns:
+        The section; None for a method without training.
+    """
+    trainings = training_curves(run.path)
+    if not trainings:
         return None
     text = (
-        "Losses are means over an epoch; the held-out images took no part in training. The epoch with the "
-        "lowest held-out loss is the one that was tested."
+        "Losses are means over an epoch; the held-out images were not used for training. The weights of the "
+        "epoch with the lowest held-out loss were tested."
     )
     pictures = (
-        "Pictures from left to right: the image; what was hidden of it; what was reconstructed from the "
-        "rest; the error, brightest where it is largest. A good model reconstructs normal images whatever "
-        "was hidden."
+        "Pictures from left to right: the image; the image with hidden patches; the reconstruction; the "
+        "error, brightest where it is largest. A good model reconstructs normal images whichever patches "
+        "are hidden."
     )
-    blocks: list[Block] = [text, *([Text(pictures)] if any(each.grid for each in lessons) else [])]
-    for each in lessons[:_SHOWN]:
-        blocks += _lesson(each)
-    if lessons[_SHOWN:]:
-        more = tuple(block for each in lessons[_SHOWN:] for block in _lesson(each))
-        blocks.append(Details(f"{len(lessons) - _SHOWN} more", more))
+    blocks: list[Block] = [text, *([Text(pictures)] if any(each.grid for each in trainings) else [])]
+    for each in trainings[:_SHOWN_FIRST]:
+        blocks += _training_blocks(each)
+    if trainings[_SHOWN_FIRST:]:
+        more = tuple(block for each in trainings[_SHOWN_FIRST:] for block in _training_blocks(each))
+        blocks.append(Details(f"{len(trainings) - _SHOWN_FIRST} more", more))
     blocks.append(Text("The folder learning/ has all loss terms, learning rates and times of every epoch."))
     return Section("Learning", tuple(blocks), anchor="learning", group=_GROUP)
 
 
-def features(run: RunFolder) -> Section | None:
-    """Test images as points before and after adaptation; None for a method without adaptation."""
+def features_section(run: RunFolder) -> Section | None:
+    """Shows test images as points before and after adaptation.
+
+    Args:
+        run: the run.
+
+    Returns:
+        The section; None for a method without adaptation.
+    """
     figures = list(feature_figures(run.path, run.categories).values())
     if not figures:
         return None
     text = (
-        "Each point is a test image, placed by the feature vector of the whole image: as it was before "
-        "this run adapted the network, and as it is now."
+        "Each point is the feature vector of a whole test image, before and after this run adapted the "
+        "network."
     )
     remark = (
         "The silhouette compares distances between the groups with distances inside them, in all "
-        "dimensions: 1 is far apart, 0 is one inside the other; below 0.25 there is hardly a structure. It "
-        "describes these figures, and nothing was chosen by it. PCA keeps distances as well as a plane "
-        "can; in t-SNE only neighbourhoods have a meaning, not the distances between clusters."
+        "dimensions: 1 means separate groups, 0 means overlapping groups; below 0.25 there is hardly any "
+        "structure. It only describes these figures; nothing was chosen by it. PCA keeps distances as well "
+        "as a plane can; in t-SNE only neighbourhoods have a meaning, not distances between clusters."
     )
-    more = figures[_SHOWN:]
+    more = figures[_SHOWN_FIRST:]
     folded = [Details(f"{len(more)} more", tuple(more))] if more else []
     return Section(
         "Features before and after adaptation",
-        (text, *figures[:_SHOWN], *folded, Text(remark)),
+        (text, *figures[:_SHOWN_FIRST], *folded, Text(remark)),
         anchor="features",
         group=_GROUP,
     )
 
 
-def time_and_memory(run: RunFolder) -> Section:
-    """Milliseconds per image, and what the model holds."""
+def time_section(run: RunFolder) -> Section:
+    """Shows milliseconds per image, and the size of the model.
+
+    Args:
+        run: the run.
+
+    Returns:
+        The section.
+    """
     parts = [(name, [row for row in run.rows if row["category"] == name]) for name in run.categories]
-    timings = [timing(rows, name=name) for name, rows in parts if rows]
+    timings = {name: (len(rows), *latency_summary(rows)) for name, rows in parts if rows}
     if not timings:
         text = Text("No image was timed.", "absent")
         return Section("Time and memory", (text,), anchor="time", group=_GROUP)
     titles = ("category", "images", "median, ms", "95th percentile, ms", "images per second")
-    held = {each.name: _held(run, each.name) for each in timings}
-    columns = [*titles, *(["the model holds"] if any(held.values()) else [])]
+    sizes = {name: _model_size(run, name) for name in timings}
+    columns = [*titles, *(["size of the model"] if any(sizes.values()) else [])]
     rows = [
-        (each.name, each.images, each.median, each.slowest, each.per_second)
-        + ((held[each.name] or None,) if any(held.values()) else ())
-        for each in timings
+        (name, images, median, slowest, 1000 / median if median else None)
+        + ((sizes[name] or None,) if any(sizes.values()) else ())
+        for name, (images, median, slowest) in timings.items()
     ]
     table = Table(tuple(Column(title, title) for title in columns), tuple(rows))
     block = TableBlock("time", "Time per test image, and size of the model.", table)
     return Section("Time and memory", (block,), anchor="time", group=_GROUP)
 
 
-def configuration(run: RunFolder) -> Section:
-    """The resolved configuration, folded away."""
-    block: Block = Text("There is no config.yaml in the run's folder.", "absent")
+def configuration_section(run: RunFolder) -> Section:
+    """Shows the resolved configuration, folded.
+
+    Args:
+        run: the run.
+
+    Returns:
+        The section.
+    """
+    block: Block = Text("The run's folder has no config.yaml.", "absent")
     if run.config:
         block = Details("config.yaml, resolved", (Code(config_text(run.config)),))
     return Section("Configuration", (block,), anchor="configuration", group=_GROUP)
 
 
-def environment(run: RunFolder) -> Section:
-    """Versions, hardware and data, folded away."""
+def environment_section(run: RunFolder) -> Section:
+    """Shows versions, hardware and data, folded.
+
+    Args:
+        run: the run.
+
+    Returns:
+        The section.
+    """
     hidden = ("command", "warnings")
     pairs = run_facts.flat({key: value for key, value in run.environment.items() if key not in hidden})
-    block: Block = Text("There is no environment.json in the run's folder.", "absent")
+    block: Block = Text("The run's folder has no environment.json.", "absent")
     if pairs:
         table = Table((Column("name", "name"), Column("value", "value")), tuple(pairs))
         block = Details("Versions, hardware, data", (TableBlock("environment", "", table, total=""),))
     return Section("Environment", (block,), anchor="environment", group=_GROUP)
 
 
-def _counts(count: Confusion) -> tuple[Cell, ...]:
+def _decision_cells(count: Confusion) -> tuple[Cell, ...]:
     numbers = (count.found, count.missed, count.false_alarms, count.passed)
     return *numbers, count.f1, count.precision, count.recall, count.fpr
 
 
-def _lesson(lesson: Learned) -> list[Block]:
-    blocks: list[Block] = [lesson.figure] if lesson.figure else []
-    if lesson.grid:
+def _training_blocks(training: TrainingCurve) -> list[Block]:
+    blocks: list[Block] = [training.figure] if training.figure else []
+    if training.grid:
         columns = (
-            "one row per image; the columns are the input, what was hidden, the reconstruction, the error"
+            "one row per image; the columns are the input, the input with hidden patches, the "
+            "reconstruction, the error"
         )
-        title = f"{lesson.unit}: held-out normal images after epoch {lesson.epoch}"
-        blocks.append(Gallery((Card((Picture(lesson.grid, alt=f"{title}: {columns}."),), title),)))
+        title = f"{training.unit}: held-out normal images after epoch {training.epoch}"
+        blocks.append(Gallery((Card((Picture(training.grid, alt=f"{title}: {columns}."),), title),)))
     return blocks
 
 
-def _held(run: RunFolder, category: str) -> str:
-    """What the model of a category holds: `74.0 MB, 12,000 rows`."""
-    held = run_facts.model_facts(run, category)
+def _model_size(run: RunFolder, category: str) -> str:
+    """Writes the size of a category's model: `74.0 MB, 12,000 rows`."""
+    facts = run_facts.model_facts(run, category)
     texts = [
-        run_facts.size(value) if key == "bytes" else f"{value:,.10g} {key}" for key, value in held.items()
+        run_facts.size(value) if key == "bytes" else f"{value:,.10g} {key}" for key, value in facts.items()
     ]
     return ", ".join(texts)

@@ -1,4 +1,4 @@
-"""Summaries of predictions: decisions, groups such as defect types, time."""
+"""Summaries of predictions: decisions, groups such as types of defect, and latency."""
 
 from __future__ import annotations
 
@@ -12,66 +12,88 @@ from adframe.metrics.curve_points import roc_points
 from adframe.results.predictions import Row
 from adframe.stats.proportions import wilson
 
-NO_LIGHT = "(none)"  # images without a noted light
+NO_LIGHT = "(none)"  # title of images without a light condition
 
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """Decisions compared with labels, in images; a rate is None where the divisor is 0."""
+    """Numbers of images by decision and label; a rate is None where its divisor is 0.
 
-    found: int  # anomalous, called anomalous
-    missed: int  # anomalous, called normal
-    false_alarms: int  # normal, called anomalous
-    passed: int  # normal, called normal
+    Attributes:
+        found: anomalous images that are called anomalous.
+        missed: anomalous images that are called normal.
+        false_alarms: normal images that are called anomalous.
+        passed: normal images that are called normal.
+
+    Example:
+        >>> counts = Confusion(found=8, missed=2, false_alarms=1, passed=9)
+        >>> counts.recall, counts.fpr
+        (0.8, 0.1)
+    """
+
+    found: int
+    missed: int
+    false_alarms: int
+    passed: int
 
     @property
     def recall(self) -> float | None:
-        return _ratio(self.found, self.found + self.missed)
+        """The share of anomalous images that are called anomalous."""
+        return _share_or_none(self.found, self.found + self.missed)
 
     @property
     def precision(self) -> float | None:
-        return _ratio(self.found, self.found + self.false_alarms)
+        """The share of images called anomalous that are anomalous."""
+        return _share_or_none(self.found, self.found + self.false_alarms)
 
     @property
     def fpr(self) -> float | None:
-        return _ratio(self.false_alarms, self.false_alarms + self.passed)
+        """The share of normal images that are called anomalous."""
+        return _share_or_none(self.false_alarms, self.false_alarms + self.passed)
 
     @property
     def f1(self) -> float | None:
-        return _ratio(2 * self.found, 2 * self.found + self.missed + self.false_alarms)
+        """The harmonic mean of precision and recall."""
+        return _share_or_none(2 * self.found, 2 * self.found + self.missed + self.false_alarms)
 
     @property
     def total(self) -> int:
+        """The number of images with both a label and a decision."""
         return self.found + self.missed + self.false_alarms + self.passed
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """The anomalous images of one kind (a defect type, a light) against the normal ones."""
+class GroupSummary:
+    """The anomalous images of a group (a type of defect, a light) compared with normal images.
+
+    Attributes:
+        name: of the group.
+        images: number of anomalous images.
+        found: number of them that are called anomalous; None where nothing was decided.
+        recall: share of them that are called anomalous, in [0, 1]; None where nothing was decided.
+        auroc: of image scores, in [0, 1]; None where one of the two kinds is missing.
+
+    Example:
+        >>> GroupSummary("scratch", images=20, found=18, recall=0.9, auroc=0.98).recall
+        0.9
+    """
 
     name: str
-    images: int  # anomalous images
-    found: int | None  # of them called anomalous; None where nothing was decided
+    images: int
+    found: int | None
     recall: float | None
     auroc: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """Milliseconds per image."""
-
-    name: str
-    images: int
-    median: float | None
-    slowest: float | None  # 95th percentile
-
-    @property
-    def per_second(self) -> float | None:
-        return 1000 / self.median if self.median else None
-
-
 def confusion(rows: Sequence[Row]) -> Confusion:
-    """Count the rows that have both a label and a decision."""
+    """Counts the rows that have both a label and a decision.
+
+    Args:
+        rows: predictions.
+
+    Returns:
+        The counts.
+    """
     pairs = [(row["label"], row["decision"]) for row in rows]
     return Confusion(
         found=sum(label == 1 and decision is True for label, decision in pairs),
@@ -81,48 +103,79 @@ def confusion(rows: Sequence[Row]) -> Confusion:
     )
 
 
-def by_defect(rows: Sequence[Row]) -> list[Group]:
-    """Each defect type against all the normal images of the same rows."""
+def by_defect(rows: Sequence[Row]) -> list[GroupSummary]:
+    """Compares each type of defect with all normal images of the same rows.
+
+    Args:
+        rows: predictions of one category.
+
+    Returns:
+        One summary per type, by name.
+    """
     normals = [row for row in rows if row["label"] == 0]
     names = sorted({row["defect"] for row in rows if row["label"] == 1})
     return [
-        _group(name, [row for row in rows if row["label"] == 1 and row["defect"] == name], normals)
+        _summarise_group(name, [row for row in rows if row["label"] == 1 and row["defect"] == name], normals)
         for name in names
     ]
 
 
-def by_condition(rows: Sequence[Row]) -> list[Group]:
-    """Each light condition by itself; empty unless there are several."""
+def by_condition(rows: Sequence[Row]) -> list[GroupSummary]:
+    """Summarises each light condition by itself.
+
+    Args:
+        rows: predictions of one category.
+
+    Returns:
+        One summary per condition, by name; [] unless there are several.
+    """
     names = sorted({row["condition"] for row in rows})
     if len(names) < 2:
         return []
     parts = [(name, [row for row in rows if row["condition"] == name]) for name in names]
     return [
-        _group(name or NO_LIGHT, [r for r in part if r["label"] == 1], [r for r in part if r["label"] == 0])
+        _summarise_group(
+            name or NO_LIGHT, [r for r in part if r["label"] == 1], [r for r in part if r["label"] == 0]
+        )
         for name, part in parts
     ]
 
 
-def timing(rows: Sequence[Row], *, name: str) -> Timing:
-    """Median and 95th percentile of the rows' milliseconds."""
+def latency_summary(rows: Sequence[Row]) -> tuple[float | None, float | None]:
+    """Returns the median and the 95th percentile of the time per image.
+
+    Args:
+        rows: predictions.
+
+    Returns:
+        Milliseconds; None where no image was timed.
+    """
     values = [row["milliseconds"] for row in rows if math.isfinite(row["milliseconds"])]
     if not values:
-        return Timing(name, len(rows), None, None)
-    return Timing(name, len(rows), float(np.median(values)), float(np.percentile(values, 95)))
+        return None, None
+    return float(np.median(values)), float(np.percentile(values, 95))
 
 
-def interval(part: int, whole: int) -> tuple[float, float] | None:
-    """The 95% Wilson interval of a share; None without images."""
+def share_interval(part: int, whole: int) -> tuple[float, float] | None:
+    """Computes the 95 % Wilson interval of a share.
+
+    Args:
+        part: number of images that count.
+        whole: number of all images.
+
+    Returns:
+        (low, high) in [0, 1]; None without images.
+    """
     return wilson(part, whole) if whole else None
 
 
-def _group(name: str, anomalous: list[Row], normals: list[Row]) -> Group:
+def _summarise_group(name: str, anomalous: list[Row], normals: list[Row]) -> GroupSummary:
     both = [*anomalous, *normals]
     curve = roc_points([row["score"] for row in both], [row["label"] for row in both])
     counts = confusion(anomalous)
     found = counts.found if counts.total else None
-    return Group(name, len(anomalous), found, counts.recall, None if curve is None else curve.area)
+    return GroupSummary(name, len(anomalous), found, counts.recall, None if curve is None else curve.area)
 
 
-def _ratio(part: int, whole: int) -> float | None:
+def _share_or_none(part: int, whole: int) -> float | None:
     return part / whole if whole else None

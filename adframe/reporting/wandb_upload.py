@@ -1,4 +1,4 @@
-"""What a finished run shows in Weights & Biases; all of it is read from the run's folder."""
+"""Uploads a finished run or a sweep to Weights & Biases; everything is read from the run's folder."""
 
 from __future__ import annotations
 
@@ -10,15 +10,22 @@ import wandb
 
 from adframe.metrics.curve_points import pr_points, roc_points
 from adframe.reporting.tables import Table
-from adframe.results.features import FOLDER, finding, read_features
+from adframe.results.features import FEATURES_FOLDER, features_finding, read_features
 from adframe.results.gallery import read_gallery
-from adframe.results.predictions import read_ledger
+from adframe.results.predictions import read_predictions
 
-POINTS = 200  # of a curve: dashboards do not draw more
+POINTS = 200  # per curve, about as many as a dashboard draws
 
 
 def flat_metrics(run: Path) -> dict[str, float]:
-    """`metrics.json` under names such as `test/mean/image/auroc`; unknown values are left out."""
+    """Reads `metrics.json` under flat names.
+
+    Args:
+        run: the run's folder.
+
+    Returns:
+        Name such as `test/mean/image/auroc` -> value; unknown values are left out.
+    """
     metrics = json.loads((run / "metrics.json").read_text())
     return {
         f"{split}/{category}/{name}": value
@@ -30,39 +37,44 @@ def flat_metrics(run: Path) -> dict[str, float]:
 
 
 def show_run(board: Any, run: Path) -> None:
-    """Logs metrics, costs, curves, the score histogram, heatmaps and the metrics table.
+    """Logs metrics, costs, curves, the score histogram, heatmaps and the table of metrics.
 
     Args:
         board: an open `wandb.Run`.
-        run: a finished run's folder.
+        run: the folder of a finished run.
     """
     environment = json.loads((run / "environment.json").read_text())
     costs = {f"cost/{k}": environment[k] for k in ("wall_seconds", "peak_memory_bytes") if k in environment}
     board.log(flat_metrics(run) | costs)
     board.summary.update({"environment": environment})
-    rows = read_ledger(run / "predictions.parquet")
+    rows = read_predictions(run / "predictions.parquet")
     for category in dict.fromkeys(row["category"] for row in rows):
-        board.log(_curves([row for row in rows if row["category"] == category], category))
-    board.log({"metrics": _table(run)} | _pictures(run) | _features(run))
+        board.log(_curve_charts([row for row in rows if row["category"] == category], category))
+    board.log({"metrics": _metrics_table(run)} | _gallery_images(run) | _feature_images(run))
 
 
 def show_table(board: Any, table: Table) -> None:
-    """Logs a sweep's table: raw numbers under full names."""
+    """Logs the table of a sweep with full names and unrounded numbers.
+
+    Args:
+        board: an open `wandb.Run`.
+        table: the runs of the sweep.
+    """
     rows: list[Any] = [list(row) for row in table.rows]
     board.log({"leaderboard": wandb.Table(columns=[column.key for column in table.columns], data=rows)})
 
 
-def _features(run: Path) -> dict[str, Any]:
-    """The figures of features before and after adaptation, one per category."""
+def _feature_images(run: Path) -> dict[str, Any]:
+    """Returns the figures of features before and after adaptation, one per category."""
     shown: dict[str, Any] = {}
-    for path in sorted((run / FOLDER).glob("*.png")):
+    for path in sorted((run / FEATURES_FOLDER).glob("*.png")):
         features = read_features(run, category=path.stem)
-        caption = finding(features) if features else path.stem
+        caption = features_finding(features) if features else path.stem
         shown[f"features/{path.stem}"] = wandb.Image(str(path), caption=caption)
     return shown
 
 
-def _curves(rows: list[dict[str, Any]], category: str) -> dict[str, Any]:
+def _curve_charts(rows: list[dict[str, Any]], category: str) -> dict[str, Any]:
     scores, labels = [row["score"] for row in rows], [row["label"] for row in rows]
     shown: dict[str, Any] = {}
     for name, curve, axes in (
@@ -84,15 +96,15 @@ def _curves(rows: list[dict[str, Any]], category: str) -> dict[str, Any]:
     return shown
 
 
-def _table(run: Path) -> Any:
+def _metrics_table(run: Path) -> Any:
     rows = json.loads((run / "metrics.json").read_text())["test"]
     columns = list(dict.fromkeys(name for row in rows.values() for name in row))
     data: list[Any] = [[category, *(row.get(name) for name in columns)] for category, row in rows.items()]
     return wandb.Table(columns=["category", *columns], data=data)
 
 
-def _pictures(run: Path) -> dict[str, Any]:
-    """The pictures of the gallery; those of one image carry the same caption."""
+def _gallery_images(run: Path) -> dict[str, Any]:
+    """Returns the pictures of the gallery; those of one image have the same caption."""
     shown: dict[str, list[Any]] = {}
     for entry in read_gallery(run):
         caption = f"{entry.defect}: score {entry.score}, threshold {entry.threshold}"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 OWN, RECALIBRATED = "own", "recalibrated"  # thresholds: fitted with the model, or again under the domain
-COLUMNS = (
+FRAME_COLUMNS = (
     "run", "model", "dataset", "fitted", "category", "domain", "threshold", "seed", "metric",
     "value", "low", "high"
 )  # fmt: skip
@@ -41,9 +41,14 @@ class TestResult:
         overrides: what the run's command overrides, by key.
         config: the run's configuration.
         seed: the run's seed.
+
+    Example:
+        >>> result = TestResult("run", RunFolder(Path("run")), "bolt", "bolt", "", OWN, {}, {}, seed=0)
+        >>> result.own
+        True
     """
 
-    __test__ = False  # pytest takes classes of this name for tests
+    __test__ = False  # otherwise pytest collects the class because of its name
 
     run: str
     folder: RunFolder
@@ -57,15 +62,15 @@ class TestResult:
 
     @cached_property
     def values(self) -> dict[str, float]:
-        """Metrics by name; NaN where a metric is undefined."""
-        found = {name: _number(value) for name, value in self.folder.test[self.category].items()}
+        """The metrics by name; NaN where a metric is undefined."""
+        found = {name: _nan_or_float(value) for name, value in self.folder.test[self.category].items()}
         if self.threshold == RECALIBRATED:
-            found |= {k: _number(v) for k, v in self.folder.recalibrated[self.category].items()}
+            found |= {k: _nan_or_float(v) for k, v in self.folder.recalibrated[self.category].items()}
         return found
 
     @cached_property
     def draws(self) -> dict[str, np.ndarray]:
-        """(resamples,) bootstrap draws by metric."""
+        """The bootstrap draws, (resamples,) float32, by metric."""
         found = self.folder.draws(self.category)
         if self.threshold == RECALIBRATED:
             count = len(next(iter(found.values()))) if found else None
@@ -77,12 +82,12 @@ class TestResult:
 
     @cached_property
     def rows(self) -> list[Row]:
-        """Its labelled test images, in the order of their paths."""
+        """The labelled test images, in the order of their paths."""
         return self.folder.labelled_rows(self.category)
 
     @cached_property
     def images(self) -> tuple[tuple[str, ...], ...]:
-        """Which images were tested, and of which kind each is: what the bootstrap draws depend on."""
+        """The tested images with their kinds; the bootstrap draws depend on nothing else but the seed."""
         return self.folder.images(self.category)
 
     @property
@@ -96,10 +101,17 @@ class TestResult:
         known = self.values.get("threshold")
         if known is None and self.rows:
             known = self.rows[0]["threshold"]
-        return _number(known)
+        return _nan_or_float(known)
 
     def is_paired_with(self, other: TestResult) -> bool:
-        """Whether the draws of both are of the same images in every resample."""
+        """Returns whether the draws of two tests belong to the same images in every resample.
+
+        Args:
+            other: another test.
+
+        Returns:
+            Whether seed and images are the same.
+        """
         return self.seed == other.seed and self.images == other.images
 
 
@@ -119,10 +131,12 @@ class Results:
 
     @cached_property
     def frame(self) -> pd.DataFrame:
-        """One row per test and metric: the columns `COLUMNS`, then one per key that a run overrides."""
+        """One row per test and metric: the columns `FRAME_COLUMNS`, then one per key that a run overrides."""
         import pandas as pd
 
-        keys = list(dict.fromkeys(key for test in self.tests for key in test.overrides if key not in COLUMNS))
+        keys = list(
+            dict.fromkeys(key for test in self.tests for key in test.overrides if key not in FRAME_COLUMNS)
+        )
         rows = []
         for test in self.tests:
             ends = test.folder.intervals.get(test.category, {})
@@ -130,11 +144,11 @@ class Results:
                 test.run, method_of(test.config), name_of(test.config.get("dataset")), test.fitted,
                 test.category, test.domain, test.threshold, test.seed,
             )  # fmt: skip
-            told = [test.overrides.get(key) for key in keys]
+            overrides = [test.overrides.get(key) for key in keys]
             for metric, value in test.values.items():
                 low, high = ends.get(metric, (math.nan, math.nan))
-                rows.append((*start, metric, value, low, high, *told))
-        return pd.DataFrame(rows, columns=[*COLUMNS, *keys])
+                rows.append((*start, metric, value, low, high, *overrides))
+        return pd.DataFrame(rows, columns=[*FRAME_COLUMNS, *keys])
 
     @property
     def own(self) -> Results:
@@ -144,7 +158,16 @@ class Results:
     def select(
         self, *, run: str | None = None, category: str | None = None, domain: str | None = None
     ) -> Results:
-        """The tests of a run, of a category, under a domain; None selects all."""
+        """Selects tests.
+
+        Args:
+            run: the name of a run; None for all.
+            category: the tested category; None for all.
+            domain: the name of a domain, "" for the images as the run has them; None for all.
+
+        Returns:
+            The tests that fit all conditions.
+        """
         return Results(
             tuple(
                 test
@@ -156,7 +179,7 @@ class Results:
         )
 
     def by_run(self) -> dict[str, Results]:
-        """The tests of each run, in the order of the runs."""
+        """Groups the tests by run, in the order of the runs."""
         return {name: self.select(run=name) for name in dict.fromkeys(test.run for test in self.tests)}
 
 
@@ -164,7 +187,7 @@ def load_results(runs: Iterable[Path | SweepRun]) -> Results:
     """Reads finished runs, with their tests under other domains and on other categories.
 
     Args:
-        runs: folders of runs, or runs of a sweep; those of a sweep that failed are left out.
+        runs: folders of runs, or runs of a sweep; failed runs of a sweep are left out.
 
     Returns:
         The tests, in the order of the runs.
@@ -173,14 +196,12 @@ def load_results(runs: Iterable[Path | SweepRun]) -> Results:
         AdframeError: a file of a run cannot be read.
     """
     tests: list[TestResult] = []
-    for given in runs:
-        if isinstance(given, Path):
-            name, folder, overrides = str(given), RunFolder.read(given), None
-        elif given.folder is None or given.error is not None:
-            continue
-        else:
-            name, folder, overrides = given.name, given.folder, given.overrides
-        tests += _tests_of(name, folder, overrides if overrides is not None else folder.overrides)
+    for run in runs:
+        if isinstance(run, Path):
+            folder = RunFolder.read(run)
+            tests += _tests_of(str(run), folder, folder.overrides)
+        elif run.folder is not None and run.error is None:
+            tests += _tests_of(run.name, run.folder, run.overrides)
     return Results(tuple(tests))
 
 
@@ -192,26 +213,26 @@ def _tests_of(name: str, run: RunFolder, overrides: Mapping[str, str]) -> list[T
     ) -> TestResult:
         return TestResult(name, folder, fitted, category, domain, threshold, overrides, run.config, run.seed)
 
-    found = [test(run, category, fitted=pooled or category) for category in _tested(run)]
+    found = [test(run, category, fitted=pooled or category) for category in _tested_categories(run)]
     for domain, path in run.domains().items():
         folder = RunFolder.read(path)
-        for category in _tested(folder):
+        for category in _tested_categories(folder):
             found.append(test(folder, category, fitted=pooled or category, domain=domain))
-        if set(_tested(folder)) <= set(folder.recalibrated):
-            for category in _tested(folder):
+        if set(_tested_categories(folder)) <= set(folder.recalibrated):
+            for category in _tested_categories(folder):
                 again = test(
                     folder, category, fitted=pooled or category, domain=domain, threshold=RECALIBRATED
                 )
                 found.append(again)
     for fitted, path in run.transfers().items():
         folder = RunFolder.read(path)
-        found += [test(folder, category, fitted=fitted) for category in _tested(folder)]
+        found += [test(folder, category, fitted=fitted) for category in _tested_categories(folder)]
     return found
 
 
-def _tested(run: RunFolder) -> Sequence[str]:
+def _tested_categories(run: RunFolder) -> Sequence[str]:
     return [name for name in run.metrics["test"] if name != MEAN]
 
 
-def _number(value: float | None) -> float:
+def _nan_or_float(value: float | None) -> float:
     return math.nan if value is None else float(value)

@@ -1,4 +1,4 @@
-"""The gallery of a run: `heatmaps/index.json`, the files of its pictures, and pictures as data URIs."""
+"""The gallery of a run: `heatmaps/index.json`, the picture files, and pictures as data URIs."""
 
 from __future__ import annotations
 
@@ -14,20 +14,42 @@ from PIL import Image, UnidentifiedImageError
 
 from adframe.errors import AdframeError
 
-INDEX = "heatmaps/index.json"
-TILES = ("image", "annotation", "heatmap")  # the pictures of one image, in the order in which they are shown
-BUDGET = 10_500_000  # bytes of pictures in a page: base64 adds a third, and a page stays below 15 MB
+INDEX_FILE = "heatmaps/index.json"
+TILES = ("image", "annotation", "heatmap")  # the pictures of one image, from left to right
+PICTURE_BUDGET = 10_500_000  # bytes of pictures on a page: base64 adds a third, and a page stays below 15 MB
 
 
 @dataclass(frozen=True, slots=True)
 class GalleryEntry:
-    """One entry of the index: the pictures of a test image, and how it was decided."""
+    """One entry of the index: the pictures of a test image, and the decision about it.
+
+    Attributes:
+        category: of the image.
+        kind: `best` or `worst`.
+        rank: 0 is the very best or the very worst.
+        files: one per picture of `TILES`, relative to the run's folder; in older runs one file shows all
+            three.
+        path: of the image.
+        defect: its type of defect, `good` for a normal image.
+        subset: `good`, `anomaly`, `logical`, `structural` or `unlabelled`.
+        label: 0 normal, 1 anomalous, None unknown.
+        score: the raw score; None where it is unknown.
+        threshold: of the score; None without calibration.
+        decision: whether the image is called anomalous; None without a threshold.
+
+    Example:
+        >>> entry = GalleryEntry(
+        ...     "bolt", "worst", 0, ("a.png",), "x.png", "bent", "anomaly", 1, 0.2, 0.5, decision=False
+        ... )
+        >>> entry.verdict
+        'wrong'
+    """
 
     category: str
-    kind: str  # best | worst
-    rank: int  # 0 is the very best, the very worst
-    files: tuple[str, ...]  # of TILES, relative to the run's folder; in older runs one file shows all three
-    path: str  # of the image
+    kind: str
+    rank: int
+    files: tuple[str, ...]
+    path: str
     defect: str
     subset: str
     label: int | None
@@ -49,17 +71,23 @@ class GalleryEntry:
 
 
 def read_gallery(run: Path) -> list[GalleryEntry]:
-    """The pictures of a run, in the order category, best before worst, rank; [] where it has none.
+    """Reads the index of a run's pictures.
+
+    Args:
+        run: the run's folder.
+
+    Returns:
+        The entries, best before worst, by rank; [] where there is no index.
 
     Raises:
-        AdframeError: the index is there and cannot be understood.
+        AdframeError: the index exists and cannot be read.
     """
-    path = run / INDEX
+    path = run / INDEX_FILE
     if not path.exists():
         return []
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
-        pictures = [_picture(entry) for entry in entries]
+        pictures = [_parse_entry(entry) for entry in entries]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise AdframeError(
             f"cannot read {path}: {error!r}; delete it, or run the evaluation again"
@@ -67,25 +95,28 @@ def read_gallery(run: Path) -> list[GalleryEntry]:
     return sorted(pictures, key=lambda picture: (picture.kind, picture.rank))
 
 
-def fitted_uris(raw: Mapping[str, bytes], *, budget: int = BUDGET) -> dict[str, str]:
-    """Pictures by name as `data:` URIs; all are shrunk alike where together they are too large.
+def picture_uris(raw: Mapping[str, bytes], *, budget: int = PICTURE_BUDGET) -> dict[str, str]:
+    """Encodes pictures as `data:` URIs; all are shrunk by the same factor where together they are too large.
 
     Args:
-        raw: the files' bytes, PNG or JPEG; what is empty or broken has no entry in the result.
-        budget: bytes that all pictures may have together, before base64.
+        raw: name -> bytes of a PNG or JPEG file.
+        budget: the largest sum of the bytes of all pictures, before base64.
+
+    Returns:
+        Name -> URI; empty or broken files have no entry.
     """
-    held = {file: content for file, content in raw.items() if content}
-    fitting, scale = held, 1.0
-    for _ in range(6):  # bytes shrink slower than pixels, so the first guess may fall short
+    present = {file: content for file, content in raw.items() if content}
+    fitting, scale = present, 1.0
+    for _ in range(6):  # bytes shrink more slowly than pixels, so that one step may not be enough
         total = sum(len(content) for content in fitting.values())
         if total <= budget:
             break
         scale *= (0.85 * budget / total) ** 0.5
-        fitting = {file: shrunk(content, scale=scale) for file, content in held.items()}
-    return {file: uri for file, content in fitting.items() if (uri := _uri(content))}
+        fitting = {file: shrink_picture(content, scale=scale) for file, content in present.items()}
+    return {file: uri for file, content in fitting.items() if (uri := _data_uri(content))}
 
 
-def _picture(entry: dict[str, Any]) -> GalleryEntry:
+def _parse_entry(entry: dict[str, Any]) -> GalleryEntry:
     score, threshold = (None if entry[key] is None else float(entry[key]) for key in ("score", "threshold"))
     names = ("category", "kind", "path", "defect", "subset")
     texts = {name: str(entry[name]) for name in names}
@@ -104,7 +135,15 @@ def _picture(entry: dict[str, Any]) -> GalleryEntry:
 
 
 def picture_bytes(run: Path, file: str) -> bytes:
-    """A file of the run's folder; nothing where it is not there or lies elsewhere."""
+    """Reads a picture below a run's folder.
+
+    Args:
+        run: the run's folder.
+        file: its path relative to the folder, as the index names it.
+
+    Returns:
+        The bytes; empty where the file is missing or lies outside of the folder.
+    """
     path = (run / file).resolve()
     # An index from a stranger must not carry other files of this machine into a page that is passed on.
     if not path.is_relative_to(run.resolve()):
@@ -115,8 +154,16 @@ def picture_bytes(run: Path, file: str) -> bytes:
         return b""
 
 
-def shrunk(content: bytes, *, scale: float) -> bytes:
-    """A picture as a JPEG of `scale` times its sides; nothing where it is none."""
+def shrink_picture(content: bytes, *, scale: float) -> bytes:
+    """Shrinks a picture.
+
+    Args:
+        content: the bytes of an image file.
+        scale: the factor for both sides, in (0, 1].
+
+    Returns:
+        The bytes of a JPEG file; empty where `content` is not a picture.
+    """
     buffer = io.BytesIO()
     try:
         with Image.open(io.BytesIO(content)) as picture:
@@ -127,7 +174,7 @@ def shrunk(content: bytes, *, scale: float) -> bytes:
     return buffer.getvalue()
 
 
-def _uri(content: bytes) -> str:
+def _data_uri(content: bytes) -> str:
     kinds = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg"}
     kind = next((name for magic, name in kinds.items() if content.startswith(magic)), None)
     return f"data:{kind};base64,{base64.b64encode(content).decode()}" if kind else ""

@@ -1,4 +1,4 @@
-"""How far categories' normal features lie apart, layer by layer, and how far two halves of one do."""
+"""Distances between normal features of categories, layer by layer, and between halves of each category."""
 
 from __future__ import annotations
 
@@ -12,23 +12,28 @@ import numpy as np
 from adframe.results.patch_samples import TRAIN, PatchSample
 from adframe.stats.two_sample import Mmd, cosine_of_means, median_distance, mmd_test, sliced_wasserstein
 
-SPLITS = 5  # ways to part one category's images in two halves
+HALVINGS = 5  # random ways to split the images of one category into two halves
 
 
 @dataclass(frozen=True, slots=True)
 class LayerDistance:
-    """The distance between two categories in one layer; of a category from itself: between halves of it.
+    """The distance between two categories in one layer.
 
     Attributes:
         first: a category.
-        second: another, or the same one: then all is the mean over `SPLITS` random ways to part its
-            images in two halves. That is what no difference looks like; Wasserstein's is a little too
-            large there, because halves are smaller.
-        layer: its name.
-        mmd: squared MMD and what permuting images makes of it; one bandwidth for all pairs of a layer.
-            Of a category from itself `floor` and `p_value` are NaN.
-        wasserstein: sliced 2-Wasserstein, in the layer's units: it compares within a layer only.
-        cosine: 1 - cosine of the means.
+        second: another category, or the same one: then all values are means over `HALVINGS` random splits of
+            its images into two halves. They show what no difference looks like; the Wasserstein distance is
+            a little too large there, because halves are smaller.
+        layer: the name of the layer.
+        mmd: the squared MMD and its permutation test; one bandwidth for all pairs of a layer. Between halves
+            of one category, `floor` and `p_value` are NaN.
+        wasserstein: sliced 2-Wasserstein distance in the units of the layer, comparable within a layer only.
+        cosine: 1 - cosine similarity of the means, in [0, 2].
+
+    Example:
+        >>> mmd = Mmd(squared=0.1, biased=0.12, floor=0.02, p_value=0.005, bandwidth=1.0)
+        >>> LayerDistance("bolt", "tray", "layer2", mmd, wasserstein=0.4, cosine=0.05).mmd.p_value
+        0.005
     """
 
     first: str
@@ -40,46 +45,59 @@ class LayerDistance:
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
+class _PatchRows:
     features: np.ndarray  # (n, C) float32
-    images: np.ndarray  # (n,) of which image
+    images: np.ndarray  # (n,) number of the image of each patch
 
-    def part(self, chosen: np.ndarray) -> _Rows:
-        return _Rows(self.features[chosen], self.images[chosen])
+    def select(self, chosen: np.ndarray) -> _PatchRows:
+        return _PatchRows(self.features[chosen], self.images[chosen])
 
 
 def layer_distances(
     samples: Mapping[str, PatchSample], *, most: int = 1000, permutations: int = 200, seed: int = 0
 ) -> list[LayerDistance]:
-    """Of every unordered pair of categories, and of each with itself, in every layer that all have.
+    """Measures every unordered pair of categories, and each category with itself, in every shared layer.
 
-    Only patches of training images count, all of them normal. Layers come in the network's order, and
-    in each (a, a), (a, b), ..., (b, b), ...: k (k + 1) / 2 entries for k categories.
+    Only patches of training images count, all of them normal.
 
     Args:
-        samples: by category, of one network at one image size: distances between features of
-            different networks mean nothing.
-        most: patches of a category, drawn from its sample; MMD's time grows with their square.
-        permutations: of images, for MMD.
+        samples: category -> its sample, all of one network at one image size: distances between features of
+            different networks have no meaning.
+        most: largest number of patches per category, drawn from its sample; the time of MMD grows with its
+            square.
+        permutations: number of permutations of the images for MMD.
         seed: of draws, halves, permutations and projections.
+
+    Returns:
+        Layers in the network's order, in each (a, a), (a, b), ..., (b, b), ...: k (k + 1) / 2 entries for
+        k categories.
     """
     found = []
     for layer in shared_layers(samples):
-        rows = {name: _rows(sample, layer, most=most, seed=seed) for name, sample in samples.items()}
-        every = np.concatenate([part.features for part in rows.values()])
-        width = median_distance(every[::2], every[1::2])
+        rows = {name: _sampled_rows(sample, layer, most=most, seed=seed) for name, sample in samples.items()}
+        pooled = np.concatenate([part.features for part in rows.values()])
+        # One bandwidth for all pairs, because MMD values of different bandwidths cannot be compared.
+        width = median_distance(pooled[::2], pooled[1::2])
         for one, other in itertools.combinations_with_replacement(rows, 2):
             if one == other:
-                found.append(_within(one, layer, rows[one], width=width, seed=seed))
+                found.append(_within_category(one, layer, rows[one], width=width, seed=seed))
             else:
                 pair = (rows[one], rows[other])
-                numbers = _between(*pair, width=width, permutations=permutations, seed=seed)
+                numbers = _between_samples(*pair, width=width, permutations=permutations, seed=seed)
                 found.append(LayerDistance(one, other, layer, *numbers))
     return found
 
 
 def shared_layers(samples: Mapping[str, PatchSample]) -> list[str]:
-    """Layers that all samples have, in the network's order, each with training patches enough to halve."""
+    """Lists the layers that all samples have.
+
+    Args:
+        samples: category -> its sample.
+
+    Returns:
+        Names in the network's order; layers with fewer than four training images are left out, because
+        they cannot be halved.
+    """
     known = [
         [layer.name for layer in sample.layers if len(np.unique(layer.images[layer.kinds == TRAIN])) >= 4]
         for sample in samples.values()
@@ -87,15 +105,15 @@ def shared_layers(samples: Mapping[str, PatchSample]) -> list[str]:
     return [name for name in (known[0] if known else []) if all(name in names for names in known)]
 
 
-def _rows(sample: PatchSample, name: str, *, most: int, seed: int) -> _Rows:
+def _sampled_rows(sample: PatchSample, name: str, *, most: int, seed: int) -> _PatchRows:
     layer = next(layer for layer in sample.layers if layer.name == name)
     places = np.flatnonzero(layer.kinds == TRAIN)
     drawn = np.sort(np.random.default_rng(seed).permutation(places)[:most])
-    return _Rows(layer.features[drawn], layer.images[drawn])
+    return _PatchRows(layer.features[drawn], layer.images[drawn])
 
 
-def _between(
-    one: _Rows, other: _Rows, *, width: float, permutations: int, seed: int
+def _between_samples(
+    one: _PatchRows, other: _PatchRows, *, width: float, permutations: int, seed: int
 ) -> tuple[Mmd, float, float]:
     a, b = one.features, other.features
     mmd = mmd_test(
@@ -104,13 +122,15 @@ def _between(
     return mmd, sliced_wasserstein(a, b, seed=seed), cosine_of_means(a, b)
 
 
-def _within(name: str, layer: str, rows: _Rows, *, width: float, seed: int) -> LayerDistance:
-    """The mean over halves, whole images on each side."""
+def _within_category(name: str, layer: str, rows: _PatchRows, *, width: float, seed: int) -> LayerDistance:
+    """Returns means over random halves of a category; the patches of an image stay together."""
     rng, images, halves = np.random.default_rng(seed), np.unique(rows.images), []
-    for _ in range(SPLITS):
+    for _ in range(HALVINGS):
         left = np.isin(rows.images, rng.permutation(images)[: len(images) // 2])
-        halves.append(_between(rows.part(left), rows.part(~left), width=width, permutations=0, seed=seed))
+        halves.append(
+            _between_samples(rows.select(left), rows.select(~left), width=width, permutations=0, seed=seed)
+        )
     mmds, transports, cosines = zip(*halves, strict=True)
     squared, biased = (float(np.mean([getattr(mmd, key) for mmd in mmds])) for key in ("squared", "biased"))
-    none = Mmd(squared, biased, floor=math.nan, p_value=math.nan, bandwidth=width)
-    return LayerDistance(name, name, layer, none, float(np.mean(transports)), float(np.mean(cosines)))
+    mean_mmd = Mmd(squared, biased, floor=math.nan, p_value=math.nan, bandwidth=width)
+    return LayerDistance(name, name, layer, mean_mmd, float(np.mean(transports)), float(np.mean(cosines)))

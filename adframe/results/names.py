@@ -1,4 +1,4 @@
-"""Names that a results folder uses: of metrics, of the mean over categories, of folders of further tests."""
+"""Names in a results folder: metrics, the mean over categories, folders of further tests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 MEAN = "mean"
 Metrics = Mapping[str, Mapping[str, float | None]]  # category (or mean) -> metric's name -> value
-HEADLINE = {  # in order of importance; where space is short the last ones go first
+HEADLINE = {  # in order of importance; where space is short, the last ones are left out first
     "image/auroc": "image AUROC",
     "logical/image/auroc": "logical AUROC",
     "structural/image/auroc": "struct. AUROC",
@@ -23,7 +23,7 @@ HEADLINE = {  # in order of importance; where space is short the last ones go fi
     "pixel/aupro_0.05": "AU-PRO 0.05",
     "pixel/segf1": "SegF1",
 }
-TITLES = HEADLINE | {  # of metrics that have a place of their own, and none in the table of categories
+TITLES = HEADLINE | {  # with metrics that are shown, but not in the table of categories
     "image/class_f1": "class F1",
     "image/f1": "image F1",
     "image/recall": "recall",
@@ -42,7 +42,15 @@ RECALIBRATED = "recalibrated"  # part of a domain's metrics.json
 
 
 def is_own(config: Mapping[str, Any], name: str) -> bool:
-    """Whether a domain is the one in which the run itself is tested."""
+    """Returns whether a domain is the one in which the run itself is tested.
+
+    Args:
+        config: the run's configuration.
+        name: one of its `domains`.
+
+    Returns:
+        Whether both apply the same transforms to test images.
+    """
     domain, own = (
         {**dict(shift), "splits": None, "name": None} for shift in (config["domains"][name], config["shift"])
     )
@@ -52,13 +60,31 @@ def is_own(config: Mapping[str, Any], name: str) -> bool:
 
 
 def name_of(node: object) -> str:
-    """The name of a part of the configuration: its text, its `name`, or the class that it builds."""
+    """Returns the name of a part of the configuration.
+
+    Args:
+        node: the part.
+
+    Returns:
+        Its text, its `name`, or the name of the class that it builds; "" for None.
+
+    Example:
+        >>> name_of({"_target_": "adframe.models.padim.Padim"}), name_of("none")
+        ('Padim', 'none')
+    """
     if isinstance(node, Mapping):
         return str(node.get("name") or str(node.get("_target_", "")).rpartition(".")[2])
     return "" if node is None else str(node)
 
 
 def method_of(config: Mapping[str, Any]) -> str:
-    """The name of the class of the model of a run."""
+    """Returns the name of a run's method.
+
+    Args:
+        config: the run's configuration.
+
+    Returns:
+        The name of the class of its model; "" where it is unknown.
+    """
     node = config.get("model")
     return str(node.get("_target_", "")).rpartition(".")[2] if isinstance(node, Mapping) else str(node or "")

@@ -1,4 +1,4 @@
-"""The ledger: `predictions.parquet`, a row an image."""
+"""The predictions of a run: `predictions.parquet`, one row per image."""
 
 from __future__ import annotations
 
@@ -25,12 +25,10 @@ SCHEMA = pa.schema(
         pa.field("split", pa.string(), nullable=False),
         pa.field("subset", pa.string(), nullable=False),
         pa.field("defect", pa.string(), nullable=False),
-        pa.field("part", pa.string(), nullable=False),  # "" where no part is photographed twice
+        pa.field("part", pa.string(), nullable=False),  # "" where every part has one photograph
         pa.field("condition", pa.string(), nullable=False),
         pa.field("group", pa.string(), nullable=False),
-        pa.field(
-            "shift", pa.string(), nullable=False
-        ),  # what a domain shift drew for it, as JSON; "" for none
+        pa.field("shift", pa.string(), nullable=False),  # drawn values of a domain shift as JSON; "" for none
         pa.field("label", pa.int8()),  # 0 normal, 1 anomalous, null unknown
         pa.field("score", pa.float64(), nullable=False),  # raw, larger is more anomalous
         pa.field("decision", pa.bool_()),  # null without a calibrated threshold
@@ -42,14 +40,14 @@ SCHEMA = pa.schema(
         pa.field("milliseconds", pa.float64(), nullable=False),
         pa.field("height", pa.int32(), nullable=False),  # original frame, pixels
         pa.field("width", pa.int32(), nullable=False),
-        pa.field("defect_area", pa.float64()),  # share of the image that is annotated; null where nothing is
-        pa.field("defect_border", pa.float64()),  # least distance from the border, of the shorter side
+        pa.field("defect_area", pa.float64()),  # annotated share of the image; null without annotation
+        pa.field("defect_border", pa.float64()),  # distance to the border / shorter side; null as above
     ]
 )
-LATER = ("defect_area", "defect_border")  # ledgers written before these columns were thought of lack them
+LATER_COLUMNS = ("defect_area", "defect_border")  # files of older runs lack them
 
 
-def row_of(
+def prediction_row(
     record: Record,
     *,
     score: float,
@@ -59,16 +57,19 @@ def row_of(
     shift: Mapping[str, object] | None = None,
     defects: Extent | None = None,
 ) -> Row:
-    """A test image's row.
+    """Builds the row of a test image.
 
     Args:
-        record: where the image comes from.
-        score: raw.
-        size: (H0, W0) of the original frame.
-        milliseconds: that scoring took; NaN where nobody knows.
-        decision: the score compared with a threshold, where there is one.
-        shift: what a domain shift drew for the image.
-        defects: size and place of what is annotated in it, if anything is.
+        record: the image.
+        score: the raw score.
+        size: (H0, W0) of the file in pixels.
+        milliseconds: the time of scoring; NaN where it is unknown.
+        decision: the score compared with a threshold; None without one.
+        shift: the values that a domain shift drew for the image; None or {} without a shift.
+        defects: size and place of the annotated defects; None without annotation.
+
+    Returns:
+        A dict with the columns of `SCHEMA`.
     """
     return {
         "path": str(record.path),
@@ -96,19 +97,19 @@ def row_of(
     }
 
 
-def write_ledger(path: Path, rows: list[Row]) -> None:
-    """Write the rows as parquet, whole or not at all.
+def write_predictions(path: Path, rows: list[Row]) -> None:
+    """Writes the rows as parquet, either the whole file or nothing.
 
     Args:
         path: the parquet file.
-        rows: dicts with exactly the columns of `SCHEMA`; None only where it says nullable.
+        rows: dicts with exactly the columns of `SCHEMA`; None only in nullable columns.
 
     Raises:
-        AdframeError: a column is unknown, missing, empty or of the wrong type, or the disk refuses.
+        AdframeError: a column is unknown, missing, empty or of the wrong type, or the file cannot be written.
     """
     for number, row in enumerate(rows):
         _check_row(row, number=number, path=path)
-    texts = [{key: _text(value) for key, value in row.items()} for row in rows]
+    texts = [{key: _parquet_text(value) for key, value in row.items()} for row in rows]
     try:
         table = pa.Table.from_pylist(texts, SCHEMA)
     except (pa.ArrowException, OverflowError) as error:
@@ -119,42 +120,48 @@ def write_ledger(path: Path, rows: list[Row]) -> None:
     write_whole(path, buffer.getvalue())
 
 
-def read_ledger(path: Path) -> list[Row]:
-    """Read the rows that `write_ledger` wrote; what an older one lacks of `LATER` is None.
+def read_predictions(path: Path) -> list[Row]:
+    """Reads the rows that `write_predictions` wrote.
+
+    Args:
+        path: the parquet file; an older one may lack `LATER_COLUMNS`, which are then None.
+
+    Returns:
+        The rows with the columns of `SCHEMA`.
 
     Raises:
-        AdframeError: the file is missing, is not parquet, or has other columns than `SCHEMA`.
+        AdframeError: the file is missing, is not parquet, or has other columns.
     """
     try:
         stored = io.BytesIO(path.read_bytes())
         table = pq.ParquetFile(stored, page_checksum_verification=True).read()
     except (OSError, pa.ArrowException) as error:
         message = str(error).splitlines()[0]
-        raise AdframeError(f"cannot read the ledger {path}: {message}; run the evaluation again") from error
-    for name in LATER:
+        raise AdframeError(f"cannot read {path}: {message}; run the evaluation again") from error
+    for name in LATER_COLUMNS:
         if name not in table.column_names:
             table = table.append_column(SCHEMA.field(name), pa.nulls(len(table), pa.float64()))
-    _check_names(table.column_names, where=str(path))
+    _check_columns(table.column_names, where=str(path))
     rows: list[Row] = table.select(SCHEMA.names).cast(SCHEMA).to_pylist()
     return rows
 
 
 def _check_row(row: Row, *, number: int, path: Path) -> None:
-    _check_names(list(row), where=f"{path}, row {number}")
+    _check_columns(list(row), where=f"{path}, row {number}")
     empty = [field.name for field in SCHEMA if row[field.name] is None and not field.nullable]
     if empty:
         raise AdframeError(f"{path}, row {number}: {', '.join(empty)} must not be None")
 
 
-def _check_names(names: list[str], *, where: str) -> None:
+def _check_columns(names: list[str], *, where: str) -> None:
     unknown = sorted(set(names) - set(SCHEMA.names))
     missing = sorted(set(SCHEMA.names) - set(names))
     if unknown or missing:
         parts = [f"unknown columns {', '.join(unknown)}"] if unknown else []
         parts += [f"missing columns {', '.join(missing)}"] if missing else []
-        raise AdframeError(f"{where}: {'; '.join(parts)}; a ledger has exactly {', '.join(SCHEMA.names)}")
+        raise AdframeError(f"{where}: {'; '.join(parts)}; the file has exactly {', '.join(SCHEMA.names)}")
 
 
-def _text(value: object) -> object:
-    # Lone surrogates (a file name that is not UTF-8) have no place in parquet's strings.
+def _parquet_text(value: object) -> object:
+    # Parquet refuses lone surrogates, which Python has in file names that are not UTF-8.
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value

@@ -25,7 +25,7 @@ from adframe.io.files import remove_left_over, write_json, write_whole
 from adframe.io.secrets import hide_secrets
 from adframe.results.gallery import GalleryEntry, read_gallery
 from adframe.results.names import DOMAINS, MEAN, RECALIBRATED, TRANSFER, Metrics
-from adframe.results.predictions import Row, read_ledger, write_ledger
+from adframe.results.predictions import Row, read_predictions, write_predictions
 from adframe.results.run_files import (
     defects_in,
     intervals_in,
@@ -33,24 +33,34 @@ from adframe.results.run_files import (
     mean_row,
     metrics_of,
     overrides_of,
-    packed_draws,
-    read_book,
+    pack_draws,
     read_draws,
-    shaped_book,
+    read_run_file,
+    read_shaped_file,
 )
 from adframe.stats.bootstrap import mean_of, percentile_intervals
 
-STARTED = "started"  # in every environment.json
-LAST, PREVIOUS = "last.ckpt", "previous.ckpt"  # of a training that has not ended
+_STARTED = "started"  # a key of every environment.json
+LAST, PREVIOUS = "last.ckpt", "previous.ckpt"  # checkpoints of an unfinished training
 SECONDS, MODEL, MEMORY = "seconds", "model/bytes", "peak_memory_bytes"  # names of costs
-FACTS = ("path", "label", "subset", "condition", "group")  # of an image, on which bootstrap draws depend
+_IMAGE_FACTS = ("path", "label", "subset", "condition", "group")  # bootstrap draws depend on them
 
 
 class RunFolder:
-    """A run's folder. Its files are written whole after every category, so that a stopped run can be resumed.
+    """The folder of a run, for reading, writing and resuming.
+
+    All files are written completely after every category, so that a stopped run can be resumed.
 
     Args:
         path: the folder; `open` creates it.
+
+    Attributes:
+        metrics: the content of metrics.json: split -> category -> metric -> value, with intervals and
+            defects.
+        rows: the rows of predictions.parquet.
+        pictures: the entries of heatmaps/index.json.
+        config: the content of config.yaml.
+        environment: the content of environment.json.
 
     Example:
         >>> from pathlib import Path
@@ -73,10 +83,16 @@ class RunFolder:
 
     @classmethod
     def read(cls, path: Path) -> RunFolder:
-        """The folder of a run that has ended; only metrics.json must be there, all else may be missing.
+        """Reads the folder of a finished run; only metrics.json is required, other files may be missing.
+
+        Args:
+            path: the folder.
+
+        Returns:
+            The run.
 
         Raises:
-            AdframeError: there is no folder or no metrics.json, or a file cannot be understood.
+            AdframeError: there is no folder or no metrics.json, or a file cannot be read.
         """
         run = cls(path)
         file = path / "metrics.json"
@@ -87,30 +103,30 @@ class RunFolder:
         defects_in(run.metrics.get("defects"), file=file)
         run.config = mapping_of(path / "config.yaml", required=False)
         run.environment = mapping_of(path / "environment.json", required=False)
-        ledger = path / "predictions.parquet"
-        rows = read_ledger(ledger) if ledger.exists() else []
+        file = path / "predictions.parquet"
+        rows = read_predictions(file) if file.exists() else []
         run.rows = [row for row in rows if row["split"] not in ("train", "val")]
         run._gallery = read_gallery(path)
         return run
 
     @property
     def test(self) -> Metrics:
-        """Metrics of the test images by category, and of their mean."""
+        """The metrics of the test images by category, and of their mean."""
         return metrics_of(self.metrics["test"], file=self.path / "metrics.json")
 
     @property
     def val(self) -> Metrics:
-        """Facts of each fitted model and its calibration, by category or `global`."""
+        """The numbers of each fitted model and its calibration, by category or `global`."""
         return metrics_of(self.metrics["val"], file=self.path / "metrics.json")
 
     @property
     def intervals(self) -> Mapping[str, Mapping[str, tuple[float, float]]]:
-        """95% intervals of the test metrics, as `test` names them."""
+        """The 95 % intervals of the test metrics, by category and metric."""
         return intervals_in(self.metrics.get("intervals"), file=self.path / "metrics.json")
 
     @property
     def defects(self) -> Mapping[str, Metrics]:
-        """Metrics of each defect type, by category."""
+        """The metrics of each type of defect, by category."""
         return defects_in(self.metrics.get("defects"), file=self.path / "metrics.json")
 
     @property
@@ -122,7 +138,7 @@ class RunFolder:
 
     @property
     def categories(self) -> tuple[str, ...]:
-        """Categories in the order of metrics.json, then those that only the predictions have."""
+        """The categories in the order of metrics.json, then those that only the predictions have."""
         names = [name for name in self.metrics["test"] if name != MEAN]
         return tuple(dict.fromkeys([*names, *(row["category"] for row in self.rows)]))
 
@@ -139,7 +155,7 @@ class RunFolder:
 
     @property
     def costs(self) -> dict[str, float | None]:
-        """Wall seconds, bytes of one category's model on average, largest memory of the process in bytes."""
+        """Wall seconds, mean bytes per model, largest memory of the process in bytes; None where unknown."""
         sizes = [size for facts in self.val.values() if (size := facts.get(MODEL)) is not None]
         return {
             SECONDS: self.environment.get("wall_seconds"),
@@ -149,25 +165,45 @@ class RunFolder:
 
     @property
     def recalibrated(self) -> Mapping[str, Mapping[str, Any]]:
-        """Decisions with a threshold that was fitted again under the domain: metrics by category."""
+        """The metrics by category of decisions with a threshold that was fitted again under the domain."""
         found: Mapping[str, Mapping[str, Any]] = self.metrics.get(RECALIBRATED, {}).get("test", {})
         return found
 
     def labelled_rows(self, category: str) -> list[Row]:
-        """The labelled test images of a category, in the order of their paths."""
+        """Selects the labelled test images of a category.
+
+        Args:
+            category: its name.
+
+        Returns:
+            Their rows, in the order of their paths.
+        """
         known = [row for row in self.rows if row["category"] == category and row["label"] is not None]
         return sorted(known, key=lambda row: str(row["path"]))
 
     def images(self, category: str) -> tuple[tuple[str, ...], ...]:
-        """What bootstrap draws depend on: which images were tested, and of which kind each is."""
+        """Describes the tested images of a category, on which the bootstrap draws depend.
+
+        Args:
+            category: its name.
+
+        Returns:
+            One tuple per image: path, label, subset, condition and group; sorted.
+        """
         rows = (row for row in self.rows if row["category"] == category)
-        return tuple(sorted(tuple(str(row[fact]) for fact in FACTS) for row in rows))
+        return tuple(sorted(tuple(str(row[fact]) for fact in _IMAGE_FACTS) for row in rows))
 
     def draws(self, category: str) -> dict[str, np.ndarray]:
-        """(resamples,) bootstrap draws of a category by metric; empty where the run has none.
+        """Reads the bootstrap draws of a category; they are kept in memory.
+
+        Args:
+            category: its name, or `mean`.
+
+        Returns:
+            Metric -> (resamples,) float32; {} where the run has none.
 
         Raises:
-            AdframeError: the file is there and cannot be read.
+            AdframeError: the file exists and cannot be read.
         """
         if category not in self._draws:
             file = self.path / "resamples" / f"{category}.npz"
@@ -175,12 +211,12 @@ class RunFolder:
         return self._draws[category]
 
     def domains(self) -> dict[str, Path]:
-        """The folders of tests under other domains, by the domain's name."""
+        """Returns the folders of tests under other domains, by the name of the domain."""
         folders = {name: self.path / DOMAINS / name for name in self.config.get(DOMAINS) or {}}
         return {name: folder for name, folder in folders.items() if folder.is_dir()}
 
     def transfers(self) -> dict[str, Path]:
-        """The folders of tests on other categories, by the category on which the model was fitted."""
+        """Returns the folders of tests on other categories, by the category on which the model was fitted."""
         folders = {name: self.path / TRANSFER / name for name in self.categories}
         return {name: folder for name, folder in folders.items() if folder.is_dir()}
 
@@ -188,28 +224,47 @@ class RunFolder:
 
     @property
     def done(self) -> list[str]:
-        """Categories that are finished."""
+        """The finished categories."""
         return [name for name in self.metrics["test"] if name != MEAN]
 
     def checkpoint(self, unit: str) -> Path:
-        """The file of the model of a category, or of the `global` one."""
+        """Returns the file of a model.
+
+        Args:
+            unit: a category, or `global`.
+
+        Returns:
+            `<run>/checkpoints/<unit>.ckpt`, whether it exists or not.
+        """
         return self.path / "checkpoints" / f"{unit}.ckpt"
 
-    def learning(self, unit: str) -> Path:
-        """The folder in which a model that is still in training keeps what it resumes from."""
+    def training_folder(self, unit: str) -> Path:
+        """Returns the folder with the checkpoints from which an unfinished training resumes.
+
+        Args:
+            unit: a category, or `global`.
+
+        Returns:
+            `<run>/checkpoints/<unit>.learning`, whether it exists or not.
+        """
         return self.path / "checkpoints" / f"{unit}.learning"
 
     @property
-    def half_learned(self) -> bool:
-        """Whether a training has begun and left something to resume from."""
+    def has_unfinished_training(self) -> bool:
+        """Whether an unfinished training has left a checkpoint to resume from."""
         return any(any(self.path.glob(f"checkpoints/*.learning/{name}")) for name in (LAST, PREVIOUS))
 
     def open(self, *, config: dict[str, Any], environment: dict[str, Any]) -> None:
-        """Creates the folder; refuses one that holds anything, because a failure would remove it.
+        """Creates the folder, and writes the configuration and the environment.
 
-        `config.yaml` is written last: a folder with it can be resumed, and without it there is no run yet.
+        Args:
+            config: the configuration, resolved.
+            environment: versions, command and other facts.
+
+        Raises:
+            AdframeError: the folder is not empty; a later failure would remove what it holds.
         """
-        self._clear_unbegun()
+        self._clear_unstarted()
         if (self.path / "config.yaml").exists():
             raise AdframeError(
                 f"{self.path} already holds a run; go on with resume={self.path} or choose paths.run="
@@ -222,30 +277,38 @@ class RunFolder:
         self.write_config(config)
 
     def write_config(self, config: Mapping[str, Any]) -> None:
-        """Writes `config.yaml`, whole or not at all, without the secrets that were typed."""
+        """Writes `config.yaml`, either the whole file or nothing, with hidden secrets.
+
+        Args:
+            config: the configuration, resolved.
+        """
         text = yaml.safe_dump(hide_secrets(config), sort_keys=False, allow_unicode=True)
         write_whole(self.path / "config.yaml", text)
 
-    def _clear_unbegun(self) -> None:
-        """Removes what a run left that was killed before its configuration was written."""
+    def _clear_unstarted(self) -> None:
+        """Removes the files of a run that was killed before its configuration was written."""
         if self.path.is_dir() and not (self.path / "config.yaml").exists():
             remove_left_over(self.path)
             file = self.path / "environment.json"
             alone = [path.name for path in self.path.iterdir()] == [file.name]
-            if alone and f'"{STARTED}"' in file.read_text(encoding="utf-8", errors="replace"):
+            if alone and f'"{_STARTED}"' in file.read_text(encoding="utf-8", errors="replace"):
                 file.unlink()
 
     def reopen(self) -> None:
-        """Reads the files of a stopped or finished run, and clears what a killed process was writing."""
+        """Reads the files of a stopped or finished run, and removes temporary files of a killed process.
+
+        Raises:
+            AdframeError: a file is missing or cannot be read.
+        """
         remove_left_over(self.path)
-        self.environment = shaped_book(self.path / "environment.json", of_mappings=False)
+        self.environment = read_shaped_file(self.path / "environment.json", of_mappings=False)
         if (self.path / "metrics.json").is_file():
-            self.metrics = shaped_book(self.path / "metrics.json", of_mappings=True)
-            self.rows = read_ledger(self.path / "predictions.parquet")
+            self.metrics = read_shaped_file(self.path / "metrics.json", of_mappings=True)
+            self.rows = read_predictions(self.path / "predictions.parquet")
         if (index := self.path / "heatmaps" / "index.json").is_file():
-            self.pictures = read_book(index)
+            self.pictures = read_run_file(index)
             if not isinstance(self.pictures, list) or not all("category" in each for each in self.pictures):
-                raise AdframeError(f"{index} is no list of pictures; delete it, or start the run again")
+                raise AdframeError(f"{index} is not a list of pictures; delete it, or start the run again")
         self.rows = [row for row in self.rows if row["category"] in self.done]
         self.pictures = [entry for entry in self.pictures if entry["category"] in self.done]
 
@@ -259,22 +322,27 @@ class RunFolder:
         defects: Mapping[str, Mapping[str, float]],
         drawn: Mapping[str, np.ndarray],
     ) -> None:
-        """Enters a finished category; `metrics.json` is written last, because it says what is done.
+        """Adds a finished category to all files.
+
+        `metrics.json` is written last, because it lists what is done.
 
         Args:
             category: its name.
-            results: its metrics.
-            rows: of its test images, one per image.
-            pictures: entries of the gallery's index.
-            defects: metrics of each defect type.
-            drawn: (resamples,) bootstrap draws by metric.
+            results: metric -> value.
+            rows: the rows of its test images.
+            pictures: entries for the gallery's index.
+            defects: type of defect -> metric -> value.
+            drawn: metric -> (resamples,) bootstrap draws.
+
+        Raises:
+            AdframeError: a file cannot be written.
         """
         test = {name: row for name, row in self.metrics["test"].items() if name != MEAN}
         test[category] = results
-        known = self.metrics.get("intervals", {}).get("test", {})
-        intervals = {name: known[name] for name in self.done} | {category: percentile_intervals(drawn)}
+        stored = self.metrics.get("intervals", {}).get("test", {})
+        intervals = {name: stored[name] for name in self.done} | {category: percentile_intervals(drawn)}
         earlier = [read_draws(self.path / "resamples" / f"{name}.npz") for name in self.done]
-        write_whole(self.path / "resamples" / f"{category}.npz", packed_draws(drawn))
+        write_whole(self.path / "resamples" / f"{category}.npz", pack_draws(drawn))
         intervals[MEAN] = percentile_intervals(mean_of([*earlier, drawn]))
         metrics = {
             **self.metrics,
@@ -282,22 +350,31 @@ class RunFolder:
             "intervals": {"test": intervals},
             "defects": {"test": {**self.metrics.get("defects", {}).get("test", {}), category: defects}},
         }
-        write_ledger(self.path / "predictions.parquet", self.rows + rows)
+        write_predictions(self.path / "predictions.parquet", self.rows + rows)
         write_json(self.path / "heatmaps" / "index.json", self.pictures + pictures)
         write_json(self.path / "metrics.json", metrics)
-        # Only now: what could not be written is not done.
+        # Assigned after writing, so that a category whose files could not be written is not done.
         self.rows, self.pictures, self.metrics = self.rows + rows, self.pictures + pictures, metrics
 
-    def note(self, facts: Mapping[str, Any]) -> None:
-        """Adds facts to `environment.json`."""
+    def add_facts(self, facts: Mapping[str, Any]) -> None:
+        """Adds facts to `environment.json`.
+
+        Args:
+            facts: plain data; existing keys are replaced.
+        """
         self.environment |= facts
         write_json(self.path / "environment.json", self.environment)
 
-    def warn(self, category: str, lines: Sequence[str]) -> None:
-        """Adds what a reader must know of a category to `environment.json`, from which the report has it."""
+    def add_warnings(self, category: str, lines: Sequence[str]) -> None:
+        """Adds warnings about a category to `environment.json`, from where the report takes them.
+
+        Args:
+            category: its name, which is put before each line.
+            lines: the warnings; repeated ones are stored once.
+        """
         before = self.environment.get("warnings", [])
         added = (f"{category}: {line}" for line in lines)
-        self.note({"warnings": list(dict.fromkeys([*before, *added]))})
+        self.add_facts({"warnings": list(dict.fromkeys([*before, *added]))})
 
     def discard(self) -> None:
         """Removes the folders that `open` created, for a run in which nothing was finished."""

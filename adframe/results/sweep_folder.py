@@ -2,8 +2,8 @@
 
 sweep.json            the jobs, and the command that began the sweep
 0/, 1/, ...           one run folder per job
-failed/               one note per job that failed
-search.json           what a search optimised, if there was one
+failed/               one file per job that failed
+search.json           the objective of a search, if there was one
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from adframe.results.names import MEAN
 from adframe.results.run_files import mapping_of, overrides_of
 from adframe.results.run_folder import RunFolder
 
-BOOK, FAILED, SEARCH = "sweep.json", "failed", "search.json"
-PREFIX = "val/"  # of an objective
-METRICS = (  # of a leaderboard, in its order; the first one ranks the runs
+SWEEP_FILE, FAILED_FOLDER, SEARCH_FILE = "sweep.json", "failed", "search.json"
+OBJECTIVE_PREFIX = "val/"  # of the name of an objective
+LEADERBOARD_METRICS = (  # in the order of the columns; the first one ranks the runs
     "image/auroc", "logical/image/auroc", "structural/image/auroc", "image/ap", "image/f1_max",
     "pixel/auspro_0.05", "pixel/auroc", "pixel/aupro_0.3"
 )  # fmt: skip
@@ -37,10 +37,14 @@ class SweepRun:
 
     Attributes:
         name: its number, which is also the name of its folder.
-        overrides: by key, as they were typed.
-        folder: what it left; None for a run that failed before it tested anything.
-        objective: the value that a search optimised; None where nothing was searched.
+        overrides: key -> value as it was typed.
+        folder: the folder of the run; None for a run that failed before it tested anything.
+        objective: the value that a search optimised; None without a search.
         error: why it failed, on one line; None for a finished run.
+
+    Example:
+        >>> SweepRun("0", {"coreset": "0.1"}, error="out of memory").metrics
+        {}
     """
 
     name: str
@@ -56,27 +60,33 @@ class SweepRun:
 
     @property
     def metrics(self) -> dict[str, float | None]:
-        """The leaderboard's metrics in the mean over categories."""
+        """The metrics of the leaderboard, averaged over categories."""
         means = self.folder.test.get(MEAN, {}) if self.folder is not None and self.error is None else {}
-        return {name: means[name] for name in METRICS if name in means}
+        return {name: means[name] for name in LEADERBOARD_METRICS if name in means}
 
     @property
     def intervals(self) -> dict[str, Ends]:
-        """Their 95% intervals, as far as they are known."""
+        """The known 95 % intervals of those metrics."""
         ends = self.folder.intervals.get(MEAN, {}) if self.folder is not None and self.error is None else {}
-        return {name: ends[name] for name in METRICS if name in ends}
+        return {name: ends[name] for name in LEADERBOARD_METRICS if name in ends}
 
 
 @dataclass(frozen=True, slots=True)
 class SweepFolder:
-    """All runs of a sweep, the best first and those that failed last.
+    """All runs of a sweep, the best first and the failed ones last.
 
     Attributes:
         path: the folder.
         runs: the runs.
         command: the command that repeats the sweep.
-        objective: the validation metric by which a search ordered them; None: image AUROC of test images.
+        objective: the validation metric by which a search ordered them; None for the image AUROC of test
+            images.
         minimise: whether a lower objective is better.
+
+    Example:
+        >>> runs = (SweepRun("0", {"k": "1", "seed": "0"}), SweepRun("1", {"k": "5", "seed": "0"}))
+        >>> SweepFolder(Path("sweep"), runs, command="").varied
+        ['k']
     """
 
     path: Path
@@ -87,7 +97,7 @@ class SweepFolder:
 
     @property
     def finished(self) -> list[SweepRun]:
-        """The runs that did not fail, in the order in which they were asked for."""
+        """The runs that did not fail, by number."""
         done = [run for run in self.runs if run.error is None and run.folder is not None]
         return sorted(done, key=lambda run: (len(run.name), run.name))  # 2 before 10
 
@@ -98,31 +108,39 @@ class SweepFolder:
 
     @property
     def varied(self) -> list[str]:
-        """Keys in which the runs differ."""
+        """The keys in which the runs differ."""
         keys = dict.fromkeys(key for run in self.runs for key in run.overrides)
         return [key for key in keys if len({run.overrides.get(key) for run in self.runs}) > 1]
 
     @property
     def measured(self) -> list[str]:
-        """The leaderboard's metrics that any run has."""
-        return [key for key in METRICS if any(key in run.metrics for run in self.runs)]
+        """The metrics of the leaderboard that at least one run has."""
+        return [key for key in LEADERBOARD_METRICS if any(key in run.metrics for run in self.runs)]
 
     @property
     def ordering(self) -> str:
         """The metric by which the runs are ordered."""
-        return self.objective or METRICS[0]
+        return self.objective or LEADERBOARD_METRICS[0]
 
     @property
     def seconds(self) -> float:
-        """Wall seconds of all runs together."""
+        """The wall time of all runs together, in seconds."""
         return sum(run.costs.get("seconds") or 0 for run in self.runs)
 
     def value(self, run: SweepRun, key: str) -> float | None:
-        """A metric or the objective of a run; None where it is unknown."""
+        """Returns a number of a run.
+
+        Args:
+            run: one of the runs.
+            key: the name of a metric, or the objective.
+
+        Returns:
+            The value; None where it is unknown.
+        """
         return run.objective if key == self.objective else run.metrics.get(key)
 
     def ranked(self) -> SweepFolder:
-        """The same with the best run first and those that failed last."""
+        """Returns the same sweep with the best run first and the failed runs last."""
 
         def key(run: SweepRun) -> tuple[bool, float]:
             value = self.value(run, self.ordering)
@@ -133,7 +151,7 @@ class SweepFolder:
         return replace(self, runs=tuple(sorted(self.runs, key=key)))
 
     def best(self) -> dict[str, set[str]]:
-        """The names of the best runs by each metric; without metrics in which no two runs differ."""
+        """Returns the names of the best runs by metric, without metrics in which all runs are equal."""
         found: dict[str, set[str]] = {}
         for key in [*([self.objective] if self.objective else []), *self.measured]:
             values = {run.name: self.value(run, key) for run in self.runs}
@@ -147,74 +165,109 @@ class SweepFolder:
 
 
 def read_sweep(path: Path) -> SweepFolder:
-    """What the runs of a sweep have left, ranked.
+    """Reads the runs of a sweep and ranks them.
 
     Args:
         path: the folder of a sweep, in which no run is in progress.
+
+    Returns:
+        The sweep.
 
     Raises:
         AdframeError: a file of a run or of the sweep cannot be read.
     """
     failed = failed_jobs(path)
-    lost = {str(note["job"]) for note in failed}
+    failed_names = {str(entry["job"]) for entry in failed}
     names = [file.parent.name for file in path.glob("*/metrics.json")]
-    names = [name for name in names if is_finished(path / name) and name not in lost]
-    search = mapping_of(path / SEARCH, required=False)
+    names = [name for name in names if is_finished(path / name) and name not in failed_names]
+    search = mapping_of(path / SEARCH_FILE, required=False)
     objective = search.get("metric")
     runs = []
     for name in sorted(names, key=lambda name: (len(name), name)):  # 2 before 10
         folder = RunFolder.read(path / name)
-        value = validation_means(folder).get(objective.removeprefix(PREFIX)) if objective else None
+        value = validation_means(folder).get(objective.removeprefix(OBJECTIVE_PREFIX)) if objective else None
         runs.append(SweepRun(name, folder.overrides, folder, value))
-    for note in failed:
-        begun = path / str(note["job"])
-        partly = RunFolder(begun) if (begun / "metrics.json").is_file() else None
-        runs.append(SweepRun(begun.name, overrides_of(note["overrides"]), partly, error=note["error"]))
+    for entry in failed:
+        started = path / str(entry["job"])
+        partial = RunFolder(started) if (started / "metrics.json").is_file() else None
+        runs.append(SweepRun(started.name, overrides_of(entry["overrides"]), partial, error=entry["error"]))
     minimise = search.get("direction") == "minimize"
     command = shlex.join(
-        ["python", "sweep.py", *mapping_of(path / BOOK, required=False).get("arguments", [])]
+        ["python", "sweep.py", *mapping_of(path / SWEEP_FILE, required=False).get("arguments", [])]
     )
     return SweepFolder(path, tuple(runs), command, objective, minimise).ranked()
 
 
 def is_finished(run: Path) -> bool:
-    """Whether a run has all that it leaves; its page is written last."""
+    """Returns whether a run has all its files.
+
+    Args:
+        run: the run's folder.
+
+    Returns:
+        Whether it has metrics and a page; the page is written last.
+    """
     return (run / "metrics.json").is_file() and (run / "report.html").is_file()
 
 
 def validation_means(run: RunFolder) -> dict[str, float]:
-    """The numbers of a run on validation images, in the mean over its models, as far as all have them."""
+    """Averages the validation numbers of a run over its models.
+
+    Args:
+        run: the run.
+
+    Returns:
+        Name -> mean, for the numbers that every model has.
+    """
     models = list(run.val.values())
     names = [name for name in (models[0] if models else ()) if all(m.get(name) is not None for m in models)]
     return {name: sum(model[name] or 0.0 for model in models) / len(models) for name in names}
 
 
 def failed_jobs(sweep: Path) -> list[dict[str, Any]]:
-    """The jobs of a sweep that failed: `job` (its number), `overrides` and `error` (one line).
+    """Reads the jobs of a sweep that failed.
+
+    Args:
+        sweep: the folder of the sweep.
+
+    Returns:
+        One dict per job, by number: `job` (its number), `overrides` and `error` (one line).
 
     Raises:
-        AdframeError: a note cannot be read.
+        AdframeError: a file cannot be read.
     """
-    notes = []
-    for file in (sweep / FAILED).glob("*.json"):
+    entries = []
+    for file in (sweep / FAILED_FOLDER).glob("*.json"):
         try:
             found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-            job, told, _ = int(found["job"]), list(found["overrides"]), str(found["error"])
+            job, overrides, _ = int(found["job"]), list(found["overrides"]), str(found["error"])
         except (OSError, ValueError, RecursionError, KeyError, TypeError) as error:
             raise AdframeError(
                 f"cannot read {file}: {error!r}; delete it, and its job is run again"
             ) from error
-        notes.append(found | {"job": job, "overrides": told})
-    return sorted(notes, key=lambda note: int(note["job"]))
+        entries.append(found | {"job": job, "overrides": overrides})
+    return sorted(entries, key=lambda entry: int(entry["job"]))
 
 
-def note_failure(sweep: Path, *, number: int, overrides: Sequence[str], error: str) -> None:
-    """Notes a job that failed; `error` is one line."""
+def record_failure(sweep: Path, *, number: int, overrides: Sequence[str], error: str) -> None:
+    """Writes a file about a job that failed.
+
+    Args:
+        sweep: the folder of the sweep.
+        number: of the job.
+        overrides: `key=value` texts of the job.
+        error: the reason, on one line.
+    """
     entry = {"job": number, "overrides": list(overrides), "error": error}
-    write_json(sweep / FAILED / f"{number}.json", entry)
+    write_json(sweep / FAILED_FOLDER / f"{number}.json", entry)
 
 
 def forget_failures(sweep: Path, numbers: Iterable[int]) -> None:
-    """Removes the notes of jobs that are run again."""
+    """Removes the files about failed jobs that are run again.
+
+    Args:
+        sweep: the folder of the sweep.
+        numbers: of the jobs.
+    """
     for number in numbers:
-        (sweep / FAILED / f"{number}.json").unlink(missing_ok=True)
+        (sweep / FAILED_FOLDER / f"{number}.json").unlink(missing_ok=True)

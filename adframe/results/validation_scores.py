@@ -1,7 +1,6 @@
-"""The validation scores that a run's thresholds were chosen on: `validation/<category>.json`.
+"""The validation scores from which a run's thresholds were fitted: `validation/<category>.json`.
 
-Kept because they are few and say more than a threshold: other rules can be fitted on them later
-without a model, and without a look at test images.
+They are stored because other rules can be fitted to them later, without the model and without test images.
 """
 
 from __future__ import annotations
@@ -16,36 +15,52 @@ import numpy as np
 from adframe.errors import AdframeError
 from adframe.io.files import write_json
 
-FOLDER = "validation"
+VALIDATION_FOLDER = "validation"
 
 
 @dataclass(frozen=True, slots=True)
 class ValidationScores:
-    """Raw image scores, each rising."""
+    """Raw image scores of validation images, ascending.
 
-    normal: np.ndarray  # (n,) float64
-    anomalous: np.ndarray  # (m,) float64; empty where validation holds normal images only
+    Attributes:
+        normal: (n,) float64.
+        anomalous: (m,) float64; empty where all validation images are normal.
+
+    Example:
+        >>> ValidationScores(normal=np.array([0.1, 0.3]), anomalous=np.array([])).normal.tolist()
+        [0.1, 0.3]
+    """
+
+    normal: np.ndarray
+    anomalous: np.ndarray
 
 
 def write_scores(run: Path, *, unit: str, scores: Mapping[str, Sequence[float]]) -> None:
-    """Keeps what a model said of its validation images.
+    """Writes the validation scores of a model.
 
     Args:
         run: the run's folder.
-        unit: the model's: a category, or `global`.
+        unit: the model: a category, or `global`.
         scores: raw scores under `normal` and `anomalous`.
     """
     kept = {kind: sorted(map(float, scores[kind])) for kind in ("normal", "anomalous")}
-    write_json(run / FOLDER / f"{unit}.json", kept)
+    write_json(run / VALIDATION_FOLDER / f"{unit}.json", kept)
 
 
 def read_scores(run: Path, *, category: str) -> ValidationScores | None:
-    """Those of a category, or of the one model for all; None where the run has kept none.
+    """Reads the validation scores of the model that tested a category.
+
+    Args:
+        run: the run's folder.
+        category: the name of the category; a run with one model for all has the file `global`.
+
+    Returns:
+        The scores; None where the run has stored none.
 
     Raises:
-        AdframeError: the file is there and cannot be understood.
+        AdframeError: the file exists and cannot be read.
     """
-    files = [run / FOLDER / f"{unit}.json" for unit in (category, "global")]
+    files = [run / VALIDATION_FOLDER / f"{unit}.json" for unit in (category, "global")]
     path = next((file for file in files if file.is_file()), None)
     if path is None:
         return None
@@ -55,11 +70,16 @@ def read_scores(run: Path, *, category: str) -> ValidationScores | None:
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise AdframeError(f"cannot read {path}: {error!r}; delete it, or run again") from error
     if not len(kept[0]) or not all(np.isfinite(each).all() and each.ndim == 1 for each in kept):
-        raise AdframeError(f"{path} holds no finite normal scores; delete it, or run again")
+        raise AdframeError(f"{path} has no finite normal scores; delete it, or run again")
     return ValidationScores(*kept)
 
 
 def copy_scores(run: Path, *, to: Path) -> None:
-    """Brings them along to an evaluation of the run, whose thresholds rest on them too."""
-    for file in sorted((run / FOLDER).glob("*.json")):
-        write_json(to / FOLDER / file.name, json.loads(file.read_text(encoding="utf-8")))
+    """Copies the scores of a run to its evaluation, whose thresholds are the same.
+
+    Args:
+        run: the run's folder.
+        to: the folder of the evaluation.
+    """
+    for file in sorted((run / VALIDATION_FOLDER).glob("*.json")):
+        write_json(to / VALIDATION_FOLDER / file.name, json.loads(file.read_text(encoding="utf-8")))

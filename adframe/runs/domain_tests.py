@@ -1,6 +1,7 @@
 """Tests of a fitted model beyond its own images: under other domains, and on other categories.
 
-Each leaves a folder of books like an evaluation's: `<run>/domains/<name>/`, `<run>/transfer/<category>/`.
+Each test leaves a folder with the files of an evaluation: `<run>/domains/<name>/` or
+`<run>/transfer/<category>/`.
 """
 
 from __future__ import annotations
@@ -20,24 +21,29 @@ from adframe.metrics.image import decision_metrics
 from adframe.metrics.resampled import drawn_decisions
 from adframe.reporting.run_page import write_page
 from adframe.results.names import DOMAINS, RECALIBRATED, TRANSFER, is_own
-from adframe.results.run_files import read_book
+from adframe.results.run_files import read_run_file
 from adframe.results.run_folder import RunFolder
 from adframe.results.validation_scores import write_scores
 from adframe.runs.recipe import Recipe
-from adframe.runs.test import measure
+from adframe.runs.test import evaluate_category
 from adframe.stats.bootstrap import percentile_intervals
 from adframe.systems.detection import DetectionSystem
 
 
 @dataclass(frozen=True, slots=True)
 class FurtherTest:
-    """One model, tested where it was not fitted.
+    """The test of one model on images to which it was not fitted.
 
     Attributes:
-        path: of the books.
+        path: the folder of the results.
         unit: the model: a category, or `global`.
-        categories: whose test images it sees.
-        domain: the name of a domain; None: images as the run has them.
+        categories: the categories whose test images are scored.
+        domain: the name of a domain; None for images as the run has them.
+
+    Example:
+        >>> test = FurtherTest(Path("run/domains/dark"), unit="bottle", categories=("bottle",), domain="dark")
+        >>> test.done
+        False
     """
 
     path: Path
@@ -47,79 +53,94 @@ class FurtherTest:
 
     @property
     def done(self) -> bool:
-        """Whether all of it is in the books."""
-        return set(self.categories) <= set(self._done())
+        """Whether the results of all categories are written."""
+        file = self.path / "metrics.json"
+        metrics = read_run_file(file) if file.is_file() else {}
+        # Under a domain, the decisions with recalibrated thresholds are entered last.
+        entered = metrics if self.domain is None else metrics.get(RECALIBRATED, {})
+        return set(self.categories) <= set(entered.get("test", {}))
 
     def run(
-        self, recipe: Recipe, folder: RunFolder, system: DetectionSystem, pools: Mapping[str, AnomalyData]
+        self,
+        recipe: Recipe,
+        folder: RunFolder,
+        system: DetectionSystem,
+        data_of: Mapping[str, AnomalyData],
     ) -> None:
-        """Tests what is missing.
+        """Tests the categories whose results are missing, and writes them.
 
         Args:
-            recipe: of the run.
-            folder: the run's.
+            recipe: the recipe of the run.
+            folder: the folder of the run.
             system: the fitted model.
-            pools: images of each category, as the run has them.
+            data_of: category -> its images as the run has them.
         """
-        own = recipe.elsewhere() if self.domain is None else recipe.under(self.domain)
-        book = self._opened(own, folder)
-        book.metrics["val"][self.unit] = folder.metrics["val"][self.unit]
+        own = recipe.for_transfer() if self.domain is None else recipe.with_domain(self.domain)
+        results = self._open_folder(own, folder)
+        results.metrics["val"][self.unit] = folder.metrics["val"][self.unit]
         if self.domain is not None:
-            images = own.data(pools[self.categories[0]].source, self.categories)
-            images.setup()
-            pools = dict.fromkeys(self.categories, images)
+            shifted = own.data(data_of[self.categories[0]].source, self.categories)
+            shifted.setup()
+            data_of = dict.fromkeys(self.categories, shifted)
         for category in self.categories:
-            if category not in book.done:
-                measure(own, book, system, pools[category], category=category, tracker=None)
+            if category not in results.done:
+                evaluate_category(own, results, system, data_of[category], category=category, tracker=None)
         if self.domain is not None:
-            _enter_recalibrated(own, book, system, images, unit=self.unit)
+            _enter_recalibrated(own, results, system, shifted, unit=self.unit)
 
-    def _done(self) -> list[str]:
-        file = self.path / "metrics.json"
-        metrics = read_book(file) if file.is_file() else {}
-        return list((metrics if self.domain is None else metrics.get(RECALIBRATED, {})).get("test", {}))
-
-    def _opened(self, own: Recipe, folder: RunFolder) -> RunFolder:
-        book = RunFolder(self.path)
+    def _open_folder(self, own: Recipe, run: RunFolder) -> RunFolder:
+        results = RunFolder(self.path)
         if (self.path / "config.yaml").is_file():
-            book.reopen()
-        else:
-            noted = {k: v for k, v in folder.environment.items() if k not in ("warnings", "wall_seconds")}
-            if self.domain is not None:
-                noted["shift"] = own.shift_name
-            book.open(config=own.config, environment=noted)
-        return book
+            results.reopen()
+            return results
+        facts = {k: v for k, v in run.environment.items() if k not in ("warnings", "wall_seconds")}
+        if self.domain is not None:
+            facts["shift"] = own.shift_name
+        results.open(config=own.config, environment=facts)
+        return results
 
 
 def further_tests(recipe: Recipe, run: Path, *, unit: str, categories: Sequence[str]) -> list[FurtherTest]:
-    """The tests of one model, which has been fitted to some of the run's categories.
-
-    The domain in which the run itself is tested is left out.
+    """Lists the further tests of one model.
 
     Args:
-        recipe: of the run.
-        run: its folder.
-        unit: the model.
-        categories: all of the run's.
+        recipe: the recipe of the run.
+        run: the folder of the run.
+        unit: the model: a category, or `global`.
+        categories: all categories of the run.
+
+    Returns:
+        One test per domain, without the domain in which the run itself is tested; with `transfer=true` also
+        one on all other categories.
     """
-    mine = tuple(categories) if recipe.pooled else (unit,)
+    fitted = tuple(categories) if recipe.pooled else (unit,)
     tests = [
-        FurtherTest(run / DOMAINS / name, unit, mine, name)
+        FurtherTest(run / DOMAINS / name, unit, fitted, name)
         for name in recipe.domains
         if not is_own(recipe.config, name)
     ]
-    others = tuple(name for name in categories if name not in mine)
+    others = tuple(name for name in categories if name not in fitted)
     if recipe.transfer and others:
         tests.append(FurtherTest(run / TRANSFER / unit, unit, others, None))
     return tests
 
 
 def check_further(recipe: Recipe, units: Mapping[str, AnomalyData]) -> None:
-    """Refuses domains whose thresholds could not be fitted, and builds each once."""
+    """Checks before the first fit that all further tests are possible.
+
+    Args:
+        recipe: the recipe of the run; the shift of every domain is built once.
+        units: model -> its images.
+
+    Raises:
+        AdframeError: a shift cannot be built, thresholds could not be fitted again without the images that
+            the model has seen, or there are no other categories.
+    """
     for name in recipe.domains:
-        recipe.under(name).check_shift()
-    free = recipe.learning() is None
-    if recipe.domains and free and recipe.refit and any(data.held_out for data in units.values()):
+        recipe.with_domain(name).check_shift()
+    training_free = recipe.learning() is None
+    refits = training_free and recipe.refit and any(data.held_out for data in units.values())
+    if recipe.domains and refits:
         raise AdframeError(
             "domains= fits thresholds again on shifted validation images, which refit=true would put into "
             "the model: set refit=false"
@@ -129,30 +150,36 @@ def check_further(recipe: Recipe, units: Mapping[str, AnomalyData]) -> None:
 
 
 def write_further_pages(tests: Sequence[FurtherTest]) -> None:
-    """The report of each folder, when all of its books are written."""
+    """Writes the report of each folder of results.
+
+    Args:
+        tests: all of them done; several models may share a folder.
+    """
     for path in dict.fromkeys(test.path for test in tests):
         write_page(path)
 
 
 def _enter_recalibrated(
-    recipe: Recipe, book: RunFolder, system: DetectionSystem, data: AnomalyData, *, unit: str
+    recipe: Recipe, results: RunFolder, system: DetectionSystem, data: AnomalyData, *, unit: str
 ) -> None:
     """Fits the thresholds of an unchanged model to the domain's validation images, and decides again.
 
-    Scores stay what they are, so only decisions about images change; maps are not thresholded again.
+    The scores do not change, so only decisions about images do; maps are not thresholded again.
     """
     calibrated = DetectionSystem(detector=system.detector, calibrator=recipe.calibrator(), pixel=system.pixel)
     trainer = recipe.trainer([ProgressLine(title=f"{unit}, thresholds")], None)
     trainer.validate(calibrated, dataloaders=data.val_dataloader(), verbose=False)
-    write_scores(book.path, unit=unit, scores=calibrated.validation_scores())
+    write_scores(results.path, unit=unit, scores=calibrated.validation_scores())
     threshold = calibrated.calibrator.fitted.threshold
-    entries: dict[str, Any] = book.metrics.setdefault(RECALIBRATED, {"test": {}, "intervals": {}, "val": {}})
+    entries: dict[str, Any] = results.metrics.setdefault(
+        RECALIBRATED, {"test": {}, "intervals": {}, "val": {}}
+    )
     entries["val"][unit] = calibrated.calibrator.facts()
     for category in data.categories:
-        rows = [row for row in book.rows if row["category"] == category and row["label"] is not None]
-        decided = np.array([row["score"] > threshold for row in rows])
+        rows = [row for row in results.rows if row["category"] == category and row["label"] is not None]
+        decisions = np.array([row["score"] > threshold for row in rows])
         labels = np.array([bool(row["label"]) for row in rows])
-        drawn = drawn_decisions(rows, threshold=threshold, seed=recipe.seed)
-        entries["test"][category] = {"threshold": threshold, **decision_metrics(decided, labels=labels)}
-        entries["intervals"][category] = percentile_intervals(drawn)
-    write_json(book.path / "metrics.json", book.metrics)
+        draws = drawn_decisions(rows, threshold=threshold, seed=recipe.seed)
+        entries["test"][category] = {"threshold": threshold, **decision_metrics(decisions, labels=labels)}
+        entries["intervals"][category] = percentile_intervals(draws)
+    write_json(results.path / "metrics.json", results.metrics)

@@ -1,4 +1,4 @@
-"""The end of an evaluation: what it cost, and its page."""
+"""The end of an evaluation: its costs are stored and its page is written."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from adframe.reporting.run_page import write_page
 from adframe.results.run_folder import RunFolder
 
 
-def finish(folder: RunFolder, *, seconds: float) -> Path:
-    """Notes the costs and writes the report.
+def finish_evaluation(folder: RunFolder, *, seconds: float) -> Path:
+    """Stores the costs of an evaluation and writes its report.
 
     Args:
-        folder: with all its categories entered.
-        seconds: wall time that it took.
+        folder: the folder of the evaluation, with the results of all categories.
+        seconds: the wall time that it took.
 
     Returns:
-        The report.
+        The path of the report.
     """
-    folder.note({"wall_seconds": seconds} | peak_memory())
+    folder.add_facts({"wall_seconds": seconds} | peak_memory())
     return write_page(folder.path)

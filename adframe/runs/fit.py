@@ -1,4 +1,4 @@
-"""Fits one model: one pass for methods without gradients, many with checkpoints for the others."""
+"""Fits one model: a training-free method in one pass, a method that learns by gradient with checkpoints."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from adframe.systems.training_free import TrainingFreeSystem
 from adframe.systems.training_state import LearningFiles
 
 
-def fit(
+def fit_model(
     recipe: Recipe,
     folder: RunFolder,
     system: DetectionSystem,
@@ -39,25 +39,44 @@ def fit(
     unit: str,
     tracker: Logger | None,
 ) -> dict[str, float]:
-    """Fits and calibrates, writes the checkpoint, and returns what metrics.json says about it."""
+    """Fits and calibrates a model, and writes its checkpoint and its validation scores.
+
+    Args:
+        recipe: the recipe of the run.
+        folder: the folder of the run.
+        system: the model, not fitted.
+        data: its images.
+        unit: the model's name: a category, or `global`.
+        tracker: the logger of the run, or None.
+
+    Returns:
+        Numbers about thresholds, validation, training and time, for `val` in metrics.json.
+
+    Raises:
+        AdframeError: too few normal validation images are held out.
+    """
     profiler = Profiler()
-    watching: list[L.Callback] = [profiler, ProgressLine(title=unit)]
-    learned: dict[str, float] = {}
+    callbacks: list[L.Callback] = [profiler, ProgressLine(title=unit)]
+    training: dict[str, float] = {}
     if isinstance(system, GradientSystem):
-        learned = _learn(recipe, folder, system, data, unit=unit, tracker=tracker, watching=watching)
+        training = _train_or_load(
+            recipe, folder, system, data, unit=unit, tracker=tracker, callbacks=callbacks
+        )
     else:
-        recipe.trainer(watching, tracker).fit(system, datamodule=data)
+        recipe.trainer(callbacks, tracker).fit(system, datamodule=data)
     save_checkpoint(system, folder.checkpoint(unit), of=recipe.identity(unit))
     write_scores(folder.path, unit=unit, scores=system.validation_scores())
     _export(system, folder.path / "checkpoints" / f"{unit}.merged.safetensors")
-    folder.note({"weights": {**folder.environment.get("weights", {}), unit: _origin(system)}})
-    shutil.rmtree(folder.learning(unit), ignore_errors=True)
+    folder.add_facts({"weights": {**folder.environment.get("weights", {}), unit: _weights_origin(system)}})
+    shutil.rmtree(folder.training_folder(unit), ignore_errors=True)
     model = {f"model/{name}": float(value) for name, value in system.detector.facts().items()}  # type: ignore[operator]
-    model |= _on_synthetic(system, data)
-    return system.calibrator.facts() | system.validation_facts() | model | learned | profiler.seconds
+    # A refitted model knows the held-out images, so that metrics on them would be too good.
+    if not (isinstance(system, TrainingFreeSystem) and system.refit):
+        model |= synthetic_metrics(system, data)
+    return system.calibrator.facts() | system.validation_facts() | model | training | profiler.seconds
 
 
-def _learn(
+def _train_or_load(
     recipe: Recipe,
     folder: RunFolder,
     system: GradientSystem,
@@ -65,21 +84,21 @@ def _learn(
     *,
     unit: str,
     tracker: Logger | None,
-    watching: list[L.Callback],
+    callbacks: list[L.Callback],
 ) -> dict[str, float]:
-    """Learns, or takes what an equal training has learned; then fits scales and thresholds."""
+    """Trains, or loads an equal training from the store; then fits scales and thresholds."""
     _check_held_out(system, data)
-    method, kept = system.method, recipe.learned(system.detector, data)
-    learned = kept.fill(method) if kept else None
-    if learned is None:
-        learned = _train(recipe, folder, system, data, unit=unit, tracker=tracker, watching=watching)
-        if kept and learned:
-            kept.keep(method, learned)
-    recipe.trainer(watching, tracker).validate(system, datamodule=data, verbose=False)
-    return learned
+    method, stored = system.method, recipe.stored_training(system.detector, data)
+    facts = stored.load_into(method) if stored else None
+    if facts is None:
+        facts = _train_epochs(recipe, folder, system, data, unit=unit, tracker=tracker, callbacks=callbacks)
+        if stored and facts:
+            stored.save(method, facts)
+    recipe.trainer(callbacks, tracker).validate(system, datamodule=data, verbose=False)
+    return facts
 
 
-def _train(
+def _train_epochs(
     recipe: Recipe,
     folder: RunFolder,
     system: GradientSystem,
@@ -87,10 +106,10 @@ def _train(
     *,
     unit: str,
     tracker: Logger | None,
-    watching: list[L.Callback],
+    callbacks: list[L.Callback],
 ) -> dict[str, float]:
-    """Goes on where a stopped run was; ends with the epoch of the lowest held-out loss."""
-    learning, place = system.learning, folder.learning(unit)
+    """Trains, from the last checkpoint of a stopped run on; loads the epoch of the lowest held-out loss."""
+    learning, place = system.learning, folder.training_folder(unit)
     if not learning.epochs:
         return {}
     files = LearningFiles(place, identity=identity(system, of=recipe.identity(unit)))
@@ -99,11 +118,11 @@ def _train(
     )
     grids = Reconstructions(folder.path, unit=unit, times=learning.pictures)
     curve = LearningCurve(folder.path, unit=unit)
-    trainer = recipe.trainer([*watching, keeper, grids, curve], tracker, learning=learning, files=files)
+    trainer = recipe.trainer([*callbacks, keeper, grids, curve], tracker, learning=learning, files=files)
     begun, lost = files.begun()
     for line in lost:
         warn(f"{unit}: {line}")
-    folder.warn(unit, lost)
+    folder.add_warnings(unit, lost)
     trainer.fit(system, datamodule=data, ckpt_path=begun, weights_only=True)
     stored = files.best(system.device)
     system.load_state_dict(stored["state_dict"])
@@ -113,28 +132,21 @@ def _train(
     }
 
 
-def _on_synthetic(system: DetectionSystem, data: AnomalyData) -> dict[str, float]:
-    """Numbers to choose settings by without a real defect; not where the model knows the images by now."""
-    if isinstance(system, TrainingFreeSystem) and system.refit:
-        return {}
-    return synthetic_metrics(system, data)
-
-
-def _origin(system: DetectionSystem) -> str:
-    """Where the backbone's weights come from, and what of a file was left out."""
+def _weights_origin(system: DetectionSystem) -> str:
+    """Returns where the backbone's weights come from, and which parts of their file were left out."""
     backbone = getattr(system.detector, "backbone", None)
     return str(getattr(backbone, "origin", None) or getattr(backbone, "name", "none"))
 
 
 def _export(system: DetectionSystem, path: Path) -> None:
-    """The adapted network as a plain one, where a method is set up to give it."""
+    """Writes the adapted network as a plain one, where the method is set up to export it."""
     detector = system.detector
     if isinstance(detector, Exporter) and detector.exports:
         write_whole(path, safetensors.torch.save({k: t.contiguous() for k, t in detector.exported().items()}))
 
 
 def _check_held_out(system: GradientSystem, data: AnomalyData) -> None:
-    """Raises an error before hours of training, where too few normal validation images are held out."""
+    """Checks before hours of training that enough normal validation images are held out."""
     normal = sum((record.split, record.label) == ("val", 0) for record in data.records)
     if isinstance(system.detector, LeaveOneOut) and normal < system.detector.min_held_out:
         raise too_few_error(normal, needed=system.detector.min_held_out)

@@ -1,4 +1,4 @@
-"""Image scores that another tool wrote: a CSV with columns path and score."""
+"""Reads image scores that another tool wrote: a CSV file with the columns path and score."""
 
 from __future__ import annotations
 
@@ -10,28 +10,40 @@ from pathlib import Path
 from adframe.errors import AdframeError
 
 
-def read_scores(file: Path, *, images: Sequence[Path], root: Path) -> dict[Path, float]:
-    """The score of each image.
+def read_image_scores(file: Path, *, images: Sequence[Path], root: Path) -> dict[Path, float]:
+    """Reads the score of each image.
 
     Args:
-        file: CSV with a header; other columns are left alone, and so are rows of other images.
-        images: whose scores are wanted.
-        root: what relative paths in the file are below.
+        file: a CSV file with a header; other columns and rows of other images are ignored.
+        images: the images that need a score.
+        root: the folder below which relative paths in the file lie.
+
+    Returns:
+        Path of the image, as in `images` -> its score.
 
     Raises:
-        AdframeError: no such columns, a score that is no finite number, two scores of one image, or none.
+        AdframeError: the file lacks a column, a score is not a finite number, or an image has two scores or
+            none.
     """
-    wanted = {path.resolve(): path for path in images}
+    requested = {path.resolve(): path for path in images}
     scores: dict[Path, float] = {}
-    for number, (name, text) in enumerate(_rows(file), start=2):
+    for number, (name, text) in enumerate(_read_rows(file), start=2):  # line 1 is the header
         if "\0" in name:
             raise AdframeError(f"{file} line {number} has a NUL character in its path; write the file again")
-        path = wanted.get((root / name).resolve())
+        path = requested.get((root / name).resolve())
         if path is None:
             continue
         if path in scores:
-            raise AdframeError(f"{file} line {number} has a second score of {path}")
-        scores[path] = _finite(text, where=f"{file} line {number}")
+            raise AdframeError(f"{file} line {number} has a second score of {path}; remove one of them")
+        try:
+            score = float(text)
+        except ValueError:
+            score = math.nan
+        if not math.isfinite(score):
+            raise AdframeError(
+                f"{file} line {number}: {text!r} is not a finite number; give each image a score"
+            )
+        scores[path] = score
     if missing := [path for path in images if path not in scores]:
         raise AdframeError(
             f"{file} has no score of {missing[0]} ({len(missing)} of {len(images)} images lack one); "
@@ -40,9 +52,9 @@ def read_scores(file: Path, *, images: Sequence[Path], root: Path) -> dict[Path,
     return scores
 
 
-def _rows(file: Path) -> list[tuple[str, str]]:
+def _read_rows(file: Path) -> list[tuple[str, str]]:
     try:
-        with file.open(newline="", encoding="utf-8-sig") as stream:
+        with file.open(newline="", encoding="utf-8-sig") as stream:  # Excel writes a byte order mark
             reader = csv.DictReader(stream)
             if not {"path", "score"} <= set(reader.fieldnames or ()):
                 raise AdframeError(
@@ -51,13 +63,3 @@ def _rows(file: Path) -> list[tuple[str, str]]:
             return [(row["path"] or "", row["score"] or "") for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise AdframeError(f"scores={file} cannot be read: {' '.join(str(error).split())}") from error
-
-
-def _finite(text: str, *, where: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise AdframeError(f"{where}: {text!r} is no finite number; give each image a score")
-    return value

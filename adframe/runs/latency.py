@@ -14,21 +14,24 @@ from adframe.systems.detection import DetectionSystem
 
 
 def latency_facts(recipe: Recipe, system: DetectionSystem, data: AnomalyData) -> dict[str, float]:
-    """`latency/p50_ms` and more for the run's books; nothing unless `callbacks.latency.images` is set.
+    """Measures the latency of a fitted model.
 
     Args:
-        recipe: of the run.
-        system: fitted.
-        data: whose test images are scored.
+        recipe: the recipe of the run.
+        system: the fitted model.
+        data: its images; the test images are scored.
+
+    Returns:
+        `latency/p50_ms` and more; {} unless `callbacks.latency.images` is set.
     """
     meter = recipe.latency()
     if meter is None:
         return {}
-    return meter.measure(system.detector, _batches(data), device=recipe.device())
+    return meter.measure(system.detector, _test_images(data), device=recipe.device())
 
 
-def _batches(data: AnomalyData) -> Iterator[Tensor]:
-    """Test images by no other process: workers that load ahead would take cores from what is timed."""
+def _test_images(data: AnomalyData) -> Iterator[Tensor]:
+    """Yields test images in this process: workers that load ahead would take cores from the model."""
     for category in data.categories:
         loader = data.test_on(category)
         yield from (

@@ -1,4 +1,4 @@
-"""Where a run is followed: Weights & Biases in each of its modes, a CSV file, or nowhere."""
+"""Sends the numbers of a run to Weights & Biases, to a CSV file, or nowhere."""
 
 from __future__ import annotations
 
@@ -15,83 +15,81 @@ from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from adframe.errors import AdframeError, unknown
 from adframe.io.network import is_reachable
 from adframe.io.secrets import hide_in_text, hide_secrets
-from adframe.reporting.leaderboard_page import for_programs
+from adframe.reporting.leaderboard_page import raw_table
 from adframe.reporting.wandb_upload import flat_metrics, show_run, show_table
 from adframe.results.sweep_folder import SweepFolder
 
-KINDS = ("wandb", "csv", "none")
+LOGGER_KINDS = ("wandb", "csv", "none")
 MODES = ("auto", "online", "offline", "disabled", "shared")
-WAY_OUT = "logger.mode=offline needs no account"
+_OFFLINE_HINT = "logger.mode=offline needs no account"
 
 
 @contextmanager
 def tracking(options: Mapping[str, Any], *, run: Path, config: dict[str, Any]) -> Iterator[Logger | None]:
-    """The logger of a run, ready for Lightning; it ends with the context, whatever happens inside.
+    """Opens the logger of a run, ready for Lightning, and closes it at the end of the block.
 
-    Left without an error it hands the finished run over: metrics, curves, pictures, table, costs.
+    A block that ends without an error uploads the finished run: metrics, curves, pictures, table, costs.
 
     Args:
-        options: kind (wandb, csv or none), and for wandb mode, project, entity, group and tags.
+        options: `kind` (wandb, csv or none), and for wandb `mode`, `project`, `entity`, `group` and `tags`.
         run: the folder of the run.
-        config: the configuration of the run.
+        config: the configuration of the run; its secrets are hidden.
+
+    Yields:
+        The logger; None for `kind: none`.
+
+    Raises:
+        AdframeError: the kind or the mode is unknown, or the server refuses or cannot be reached.
     """
-    tracker = _open(options, run=run, config=config)
+    tracker = _open_logger(options, run=run, config=config)
     try:
         yield tracker
-        _hand_over(tracker, run=run)
+        if isinstance(tracker, WandbLogger):
+            show_run(tracker.experiment, run)
+            wandb.finish()
+        elif tracker is not None:
+            tracker.log_metrics(flat_metrics(run))
+            tracker.finalize("success")
     except BaseException:
-        # One left open would be handed to the next job of a sweep.
+        # wandb would hand an open run to the next job of a sweep.
         if isinstance(tracker, WandbLogger):
             wandb.finish(exit_code=1)
         raise
 
 
 def show_sweep(sweep: SweepFolder, options: Mapping[str, Any]) -> None:
-    """The sweep's table as a run of its own, in the group of its runs.
+    """Uploads the table of a sweep as a wandb run of its own, in the group of the sweep's runs.
 
     Args:
-        sweep: its runs.
+        sweep: the runs of the sweep.
         options: as in `tracking`.
     """
     name = sweep.path.name
-    board = _begin(
+    board = _start_wandb(
         options, name=f"{name} table", folder=sweep.path, config={}, group=options["group"] or name
     )
-    show_table(board, for_programs(sweep))
+    show_table(board, raw_table(sweep))
     wandb.finish()
 
 
-def _open(options: Mapping[str, Any], *, run: Path, config: dict[str, Any]) -> Logger | None:
+def _open_logger(options: Mapping[str, Any], *, run: Path, config: dict[str, Any]) -> Logger | None:
     if options["kind"] == "none":
         return None
     if options["kind"] == "csv":
         return CSVLogger(save_dir=run, name="", version="")
     if options["kind"] == "wandb":
-        return _wandb(options, run=run, config=config)
-    raise AdframeError(unknown("logger.kind", str(options["kind"]), KINDS))
+        experiment = _start_wandb(options, name=run.name, folder=run, config=config, group=options["group"])
+        return WandbLogger(experiment=experiment)
+    raise AdframeError(unknown("logger.kind", str(options["kind"]), LOGGER_KINDS))
 
 
-def _hand_over(tracker: Logger | None, *, run: Path) -> None:
-    if isinstance(tracker, WandbLogger):
-        show_run(tracker.experiment, run)
-        wandb.finish()
-    elif tracker is not None:
-        tracker.log_metrics(flat_metrics(run))
-        tracker.finalize("success")
-
-
-def _wandb(options: Mapping[str, Any], *, run: Path, config: dict[str, Any]) -> WandbLogger:
-    experiment = _begin(options, name=run.name, folder=run, config=config, group=options["group"])
-    return WandbLogger(experiment=experiment)
-
-
-def _begin(
+def _start_wandb(
     options: Mapping[str, Any], *, name: str, folder: Path, config: dict[str, Any], group: str | None
 ) -> wandb.Run:
     if options["mode"] not in MODES:
         raise AdframeError(unknown("logger.mode", str(options["mode"]), MODES))
     try:
-        mode: Any = _mode(str(options["mode"]))
+        mode: Any = _resolve_mode(str(options["mode"]))
         with _arguments_without_secrets():
             return wandb.init(
                 project=options["project"],
@@ -106,12 +104,12 @@ def _begin(
             )
     except wandb.Error as error:
         text = " ".join(str(error).split()).rstrip(".")
-        raise AdframeError(f"logger=wandb, mode {options['mode']}: {text}; {WAY_OUT}") from error
+        raise AdframeError(f"logger=wandb, mode {options['mode']}: {text}; {_OFFLINE_HINT}") from error
 
 
 @contextmanager
 def _arguments_without_secrets() -> Iterator[None]:
-    """wandb notes the command that was typed as it begins."""
+    """Hides secrets in `sys.argv`, because wandb stores the typed command when it starts."""
     typed = list(sys.argv)
     sys.argv[1:] = map(hide_in_text, typed[1:])
     try:
@@ -120,14 +118,14 @@ def _arguments_without_secrets() -> Iterator[None]:
         sys.argv[:] = typed
 
 
-def _mode(wanted: str) -> str:
-    """What `auto` means here; a server that cannot be reached is told in seconds, not in wandb's 90."""
-    if wanted in ("offline", "disabled"):
-        return wanted
+def _resolve_mode(requested: str) -> str:
+    """Returns the mode that `auto` stands for; does not wait for a server as long as wandb does (90 s)."""
+    if requested in ("offline", "disabled"):
+        return requested
     server = wandb.setup(settings=wandb.Settings(silent=True)).settings.base_url
-    if wanted == "auto":
-        if (said := os.environ.get("WANDB_MODE")) in MODES[1:]:
-            return said
+    if requested == "auto":
+        if (mode := os.environ.get("WANDB_MODE")) in MODES[1:]:
+            return mode
         if not wandb.login(prompt=False, verify=False):
             return "offline"
         if not is_reachable(server):
@@ -135,7 +133,7 @@ def _mode(wanted: str) -> str:
             return "offline"
         return "online"
     if not wandb.login(prompt=False, verify=False):
-        raise AdframeError(f"logger.mode={wanted}: no account here; run `wandb login`, or {WAY_OUT}")
+        raise AdframeError(f"logger.mode={requested}: no account here; run `wandb login`, or {_OFFLINE_HINT}")
     if not is_reachable(server):
-        raise AdframeError(f"logger.mode={wanted}: {server} cannot be reached; {WAY_OUT}")
-    return wanted
+        raise AdframeError(f"logger.mode={requested}: {server} cannot be reached; {_OFFLINE_HINT}")
+    return requested

@@ -1,4 +1,4 @@
-"""What one must know to repeat a run: versions, revision, hardware, data, the command."""
+"""Collects the facts that a reader needs to repeat a run: versions, revision, hardware, data, command."""
 
 from __future__ import annotations
 
@@ -22,26 +22,46 @@ PACKAGES = (
 
 
 def environment(*, seed: int, fingerprints: dict[str, str], command: list[str]) -> dict[str, Any]:
-    """What `environment.json` holds at the start of a run."""
+    """Collects the content of `environment.json` at the start of a run.
+
+    Args:
+        seed: the seed of the run.
+        fingerprints: model or category -> hash of its image files.
+        command: the command that started the run, as `command_line` returns it.
+
+    Returns:
+        Plain data: time, seed, command, versions, hardware, fingerprints.
+    """
     return {
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         "seed": seed,
         "command": command,
         "git_revision": git_revision(),
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in PACKAGES},
+        "versions": {name: _package_version(name) for name in PACKAGES},
         "hardware": hardware(),
         "data_fingerprint": fingerprints,
     }
 
 
 def command_line(arguments: list[str]) -> list[str]:
-    """The command that was typed, with the interpreter's short name and without secrets."""
+    """Returns the command that was typed, with a short name of the interpreter and without secrets.
+
+    Args:
+        arguments: the overrides as they were typed.
+
+    Returns:
+        The words of the command, such as `["python", "train.py", "model=padim"]`.
+    """
     return ["python", Path(sys.argv[0]).name, *map(hide_in_text, arguments)]
 
 
 def git_revision() -> str | None:
-    """Commit of the checkout this package runs from, with `+` where files were changed; None outside git."""
+    """Returns the commit of the checkout from which this package runs.
+
+    Returns:
+        The hash, with `+` at its end where files were changed; None outside git.
+    """
     folder = Path(__file__).parent
     try:
         commit = subprocess.run(
@@ -61,11 +81,11 @@ def git_revision() -> str | None:
 
 
 def hardware() -> dict[str, Any]:
-    """Processor, cores, memory and accelerator."""
+    """Describes the system, processor, cores, memory in bytes and GPUs of this machine."""
     gpu = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "processor": _processor(),
+        "processor": _processor_name(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
@@ -73,14 +93,14 @@ def hardware() -> dict[str, Any]:
     }
 
 
-def _processor() -> str:
+def _processor_name() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
 
 
-def _version(package: str) -> str | None:
+def _package_version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

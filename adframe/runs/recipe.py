@@ -1,6 +1,6 @@
-"""What a run is made of, as objects: `config.recipe` builds them from a configuration, `api` from arguments.
+"""The parts of a run as objects: `config.recipe` builds them from a configuration, `api` from arguments.
 
-Runs take a `Recipe` and know nothing of configuration files: a notebook and a command line do the same.
+Runs take a `Recipe` and know nothing of configuration files, so that notebooks and command lines share them.
 """
 
 from __future__ import annotations
@@ -24,25 +24,31 @@ from adframe.data.base import Source
 from adframe.data.datamodule import AnomalyData
 from adframe.diagnostics.latency import Latency
 from adframe.diagnostics.patch_survey import PatchSurvey
-from adframe.runs.training_cache import Learned
+from adframe.runs.training_cache import StoredTraining
 from adframe.systems.detection import DetectionSystem
 from adframe.systems.learning import Learning
 
 
 class Recipe(Protocol):
-    """The parts of a run, and the choices that are no objects.
+    """The parts of a run as objects, and its choices as plain values.
 
     Attributes:
-        config: the whole configuration as plain data, which `config.yaml` keeps.
-        choices: names of what was chosen: model, backbone, dataset, ...; `environment.json` keeps them.
+        config: the whole configuration as plain data, the content of `config.yaml`.
+        choices: names of the chosen model, backbone, dataset and so on, for `environment.json`.
         command: the command that started the run, or another way to repeat it.
         seed: of everything random.
         pooled: whether one model is fitted for all categories together.
-        refit: whether validation images that were held out join the model after calibration.
+        refit: whether held-out validation images join the model after calibration.
         save_maps: whether anomaly maps are written.
-        transfer: whether each model is tested on the other categories.
-        domains: names of the domains under which the model is tested as well.
+        transfer: whether each model is also tested on the other categories.
+        domains: names of the domains under which the model is also tested.
         shift_name: the name of the shift of the run's own images.
+
+    Example:
+        >>> from adframe.config.recipe import open_run
+        >>> recipe: Recipe = open_run(Path("runs/patchcore"))  # doctest: +SKIP
+        >>> recipe.categories(recipe.source())  # doctest: +SKIP
+        ['bottle']
     """
 
     config: dict[str, Any]
@@ -57,37 +63,75 @@ class Recipe(Protocol):
     shift_name: str
 
     def source(self) -> Source:
-        """The dataset, fetched or written where it can be and is not there yet."""
+        """Returns the dataset; downloads or writes it first where it is missing and can be made."""
 
     def categories(self, source: Source) -> list[str]:
-        """The categories of the run."""
-
-    def data(self, source: Source, categories: Sequence[str]) -> AnomalyData:
-        """The images of one model."""
-
-    def system(self, source: Source, *, unit: str, held_out: bool) -> DetectionSystem:
-        """The model of a category, or the `global` one, with calibrator and metrics, not fitted.
+        """Lists the categories of the run.
 
         Args:
-            source: the dataset, which says how ground truth saturates.
+            source: the dataset.
+
+        Returns:
+            Their names in order.
+        """
+
+    def data(self, source: Source, categories: Sequence[str]) -> AnomalyData:
+        """Returns the images of one model.
+
+        Args:
+            source: the dataset.
+            categories: the categories to which the model is fitted.
+
+        Returns:
+            A data module, before `setup()`.
+        """
+
+    def system(self, source: Source, *, unit: str, held_out: bool) -> DetectionSystem:
+        """Builds a model with its calibrator and metrics, not fitted.
+
+        Args:
+            source: the dataset, which defines how ground-truth regions saturate.
             unit: a category, or `global`.
-            held_out: whether validation images were taken from train, so that a refit may give them back.
+            held_out: whether validation images were taken from the training images, so that a refit may
+                use them.
+
+        Returns:
+            The system.
         """
 
     def calibrator(self) -> Calibrator:
-        """A calibrator that is not fitted."""
+        """Returns a calibrator that is not fitted."""
 
     def check_shift(self) -> None:
-        """Builds the shift of the run's images; raises an AdframeError where it cannot be built."""
+        """Builds the shift of the run's images once.
+
+        Raises:
+            AdframeError: it cannot be built.
+        """
 
     def learning(self) -> Learning | None:
-        """How the method learns; None for methods that do not learn by gradient."""
+        """Returns how the method is trained; None for methods that do not learn by gradient."""
 
-    def learned(self, detector: Detector, data: AnomalyData) -> Learned | None:
-        """Where an equal training is kept; None where nothing is kept."""
+    def stored_training(self, detector: Detector, data: AnomalyData) -> StoredTraining | None:
+        """Returns the place where an equal training is stored.
+
+        Args:
+            detector: the method.
+            data: the images of the training.
+
+        Returns:
+            The place; None where no training is stored.
+        """
 
     def identity(self, unit: str) -> dict[str, str]:
-        """What the files of one model say that they are of."""
+        """Returns the facts by which a file of one model is recognised.
+
+        Args:
+            unit: a category, or `global`.
+
+        Returns:
+            Name -> value, such as the dataset and the seed.
+        """
 
     def trainer(
         self,
@@ -97,51 +141,84 @@ class Recipe(Protocol):
         learning: Learning | None = None,
         files: CheckpointIO | None = None,
     ) -> L.Trainer:
-        """Lightning's trainer.
+        """Builds the trainer of Lightning.
 
         Args:
-            callbacks: observers; one of them may keep checkpoints.
-            logger: where losses go, if anywhere.
-            learning: says how many epochs; without it one pass is all.
-            files: writes and reads the checkpoints of a training.
+            callbacks: the callbacks; a `ModelCheckpoint` among them turns checkpoints on.
+            logger: receives the losses; None for no logger.
+            learning: gives the number of epochs; None for one pass.
+            files: writes and reads the checkpoints of a training; None for Lightning's own.
+
+        Returns:
+            The trainer.
         """
 
     def device(self) -> torch.device:
-        """Where the trainer tests."""
+        """Returns the device on which the trainer tests."""
 
     def tracker(self, run: Path) -> AbstractContextManager[Logger | None]:
-        """The logger of a run, which ends with the context; a finished run is handed over to it."""
+        """Opens the logger of a run.
+
+        Args:
+            run: the folder of the run.
+
+        Returns:
+            A context; when it ends without an error, the finished run is uploaded.
+        """
 
     def gallery(self) -> Gallery:
-        """The observer that keeps pictures."""
+        """Returns the callback that keeps pictures."""
 
     def embeddings(self) -> Embeddings | None:
-        """The observer of what images are to the method; None where it is off."""
+        """Returns the callback that collects embeddings of images; None where it is off."""
 
     def map_writer(self, run: Path) -> MapWriter:
-        """The observer that writes anomaly maps below a run's folder."""
+        """Returns the callback that writes anomaly maps.
+
+        Args:
+            run: the folder of the run; the maps lie below it.
+
+        Returns:
+            The callback.
+        """
 
     def latency(self) -> Latency | None:
-        """What measures latency; None where it is off."""
+        """Returns the latency meter; None where it is off."""
 
     def patches(self) -> PatchSurvey | None:
-        """What samples patches of each layer; None where it is off."""
+        """Returns the sampler of patches of each layer; None where it is off."""
 
-    def under(self, domain: str) -> Recipe:
-        """The same run with validation and test images under another domain."""
+    def with_domain(self, domain: str) -> Recipe:
+        """Returns the same recipe with validation and test images under another domain.
 
-    def elsewhere(self) -> Recipe:
-        """The same run for tests on other categories: nothing is sampled there."""
+        Args:
+            domain: one of `domains`.
+
+        Returns:
+            A new recipe.
+        """
+
+    def for_transfer(self) -> Recipe:
+        """Returns the same recipe for tests on other categories, in which no patches are sampled."""
 
 
-OpenRun = Callable[[Path], Recipe]  # the recipe of a finished run, from its folder
+OpenRun = Callable[[Path], Recipe]  # folder of a finished run -> its recipe
 
 
-def check_complete(recipe: Recipe, source: Source, *, unit: str, held_out: bool) -> DetectionSystem:
-    """Builds everything that a run needs, so that what cannot be built stops it before its folder is made.
+def check_buildable(recipe: Recipe, source: Source, *, unit: str, held_out: bool) -> DetectionSystem:
+    """Builds every part of a run once, so that a faulty part stops the run before its folder is made.
+
+    Args:
+        recipe: the recipe of the run.
+        source: its dataset.
+        unit: the first model: a category, or `global`.
+        held_out: whether its validation images were taken from the training images.
 
     Returns:
         The first model, for the run to fit.
+
+    Raises:
+        AdframeError: a part cannot be built.
     """
     L.seed_everything(recipe.seed, workers=True, verbose=False)
     system = recipe.system(source, unit=unit, held_out=held_out)

@@ -1,4 +1,4 @@
-"""How well a method finds the synthetic anomalies it has not learned from: no real defect is looked at."""
+"""Measures how well a method finds synthetic anomalies of a held-out family; no real defect is used."""
 
 from __future__ import annotations
 
@@ -13,16 +13,20 @@ from adframe.metrics.pixel import PixelMetrics
 from adframe.ops.regions import components
 from adframe.systems.detection import DetectionSystem, heatmaps
 
-KEPT = ("image/auroc", "pixel/auroc", "pixel/ap", "pixel/aupro_0.3", "pixel/aupro_0.05")
+_METRIC_NAMES = ("image/auroc", "pixel/auroc", "pixel/ap", "pixel/aupro_0.3", "pixel/aupro_0.05")
 
 
 def synthetic_metrics(system: DetectionSystem, data: AnomalyData) -> dict[str, float]:
-    """Metrics on held-out normal images, each as it is and with an anomaly of the held-out family.
+    """Measures held-out normal images, each without and with an anomaly of the held-out family.
 
-    Measured at the network's view, which is where the anomalies were made.
+    The metrics refer to the network's view of an image, in which the anomalies were made.
+
+    Args:
+        system: the fitted model.
+        data: its images, with the synthesis of anomalies.
 
     Returns:
-        `synthetic/<metric>`; nothing where no anomalies are made.
+        `synthetic/<metric>` -> value; {} where no anomalies are made.
     """
     if data.synthesis is None:
         return {}
@@ -34,13 +38,13 @@ def synthetic_metrics(system: DetectionSystem, data: AnomalyData) -> dict[str, f
             scores += prediction.score.tolist()
             labels += [int(label) for label in batch[LABEL]]
             for place, heatmap in enumerate(heatmaps(prediction)):
-                _measure(pixel, batch, place, heatmap)
+                _measure_image(pixel, batch, place, heatmap)
     subsets = ["anomaly" if label else GOOD for label in labels]
     found = pixel.compute() | image_metrics(scores=scores, labels=labels, subsets=subsets, threshold=None)
-    return {f"synthetic/{name}": found[name] for name in KEPT if name in found}
+    return {f"synthetic/{name}": found[name] for name in _METRIC_NAMES if name in found}
 
 
-def _measure(pixel: PixelMetrics, batch: Batch, place: int, heatmap: object) -> None:
+def _measure_image(pixel: PixelMetrics, batch: Batch, place: int, heatmap: object) -> None:
     label, family = int(batch[LABEL][place]), batch[FAMILY][place]
     subset = "anomaly" if label else GOOD
     record = replace(batch[RECORD][place], label=label, subset=subset, defect=family, condition="")

@@ -1,4 +1,4 @@
-"""Tests a fitted model on the images of one category, and enters what came out into a folder."""
+"""Tests a fitted model on the images of one category, and writes the results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from adframe.systems.checkpoint import load_checkpoint
 from adframe.systems.detection import DetectionSystem
 
 
-def measure(
+def evaluate_category(
     recipe: Recipe,
     folder: RunFolder,
     system: DetectionSystem,
@@ -29,12 +29,21 @@ def measure(
     category: str,
     tracker: Logger | None,
 ) -> None:
-    """Tests a fitted system on one category and enters what came out into the folder."""
+    """Tests a fitted model on one category and writes the results to a folder.
+
+    Args:
+        recipe: the recipe of the run or of the evaluation.
+        folder: the folder to which the results are added.
+        system: the fitted model.
+        data: images, among them the test images of the category.
+        category: the name of the category.
+        tracker: the logger of the run, or None.
+    """
     recorder, gallery = Recorder(), recipe.gallery()
     writers = [recipe.map_writer(folder.path)] if recipe.save_maps else []
     embeddings = [each for each in [recipe.embeddings()] if each is not None]
-    watching = [recorder, gallery, *writers, *embeddings, ProgressLine(title=category)]
-    trainer = recipe.trainer(watching, tracker)
+    callbacks = [recorder, gallery, *writers, *embeddings, ProgressLine(title=category)]
+    trainer = recipe.trainer(callbacks, tracker)
     trainer.test(system, dataloaders=data.test_on(category), verbose=False)
     fitted = system.calibrator.fitted
     pictures = gallery.write(
@@ -44,9 +53,9 @@ def measure(
         each.write(folder.path, category=category, seed=recipe.seed)
     survey_patches(recipe, folder, system, data, category=category)
     for writer in writers:
-        folder.note({"maps": folder.environment.get("maps", {}) | {category: writer.facts()}})
-        folder.warn(category, writer.warnings())
-    folder.warn(category, binning_warnings(system.pixel.bound()))
+        folder.add_facts({"maps": folder.environment.get("maps", {}) | {category: writer.facts()}})
+        folder.add_warnings(category, writer.warnings())
+    folder.add_warnings(category, binning_warnings(system.pixel.bound()))
     folder.add(
         category,
         results=system.results,
@@ -58,17 +67,22 @@ def measure(
 
 
 def load_system(recipe: Recipe, source: Source, path: Path) -> DetectionSystem:
-    """A system as a checkpoint left it, ready to predict.
+    """Builds a model and loads a checkpoint into it, ready to predict.
 
     Args:
-        recipe: of the run that wrote the checkpoint.
-        source: its dataset.
-        path: the checkpoint, named by its category or `global`.
+        recipe: the recipe of the run that wrote the checkpoint.
+        source: the dataset of the run.
+        path: the checkpoint; its name is the category or `global`.
+
+    Returns:
+        The fitted model.
 
     Raises:
         AdframeError: the checkpoint is missing, damaged, or of another model.
     """
-    L.seed_everything(recipe.seed, workers=True, verbose=False)  # as before the fit
+    L.seed_everything(
+        recipe.seed, workers=True, verbose=False
+    )  # building a model may draw: as before the fit
     system = recipe.system(source, unit=path.stem, held_out=False)
     load_checkpoint(system, path, of=recipe.identity(path.stem))
     return system

@@ -1,8 +1,8 @@
 """One run: fit, test and write, one category after the other, or one model for all of them.
 
-train           checks everything, opens the folder, then works
-resume          reads the folder, checks that the images are the same, then works
-  _work         every model: fit (runs.fit), test (runs.test), tests elsewhere (runs.domain_tests)
+train             checks everything, opens the folder, then works
+resume            reads the folder, checks that the images are the same, then works
+  _work_through   every model: fit (runs.fit), test (runs.test), further tests (runs.domain_tests)
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ from adframe.reporting.console import warn
 from adframe.reporting.run_page import write_page
 from adframe.results.run_folder import RunFolder
 from adframe.runs.domain_tests import FurtherTest, check_further, further_tests, write_further_pages
-from adframe.runs.fit import fit
+from adframe.runs.fit import fit_model
 from adframe.runs.latency import latency_facts
-from adframe.runs.moved_data import keep_moved
+from adframe.runs.moved_data import write_moved_data
 from adframe.runs.provenance import environment
-from adframe.runs.recipe import Recipe, check_complete
-from adframe.runs.test import load_system, measure
+from adframe.runs.recipe import Recipe, check_buildable
+from adframe.runs.test import evaluate_category, load_system
 from adframe.systems.detection import DetectionSystem
 
 
 def train(recipe: Recipe, path: Path, *, warnings: Sequence[str] = ()) -> RunFolder:
-    """Fits and tests what the recipe says.
+    """Fits and tests the models of a recipe.
 
-    Everything that can be wrong with the settings, the dataset's files or the weights shows before the folder
-    is made; a failure later leaves no folder unless a category was finished.
+    Wrong settings, dataset files or weights are reported before the folder is made; a failure later leaves no
+    folder unless a category was finished.
 
     Args:
-        recipe: what the run is made of.
-        path: its folder, new or empty.
-        warnings: what the report should say about the settings.
+        recipe: the parts of the run.
+        path: the folder of the run, new or empty.
+        warnings: lines about the settings for the report.
 
     Returns:
         The folder, with the report written.
@@ -53,59 +53,62 @@ def train(recipe: Recipe, path: Path, *, warnings: Sequence[str] = ()) -> RunFol
     """
     check_writable(path, key="paths.run")
     folder = RunFolder(path)
-    source, units = _units(recipe)
+    source, units = _models_to_fit(recipe)
     check_further(recipe, units)
     first = next(iter(units))
-    system = check_complete(recipe, source, unit=first, held_out=units[first].held_out)
-    noted = environment(seed=recipe.seed, fingerprints=_fingerprints(source, units), command=recipe.command)
-    noted |= recipe.choices
-    noted["warnings"] = [*warnings, *(line for data in units.values() for line in data.warnings)]
+    system = check_buildable(recipe, source, unit=first, held_out=units[first].held_out)
+    facts = environment(seed=recipe.seed, fingerprints=_fingerprints(source, units), command=recipe.command)
+    facts |= recipe.choices
+    facts["warnings"] = [*warnings, *(line for data in units.values() for line in data.warnings)]
     try:
-        folder.open(config=recipe.config, environment=noted)
-        return _work(recipe, folder, source, units, built={first: system})
+        folder.open(config=recipe.config, environment=facts)
+        return _work_through(recipe, folder, source, units, built={first: system})
     except BaseException as error:
         _cleanup(folder, error)
         raise
 
 
 def resume(recipe: Recipe, folder: RunFolder) -> RunFolder:
-    """Goes on with a stopped run.
+    """Continues a stopped run.
 
     Args:
-        recipe: made of the run's own configuration.
-        folder: the run's, reopened.
+        recipe: built from the run's own configuration.
+        folder: the folder of the run, reopened.
+
+    Returns:
+        The folder, with the report written.
 
     Raises:
-        AdframeError: the images have changed since the run was started.
+        AdframeError: the images have changed since the run was started, or an older adframe started it.
     """
-    source, units = _units(recipe)
-    noted = folder.environment.get("data_fingerprint")
-    if not isinstance(noted, dict) or not all(
-        str(each).startswith(FINGERPRINT_PREFIX) for each in noted.values()
+    source, units = _models_to_fit(recipe)
+    stored = folder.environment.get("data_fingerprint")
+    if not isinstance(stored, dict) or not all(
+        str(each).startswith(FINGERPRINT_PREFIX) for each in stored.values()
     ):
         raise AdframeError(
             f"{folder.path} was started by an older adframe, which did not hash whole files; start a new run"
         )
-    if _fingerprints(source, units) != noted:
+    if _fingerprints(source, units) != stored:
         raise AdframeError(f"the images have changed since {folder.path} was started; start a new run")
-    keep_moved(folder, recipe.config)
+    write_moved_data(folder, recipe.config)
     try:
-        return _work(recipe, folder, source, units, built={})
+        return _work_through(recipe, folder, source, units, built={})
     except BaseException as error:
         _cleanup(folder, error)
         raise
 
 
 def _cleanup(folder: RunFolder, error: BaseException) -> None:
-    """Keeps what is finished or half learned and says how to go on; removes a run in which nothing is."""
-    if folder.done or folder.half_learned:
+    """Keeps finished or half-trained models and notes how to continue; else removes the folder."""
+    if folder.done or folder.has_unfinished_training:
         done = ", ".join(folder.done) or "nothing"
         error.add_note(f"{done} done; go on with: python train.py resume={folder.path}")
     else:
         folder.discard()
 
 
-def _work(
+def _work_through(
     recipe: Recipe,
     folder: RunFolder,
     source: Source,
@@ -113,26 +116,28 @@ def _work(
     *,
     built: dict[str, DetectionSystem],
 ) -> RunFolder:
+    """Fits and tests all models that are not done yet, and writes the report."""
     start = time.perf_counter()
     spent = float(folder.environment.get("wall_seconds", 0))
-    pools = {category: data for data in units.values() for category in data.categories}
+    data_of = {category: data for data in units.values() for category in data.categories}
     with recipe.tracker(folder.path) as tracker:
         further: list[FurtherTest] = []
         for unit in units:
-            beyond = further_tests(recipe, folder.path, unit=unit, categories=list(pools))
-            further += beyond
-            system = _model(recipe, folder, source, unit, units[unit], beyond, built.pop(unit, None), tracker)
-            for test in beyond:
+            tests = further_tests(recipe, folder.path, unit=unit, categories=list(data_of))
+            further += tests
+            new = built.pop(unit, None)
+            system = _fitted_model(recipe, folder, source, unit, units[unit], tests, new, tracker)
+            for test in tests:
                 if system is not None and not test.done:
-                    test.run(recipe, folder, system, pools)
-            folder.note({"wall_seconds": spent + time.perf_counter() - start} | peak_memory())
+                    test.run(recipe, folder, system, data_of)
+            folder.add_facts({"wall_seconds": spent + time.perf_counter() - start} | peak_memory())
         write_further_pages(further)
-        folder.note({"wall_seconds": spent + time.perf_counter() - start} | peak_memory())
+        folder.add_facts({"wall_seconds": spent + time.perf_counter() - start} | peak_memory())
         write_page(folder.path)
     return folder
 
 
-def _model(
+def _fitted_model(
     recipe: Recipe,
     folder: RunFolder,
     source: Source,
@@ -142,7 +147,7 @@ def _model(
     system: DetectionSystem | None,
     tracker: Logger | None,
 ) -> DetectionSystem | None:
-    """The fitted model of a unit, all of its categories tested; None where nothing is left to do."""
+    """Returns the fitted model of a unit, its categories tested; None where nothing is left to do."""
     if not set(data.categories) <= set(folder.done):
         return fit_and_test(recipe, folder, source, unit=unit, data=data, system=system, tracker=tracker)
     if all(test.done for test in further):
@@ -163,13 +168,13 @@ def fit_and_test(
     """Fits the model of a unit, and tests it on those of its categories that are not in the folder yet.
 
     Args:
-        recipe: of the run.
-        folder: the run's.
-        source: its dataset.
-        unit: a category, or `global`.
-        data: the images of the unit.
-        system: the model, not fitted; None: it is built here.
-        tracker: the logger of the run, if it has one.
+        recipe: the recipe of the run.
+        folder: the folder of the run.
+        source: the dataset.
+        unit: the model's name: a category, or `global`.
+        data: the images of the model.
+        system: the model, not fitted; None builds it here.
+        tracker: the logger of the run, or None.
 
     Returns:
         The fitted model.
@@ -177,22 +182,23 @@ def fit_and_test(
     if system is None:
         L.seed_everything(recipe.seed, workers=True, verbose=False)
         system = recipe.system(source, unit=unit, held_out=data.held_out)
-    L.seed_everything(recipe.seed, workers=True, verbose=False)  # whenever the model was built
-    folder.metrics["val"][unit] = fit(recipe, folder, system, data, unit=unit, tracker=tracker)
+    # Seeded again so that the fit does not depend on when the model was built.
+    L.seed_everything(recipe.seed, workers=True, verbose=False)
+    folder.metrics["val"][unit] = fit_model(recipe, folder, system, data, unit=unit, tracker=tracker)
     folder.metrics["val"][unit] |= latency_facts(recipe, system, data)
     for category in data.categories:
         if category not in folder.done:
-            measure(recipe, folder, system, data, category=category, tracker=tracker)
+            evaluate_category(recipe, folder, system, data, category=category, tracker=tracker)
     data.write_split()
     return system
 
 
-def _units(recipe: Recipe) -> tuple[Source, dict[str, AnomalyData]]:
-    """The models to fit, by name, each with its images; every file is looked at here."""
+def _models_to_fit(recipe: Recipe) -> tuple[Source, dict[str, AnomalyData]]:
+    """Returns the dataset and the images of each model by its name; every file is checked here."""
     source = recipe.source()
     names = recipe.categories(source)
-    pools = {"global": names} if recipe.pooled else {name: [name] for name in names}
-    units = {unit: recipe.data(source, pool) for unit, pool in pools.items()}
+    categories_of = {"global": names} if recipe.pooled else {name: [name] for name in names}
+    units = {unit: recipe.data(source, names) for unit, names in categories_of.items()}
     for data in units.values():
         data.setup()
         if data.split_file is not None:
@@ -205,4 +211,5 @@ def _units(recipe: Recipe) -> tuple[Source, dict[str, AnomalyData]]:
 
 
 def _fingerprints(source: Source, units: Mapping[str, AnomalyData]) -> dict[str, str]:
+    """Hashes the image files of each model."""
     return {name: fingerprint(data.records, root=Path(source.root)) for name, data in units.items()}

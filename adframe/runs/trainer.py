@@ -1,4 +1,4 @@
-"""Lightning's trainer, as a run needs it."""
+"""Builds the trainer of Lightning for a run."""
 
 from __future__ import annotations
 
@@ -23,14 +23,17 @@ def make_trainer(
     learning: Learning | None = None,
     files: CheckpointIO | None = None,
 ) -> L.Trainer:
-    """A trainer that shows no progress bar of its own, because a callback of the run does.
+    """Builds a trainer without a progress bar, because a callback of the run shows the progress.
 
     Args:
         options: other arguments of `lightning.Trainer`, such as `accelerator` and `precision`.
-        callbacks: observers; one of them may keep checkpoints.
-        logger: where losses go, if anywhere.
-        learning: says how many epochs; without it one pass is all.
-        files: writes and reads the checkpoints of a training.
+        callbacks: the callbacks; a `ModelCheckpoint` among them turns checkpoints on.
+        logger: receives the losses; None for no logger.
+        learning: gives the number of epochs and the gradient clipping; None for one pass.
+        files: writes and reads the checkpoints of a training; None for Lightning's own.
+
+    Returns:
+        The trainer.
 
     Raises:
         AdframeError: Lightning refuses an option.

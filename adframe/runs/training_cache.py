@@ -1,4 +1,4 @@
-"""A training is kept and shared by every run that differs from it only in how it scores."""
+"""Keeps a training for every run that differs from it only in how it scores."""
 
 from __future__ import annotations
 
@@ -15,28 +15,42 @@ from adframe.io.checksummed import UnusableError, read_sealed, write_sealed
 from adframe.io.images import READING_VERSION
 from adframe.reporting.console import warn
 
-FORMAT = "2"  # of the files; another number makes older ones count as missing
-KEYS = ("model", "learning", "shift", "split", "holdout", "image_size", "keep_aspect", "batch_size", "seed")
-ASIDE = ("scoring",)  # of the model: no training depends on it
-LATER = ("pictures", "cache_mb")  # of learning: the same
+_FILE_FORMAT = "2"  # files with another number count as missing
+_TRAINING_KEYS = (
+    "model", "learning", "shift", "split", "holdout", "image_size", "keep_aspect", "batch_size", "seed"
+)  # fmt: skip
+# Settings on which no training depends.
+_UNUSED_MODEL_KEYS = ("scoring",)
+_UNUSED_LEARNING_KEYS = ("pictures", "cache_mb")
 
 
-class Learned:
-    """A file a training in the store, named by everything that the training depends on.
+class StoredTraining:
+    """The file of a training in the store, named by a hash of everything that the training depends on.
 
-    A file that is damaged, or holds another training, counts as missing; that is said once.
+    A file that is damaged, or holds another training, counts as missing; a warning says so.
 
     Args:
-        folder: of the store.
-        key: of the training.
+        folder: the folder of the store.
+        key: the hash that names the training.
+
+    Example:
+        >>> StoredTraining(Path("store"), key="0123abcd").path.as_posix()
+        'store/learned/0123abcd.ckpt'
     """
 
     def __init__(self, folder: Path, *, key: str) -> None:
         self.path = folder / "learned" / f"{key}.ckpt"
-        self._identity = {"format": FORMAT, "training": key}
+        self._identity = {"format": _FILE_FORMAT, "training": key}
 
-    def fill(self, detector: Gradient) -> dict[str, float] | None:
-        """Gives a detector what was learned, and returns what was noted then; None where nothing is kept."""
+    def load_into(self, detector: Gradient) -> dict[str, float] | None:
+        """Loads the training into a detector.
+
+        Args:
+            detector: the method, with the settings of the training.
+
+        Returns:
+            The numbers that were stored with the training; None where there is no usable file.
+        """
         try:
             stored = read_sealed(self.path, identity=self._identity)
         except FileNotFoundError:
@@ -48,20 +62,30 @@ class Learned:
         facts: dict[str, float] = stored["facts"]
         return facts | {"learning/shared": 1.0}
 
-    def keep(self, detector: Gradient, facts: Mapping[str, float]) -> None:
-        """Writes what was learned, whole or not at all."""
+    def save(self, detector: Gradient, facts: Mapping[str, float]) -> None:
+        """Writes the training, either the whole file or nothing.
+
+        Args:
+            detector: the trained method.
+            facts: numbers to store with it, such as the best epoch.
+        """
         content = {"state": detector.learned(), "facts": dict(facts)}
         write_sealed(self.path, content, identity=self._identity)
 
 
-def learned_store(folder: Path, settings: Mapping[str, Any], detector: Any, data: AnomalyData) -> Learned:
-    """Where a training is kept.
+def stored_training(
+    folder: Path, settings: Mapping[str, Any], detector: Any, data: AnomalyData
+) -> StoredTraining:
+    """Returns the place of a training in the store.
 
     Args:
-        folder: of the store.
-        settings: everything else that the training depends on, as plain data.
-        detector: the method, with the digest of its weights.
-        data: the images of the training.
+        folder: the folder of the store.
+        settings: the settings of the training, as `training_settings` returns them.
+        detector: the method; the digest of its backbone's weights becomes part of the name.
+        data: the images of the training; their bytes and their split become part of the name.
+
+    Returns:
+        The training, whether its file exists or not.
     """
     used = [record for record in data.records if record.split != "test"]
     facts = dict(settings) | {
@@ -71,14 +95,21 @@ def learned_store(folder: Path, settings: Mapping[str, Any], detector: Any, data
         "splits": [(record.path.name, record.split) for record in used],
     }
     text = json.dumps(facts, sort_keys=True, default=str)
-    return Learned(folder, key=hashlib.sha256(text.encode()).hexdigest()[:32])
+    return StoredTraining(folder, key=hashlib.sha256(text.encode()).hexdigest()[:32])
 
 
-def settings_of_training(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a configuration a training depends on, as plain data."""
-    told = {key: config[key] for key in KEYS}
-    told["model"] = {key: value for key, value in config["model"].items() if key not in ASIDE}
-    told["learning"] = {key: value for key, value in config["learning"].items() if key not in LATER}
-    told["synthesis"] = config["synthesis"] if config["learning"]["synthetic"] else None
-    told["precision"] = config["trainer"].get("precision")
-    return told
+def training_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Selects the settings of a configuration on which a training depends.
+
+    Args:
+        config: a whole configuration of a run, resolved.
+
+    Returns:
+        The settings as plain data.
+    """
+    settings = {key: config[key] for key in _TRAINING_KEYS}
+    for part, unused in (("model", _UNUSED_MODEL_KEYS), ("learning", _UNUSED_LEARNING_KEYS)):
+        settings[part] = {key: value for key, value in config[part].items() if key not in unused}
+    settings["synthesis"] = config["synthesis"] if config["learning"]["synthetic"] else None
+    settings["precision"] = config["trainer"].get("precision")
+    return settings

@@ -24,11 +24,8 @@ def wilson(part: int, whole: int, *, level: float = 0.95) -> tuple[float, float]
     """
     if not whole:
         return math.nan, math.nan
-    z, share = float(stats.norm.ppf((1 + level) / 2)), part / whole
-    middle = (share + z * z / (2 * whole)) / (1 + z * z / whole)
-    half = z / (1 + z * z / whole) * math.sqrt(share * (1 - share) / whole + z * z / (4 * whole * whole))
-    # At 0 and 1 rounding would leave the share itself outside of the interval.
-    return middle - half if part else 0.0, middle + half if part < whole else 1.0
+    low, high = stats.binomtest(part, whole).proportion_ci(level, method="wilson")
+    return float(low), float(high)
 
 
 def newcombe(first: tuple[int, int], last: tuple[int, int], *, level: float = 0.95) -> tuple[float, float]:

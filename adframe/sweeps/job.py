@@ -1,4 +1,4 @@
-"""One job of a sweep: a run of its own, or the rest of one that was stopped."""
+"""One job of a sweep: a new run, or the rest of a stopped one."""
 
 from __future__ import annotations
 
@@ -10,40 +10,52 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
 from adframe.cli.train import print_run, resume_run, run_training
-from adframe.cli.typed import Typed
+from adframe.cli.typed import TypedOverrides
 from adframe.results.run_folder import RunFolder
-from adframe.sweeps.state import OWN
+from adframe.sweeps.state import SWEEP_KEYS
 
 
-def work(cfg: DictConfig) -> Path:
-    """Runs the job and returns its folder.
+def run_sweep_job(cfg: DictConfig) -> Path:
+    """Runs a job of a sweep.
 
-    A job that was stopped goes on with its own configuration; where nothing of it was finished or
-    half learned, it starts again.
+    A stopped job is resumed with its own configuration; without a finished category or an unfinished
+    training it starts again.
+
+    Args:
+        cfg: the configuration of the job, with the keys of the sweep.
+
+    Returns:
+        The folder of the run.
+
+    Raises:
+        AdframeError: the run fails; one line says why.
     """
-    _measure_memory_from_here()
-    cfg = of_job(cfg)
+    # Runs in the same process: the peak memory of earlier runs must not count for this one.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+    cfg = without_sweep_keys(cfg)
     with open_dict(cfg):
         if cfg.logger.kind == "wandb" and cfg.logger.group is None:
             cfg.logger.group = Path(HydraConfig.get().sweep.dir).name
     run = RunFolder(Path(str(cfg.paths.run)))
     if (run.path / "config.yaml").is_file():
-        if (run.path / "metrics.json").is_file() or run.half_learned:
+        if (run.path / "metrics.json").is_file() or run.has_unfinished_training:
             return print_run(resume_run(run.path, trusted=cfg.trusted))
         shutil.rmtree(run.path)
-    return run_training(cfg, Typed.here())
+    return run_training(cfg, TypedOverrides.from_hydra())
 
 
-def of_job(cfg: DictConfig) -> DictConfig:
-    """The configuration without what tells the sweep how to run it."""
+def without_sweep_keys(cfg: DictConfig) -> DictConfig:
+    """Copies a configuration without the keys that configure the sweep.
+
+    Args:
+        cfg: the configuration of a job.
+
+    Returns:
+        The configuration of its run.
+    """
     own = cfg.copy()
     with open_dict(own):
-        for key in OWN:
+        for key in SWEEP_KEYS:
             own.pop(key, None)
     return own
-
-
-def _measure_memory_from_here() -> None:
-    """Forgets the largest memory of the runs before in the same process, where the system can."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")

@@ -1,6 +1,6 @@
-"""Where the jobs of a sweep run: in this process, or in several of this machine; clusters are next door.
+"""Runs the jobs of a sweep on this machine, in this process or in several; `cluster` runs them elsewhere.
 
-Each is the `_target_` of a file in `conf/launcher/`. A worker that dies takes no other job with it.
+Each class is the `_target_` of a file in `conf/launcher/`. A worker that crashes stops no other job.
 """
 
 from __future__ import annotations
@@ -14,90 +14,136 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 
 from adframe.errors import AdframeError
-from adframe.sweeps.launcher import Job, needed
+from adframe.sweeps.launcher import Job, require_package
 
-Ended = tuple[Job, str | None]
-SAFE = "PYTHONSAFEPATH"  # of Python 3.11
-DIED = "its process ended without a word; was the memory full? lower launcher.workers or batch_size"
+FinishedJob = tuple[Job, str | None]  # with an error that the job itself did not record
+_SAFE_PATH = "PYTHONSAFEPATH"  # since Python 3.11
+CRASH_MESSAGE = (
+    "its process ended without an error message; was the memory full? lower launcher.workers or batch_size"
+)
 
 
-def cores() -> int:
-    """Of this machine, as far as this process may use them."""
+def available_cores() -> int:
+    """Returns the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Local:
-    """One job after the other in this process."""
+    """Runs one job after the other in this process.
 
-    lead = False  # each sees what those before it have stored
+    Example:
+        >>> list(Local().run([]))
+        []
+    """
+
+    lead = False  # each run finds what earlier ones have stored
 
     def check(self) -> None:
-        """Nothing is needed."""
+        """Checks nothing: no package is needed."""
 
     def at_once(self, count: int) -> int:
+        """Returns how many jobs run at the same time.
+
+        Args:
+            count: number of jobs.
+
+        Returns:
+            1.
+        """
         del count
         return 1
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Ended]:
-        """Runs them in order, with the threads that this process has."""
+    def run(self, jobs: Sequence[Job]) -> Iterator[FinishedJob]:
+        """Runs jobs in order, with the threads of this process.
+
+        Args:
+            jobs: the jobs.
+
+        Yields:
+            Each job when it has ended.
+        """
         for job in jobs:
-            yield job, job.here()
+            yield job, job.run_here()
 
 
 class Joblib:
-    """Processes of this machine.
+    """Runs jobs in several processes of this machine, with joblib.
 
     Args:
-        workers: how many at a time; None: as many as there are cores, or jobs.
-        threads: of each; None: the cores divided between the workers.
-        lead: whether the first run goes ahead with all cores where runs share features.
+        workers: number of processes; None for the number of cores, or of jobs if that is smaller.
+        threads: of each process; None divides the cores between them.
+        lead: whether the first run goes ahead alone, with all cores, where runs share stored features.
+
+    Raises:
+        AdframeError: a number is not a whole number above 0.
+
+    Example:
+        >>> Joblib(workers=4).at_once(3)
+        3
     """
 
     def __init__(self, *, workers: int | None = None, threads: int | None = None, lead: bool = True) -> None:
         self.lead = lead
-        self.workers, self.threads = counted("workers", workers), counted("threads", threads)
+        self.workers, self.threads = check_count("workers", workers), check_count("threads", threads)
 
     def check(self) -> None:
-        """joblib has to be there."""
-        needed("joblib", group="launcher", option="joblib", extra="joblib")
+        """Checks that joblib is installed."""
+        require_package("joblib", group="launcher", option="joblib", extra="joblib")
 
     def at_once(self, count: int) -> int:
-        return max(1, min(self.workers or cores(), count))
+        """Returns how many jobs run at the same time.
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Ended]:
-        """Side by side; where a process dies, each job that had begun gets one to itself."""
+        Args:
+            count: number of jobs.
+
+        Returns:
+            At least 1.
+        """
+        return max(1, min(self.workers or available_cores(), count))
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[FinishedJob]:
+        """Runs jobs side by side; after a crash, each job that had started is run again alone.
+
+        Args:
+            jobs: the jobs.
+
+        Yields:
+            Each job when it has ended.
+        """
         waiting = list(jobs)
         while waiting:
             ended: set[int] = set()
             for job, error in self._pool(waiting):
                 ended.add(job.number)
                 yield job, error
-            left = [job for job in waiting if job.number not in ended]
-            begun = [job for job in left if job.folder.exists()] or left
-            for job in begun:
-                yield next(self._pool([job]), (job, DIED))
-            waiting = [job for job in left if job not in begun]
+            remaining = [job for job in waiting if job.number not in ended]
+            started = [job for job in remaining if job.folder.exists()] or remaining
+            for job in started:
+                yield next(self._pool([job]), (job, CRASH_MESSAGE))
+            waiting = [job for job in remaining if job not in started]
 
-    def _pool(self, jobs: Sequence[Job]) -> Iterator[Ended]:
-        """Each job that ended; breaks off where a process died."""
+    def _pool(self, jobs: Sequence[Job]) -> Iterator[FinishedJob]:
+        """Yields each job that has ended; stops after a crash of a process."""
         import joblib
         from joblib.externals.loky.process_executor import BrokenProcessPool
 
         workers = self.at_once(len(jobs))
-        threads = self.threads or max(1, cores() // workers)
-        calls = (joblib.delayed(_numbered)(job, threads) for job in jobs)
+        threads = self.threads or max(1, available_cores() // workers)
+        calls = (joblib.delayed(_run_numbered)(job, threads) for job in jobs)
         by_number = {job.number: job for job in jobs}
         with (
-            _own_imports(),
+            _without_working_folder(),
             warnings.catch_warnings(),
             joblib.parallel_config(backend="loky", inner_max_num_threads=threads),
         ):
-            warnings.filterwarnings("ignore", message="A worker stopped while some jobs")  # it was idle
+            warnings.filterwarnings(
+                "ignore", message="A worker stopped while some jobs"
+            )  # because it was idle
             parallel = joblib.Parallel(
-                n_jobs=max(2, workers),  # one would be this process itself
+                n_jobs=max(2, workers),  # with one, joblib would use this process
                 return_as="generator_unordered",
                 batch_size=1,
-                pre_dispatch=workers,  # and so many at a time it is
+                pre_dispatch=workers,  # this limits the number of jobs at the same time
             )
             try:
                 for number, error in parallel(calls):
@@ -107,38 +153,49 @@ class Joblib:
 
 
 @contextlib.contextmanager
-def _own_imports() -> Iterator[None]:
-    """Processes that begin now look for no module in the working folder, which a sweep's book may name."""
-    before = os.environ.get(SAFE)
-    os.environ[SAFE] = "1"
+def _without_working_folder() -> Iterator[None]:
+    """Makes new processes import no module from the working folder, which a sweep's file may name."""
+    before = os.environ.get(_SAFE_PATH)
+    os.environ[_SAFE_PATH] = "1"
     try:
         yield
     finally:
-        os.environ.pop(SAFE)
+        os.environ.pop(_SAFE_PATH)
         if before is not None:
-            os.environ[SAFE] = before
+            os.environ[_SAFE_PATH] = before
 
 
-def _numbered(job: Job, threads: int) -> tuple[int, str | None]:
+def _run_numbered(job: Job, threads: int) -> tuple[int, str | None]:
     _end_with_parent()
-    return job.number, job.apart(threads)
+    return job.number, job.run_protected(threads)
 
 
 @cache
 def _end_with_parent() -> None:
-    """Ends this process when the one that began it is gone, however it went; once a process."""
+    """Ends this process when its parent has ended for any reason; starts one watching thread per process."""
     parent = os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1)
-        os._exit(1)  # nobody is left to be told; the sweep can be resumed
+        os._exit(1)  # the sweep is gone; it can be resumed
 
     threading.Thread(target=watch, daemon=True, name="parent").start()
 
 
-def counted(name: str, value: int | None) -> int | None:
-    """A number that was typed, or an error where it is none."""
+def check_count(name: str, value: int | None) -> int | None:
+    """Checks a number of the configuration.
+
+    Args:
+        name: its key below `launcher`.
+        value: the number; None is allowed.
+
+    Returns:
+        The number.
+
+    Raises:
+        AdframeError: it is not a whole number above 0.
+    """
     if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
         raise AdframeError(f"launcher.{name}={value} is not possible; it must be a whole number above 0")
     return value

@@ -1,7 +1,7 @@
-"""A search for the best settings by Optuna, guided by a number of validation images.
+"""Searches for the best settings with Optuna, guided by a number of validation images.
 
-Hydra's plugin for it wants Optuna below 3. Test images are never asked: only `metrics.json`'s part
-on validation is read.
+Hydra's plugin requires Optuna below version 3. Test images are never used: only the validation part of
+`metrics.json` is read.
 """
 
 from __future__ import annotations
@@ -16,26 +16,35 @@ from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from adframe.errors import AdframeError, unknown
 from adframe.io.files import write_json
 from adframe.results.run_folder import RunFolder
-from adframe.results.sweep_folder import PREFIX, SEARCH, is_finished, validation_means
-from adframe.sweeps.launcher import needed
+from adframe.results.sweep_folder import OBJECTIVE_PREFIX, SEARCH_FILE, is_finished, validation_means
+from adframe.sweeps.launcher import require_package
+from adframe.sweeps.state import override_text
 
 if TYPE_CHECKING:
     from adframe.sweeps.sweeper import Sweeper
 
-SAMPLERS = ("tpe", "random")
-DIRECTIONS = ("maximize", "minimize")
+_SAMPLERS = ("tpe", "random")
+_DIRECTIONS = ("maximize", "minimize")
 
 
 class Optuna:
-    """Asks Optuna for settings, runs them, tells what came of them.
+    """Asks Optuna for settings, runs them, and reports the results to it.
 
     Args:
-        metric: `val/<name>`, a number of `metrics.json`'s validation part; mean over its categories.
+        metric: `val/<name>`, a number of the validation part of `metrics.json`, averaged over its models.
         direction: `maximize` or `minimize`.
-        trials: jobs in all.
-        parallel: asked for at a time; None: as many as the launcher runs at a time.
-        sampler: `tpe`, or `random`.
-        seed: of the sampler; with the same results it asks for the same settings.
+        trials: total number of jobs.
+        parallel: number of settings that are asked for at once; None for the number of jobs that the launcher
+            runs at the same time.
+        sampler: `tpe` or `random`.
+        seed: of the sampler; with equal results it asks for equal settings.
+
+    Raises:
+        AdframeError: the metric is not one of validation images, or another value is impossible.
+
+    Example:
+        >>> Optuna(metric="val/image/auroc", trials=10).direction
+        'maximize'
     """
 
     def __init__(
@@ -48,14 +57,14 @@ class Optuna:
         sampler: str = "tpe",
         seed: int = 42,
     ) -> None:
-        if not metric.startswith(PREFIX):
+        if not metric.startswith(OBJECTIVE_PREFIX):
             raise AdframeError(
-                f"search.metric={metric} is none of validation's; a search may only look at validation "
-                "images, or what it finds is chosen on test data: val/image/auroc, val/learning/val/total"
+                f"search.metric={metric} is not a metric of validation images, and a search on test "
+                "images would choose settings on test data; use val/image/auroc or val/learning/val/total"
             )
         for key, value, known in (
-            ("direction", direction, DIRECTIONS),
-            ("sampler", sampler, SAMPLERS),
+            ("direction", direction, _DIRECTIONS),
+            ("sampler", sampler, _SAMPLERS),
         ):
             if value not in known:
                 raise AdframeError(unknown(f"search.{key}", value, known))
@@ -66,13 +75,21 @@ class Optuna:
         self.parallel, self.sampler, self.seed = parallel, sampler, seed
 
     def check(self) -> None:
-        """Optuna has to be there."""
-        needed("optuna", group="search", option="optuna", extra="search")
+        """Checks that Optuna is installed."""
+        require_package("optuna", group="search", option="optuna", extra="search")
 
     def search(self, sweeper: Sweeper, overrides: Sequence[Override], *, folder: Path) -> None:
-        """Runs the trials, so many at a time; a job that failed is a trial that failed.
+        """Runs the trials in batches; a job that failed is a failed trial.
 
-        A search that goes on asks the same again and is answered by the runs that are there.
+        A resumed search asks for the same settings again, and takes the results of finished runs.
+
+        Args:
+            sweeper: runs the jobs.
+            overrides: the typed overrides; those with several values or an interval are searched.
+            folder: the folder of the sweep.
+
+        Raises:
+            AdframeError: nothing is searched, or no run has the metric.
         """
         import optuna
 
@@ -82,65 +99,62 @@ class Optuna:
             direction=optuna.study.StudyDirection[self.direction.upper()],
             sampler=kinds[self.sampler](seed=self.seed),
         )
-        fixed = [_text(one) for one in overrides if not one.is_sweep_override()]
+        fixed = [override_text(one) for one in overrides if not one.is_sweep_override()]
         space = {one.get_key_element(): _distribution(one) for one in overrides if one.is_sweep_override()}
         if not space:
             raise AdframeError(
-                "search=optuna is told nothing to search; name it: coreset='interval(0.01,0.5)'"
+                "search=optuna has nothing to search; give a range, such as coreset='interval(0.01,0.5)'"
             )
         values: list[float | None] = []
         while len(values) < self.trials:
             left = self.trials - len(values)
             count = min(left, self.parallel or sweeper.at_once(left))
-            asked = [study.ask(space) for _ in range(count)]
+            trials = [study.ask(space) for _ in range(count)]
             batch = [
-                [*fixed, *(f"{key}={_short(value)}" for key, value in one.params.items())] for one in asked
+                [*fixed, *(f"{key}={_number_text(value)}" for key, value in one.params.items())]
+                for one in trials
             ]
             sweeper.try_out(batch, first=len(values))
-            for trial in asked:
-                value = self._value(folder / str(len(values)))
+            for trial in trials:
+                value = self._objective_of(folder / str(len(values)))
                 state = optuna.trial.TrialState.FAIL if value is None else None
                 study.tell(trial, value, state=state)
                 values.append(value)
-            self._note(folder, values)
+            self._write_values(folder, values)
             if all(value is None for value in values):
-                self._refuse_what_is_not_there(folder)
+                self._check_metric_exists(folder)
 
-    def _value(self, run: Path) -> float | None:
-        """What a run says of its validation images; None where it failed or does not say."""
+    def _objective_of(self, run: Path) -> float | None:
+        """Returns the metric of a run; None where the run failed or lacks it."""
         if not is_finished(run):
             return None
-        found = validation_means(RunFolder.read(run)).get(self.metric.removeprefix(PREFIX))
+        found = validation_means(RunFolder.read(run)).get(self.metric.removeprefix(OBJECTIVE_PREFIX))
         return found if found is not None and math.isfinite(found) else None
 
-    def _note(self, folder: Path, values: Sequence[float | None]) -> None:
+    def _write_values(self, folder: Path, values: Sequence[float | None]) -> None:
         known = [value for value in values if value is not None]
         best = (max if self.direction == "maximize" else min)(known) if known else None
         entry = {"metric": self.metric, "direction": self.direction, "values": list(values)}
         number = values.index(best) if best is not None else None
-        write_json(folder / SEARCH, entry | {"best": number})
+        write_json(folder / SEARCH_FILE, entry | {"best": number})
 
-    def _refuse_what_is_not_there(self, folder: Path) -> None:
-        """Better now than after all trials; where every run failed, the table says why."""
+    def _check_metric_exists(self, folder: Path) -> None:
+        """Raises an error if finished runs lack the metric; runs that failed show another error."""
         for run in filter(is_finished, folder.iterdir()):
-            known = ", ".join(f"{PREFIX}{name}" for name in validation_means(RunFolder.read(run)))
+            known = ", ".join(f"{OBJECTIVE_PREFIX}{name}" for name in validation_means(RunFolder.read(run)))
             raise AdframeError(
-                f"search.metric={self.metric} is not known: validation says {known}. It has an AUROC where "
-                "it holds anomalies, as with split=mvtec_shift_protocol"
+                f"search.metric={self.metric} is unknown; the runs have {known}. There is an AUROC only "
+                "with anomalous validation images, as with split=mvtec_shift_protocol"
             )
 
 
-def _short(value: Any) -> str:
-    """As much of a number as anybody would type."""
+def _number_text(value: Any) -> str:
+    """Writes a number with up to five digits."""
     return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
-def _text(override: Override) -> str:
-    return f"{override.get_key_element()}={override.get_value_element_as_str()}"
-
-
 def _distribution(override: Override) -> Any:
-    """What may be asked for: an interval of numbers, or one of some values."""
+    """Returns the distribution of a searched override: an interval of numbers, or a choice of values."""
     from optuna import distributions
 
     found = override.value()

@@ -1,4 +1,4 @@
-"""The book of a sweep: its jobs, which of them are done, and how a stopped sweep goes on."""
+"""The file of a sweep, sweep.json: its jobs, and how a stopped sweep is resumed."""
 
 from __future__ import annotations
 
@@ -8,137 +8,184 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adframe.config.messages import CONF
 from adframe.errors import AdframeError
 from adframe.io.files import write_json
 from adframe.io.secrets import PLACEHOLDER, hide_in_text
-from adframe.results.run_files import ASIDE
-from adframe.results.sweep_folder import BOOK
+from adframe.results.run_files import UNRECORDED_OVERRIDES
+from adframe.results.sweep_folder import SWEEP_FILE
 
-OWN = ("launcher", "search", "study")  # of the sweep, not of its jobs
-DASH_M = ("-m", "--multirun")
-GIVEN_ANEW = ("launcher", "trusted")  # may be another where a sweep goes on
-HARMLESS = ("hydra.sweep.dir", "hydra.verbose")  # of Hydra's own keys, which also name code that runs
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
+
+SWEEP_KEYS = ("launcher", "search", "study")  # keys of the sweep, not of its jobs
+_MULTIRUN_OPTIONS = ("-m", "--multirun")
+_CHANGEABLE_KEYS = ("launcher", "trusted")  # may have other values when a sweep is resumed
+_HARMLESS_HYDRA_KEYS = ("hydra.sweep.dir", "hydra.verbose")  # other keys of Hydra can name code that is run
 
 
-def enter(folder: Path, *, first: int, jobs: Sequence[Sequence[str]]) -> None:
-    """Notes jobs before they run.
+def record_jobs(folder: Path, *, first: int, jobs: Sequence[Sequence[str]]) -> None:
+    """Writes jobs to the sweep's file before they run.
 
     Args:
-        folder: the sweep's.
-        first: number of the first of them.
+        folder: the folder of the sweep.
+        first: number of the first of the jobs.
         jobs: the overrides of each.
 
     Raises:
-        AdframeError: another job had one of the numbers when the sweep was begun.
+        AdframeError: another job had one of the numbers when the sweep was started.
     """
-    book = _read(folder) if (folder / BOOK).is_file() else _new()
-    known: list[list[str]] = book["jobs"]
+    state = _read_state(folder) if (folder / SWEEP_FILE).is_file() else _new_state()
+    recorded: list[list[str]] = state["jobs"]
     for number, job in enumerate(map(list, jobs), first):
-        if number < len(known) and known[number] != job:
+        if number < len(recorded) and recorded[number] != job:
             raise AdframeError(
-                f"run {number} of {folder} was {' '.join(known[number])} and would now be {' '.join(job)}: "
-                "what is swept has changed since; start a new sweep"
+                f"run {number} of {folder} was {' '.join(recorded[number])} and would now be "
+                f"{' '.join(job)}: the swept values have changed; start a new sweep"
             )
-    # A sweep with fewer jobs than were noted has not lost the others.
-    book["jobs"] = [*known[:first], *map(list, jobs), *known[first + len(jobs) :]]
-    write_json(folder / BOOK, book)
+    # Jobs beyond the given ones stay: a sweep may be resumed with fewer jobs.
+    state["jobs"] = [*recorded[:first], *map(list, jobs), *recorded[first + len(jobs) :]]
+    write_json(folder / SWEEP_FILE, state)
 
 
-def jobs_of(folder: Path) -> list[list[str]]:
-    """The overrides of every job, by number."""
-    jobs: list[list[str]] = _read(folder)["jobs"]
+def recorded_jobs(folder: Path) -> list[list[str]]:
+    """Reads the jobs of a sweep.
+
+    Args:
+        folder: the folder of the sweep.
+
+    Returns:
+        The overrides of every job, by number.
+
+    Raises:
+        AdframeError: the folder is no sweep's folder, or its file is damaged.
+    """
+    jobs: list[list[str]] = _read_state(folder)["jobs"]
     return jobs
 
 
 def resumable(main: Callable[[], Any]) -> Callable[[], Any]:
-    """A script's main function that understands `resume=<sweep's folder>`."""
+    """Makes a script's main function accept `resume=<folder of a sweep>`.
+
+    Args:
+        main: the main function; it reads `sys.argv`.
+
+    Returns:
+        A function that first replaces `resume=` by the arguments that started the sweep.
+    """
 
     def run() -> Any:
         if any(_key(text) == "resume" for text in sys.argv[1:]):
-            sys.argv[1:] = _taken_up(sys.argv[1:])
+            sys.argv[1:] = _resumed_arguments(sys.argv[1:])
         return main()
 
     return run
 
 
-def own_overrides(overrides: Sequence[str]) -> list[str]:
-    """A job's overrides without those that tell the sweep how to run it."""
-    return [text for text in overrides if _key(text).partition(".")[0] not in OWN]
+def overrides_of_job(overrides: Sequence[str]) -> list[str]:
+    """Removes the overrides that configure the sweep instead of its jobs.
+
+    Args:
+        overrides: the overrides of a job.
+
+    Returns:
+        The others.
+
+    Example:
+        >>> overrides_of_job(["seed=1", "launcher=joblib", "launcher.workers=2"])
+        ['seed=1']
+    """
+    return [text for text in overrides if _key(text).partition(".")[0] not in SWEEP_KEYS]
 
 
-def _taken_up(arguments: Sequence[str]) -> list[str]:
-    """The arguments of a sweep that goes on: those that began it, in the folder where it was begun.
+def override_text(override: Override) -> str:
+    """Writes a parsed override as text.
 
-    The book may come from a stranger: nothing is downloaded, and what is trusted is typed again.
+    Args:
+        override: an override, as Hydra parses it.
+
+    Returns:
+        `key=value`.
+    """
+    return f"{override.get_key_element()}={override.get_value_element_as_str()}"
+
+
+def _resumed_arguments(arguments: Sequence[str]) -> list[str]:
+    """Returns the arguments of a resumed sweep, and changes to the folder in which it was started.
+
+    The file may come from a stranger: nothing is downloaded, and trusted packages have to be typed again.
     """
     folder = Path(next(text for text in arguments if _key(text) == "resume").partition("=")[2]).absolute()
-    given = [text for text in arguments if _key(text) != "resume" and text not in DASH_M]
-    book = _read(folder)
-    secret = {_key(text) for text in book["arguments"] if PLACEHOLDER in text}
-    retyped = {_key(text) for text in given}
+    typed = [text for text in arguments if _key(text) != "resume" and text not in _MULTIRUN_OPTIONS]
+    state = _read_state(folder)
+    secret = {_key(text) for text in state["arguments"] if PLACEHOLDER in text}
+    retyped = {_key(text) for text in typed}
     if other := [
-        text for text in given if _key(text).partition(".")[0] not in GIVEN_ANEW and _key(text) not in secret
+        text
+        for text in typed
+        if _key(text).partition(".")[0] not in _CHANGEABLE_KEYS and _key(text) not in secret
     ]:
         raise AdframeError(f"resume goes on with the sweep's own configuration; remove {' '.join(other)}")
     if missing := sorted(secret - retyped):
         again = " ".join(f"{key}=..." for key in missing)
-        raise AdframeError(f"{folder / BOOK} does not hold what is secret; type it again: {again}")
-    if Path(book["folder"]).is_dir():  # which relative paths are seen from
-        os.chdir(book["folder"])
-    _check_arguments(folder, book["arguments"])
-    left_out = ["hydra.sweep.dir", *ASIDE, *secret]
-    kept = [text for text in book["arguments"] if _key(text) not in left_out]
-    if any(_key(text).partition(".")[0] == "launcher" and _key(text) not in secret for text in given):
+        raise AdframeError(f"{folder / SWEEP_FILE} does not contain the secrets; type them again: {again}")
+    if Path(state["folder"]).is_dir():  # relative paths refer to it
+        os.chdir(state["folder"])
+    _check_arguments(folder, state["arguments"])
+    left_out = ["hydra.sweep.dir", *UNRECORDED_OVERRIDES, *secret]
+    kept = [text for text in state["arguments"] if _key(text) not in left_out]
+    if any(_key(text).partition(".")[0] == "launcher" and _key(text) not in secret for text in typed):
         kept = [text for text in kept if _key(text).partition(".")[0] != "launcher"]
     quoted = str(folder).replace("\\", "\\\\").replace("'", "\\'")
-    return [*kept, *given, "fetch=false", f"hydra.sweep.dir='{quoted}'"]
+    return [*kept, *typed, "fetch=false", f"hydra.sweep.dir='{quoted}'"]
 
 
 def _check_arguments(folder: Path, arguments: Sequence[str]) -> None:
-    """Refuses what would let Hydra itself run code, or read configurations from elsewhere."""
+    """Refuses arguments that make Hydra run code, or read configurations from other folders."""
     for text in arguments:
         key, _, value = text.strip().lstrip("+~ \t").partition("=")
         group = key.partition("@")[0]
-        of_hydra = "hydra" in re.split(r"[./@:]", key) and key not in HARMLESS
+        names_hydra = "hydra" in re.split(r"[./@:]", key) and key not in _HARMLESS_HYDRA_KEYS
         elsewhere = ("/" in group or (CONF / group).is_dir()) and (".." in text or "/" in value)
-        if of_hydra or elsewhere or (text.startswith("-") and text not in DASH_M):
+        if names_hydra or elsewhere or (text.startswith("-") and text not in _MULTIRUN_OPTIONS):
             raise AdframeError(
-                f"{folder / BOOK} has the argument {text}, which may run code that is not adframe's; "
-                "take it out of the file, or start the sweep again"
+                f"{folder / SWEEP_FILE} has the argument {text}, which may run code that is not adframe's; "
+                "remove it from the file, or start the sweep again"
             )
 
 
-def _new() -> dict[str, Any]:
+def _new_state() -> dict[str, Any]:
     arguments = [hide_in_text(text) for text in sys.argv[1:] if _key(text) != "resume"]
     return {"arguments": arguments, "folder": str(Path.cwd()), "jobs": []}
 
 
-def _read(folder: Path) -> dict[str, Any]:
-    file = folder / BOOK
+def _read_state(folder: Path) -> dict[str, Any]:
+    file = folder / SWEEP_FILE
     if not file.is_file():
         hint = (
             f"; it is one run: python train.py resume={folder}" if (folder / "config.yaml").is_file() else ""
         )
-        raise AdframeError(f"{folder} is no sweep's folder: it has no {BOOK}{hint}")
+        raise AdframeError(f"{folder} is no sweep's folder: it has no {SWEEP_FILE}{hint}")
     try:
-        book: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        _check_shape(book)
+        state: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        _check_shape(state)
     except (OSError, ValueError, RecursionError) as error:
         raise AdframeError(f"cannot read {file}: {error}; the sweep is damaged, start it again") from error
-    return book
+    return state
 
 
-def _check_shape(book: Any) -> None:
-    """Raises ValueError where the file is JSON, and yet no book."""
+def _check_shape(state: Any) -> None:
+    """Raises a ValueError where the file is valid JSON of another shape."""
 
     def are_texts(value: Any) -> bool:
         return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
-    fits = isinstance(book, dict) and are_texts(book.get("arguments")) and isinstance(book.get("folder"), str)
-    if not fits or not isinstance(book.get("jobs"), list) or not all(map(are_texts, book["jobs"])):
+    fits = (
+        isinstance(state, dict) and are_texts(state.get("arguments")) and isinstance(state.get("folder"), str)
+    )
+    if not fits or not isinstance(state.get("jobs"), list) or not all(map(are_texts, state["jobs"])):
         raise ValueError("it does not hold arguments, folder and jobs as texts")
 
 

@@ -1,4 +1,4 @@
-"""Makes the jobs of a sweep: every combination of what is swept, or what a search asks for."""
+"""Makes the jobs of a sweep: every combination of the swept values, or settings that a search asks for."""
 
 from __future__ import annotations
 
@@ -13,68 +13,112 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from adframe.io.secrets import hide_secrets
-from adframe.sweeps.launcher import SweepLauncher, made
+from adframe.sweeps.launcher import SweepLauncher, build_group
 from adframe.sweeps.wandb_agent import write_agent_file
 
 Batch = Sequence[Sequence[str]]
 
 
 class Search(Protocol):
-    """What `search=` names."""
+    """Chooses the jobs of a sweep; `search=` names an implementation.
+
+    Example:
+        >>> from adframe.sweeps.optuna_search import Optuna
+        >>> search: Search = Optuna(metric="val/image/auroc")
+    """
 
     def check(self) -> None:
-        """Raises AdframeError where it cannot run here, or would look at test images."""
+        """Checks that the search can be used.
+
+        Raises:
+            AdframeError: a package is missing, or the search would use test images.
+        """
 
     def search(self, sweeper: Sweeper, overrides: Sequence[Override], *, folder: Path) -> None:
-        """Asks for jobs and learns from them until it has enough."""
+        """Runs jobs and chooses the next ones by their results, until the search is finished.
+
+        Args:
+            sweeper: runs the jobs.
+            overrides: the typed overrides.
+            folder: the folder of the sweep.
+        """
 
 
-def _shown(config: DictConfig) -> DictConfig:
-    """A configuration without secrets, and with the sweep's folder as it is: its name holds the time."""
+def _without_secrets(config: DictConfig) -> DictConfig:
+    """Copies a configuration without secrets; the folder of the sweep, which has the time, is resolved."""
     plain = hide_secrets(OmegaConf.to_container(config))
     plain["hydra"]["sweep"]["dir"] = str(config.hydra.sweep.dir)
-    shown: DictConfig = OmegaConf.create(plain)
-    return shown
+    safe: DictConfig = OmegaConf.create(plain)
+    return safe
 
 
 class Sweeper(BasicSweeper):
-    """Hydra's own sweeper, which can search as well and writes a file for Weights & Biases' agents."""
+    """The sweeper plugin of Hydra, which can also search, and writes a file for the agents of wandb.
+
+    Example:
+        >>> issubclass(Sweeper, BasicSweeper)
+        True
+    """
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Takes what the jobs are made of; refuses a search that cannot be made."""
-        self.asking: Search | None = made(config, "search")
-        if self.asking:
-            self.asking.check()
+        """Builds the search and the launcher; Hydra calls it once.
+
+        Args:
+            hydra_context: of Hydra.
+            task_function: the main function of the script.
+            config: the whole configuration.
+
+        Raises:
+            AdframeError: the search or the workers cannot be built or used.
+        """
+        self.search_method: Search | None = build_group(config, "search")
+        if self.search_method:
+            self.search_method.check()
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Runs all jobs."""
+        """Runs all jobs of a sweep.
+
+        Args:
+            arguments: the typed overrides.
+
+        Returns:
+            The results of the launcher; None for a search.
+        """
         assert self.config is not None
         assert self.hydra_context is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         parsed = parser.parse_overrides([*self._parse_config(), *arguments])
-        overrides = list({one.get_key_element(): one for one in parsed}.values())  # the last one counts
+        overrides = list(
+            {one.get_key_element(): one for one in parsed}.values()
+        )  # a later override of a key wins
         folder = Path(str(self.config.hydra.sweep.dir))
-        write_agent_file(folder, overrides, project=self._project())
-        if self.asking:
-            return self.asking.search(self, overrides, folder=folder)
-        self.config = _shown(
-            self.config
-        )  # Hydra writes it to multirun.yaml, and reads no more than the folder
+        write_agent_file(folder, overrides, project=self.config.logger.get("project"))
+        if self.search_method:
+            return self.search_method.search(self, overrides, folder=folder)
+        # Hydra writes it to multirun.yaml, and reads nothing but the folder from it.
+        self.config = _without_secrets(self.config)
         return super().sweep(arguments)
 
     def try_out(self, batch: Batch, *, first: int) -> None:
-        """Runs some jobs of a search; `first` is the number of the first of them."""
+        """Runs some jobs of a search.
+
+        Args:
+            batch: the overrides of each job.
+            first: number of the first of them.
+        """
         assert self.launcher is not None
         self.validate_batch_is_legal(batch)
         self.launcher.launch(batch, initial_job_idx=first)
 
     def at_once(self, count: int) -> int:
-        """How many of so many jobs the launcher runs at a time."""
+        """Returns how many jobs the launcher runs at the same time.
+
+        Args:
+            count: number of jobs.
+
+        Returns:
+            At least 1.
+        """
         assert isinstance(self.launcher, SweepLauncher)
         return self.launcher.workers.at_once(count)
-
-    def _project(self) -> str | None:
-        assert self.config is not None
-        project: str | None = self.config.logger.get("project")
-        return project

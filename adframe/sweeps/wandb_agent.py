@@ -1,4 +1,4 @@
-"""The same sweep for Weights & Biases' own agents: `wandb sweep <folder>/wandb_sweep.yaml`."""
+"""Writes the same sweep for the agents of wandb: `wandb sweep <folder>/wandb_sweep.yaml`."""
 
 from __future__ import annotations
 
@@ -13,43 +13,39 @@ from hydra.core.override_parser.types import IntervalSweep, Override
 
 from adframe.io.files import write_whole
 from adframe.io.secrets import hide_in_text, hide_secrets
-from adframe.sweeps.state import own_overrides
+from adframe.sweeps.state import override_text, overrides_of_job
 
-FILE = "wandb_sweep.yaml"
-START = ("${env}", "${interpreter}", "${program}", "store=disk")
-HEAD = """# wandb sweep {file}     makes a sweep of it on the server; then, on each machine:
-# wandb agent <what it answered>
+AGENT_FILE = "wandb_sweep.yaml"
+_COMMAND_START = ("${env}", "${interpreter}", "${program}", "store=disk")
+_FILE_HEAD = """# wandb sweep {file}     creates the sweep on the server; then, on each machine:
+# wandb agent <the name that it printed>
 """
 
 
 def write_agent_file(folder: Path, overrides: Sequence[Override], *, project: str | None) -> None:
-    """Writes it beside the runs.
+    """Writes `wandb_sweep.yaml` into the folder of the sweep.
 
     Args:
-        folder: the sweep's.
-        overrides: what is swept and what is not.
-        project: of Weights & Biases.
+        folder: the folder of the sweep.
+        overrides: the typed overrides, swept and fixed ones.
+        project: of wandb; None for its default.
     """
     swept = {one.get_key_element(): one for one in overrides if one.is_sweep_override()}
-    fixed = own_overrides([_text(one) for one in overrides if not one.is_sweep_override()])
-    fixed = [text for text in fixed if not text.startswith("logger=")]  # an agent hears by W&B alone
+    fixed = overrides_of_job([override_text(one) for one in overrides if not one.is_sweep_override()])
+    fixed = [text for text in fixed if not text.startswith("logger=")]  # agents always log to wandb
     file: dict[str, Any] = {
         "program": str(Path(sys.argv[0]).with_name("train.py")),
         "method": "random" if any(_is_interval(one) for one in swept.values()) else "grid",
         **({"project": project} if project else {}),
-        "command": [*START, *map(hide_in_text, map(_of_train, fixed)), "${args_no_hyphens}"],
+        "command": [*_COMMAND_START, *map(hide_in_text, map(_train_override, fixed)), "${args_no_hyphens}"],
         "parameters": hide_secrets({key: _parameter(one) for key, one in swept.items()}),
     }
     text = yaml.safe_dump(file, sort_keys=False, allow_unicode=True)
-    write_whole(folder / FILE, HEAD.format(file=folder / FILE) + text)
+    write_whole(folder / AGENT_FILE, _FILE_HEAD.format(file=folder / AGENT_FILE) + text)
 
 
-def _text(override: Override) -> str:
-    return f"{override.get_key_element()}={override.get_value_element_as_str()}"
-
-
-def _of_train(text: str) -> str:
-    """An experiment is in the defaults of sweep.py alone."""
+def _train_override(text: str) -> str:
+    """Adds `+` to an experiment, which the defaults of sweep.py have and those of train.py lack."""
     return f"+{text}" if text.startswith("experiment=") else text
 
 
@@ -66,11 +62,11 @@ def _parameter(override: Override) -> dict[str, Any]:
         kind = "log_uniform_values" if "log" in found.tags else "int_uniform" if whole else "uniform"
         return {"distribution": kind, "min": found.start, "max": found.end}
     values = itertools.islice(override.sweep_string_iterator(), 10_000)
-    return {"values": [_number(str(value)) for value in values]}
+    return {"values": [_as_number(str(value)) for value in values]}
 
 
-def _number(text: str) -> str | int | float:
-    """Numbers as such, so that charts have axes; anything else as Hydra reads it."""
+def _as_number(text: str) -> str | int | float:
+    """Returns a number as such, so that charts have axes, and other text as it is."""
     for kind in (int, float):
         try:
             value = kind(text)

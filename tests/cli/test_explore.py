@@ -7,7 +7,7 @@ import pytest
 from adframe.cli.explore import explore
 from adframe.cli.main import guard
 from adframe.errors import AdframeError
-from adframe.reporting.dataset_stats import kind_of
+from adframe.reporting.dataset_stats import kind_of_record
 from adframe.reporting.format import counted
 from tests.e2e.scripts import composed
 from tests.fakes.sources import source
@@ -24,7 +24,7 @@ def test_the_table_counts_what_the_scanner_finds(layout, request, tmp_path, caps
     page = explore(configured(toy, tmp_path, "category=tray"))
     assert page == tmp_path / "explore" / f"{toy.name}.html"
     text, records = page.read_text(), source(toy.root, toy.name).scan("tray")
-    for kind, count in Counter(map(kind_of, records)).items():
+    for kind, count in Counter(map(kind_of_record, records)).items():
         assert f"{kind.replace('_', '_<wbr>')} <small>{counted(count, 'image')}</small></p>" in text
         assert f", {kind}, " in text  # in an example's alternative text
     printed = capsys.readouterr().out
@@ -54,7 +54,7 @@ def test_synthetic_anomalies_are_shown_where_they_are_asked_for(toy_ad, tmp_path
     text = explore(configured(toy_ad, tmp_path, "category=tray", *chosen)).read_text()
     assert text.count(": with a synthetic anomaly (") == 2 * 6
     assert "anomaly (nsa)" not in text
-    assert text.count("held out: validation only") == 1
+    assert text.count("held out, for validation only") == 1
     assert "<dt>synthesis</dt><dd>default</dd>" in text
 
 

@@ -6,7 +6,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import OverrideParseException
 
-from adframe.config.literal_overrides import as_text, is_special, quoted
+from adframe.config.literal_overrides import has_special_characters, quote_names, quote_override
 from adframe.config.messages import one_line
 
 
@@ -18,13 +18,13 @@ def read(argument: str) -> object:
     "name", ["1", "1e3", "true", "False", "-5", "null", "nan", ".5", "1_000", "007", "screw"]
 )
 def test_a_category_is_read_as_it_is_typed(name: str) -> None:
-    assert read(*as_text([f"category={name}"])) == name
-    assert read(*as_text([f"category=[{name},a]"])) == [name, "a"]
-    assert read(*as_text([f"dataset.normal=[{name}]"])) == [name]
+    assert read(*quote_names([f"category={name}"])) == name
+    assert read(*quote_names([f"category=[{name},a]"])) == [name, "a"]
+    assert read(*quote_names([f"dataset.normal=[{name}]"])) == [name]
 
 
 def test_a_sweep_over_names_stays_one() -> None:
-    (argument,) = as_text(["category=1,true"])
+    (argument,) = quote_names(["category=1,true"])
     sweep = OverridesParser.create().parse_override(argument)
     assert list(sweep.sweep_string_iterator()) == ["'1'", "'true'"]
 
@@ -42,12 +42,12 @@ def test_a_sweep_over_names_stays_one() -> None:
     ],
 )
 def test_all_else_stays_as_it_is(argument: str) -> None:
-    assert as_text([argument]) == [argument]
+    assert quote_names([argument]) == [argument]
 
 
 def test_null_is_no_category_where_a_key_may_be_left_out() -> None:
-    assert as_text(["category=null"], named=()) == ["category=null"]
-    assert read(*as_text(["category=null"])) == "null"
+    assert quote_names(["category=null"], named=()) == ["category=null"]
+    assert read(*quote_names(["category=null"])) == "null"
 
 
 @pytest.mark.parametrize(
@@ -67,8 +67,8 @@ def test_null_is_no_category_where_a_key_may_be_left_out() -> None:
     ],
 )
 def test_the_quotes_that_are_shown_work(path: str) -> None:
-    assert is_special(f"dataset.root={path}")
-    (argument,) = shlex.split(quoted(f"dataset.root={path}"))
+    assert has_special_characters(f"dataset.root={path}")
+    (argument,) = shlex.split(quote_override(f"dataset.root={path}"))
     assert read(argument) == path
 
 
@@ -79,7 +79,7 @@ def test_what_cannot_be_read_shows_how_to_type_it() -> None:
 
 
 def test_a_path_with_brackets_is_shown_as_it_was_typed() -> None:
-    (argument,) = as_text(["dataset.root=/set[1]"])
+    (argument,) = quote_names(["dataset.root=/set[1]"])
     with pytest.raises(OverrideParseException) as error:
         OverridesParser.create().parse_overrides([argument])
     assert one_line(error.value).endswith("is typed as 'dataset.root=\"/set[1]\"'")

@@ -10,7 +10,7 @@ from hydra.utils import get_object
 from omegaconf import OmegaConf
 
 from adframe.config.build import build, build_source
-from adframe.config.trust import OF_TORCH, check_targets, own_parts
+from adframe.config.trust import TORCH_TARGETS, check_targets, own_parts
 from adframe.errors import AdframeError
 
 
@@ -77,7 +77,7 @@ def test_every_allowed_name_is_a_class_or_function_where_it_is_defined() -> None
     assert "adframe.models.extended_patchcore.create_patchcore" in own_parts()
     for name in own_parts():
         assert get_object(name).__module__ == name.rpartition(".")[0]
-    for name in OF_TORCH:
+    for name in TORCH_TARGETS:
         assert isinstance(get_object(name), type)
 
 
@@ -93,7 +93,7 @@ def test_a_strangers_configuration_draws_nothing_outside_of_the_working_folder(
 ) -> None:
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    with pytest.raises(AdframeError, match="neither downloads nor draws"):
+    with pytest.raises(AdframeError, match="neither downloads nor draws data outside"):
         build_source(toy(tmp_path / "there", fetch=False))
     assert not (tmp_path / "there").exists()
     assert build_source(toy(tmp_path / "here" / "toy", fetch=False)).found() == ["weave"]

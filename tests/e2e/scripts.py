@@ -22,8 +22,8 @@ from omegaconf import DictConfig, open_dict
 
 from adframe.cli import attempts
 from adframe.cli.train import run_training
-from adframe.cli.typed import Typed
-from adframe.results.predictions import read_ledger
+from adframe.cli.typed import TypedOverrides
+from adframe.results.predictions import read_predictions
 
 ROOT = Path(__file__).parents[2]
 COUNTS = (
@@ -104,7 +104,7 @@ def spawn(script: str, *overrides: str, cwd: Path) -> Outcome:
 def call(script: str, *overrides: str) -> Outcome:
     """The same in this process: the script's own lines run as `__main__`, with its own arguments."""
     out, err = io.StringIO(), io.StringIO()
-    attempts.kept.clear()
+    attempts.stopping_errors.clear()
     code: Any = 0
     with (
         patch.object(sys, "argv", command(script, *overrides)[1:]),
@@ -115,7 +115,7 @@ def call(script: str, *overrides: str) -> Outcome:
             runpy.run_path(sys.argv[0], run_name="__main__")
         except SystemExit as left:
             code = left.code
-    attempts.kept.clear()
+    attempts.stopping_errors.clear()
     return Outcome(int(code or 0), out.getvalue(), err.getvalue())
 
 
@@ -131,7 +131,7 @@ def composed(name: str, *overrides: str) -> DictConfig:
 
 def train_here(*overrides: str) -> Path:
     """One run in this process; returns its folder."""
-    return run_training(composed("train", *overrides), Typed.here())
+    return run_training(composed("train", *overrides), TypedOverrides.from_hydra())
 
 
 def metrics_of(run: Path) -> dict[str, Any]:
@@ -146,5 +146,5 @@ def numbers_of(run: Path) -> tuple[Any, Any, Any]:
         unit: {name: value for name, value in facts.items() if not name.startswith("seconds/")}
         for unit, facts in metrics["val"].items()
     }
-    rows = [{**row, "milliseconds": 0} for row in read_ledger(run / "predictions.parquet")]
+    rows = [{**row, "milliseconds": 0} for row in read_predictions(run / "predictions.parquet")]
     return metrics["test"], fitted, rows

@@ -13,10 +13,10 @@ from PIL import Image
 
 from adframe.cli.evaluate import run_evaluation
 from adframe.cli.train import run_training
-from adframe.cli.typed import Typed
+from adframe.cli.typed import TypedOverrides
 from adframe.config.messages import USER_ERRORS, one_line
 from adframe.errors import AdframeError
-from adframe.runs.image_scores import read_scores
+from adframe.runs.image_scores import read_image_scores
 from tests.composing import Composed
 from tests.e2e.scripts import COUNTS, Outcome, call, spawn
 
@@ -119,11 +119,11 @@ def test_an_override_that_cannot_work_is_one_line(override: str, base: list[str]
 
 
 def refuses(
-    composed: Composed, work: Callable[[DictConfig, Typed], object], *overrides: str, words: str
+    composed: Composed, work: Callable[[DictConfig, TypedOverrides], object], *overrides: str, words: str
 ) -> bool:
     """Whether `work` is stopped by what the script would print as one line with all the words in it."""
     with pytest.raises(USER_ERRORS) as caught:
-        work(composed.changed(*overrides), Typed.here())
+        work(composed.changed(*overrides), TypedOverrides.from_hydra())
     text = one_line(caught.value)
     assert "\n" not in text
     for word in words.split():
@@ -257,7 +257,7 @@ RUNS: dict[str, tuple[Callable[[Path], object], str]] = {
     "another config": (lambda r: spoil(r, "config.yaml", b"a: b"), "no run's configuration lacks dataset"),
     "no config": (lambda r: (r / "config.yaml").unlink(), "is no run's folder"),
     "no environment": (lambda r: (r / "environment.json").unlink(), "cannot read environment.json"),
-    "no ledger": (lambda r: (r / "predictions.parquet").unlink(), "cannot read the ledger"),
+    "no ledger": (lambda r: (r / "predictions.parquet").unlink(), "cannot read"),
 }
 
 
@@ -308,4 +308,4 @@ def test_a_submission_needs_a_name(finished: Path) -> None:
 def test_a_nul_in_a_table_of_scores_is_one_line(toy: Path, tmp_path: Path) -> None:
     (tmp_path / "scores.csv").write_bytes(b"path,score\na\0b,1\n")
     with pytest.raises(AdframeError, match="line 2 has a NUL character in its path"):
-        read_scores(tmp_path / "scores.csv", images=[], root=toy)
+        read_image_scores(tmp_path / "scores.csv", images=[], root=toy)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from adframe.results.predictions import read_ledger
+from adframe.results.predictions import read_predictions
 from tests.e2e.scripts import BACKBONE, call, metrics_of, numbers_of, train_here
 from tests.e2e.test_bad_input import refused
 from tests.fakes.pictures import draw, draw_mask
@@ -49,7 +49,7 @@ def test_scoring_only_makes_up_no_metric(product: Path) -> None:
     run = train_on(product, "dataset.unlabelled=new")
     for row in ("bolts", "mean"):
         assert {name for name in numbers(run, row) if "/" in name} == KNOWN
-    new = [row for row in read_ledger(run / "predictions.parquet") if row["label"] is None]
+    new = [row for row in read_predictions(run / "predictions.parquet") if row["label"] is None]
     assert [row["subset"] for row in new] == ["unlabelled"] * 3
     assert all(math.isfinite(row["score"]) and row["decision"] is not None for row in new)
     assert {Path(row["path"]).name for row in new if row["decision"]} == {"1.png", "2.png"}
@@ -79,7 +79,7 @@ def test_a_folders_run_evaluates_to_itself_and_scores_what_comes_in_later(produc
     outcome = call("evaluate", f"run={run}")
     assert "numbers equal the run's" in outcome.out
     *_, latest = sorted((run / "evaluations").iterdir())
-    assert len(read_ledger(latest / "predictions.parquet")) == len(numbers_of(run)[2]) + 1
+    assert len(read_predictions(latest / "predictions.parquet")) == len(numbers_of(run)[2]) + 1
 
 
 def test_a_place_that_is_empty_is_one_line_and_leaves_nothing(product: Path, tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_private_test_sets_are_scored_and_not_measured(toy_ad2: object, tmp_path
     public = train_here(*TINY, *places, f"paths.run={tmp_path / 'public'}")
     private = train_here(*TINY, *places, "dataset.private=true", f"paths.run={tmp_path / 'private'}")
     assert metrics_of(private)["test"] == metrics_of(public)["test"]
-    rows = read_ledger(private / "predictions.parquet")
+    rows = read_predictions(private / "predictions.parquet")
     assert sum(row["label"] is None for row in rows) == 16
     assert {row["condition"] for row in rows if row["label"] is None} == {"regular", "mixed"}
     assert "unlabelled" in (private / "report.html").read_text()
@@ -158,7 +158,7 @@ def test_what_validation_borrows_is_said(short: Path, tmp_path: Path) -> None:
     places = ("dataset=mvtec_ad", f"dataset.root={short}", "category=carpet", "split=mvtec_shift_protocol")
     outcome = call("train", *TINY, *places, f"paths.run={tmp_path / 'run'}")
     assert "note: carpet: validation holds 3 anomalous images of the dataset's test split" in outcome.err
-    rows = read_ledger(tmp_path / "run" / "predictions.parquet")
+    rows = read_predictions(tmp_path / "run" / "predictions.parquet")
     assert sum(row["label"] == 1 for row in rows) == 3
     assert metrics_of(tmp_path / "run")["val"]["carpet"]["calibration/n"] == 1
     assert [path.name for path in Path("splits").iterdir()] == ["mvtec_ad_carpet_42.json"]
@@ -218,7 +218,7 @@ def test_native_sizes_that_differ_are_one_line_before_any_work(workers: int, tmp
 
 def test_preprocessing_by_name_changes_scores(product: Path, tmp_path: Path) -> None:
     runs = [train_on(product, f"dataset.preprocess={name}") for name in ("none", "grey_world")]
-    plain, grey = ([r["score"] for r in read_ledger(run / "predictions.parquet")] for run in runs)
+    plain, grey = ([r["score"] for r in read_predictions(run / "predictions.parquet")] for run in runs)
     assert plain != grey
     assert "numbers equal the run's" in call("evaluate", f"run={runs[1]}").out
     places = (f"dataset.root={product}", f"paths.run={tmp_path / 'no'}", "dataset.preprocess=grayworld")

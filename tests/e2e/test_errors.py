@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from adframe.results.predictions import read_ledger
+from adframe.results.predictions import read_predictions
 from adframe.results.validation_scores import read_scores
 from tests.e2e.scripts import call, metrics_of
 
@@ -33,7 +33,7 @@ def test_what_a_run_keeps_is_what_its_threshold_and_its_sizes_came_from(finished
         assert len(kept.normal) == facts["calibration/n"]
         assert kept.normal.max() == facts["calibration/threshold"]  # quantile 0.995 of so few
         assert json.loads((finished / "validation" / f"{category}.json").read_text())["anomalous"] == []
-    for row in read_ledger(finished / "predictions.parquet"):
+    for row in read_predictions(finished / "predictions.parquet"):
         assert (row["defect_area"] is not None) == (row["label"] == 1)
 
 

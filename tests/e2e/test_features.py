@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from adframe.results.patch_samples import read_samples
+from adframe.results.patch_samples import read_patch_samples
 from tests.e2e.scripts import call, numbers_of, train_here
 
 VIT = ("backbone.model=test_vit", "backbone.layers=[blocks.0,blocks.2]")
@@ -21,7 +21,7 @@ def test_a_run_keeps_patches_and_attention_and_its_numbers(base: list[str], tmp_
     )
     assert numbers_of(on) == numbers_of(off)
     assert not (off / "features").exists()
-    samples = read_samples(on)
+    samples = read_patch_samples(on)
     assert list(samples) == ["tray", "weave"]
     for name, sample in samples.items():
         assert [layer.name for layer in sample.layers] == ["blocks.0", "blocks.2"]

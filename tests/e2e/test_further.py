@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from adframe.metrics.image import decision_metrics
-from adframe.results.predictions import read_ledger
+from adframe.results.predictions import read_predictions
 from adframe.results.validation_scores import read_scores
 from tests.e2e.scripts import call, metrics_of, numbers_of, train_here
 from tests.e2e.test_bad_input import refused
@@ -48,7 +48,7 @@ def test_the_recalibrated_threshold_is_that_of_a_run_whose_validation_is_shifted
 
 
 def test_recalibrated_decisions_are_the_ledgers_scores_above_the_new_threshold(run: Path) -> None:
-    rows = read_ledger(run / "domains/severe/predictions.parquet")
+    rows = read_predictions(run / "domains/severe/predictions.parquet")
     for name, found in metrics_of(run / "domains/severe")["recalibrated"]["test"].items():
         own = [row for row in rows if row["category"] == name]
         above = np.array([row["score"] > found["threshold"] for row in own])
@@ -62,9 +62,9 @@ def test_the_domain_of_the_run_itself_is_not_tested_twice(run: Path) -> None:
 
 
 def test_another_category_is_scored_by_the_model_that_never_saw_it(run: Path) -> None:
-    own = {row["path"]: row for row in read_ledger(run / "predictions.parquet")}
+    own = {row["path"]: row for row in read_predictions(run / "predictions.parquet")}
     for fitted, tested in (("weave", "tray"), ("tray", "weave")):
-        rows = read_ledger(run / "transfer" / fitted / "predictions.parquet")
+        rows = read_predictions(run / "transfer" / fitted / "predictions.parquet")
         threshold = metrics_of(run)["val"][fitted]["calibration/threshold"]
         assert {row["category"] for row in rows} == {tested}
         assert {row["threshold"] for row in rows} == {threshold}

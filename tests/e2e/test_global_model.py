@@ -16,7 +16,7 @@ from adframe.io.images import read_image
 from adframe.models.backbones import TimmBackbone
 from adframe.ops.patches import as_rows, patch_grid
 from adframe.results.frame import load_results
-from adframe.results.predictions import read_ledger
+from adframe.results.predictions import read_predictions
 from adframe.runs.test import load_system
 from tests.e2e.scripts import call, metrics_of
 from tests.e2e.test_shift_studies import swept, table
@@ -34,7 +34,7 @@ def both(base: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def found(both: Path) -> list[ConfusedImage]:
     runs = [both / "0", both / "1"]
-    paths = [row["path"] for row in read_ledger(runs[0] / "predictions.parquet") if row["label"] == 1]
+    paths = [row["path"] for row in read_predictions(runs[0] / "predictions.parquet") if row["label"] == 1]
     images = {name: [(p, 1.0, 0.5) for p in paths if f"/{name}/" in p][:2] for name in NAMES}
     found = look_closer(*runs, images, open_run=open_run)
     assert found

@@ -150,14 +150,14 @@ def test_auto_is_online_only_with_an_account_and_a_network(
     monkeypatch.delenv("WANDB_MODE", raising=False)
     monkeypatch.setattr(loggers.wandb, "login", lambda **_: login)
     monkeypatch.setattr(loggers, "is_reachable", lambda _: answers)
-    assert loggers._mode("auto") == mode
+    assert loggers._resolve_mode("auto") == mode
 
 
 def test_a_server_that_cannot_be_reached_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loggers.wandb, "login", lambda **_: True)
     monkeypatch.setattr(loggers, "is_reachable", lambda _: False)
     with pytest.raises(loggers.AdframeError, match=r"cannot be reached; logger\.mode=offline"):
-        loggers._mode("online")
+        loggers._resolve_mode("online")
 
 
 def test_a_run_that_fails_does_not_leave_its_tracker_to_the_next(base: list[str], tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import timm
 from safetensors.torch import load_file
 
-from adframe.results.predictions import read_ledger
+from adframe.results.predictions import read_predictions
 from tests.e2e.scripts import COUNTS, call, composed, metrics_of, numbers_of, train_here
 
 LORA = (
@@ -38,7 +38,7 @@ def test_a_run_and_its_evaluation_agree(learned: Path) -> None:
 def test_what_adaptation_did_to_the_features_is_drawn(learned: Path) -> None:
     assert {path.name for path in (learned / "features").iterdir()} == {"tray.npz", "tray.png", "tray.svg"}
     with np.load(learned / "features" / "tray.npz") as stored:
-        paths = [row["path"] for row in read_ledger(learned / "predictions.parquet")]
+        paths = [row["path"] for row in read_predictions(learned / "predictions.parquet")]
         assert stored["paths"].tolist() == paths
         assert stored["before"].shape == stored["after"].shape
         assert (stored["before"] != stored["after"]).any()

@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from adframe.errors import AdframeError
 from adframe.io.anomaly_maps import read_map
-from adframe.results.predictions import read_ledger
+from adframe.results.predictions import read_predictions
 from tests.e2e.scripts import COUNTS, Outcome, call, metrics_of, train_here
 
 LOCO = (*COUNTS, "dataset.layout=mvtec_loco", "dataset.products=[weave,tray]")
@@ -68,7 +68,7 @@ def test_our_maps_score_as_our_run_did(run: Path, maps: Path, drawn: Path) -> No
 
 def test_image_scores_are_the_maps_maxima_and_nothing_is_decided(maps: Path, drawn: Path) -> None:
     assert scored(maps, drawn, "category=tray").code == 0
-    rows = read_ledger(Path("out/predictions.parquet"))
+    rows = read_predictions(Path("out/predictions.parquet"))
     files = {
         row["path"]: maps / "tray/test" / row["defect"] / f"{Path(row['path']).stem}.tiff" for row in rows
     }
@@ -137,7 +137,7 @@ def test_categories_without_maps_are_left_out_of_all_and_refused_by_name(maps: P
 @pytest.mark.parametrize(
     ("overrides", "word"),
     [
-        (("maps=nowhere", "dataset=toy"), "nowhere is no folder"),
+        (("maps=nowhere", "dataset=toy"), "nowhere is not a folder"),
         (("maps=.", "dataset=toy", "seed=x"), "seed=x"),
         (("maps=.", "dataset=toy", "+foo=1"), "foo"),
         (("maps=.",), "dataset"),

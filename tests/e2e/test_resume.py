@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from adframe.errors import AdframeError
-from adframe.results.predictions import read_ledger
+from adframe.results.predictions import read_predictions
 from adframe.runs import train as app_run
 from tests.e2e.scripts import call, metrics_of, numbers_of, train_here
 
@@ -116,7 +116,7 @@ def test_a_run_whose_data_moved_is_resumed_with_its_new_place(
     outcome = call("train", f"resume={tmp_path / 'run'}", f"dataset.root={second}")
     assert outcome.code == 0, outcome.err
     assert metrics_of(tmp_path / "run")["test"] == metrics_of(finished)["test"]
-    paths = [row["path"] for row in read_ledger(tmp_path / "run" / "predictions.parquet")]
+    paths = [row["path"] for row in read_predictions(tmp_path / "run" / "predictions.parquet")]
     assert all(Path(path).is_relative_to(second) and Path(path).is_file() for path in paths)
 
 

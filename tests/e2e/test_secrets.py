@@ -34,7 +34,7 @@ def test_no_file_of_a_sweep_holds_it_and_it_is_typed_again(base: list[str], tmp_
     assert holding(tmp_path) == []
     outcome = call("sweep", f"resume={sweep}")
     assert outcome.code == 2
-    assert "does not hold what is secret; type it again: dataset.homepage=..." in outcome.err
+    assert "does not contain the secrets; type them again: dataset.homepage=..." in outcome.err
     (sweep / "1" / "report.html").unlink()
     (sweep / "1" / "metrics.json").unlink()
     assert call("sweep", f"resume={sweep}", homepage).code == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from adframe.results.predictions import read_ledger
+from adframe.results.predictions import read_predictions
 from tests.e2e.scripts import BACKBONE, call, composed, metrics_of, numbers_of, train_here
 from tests.e2e.test_bad_input import refused
 from tests.fakes.pictures import files
@@ -17,7 +17,7 @@ ONE = ("category=weave",)
 
 
 def rows(run: Path) -> list[dict]:
-    return read_ledger(run / "predictions.parquet")
+    return read_predictions(run / "predictions.parquet")
 
 
 def drawn(run: Path) -> list[dict]:

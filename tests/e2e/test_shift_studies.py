@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adframe.results.predictions import read_ledger
+from adframe.results.predictions import read_predictions
 from tests.e2e.scripts import call, metrics_of
 
 pytestmark = pytest.mark.slow  # whole sweeps and trainings
@@ -60,7 +60,7 @@ def test_differences_are_between_conditions_in_the_mean_over_classes(shifted: Pa
 def test_drift_is_of_the_same_normal_images_under_the_unchanged_model(shifted: Path) -> None:
     scores = []
     for place in ("0", "0/domains/shifted"):
-        rows = read_ledger(shifted / place / "predictions.parquet")
+        rows = read_predictions(shifted / place / "predictions.parquet")
         normal = {
             row["path"]: row["score"] for row in rows if row["category"] == "tray" and row["label"] == 0
         }

@@ -11,7 +11,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from adframe.errors import AdframeError
-from adframe.results.predictions import read_ledger
+from adframe.results.predictions import read_predictions
 from adframe.systems.gradient import GradientSystem
 from tests.e2e.scripts import COUNTS, call, composed, metrics_of, numbers_of, train_here
 
@@ -216,7 +216,8 @@ def test_a_fused_score_is_the_mean_of_both_runs(learned: Path, toy: Path, tmp_pa
     rows = list(csv.DictReader((folder / "comparison.csv").open()))
     assert [row["run"] for row in rows] == ["A", "B", "A+B"]
     one, two = (
-        {row["path"]: row for row in read_ledger(run / "predictions.parquet")} for run in (learned, other)
+        {row["path"]: row for row in read_predictions(run / "predictions.parquet")}
+        for run in (learned, other)
     )
     sums = [one[path]["normalised"] + two[path]["normalised"] for path in one]
     expected = roc_auc_score([row["label"] for row in one.values()], sums)

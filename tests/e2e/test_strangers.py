@@ -12,10 +12,10 @@ import pytest
 import yaml
 from PIL import Image
 
-from adframe.analysis.compared_runs import read_entrant
-from adframe.analysis.error_analysis.thumbnails import Album
+from adframe.analysis.compared_runs import read_compared_run
+from adframe.analysis.error_analysis.thumbnails import Thumbnails
 from adframe.cli.evaluate import open_source
-from adframe.results.predictions import read_ledger, write_ledger
+from adframe.results.predictions import read_predictions, write_predictions
 from tests.e2e.scripts import Outcome, call
 
 PLACES = ("dataset", "model", "calibration.image", "callbacks.gallery", "split", "shift")
@@ -110,13 +110,13 @@ def test_a_sweep_does_not_go_on_with_arguments_that_run_code(
 def test_pictures_outside_of_the_datasets_root_stay_out_of_pages(taken: Path, tmp_path: Path) -> None:
     Image.fromarray(np.full((64, 64, 3), 7, np.uint8)).save(tmp_path / "secret.png")
     shutil.rmtree(taken / "heatmaps")
-    rows = read_ledger(taken / "predictions.parquet")
+    rows = read_predictions(taken / "predictions.parquet")
     link = Path(rows[1]["path"]).with_name("link.png")
     link.symlink_to(tmp_path / "secret.png")
     try:
         rows[0]["path"], rows[1]["path"] = str(tmp_path / "secret.png"), str(link)
-        write_ledger(taken / "predictions.parquet", rows)
-        run, album = read_entrant("A", taken), Album(open_source)
+        write_predictions(taken / "predictions.parquet", rows)
+        run, album = read_compared_run("A", taken), Thumbnails(open_source)
         keys = list(run.images)[:3]
         pictures = [album.tiles(run, key)[0] for key in keys]
     finally:
@@ -129,9 +129,9 @@ def test_pictures_of_mistakes_come_from_the_root_that_is_given(taken: Path, tmp_
     config = yaml.safe_load((taken / "config.yaml").read_text())
     shutil.rmtree(taken / "heatmaps")
     shutil.copytree(config["dataset"]["root"], tmp_path / "moved")
-    run = read_entrant("A", taken)
+    run = read_compared_run("A", taken)
     here, there, nowhere = (
-        Album(open_source, root=root) for root in (None, tmp_path / "moved", tmp_path / "empty")
+        Thumbnails(open_source, root=root) for root in (None, tmp_path / "moved", tmp_path / "empty")
     )
     for key in run.images:
         assert here.tiles(run, key) == there.tiles(run, key)
@@ -147,9 +147,9 @@ def test_pictures_behind_a_link_of_the_dataset_itself_are_shown(taken: Path, tmp
     for category in (tmp_path / "real").iterdir():
         (tmp_path / "linked" / category.name).symlink_to(category)
     run, here, there = (
-        read_entrant("A", taken),
-        Album(open_source),
-        Album(open_source, root=tmp_path / "linked"),
+        read_compared_run("A", taken),
+        Thumbnails(open_source),
+        Thumbnails(open_source, root=tmp_path / "linked"),
     )
     assert [there.tiles(run, key) for key in run.images] == [here.tiles(run, key) for key in run.images]
     assert not there.missing
@@ -166,7 +166,7 @@ def test_pictures_of_several_datasets_are_found_below_their_own_roots(taken: Pat
     }
     about = {key: member[key] for key in ("homepage", "licence", "tree", "preprocess")}
     spoil(taken, "dataset", whole | about | {"members": {"toy": member}})
-    run, album = read_entrant("A", taken), Album(open_source)
+    run, album = read_compared_run("A", taken), Thumbnails(open_source)
     for key in run.images:
         album.tiles(run, key)
     assert not album.missing

@@ -16,7 +16,7 @@ from adframe.data.masks import read_mask
 from adframe.errors import AdframeError
 from adframe.io.images import read_size
 from adframe.runs.submission import scaled_size
-from adframe.runs.submission_files import MAPS, MASKS, Scale, check, pack
+from adframe.runs.submission_files import MAPS, MASKS, MapScale, check_submission, pack_submission
 from tests.e2e.scripts import BACKBONE, call, train_here
 
 SETS = ("test_private", "test_private_mixed")
@@ -130,15 +130,15 @@ def test_the_check_finds_what_is_wrong(harm: str, written: Path, tmp_path: Path)
             (64, 64) if harm == "dtype" else (64, 63), np.float32 if harm == "dtype" else np.float16
         )
         tifffile.imwrite(file, plane)
-    pack(folder, tmp_path / "copy.tar.gz")
+    pack_submission(folder, tmp_path / "copy.tar.gz")
     with pytest.raises(AdframeError, match=file.name):
-        check(folder, tmp_path / "copy.tar.gz", sizes)
+        check_submission(folder, tmp_path / "copy.tar.gz", sizes)
 
 
 def test_float16_keeps_the_order_of_scores_far_from_zero() -> None:
     raw = np.sort(np.random.default_rng(0).normal(1e5, 2, size=(50, 40)), axis=None).astype(np.float32)
-    half = Scale(mean=1e5, std=2.0).half(raw, image=Path("x.png"))
+    half = MapScale(mean=1e5, std=2.0).to_half(raw, image=Path("x.png"))
     assert (np.diff(half) >= 0).all()
     assert len(np.unique(half)) > 0.9 * len(np.unique(raw))
     with pytest.raises(AdframeError, match=r"x\.png"):
-        Scale(mean=0, std=1e-6).half(raw, image=Path("x.png"))
+        MapScale(mean=0, std=1e-6).to_half(raw, image=Path("x.png"))

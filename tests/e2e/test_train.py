@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from adframe.results.predictions import SCHEMA, read_ledger
+from adframe.results.predictions import SCHEMA, read_predictions
 from tests.e2e.scripts import metrics_of, numbers_of, train_here
 
 IMAGE = {
@@ -38,7 +38,7 @@ def test_metrics_have_the_fixed_names_and_a_mean_row(finished: Path) -> None:
 
 
 def test_the_ledger_has_a_row_an_image_and_the_fixed_columns(finished: Path) -> None:
-    rows = read_ledger(finished / "predictions.parquet")
+    rows = read_predictions(finished / "predictions.parquet")
     assert list(rows[0]) == SCHEMA.names
     assert [row["category"] for row in rows] == ["weave"] * 7 + ["tray"] * 7
     assert all(row["decision"] == (row["score"] > row["threshold"]) for row in rows)
@@ -99,7 +99,7 @@ def test_one_global_model_is_tested_category_by_category(base: list[str], tmp_pa
     assert list(metrics["test"]) == ["weave", "tray", "mean"]
     assert list(metrics["val"]) == ["global"]
     assert [path.name for path in (run / "checkpoints").iterdir()] == ["global.ckpt"]
-    assert len({row["threshold"] for row in read_ledger(run / "predictions.parquet")}) == 1
+    assert len({row["threshold"] for row in read_predictions(run / "predictions.parquet")}) == 1
 
 
 def test_loco_gives_spro_and_the_logical_and_structural_split(base: list[str], tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_loco_gives_spro_and_the_logical_and_structural_split(base: list[str], t
     }
     assert subsets | {"pixel/auspro_0.05"} <= set(row)
     assert not any("aupro" in name for name in row)
-    assert {row["subset"] for row in read_ledger(run / "predictions.parquet")} == {
+    assert {row["subset"] for row in read_predictions(run / "predictions.parquet")} == {
         "good",
         "logical",
         "structural",
@@ -126,7 +126,7 @@ def test_ad2_is_calibrated_on_its_validation_split(base: list[str], tmp_path: Pa
     metrics = metrics_of(run)
     assert metrics["val"]["weave"]["calibration/n"] == 2
     assert {"image/auroc", "pixel/aupro_0.05"} <= set(metrics["test"]["weave"])
-    assert len({row["condition"] for row in read_ledger(run / "predictions.parquet")}) > 1
+    assert len({row["condition"] for row in read_predictions(run / "predictions.parquet")}) > 1
 
 
 @pytest.mark.parametrize("holder", ["a run", "other files"])

@@ -23,7 +23,7 @@ class FakeJob:
     def folder(self) -> Path:
         return self.sweep / str(self.number)
 
-    def away(self, threads: int) -> str | None:
+    def run_in_worker(self, threads: int) -> str | None:
         self.folder.mkdir(parents=True, exist_ok=True)
         start = time.time()
         time.sleep(0.3)
@@ -33,7 +33,7 @@ class FakeJob:
         (self.folder / "noted.json").write_text(json.dumps(noted))
         return None
 
-    apart = away
+    run_protected = run_in_worker
 
 
 def noted(sweep: Path) -> dict[str, dict[str, Any]]:
@@ -47,19 +47,19 @@ class WaitingJob(FakeJob):
 
     together: int = 1
 
-    def apart(self, threads: int) -> str | None:
+    def run_protected(self, threads: int) -> str | None:
         self.sweep.joinpath(f"{self.number}.begun").touch()
         end = time.monotonic() + 120
         while len(list(self.sweep.glob("*.begun"))) < self.together and time.monotonic() < end:
             time.sleep(0.05)
-        return self.away(threads)
+        return self.run_in_worker(threads)
 
 
 @dataclass(frozen=True)
 class SleepingJob(FakeJob):
     """One that says which process has it, and does not end by itself in any time that a test takes."""
 
-    def apart(self, threads: int) -> str | None:
+    def run_protected(self, threads: int) -> str | None:
         del threads
         (self.sweep / f"{self.number}.pid").write_text(str(os.getpid()))
         time.sleep(300)

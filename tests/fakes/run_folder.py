@@ -14,7 +14,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from adframe.contracts import Region
 from adframe.io.files import write_json, write_whole
 from adframe.reporting.heatmaps import heatmap_tiles, write_picture
-from adframe.results.predictions import read_ledger, write_ledger
+from adframe.results.predictions import read_predictions, write_predictions
 
 DEFECTS = {"scratch": "anomaly", "hole": "anomaly", "stain": "anomaly"}
 LOCO = {"logical_anomalies": "logical", "structural_anomalies": "structural"}
@@ -76,7 +76,7 @@ def write_run(
     write_json(root / "heatmaps/index.json", index)
     write_json(root / "environment.json", _environment())
     write_whole(root / "config.yaml", CONFIG)
-    write_ledger(root / "predictions.parquet", rows)
+    write_predictions(root / "predictions.parquet", rows)
     return root
 
 
@@ -85,7 +85,7 @@ def write_rich_run(root: Path, *, lights: Sequence[str] = (), **known: Any) -> P
     rng = np.random.default_rng(1)
     write_run(root, **known)
     metrics = json.loads((root / "metrics.json").read_text())
-    rows = read_ledger(root / "predictions.parquet")
+    rows = read_predictions(root / "predictions.parquet")
     for number, each in enumerate(rows):
         each["condition"] = lights[number % len(lights)] if lights else ""
         chance = 1 / (1 + np.exp(-(each["score"] - 23.5)))
@@ -104,7 +104,7 @@ def write_rich_run(root: Path, *, lights: Sequence[str] = (), **known: Any) -> P
     types = {name: _defects(rng, [each for each in rows if each["category"] == name]) for name in categories}
     metrics["defects"] = {"test": types}
     write_json(root / "metrics.json", metrics)
-    write_ledger(root / "predictions.parquet", rows)
+    write_predictions(root / "predictions.parquet", rows)
     return root
 
 

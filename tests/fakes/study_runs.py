@@ -66,10 +66,10 @@ def sweep_run(
     return SweepRun(str(number), overrides, run)
 
 
-def leave_run(sweep: Path, number: int, *told: str, skills: dict[str, float], seed: int = 0) -> None:
+def leave_run(sweep: Path, number: int, *overrides: str, skills: dict[str, float], seed: int = 0) -> None:
     """The same as a sweep's run leaves it."""
     folder = RunFolder(sweep / str(number))
-    noted = {"command": ["python", "sweep.py", *told], "wall_seconds": 2.0, "peak_memory_bytes": 1e9}
+    noted = {"command": ["python", "sweep.py", *overrides], "wall_seconds": 2.0, "peak_memory_bytes": 1e9}
     folder.open(config={"seed": seed}, environment=noted)
     folder.metrics["val"] = {name: {"model/bytes": 1e6 * (number + 1)} for name in skills}
     for name, skill in skills.items():
@@ -79,9 +79,9 @@ def leave_run(sweep: Path, number: int, *told: str, skills: dict[str, float], se
     (folder.path / "report.html").touch()
 
 
-def leave_failure(sweep: Path, number: int, *told: str) -> None:
+def leave_failure(sweep: Path, number: int, *overrides: str) -> None:
     """A run that ended in an error."""
-    note = {"job": number, "overrides": list(told), "error": "no such thing"}
+    note = {"job": number, "overrides": list(overrides), "error": "no such thing"}
     write_json(sweep / "failed" / f"{number}.json", note)
 
 

@@ -4,7 +4,7 @@ import pytest
 from adframe.metrics.curve_points import bin_edges, pr_points, roc_points
 from adframe.reporting.figure_render import svg
 from adframe.reporting.figure_scores import scores
-from adframe.reporting.summary import by_condition, by_defect, confusion, interval, timing
+from adframe.reporting.summary import by_condition, by_defect, confusion, latency_summary, share_interval
 from tests.fakes.run_folder import row
 
 
@@ -37,7 +37,7 @@ def test_one_class_has_no_curve_and_the_page_says_so(labels):
     rows = [row(score=score, label=label) for score, label in zip(SCORES, labels, strict=True)]
     drawing = drawn(rows)
     assert drawing.count("No curve: it needs both normal") == 2
-    assert "Share of its kind" in drawing
+    assert "Share of the images of a kind" in drawing
 
 
 @pytest.mark.parametrize("score", [0.0, 3.0, 1e12, -1e-12])
@@ -84,6 +84,6 @@ def test_groups_hold_each_defect_against_all_normals_and_each_light_by_itself():
 
 
 def test_the_interval_of_no_false_alarm_in_30_reaches_11_per_cent():
-    low, high = interval(0, 30)
+    low, high = share_interval(0, 30)
     assert (low, round(high, 3)) == (0.0, 0.114)
-    assert timing([row(milliseconds=float("nan"))], name="x").per_second is None
+    assert latency_summary([row(milliseconds=float("nan"))]) == (None, None)

@@ -79,7 +79,7 @@ def test_a_resumed_run_keeps_the_intervals_that_it_had(tmp_path: Path) -> None:
 
 def test_the_page_shows_them_below_their_numbers_and_does_without(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", pictures=0)
-    assert "95% bootstrap" not in write_page(run).read_text()
+    assert "95 % bootstrap" not in write_page(run).read_text()
     metrics = json.loads((run / "metrics.json").read_text())
     metrics["intervals"] = {"test": {"tray": {"image/auroc": [0.512, 0.903]}}}
     (run / "metrics.json").write_text(json.dumps(metrics))

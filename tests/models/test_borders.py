@@ -158,6 +158,17 @@ def test_rings_bring_the_border_to_the_scale_of_the_inside() -> None:
     torch.testing.assert_close(scaled.mean((0, 1)), torch.zeros(12, 10), rtol=0, atol=0.4)
 
 
+def test_rings_never_raise_the_border_of_an_object_on_a_plain_ground() -> None:
+    """The ground's small values are not noise to be stretched to the spread of the object's."""
+    rng, rings = torch.Generator().manual_seed(0), Rings()
+    ground = ring_of((12, 12), count=2) < 2
+    quiet = torch.where(ground, 0.01, 1.0) * torch.randn(50, 1, 12, 12, generator=rng)
+    quiet = quiet - torch.where(ground, 5.0, 0.0)
+    rings.collect_held_out(quiet)
+    rings.finalise_held_out()
+    torch.testing.assert_close(rings(quiet), quiet)
+
+
 def test_rings_of_maps_without_an_inside_have_one_scale() -> None:
     rings = Rings()
     rings.collect_held_out(torch.randn(50, 1, 2, 2, generator=torch.Generator().manual_seed(0)))

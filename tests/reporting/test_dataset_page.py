@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from adframe.contracts import Record, Region
-from adframe.reporting.dataset_page import About, chapter, page_of
-from adframe.reporting.dataset_stats import Reader, survey
+from adframe.reporting.dataset_page import category_pictures, page_of_dataset
+from adframe.reporting.dataset_stats import ImageReader, survey
 from adframe.reporting.dataset_tables import conditions, contents, drift, overview
 from adframe.reporting.document import Details, Gallery
-from adframe.reporting.page_writer import render
+from adframe.reporting.page_writer import render_page
 from adframe.transforms.shift.geometric import Rotation
 from adframe.transforms.shift.shift import Shift
 from tests.reporting.test_run_page import CHROMIUM, EVIL, FLAGS
 
 SIZE = 40, 60
-ABOUT = About(name="cups", homepage="https://home.page", facts=(("licence", "CC0"),), command="python")
+ABOUT = {"name": "cups", "homepage": "https://home.page", "facts": [("licence", "CC0")], "command": "python"}
 TURN = Shift({"rotation": Rotation(degrees=90)}, name="turn", seed=0)
 
 
@@ -41,7 +41,7 @@ def regions(record, masks):
     return [Region(0, 0, each > 0, 1.0) for each in masks for _ in range(1 + ("two" in record.defect))]
 
 
-READ = Reader(image=pixels, size=lambda path: SIZE, masks=masks, regions=regions)
+READ = ImageReader(image=pixels, size=lambda path: SIZE, masks=masks, regions=regions)
 
 
 def records(tmp_path, *, bad=("chip", "two"), unlabelled=0, condition=lambda n: ""):
@@ -66,20 +66,20 @@ def records(tmp_path, *, bad=("chip", "two"), unlabelled=0, condition=lambda n: 
 def made(given, *, seed=1, sample=5, shifts=(TURN,)):
     found = survey(given, read=READ, sample=sample, seed=seed, progress=lambda *_: None)
     quiet = {"read": READ, "examples": 2, "seed": seed, "progress": lambda *_: None}
-    return chapter(found, place=0, shifts=shifts, **quiet)
+    return found, category_pictures(found, place=0, shifts=shifts, **quiet)
 
 
 def page(given):
-    return render(page_of([made(given)], about=ABOUT))
+    return render_page(page_of_dataset([made(given)], **ABOUT))
 
 
-def galleries(chapter):
+def galleries(category):
     """Its galleries with a title: first the examples by kind, then the images under shifts."""
-    return [block for block in chapter.pictures if isinstance(block, Gallery) and block.title]
+    return [block for block in category[1] if isinstance(block, Gallery) and block.title]
 
 
 def test_counts_areas_and_regions_are_what_was_given(tmp_path):
-    found = made(records(tmp_path)).survey
+    found = made(records(tmp_path))[0]
     assert overview([found]).shown == (("cup", "8", "3", "6", "17", "2", "40 × 60"),)  # noqa: RUF001
     by_kind = {row[0]: row[1:] for row in contents(found).rows}
     assert by_kind["good"] == (8, 3, None, None, None, None, None)
@@ -88,13 +88,13 @@ def test_counts_areas_and_regions_are_what_was_given(tmp_path):
 
 
 def test_defects_lie_where_their_masks_are(tmp_path):
-    density = made(records(tmp_path)).survey.density["chip"]
+    density = made(records(tmp_path))[0].density["chip"]
     assert density[:30, :12].min() == pytest.approx(1)
     assert density[34:].max() == 0
 
 
 def test_drift_between_splits_shows(tmp_path):
-    table = drift([made(records(tmp_path)).survey])
+    table = drift([made(records(tmp_path))[0]])
     row = dict(zip(table.header, table.rows[0], strict=True))
     assert row["brightness, train"].startswith("41.")
     assert row["brightness, test"].startswith("59.")
@@ -102,14 +102,14 @@ def test_drift_between_splits_shows(tmp_path):
 
 
 def test_conditions_are_counted_where_there_are_several(tmp_path):
-    assert conditions(made(records(tmp_path)).survey) is None
+    assert conditions(made(records(tmp_path))[0]) is None
     several = records(tmp_path, condition=lambda n: "dark" if n % 2 else "lit")
-    table = conditions(made(several).survey)
+    table = conditions(made(several)[0])
     assert [row[:4] for row in table.rows] == [("dark", 4, 2, 2), ("lit", 4, 1, 4)]
 
 
-def names(chapter):
-    return [[card.title for card in gallery.cards] for gallery in galleries(chapter)]
+def names(category):
+    return [[card.title for card in gallery.cards] for gallery in galleries(category)]
 
 
 def test_the_same_seed_chooses_the_same_examples(tmp_path):
@@ -124,7 +124,7 @@ def test_the_same_seed_chooses_the_same_examples(tmp_path):
 
 def test_masks_move_with_the_shift_and_its_numbers_are_told(tmp_path):
     found = made(records(tmp_path, bad=("chip",)))
-    (drawn, *_) = (block for block in found.pictures if isinstance(block, Details))
+    (drawn, *_) = (block for block in found[1] if isinstance(block, Details))
     assert drawn.is_open
     assert ("rotation.degrees", "90") in drawn.blocks[0].table.rows
     before, after = (card.note for card in galleries(found)[2].cards)

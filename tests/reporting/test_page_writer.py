@@ -21,9 +21,9 @@ from adframe.reporting.document import (
     TableBlock,
 )
 from adframe.reporting.outlines import encoded
-from adframe.reporting.page_writer import render, write_document
+from adframe.reporting.page_writer import render_page, write_document
 from adframe.reporting.tables import Column, Table, table_of
-from adframe.results.gallery import BUDGET
+from adframe.results.gallery import PICTURE_BUDGET
 
 JPEG = b"\xff\xd8\xff"
 TABLE = Table((Column("setting", "setting"), Column("image/auroc", "image AUROC", True)), (("a_b", 0.987),))
@@ -88,7 +88,7 @@ def test_a_name_that_is_no_files_name_writes_nothing(name: str, tmp_path: Path) 
 
 
 def test_two_figures_of_one_name_are_an_error_but_a_table_may_share_it(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="two have that name"):
+    with pytest.raises(ValueError, match="two of the page have this name"):
         write_document(tmp_path, page_of(figure("a"), figure("A")))
     write_document(tmp_path, page_of(figure("a"), TableBlock("a", "", TABLE)))
 
@@ -122,7 +122,7 @@ def test_blocks_that_are_folded_away_are_written_too(tmp_path: Path) -> None:
 def test_cells_have_marks_notes_and_links(tmp_path: Path) -> None:
     at = {(0, 1): "best"}
     block = TableBlock("t", "", TABLE, marks=at, notes={(0, 1): "(98.0 to 99.0)"}, links={(0, 0): "a/b.html"})
-    page = render(page_of(block))
+    page = render_page(page_of(block))
     assert '<a href="a/b.html">a_<wbr>b</a>' in page
     mark, note = '<span class="hidden"> (best)</span>', '<br><small class="ends">(98.0 to 99.0)</small>'
     assert f'<td class="best">98.7{mark}{note}' in page
@@ -133,7 +133,7 @@ def test_a_picture_that_is_none_is_named_in_its_place() -> None:
     gallery = Gallery(
         (Card((Picture(b"", alt="a bolt"), Picture(JPEG, alt="a nut")), "two", verdict="wrong"),)
     )
-    page = render(page_of(gallery))
+    page = render_page(page_of(gallery))
     assert "No picture: a bolt" in page
     assert 'alt="a nut"' in page
     assert "✕ wrong" in page
@@ -143,8 +143,9 @@ def test_too_many_pictures_are_shrunk_alike() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (900, 900, 3)).astype(np.uint8)
     large = encoded(noise, kind="JPEG", quality=95)
     cards = tuple(
-        Card((Picture(large + bytes(place)),), f"{place}") for place in range(1 + BUDGET // len(large))
+        Card((Picture(large + bytes(place)),), f"{place}")
+        for place in range(1 + PICTURE_BUDGET // len(large))
     )
-    page = render(page_of(Gallery(cards)))
+    page = render_page(page_of(Gallery(cards)))
     assert page.count("<img") == len(cards)
-    assert len(page) < 1.34 * BUDGET + 200_000
+    assert len(page) < 1.34 * PICTURE_BUDGET + 200_000

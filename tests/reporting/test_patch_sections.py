@@ -40,7 +40,9 @@ def test_each_point_is_named_for_its_patch(drawn: list[dict[str, Any]]) -> None:
     }  # fmt: skip
     odd = np.isin(names, ["dent", "scratch"])
     assert points[odd].min() > points[~odd].mean()  # these were moved by 4
-    patch_embeddings.classes_figure({"tray": own, "weave": sample("weave")}, name="n", method="umap", seed=0)
+    patch_embeddings.categories_figure(
+        {"tray": own, "weave": sample("weave")}, name="n", method="umap", seed=0
+    )
     assert sorted(set(drawn[1]["layer2"][1])) == ["tray", "weave"]
 
 

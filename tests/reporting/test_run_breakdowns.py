@@ -3,8 +3,14 @@ from pathlib import Path
 
 import pytest
 
-from adframe.reporting.run_breakdowns import ALL, category_lights, defect_table, light_table, zone_table
-from adframe.reporting.run_page import intervals_of, write_page
+from adframe.reporting.run_breakdowns import (
+    ALL_LIGHTS,
+    category_lights,
+    defect_table,
+    light_table,
+    zone_table,
+)
+from adframe.reporting.run_page import cell_intervals, write_page
 from adframe.reporting.tables import metrics_table
 from adframe.reporting.threshold_summary import asked_rate, calibration_name
 from adframe.results.run_folder import RunFolder
@@ -56,7 +62,7 @@ def test_a_subset_is_no_light_and_the_regular_light_comes_first():
     numbers = {"dim/image/auroc": 0.5, "regular/image/auroc": 0.9, "logical/image/auroc": 0.1}
     rows = [row(condition=name) for name in ("dim", "regular", "regular")]
     run = run_of(test={"bolt": numbers | {"image/auroc": 0.7}}, rows=rows)
-    assert light_table(run).rows == (("regular", 2, 0.9), ("dim", 1, 0.5), (ALL, 3, 0.7))
+    assert light_table(run).rows == (("regular", 2, 0.9), ("dim", 1, 0.5), (ALL_LIGHTS, 3, 0.7))
     assert [line[0] for line in category_lights(run, "bolt").rows] == ["regular", "dim"]
 
 
@@ -76,7 +82,7 @@ def test_lower_false_alarms_win_and_what_looks_equal_does_not():
 def test_intervals_stand_in_the_means_row_too():
     test = {name: {"image/auroc": 0.9} for name in ("bolt", "tray", "mean")}
     run = run_of(test=test, intervals={"mean": {"image/auroc": (0.853, 0.951)}})
-    assert intervals_of(metrics_table(test), run) == {(2, 1): "(85.3 to 95.1)"}
+    assert cell_intervals(metrics_table(test), run) == {(2, 1): "(85.3 to 95.1)"}
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ import pytest
 
 from adframe.errors import AdframeError
 from adframe.io.files import write_json
-from adframe.reporting.run_page import marks, write_page
+from adframe.reporting.run_page import best_and_worst, write_page
 from adframe.reporting.tables import metrics_table
-from adframe.results.predictions import write_ledger
+from adframe.results.predictions import write_predictions
 from tests.fakes.run_folder import LOCO, row, write_run
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -63,7 +63,7 @@ def test_the_page_is_a_function_of_the_folder(tmp_path):
 def test_the_verdict_names_the_mean_and_the_weakest(tmp_path):
     text = write_page(write_run(tmp_path, categories=("bolt", "gasket", "tray"))).read_text()
     assert re.search(
-        r"<h1>PatchCore finds .* 3 toy categories with image AUROC [\d.]+ \(mean\); weakest: tray", text
+        r"<h1>PatchCore finds .* 3 toy categories with an image AUROC of [\d.]+ \(mean\); weakest: tray", text
     )
     assert "hunter2" not in text  # the logger's key
 
@@ -72,7 +72,7 @@ def test_categories_of_several_datasets_are_counted_without_a_datasets_name(tmp_
     run = write_run(tmp_path, categories=("bolt", "tray"))
     config = run / "config.yaml"
     config.write_text(config.read_text().replace("name: toy", "name: several"))
-    assert re.search(r"<h1>PatchCore finds .* 2 categories with image AUROC", write_page(run).read_text())
+    assert re.search(r"<h1>PatchCore finds .* 2 categories with an image AUROC", write_page(run).read_text())
 
 
 def test_hostile_names_are_harmless(tmp_path):
@@ -81,7 +81,7 @@ def test_hostile_names_are_harmless(tmp_path):
     changes = [
         row(category=EVIL, defect=EVIL, path=EVIL, label=n % 2, score=n, condition=EVIL[n:]) for n in range(4)
     ]
-    write_ledger(run / "predictions.parquet", changes)
+    write_predictions(run / "predictions.parquet", changes)
     write_json(run / "environment.json", {"command": EVIL, "warnings": [EVIL], EVIL: EVIL, "dataset": EVIL})
     text = write_page(run).read_text()
     assert "<script>alert" not in text
@@ -92,14 +92,14 @@ def test_hostile_names_are_harmless(tmp_path):
 def test_a_folder_with_metrics_alone_makes_a_page(tmp_path):
     write_json(tmp_path / "metrics.json", {"test": {"bolt": {"image/auroc": float("nan")}}})
     text = write_page(tmp_path).read_text()
-    assert "without labels of both kinds there is no image AUROC" in text
+    assert "there is no image AUROC without labels of both kinds" in text
     assert "nan" not in re.sub(r"<style>.*?</style>|<script>.*?</script>", "", text, flags=re.S).lower()
 
 
 def test_an_unlabelled_set_makes_a_page(tmp_path):
     write_json(tmp_path / "metrics.json", {"test": {}, "val": {"can": {"calibration/n": 40}}})
     unlabelled = row(category="can", label=None, subset="unlabelled", decision=True)
-    write_ledger(tmp_path / "predictions.parquet", [unlabelled, {**unlabelled, "score": float("nan")}])
+    write_predictions(tmp_path / "predictions.parquet", [unlabelled, {**unlabelled, "score": float("nan")}])
     text = write_page(tmp_path).read_text()
     assert "2 unlabelled; 2 of the unlabelled called anomalous" in text
     assert "<td>2.4</td>" in text  # 1 / (40 + 1): the floor, where metrics.json has none
@@ -108,7 +108,7 @@ def test_an_unlabelled_set_makes_a_page(tmp_path):
 
 def test_validation_rows_are_not_test_rows(tmp_path):
     write_json(tmp_path / "metrics.json", {"test": {"bolt": {}}})
-    write_ledger(tmp_path / "predictions.parquet", [row(split="val", category="never"), row()])
+    write_predictions(tmp_path / "predictions.parquet", [row(split="val", category="never"), row()])
     text = write_page(tmp_path).read_text()
     assert "never" not in re.findall(r"<h2>(.*?)</h2>", text)
     assert "1 test image: 1 normal" in text
@@ -171,5 +171,8 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
 
 def test_best_and_worst_are_marked_from_three_categories_on():
     two = {"a": {"image/auroc": 0.1}, "b": {"image/auroc": 0.2}, "mean": {"image/auroc": 0.15}}
-    assert marks(metrics_table(two)) == {}
-    assert marks(metrics_table({**two, "c": {"image/auroc": 0.3}})) == {(0, 1): "worst", (2, 1): "best"}
+    assert best_and_worst(metrics_table(two)) == {}
+    assert best_and_worst(metrics_table({**two, "c": {"image/auroc": 0.3}})) == {
+        (0, 1): "worst",
+        (2, 1): "best",
+    }

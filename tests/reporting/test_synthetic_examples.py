@@ -34,7 +34,7 @@ def test_families_stand_apart_and_say_how_much_is_marked() -> None:
     found = synthetic_galleries(iter(given))
     assert [(g.title, g.note, len(g.cards)) for g in found] == [
         ("nsa", "", 2),
-        ("scar", "held out: validation only", 1),
+        ("scar", "held out, for validation only", 1),
     ]
     assert [card.note for card in found[0].cards] == [
         "25% of the image",

@@ -15,9 +15,9 @@ from adframe.reporting.training_curves import (
     Epoch,
     best_epoch,
     last_grids,
-    learned,
     loss_figure,
     read_epochs,
+    training_curves,
     write_epochs,
 )
 from tests.fakes.run_folder import write_run
@@ -79,7 +79,7 @@ def test_a_large_grid_is_slimmed_and_a_stolen_one_left_out(tmp_path: Path) -> No
     grid(run, "a_epoch_0001.png", size=300)
     grid(tmp_path, "secret.png")
     (run / "reconstructions/b_epoch_0001.png").symlink_to(tmp_path / "reconstructions/secret.png")
-    (found,) = learned(run)
+    (found,) = training_curves(run)
     assert found.unit == "a"
     assert found.grid.startswith(b"\xff\xd8\xff")
     assert len(found.grid) < (run / "reconstructions/a_epoch_0001.png").stat().st_size

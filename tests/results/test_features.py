@@ -14,7 +14,13 @@ from adframe.errors import AdframeError
 from adframe.reporting.feature_figures import feature_figure, write_feature_figure
 from adframe.reporting.figure_render import svg
 from adframe.reporting.run_page import write_page
-from adframe.results.features import Features, described, finding, read_features, write_features
+from adframe.results.features import (
+    Features,
+    describe_features,
+    features_finding,
+    read_features,
+    write_features,
+)
 from tests.fakes.run_folder import write_run
 
 
@@ -30,21 +36,23 @@ def made(count: int = 24, *, apart: float = 3.0, name: str = "0.png") -> Feature
         "before": rng.normal(size=(count, 8)).astype(np.float32),
         "after": (rng.normal(size=(count, 8)) + apart * bad[:, None]).astype(np.float32),
     }
-    return described(vectors, records, seed=3)
+    return describe_features(vectors, records, seed=3)
 
 
 def test_the_sentence_says_what_the_numbers_say() -> None:
     features = made()
     expected = [silhouette_score(view.vectors, features.labels) for view in features.views]
     assert [view.silhouette for view in features.views] == pytest.approx(expected)
-    assert finding(features).startswith("Good and anomalous test images lie further apart after than before")
-    assert f"{expected[1]:.2f} after" in finding(features)
-    assert "about as far apart after as before" in finding(made(apart=0.0))
+    assert features_finding(features).startswith(
+        "Good and anomalous test images lie further apart after than before"
+    )
+    assert f"{expected[1]:.2f} after" in features_finding(features)
+    assert "about as far apart after as before" in features_finding(made(apart=0.0))
     turned = Features(
         features.views[::-1], features.paths, features.defects, features.subsets, features.labels
     )
-    assert "closer together before than after" in finding(turned)
-    assert "nothing can be said" in finding(made(3))
+    assert "closer together before than after" in features_finding(turned)
+    assert "nothing can be said" in features_finding(made(3))
 
 
 def test_what_is_kept_comes_back(tmp_path: Path) -> None:
@@ -52,10 +60,10 @@ def test_what_is_kept_comes_back(tmp_path: Path) -> None:
     write_features(tmp_path, features, category="c")
     found = read_features(tmp_path, category="c")
     assert found is not None
-    assert (found.paths, found.subsets, finding(found)) == (
+    assert (found.paths, found.subsets, features_finding(found)) == (
         features.paths,
         features.subsets,
-        finding(features),
+        features_finding(features),
     )
     for old, new in zip(features.views, found.views, strict=True):
         np.testing.assert_allclose(new.vectors, old.vectors, rtol=1e-3, atol=1e-3)
@@ -78,15 +86,15 @@ def test_few_images_have_no_tsne_and_equal_ones_no_plane() -> None:
     assert few.count("No t-SNE: fewer than 10 images.") == 2
     assert few.count("% of the variance across") == 2
     records = [Record(Path("0.png"), "c", "test")] * 12
-    same = described({"before": np.ones((12, 4), np.float32)}, records, seed=1)
-    assert texts(same).count("No plane: the images are too few, or all alike.") == 2
+    same = describe_features({"before": np.ones((12, 4), np.float32)}, records, seed=1)
+    assert texts(same).count("No plane: there are too few images, or all are alike.") == 2
 
 
 def test_an_image_that_is_not_finite_is_left_out() -> None:
     vectors = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
     vectors[3, 1] = np.nan
     records = [Record(Path(f"{i}.png"), "c", "test") for i in range(12)]
-    found = described({"before": vectors}, records, seed=1)
+    found = describe_features({"before": vectors}, records, seed=1)
     assert len(found.paths) == len(found.views[0].vectors) == 11
     assert "3.png" not in found.paths
 
@@ -110,7 +118,7 @@ def test_the_page_shows_them_where_they_are(tmp_path: Path) -> None:
     text = write_page(run).read_text()
     (section,) = re.findall(r'<section id="features">.*?</section>', text, flags=re.S)
     assert section.count("<svg") == 1
-    assert finding(made()) in section
+    assert features_finding(made()) in section
     assert "Category: tray." in section
     assert "Category: bolt" not in section
     assert "<img src=x" not in text

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from adframe.results.frame import COLUMNS, load_results
+from adframe.results.frame import FRAME_COLUMNS, load_results
 from adframe.results.run_folder import RunFolder
 from adframe.results.sweep_folder import SweepRun
 from tests.fakes.study_runs import leave_run, sweep_run
@@ -19,7 +19,7 @@ def test_the_table_holds_every_metric_of_every_category_with_interval_and_overri
         leave_run(tmp_path, number, f"coreset=0.{number + 1}", skills={"bolt": 1.0, "tray": 2.0}, seed=number)
     results = load_results([tmp_path / "0", tmp_path / "1"])
     frame = results.frame
-    assert list(frame.columns) == [*COLUMNS, "coreset"]
+    assert list(frame.columns) == [*FRAME_COLUMNS, "coreset"]
     assert set(frame["category"]) == {"bolt", "tray"}
     row = frame[(frame["coreset"] == "0.2") & (frame["category"] == "tray") & (frame["metric"] == AUROC)]
     run = RunFolder.read(tmp_path / "1")

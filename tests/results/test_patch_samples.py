@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from adframe.errors import AdframeError
-from adframe.results.patch_samples import TRAIN, read_sample, read_samples, write_sample
+from adframe.results.patch_samples import TRAIN, read_patch_sample, read_patch_samples, write_patch_sample
 from tests.fakes.patches import sample
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
     wanted = sample("tray")
-    assert write_sample(tmp_path, wanted).name == "tray.patches.npz"
-    found = read_sample(tmp_path, category="tray")
+    assert write_patch_sample(tmp_path, wanted).name == "tray.patches.npz"
+    found = read_patch_sample(tmp_path, category="tray")
     assert found is not None
     for one, other in zip(wanted.layers, found.layers, strict=True):
         for field in fields(one):
@@ -26,15 +26,15 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
 
 
 def test_all_samples_of_a_run_by_category(tmp_path: Path) -> None:
-    assert read_samples(tmp_path) == {}
+    assert read_patch_samples(tmp_path) == {}
     for name in ("b", "a.patches"):
-        write_sample(tmp_path, sample(name))
-    assert list(read_samples(tmp_path)) == ["a.patches", "b"]
-    assert read_sample(tmp_path, category="c") is None
+        write_patch_sample(tmp_path, sample(name))
+    assert list(read_patch_samples(tmp_path)) == ["a.patches", "b"]
+    assert read_patch_sample(tmp_path, category="c") is None
 
 
 def test_a_file_that_is_cut_off_is_one_line(tmp_path: Path) -> None:
-    path = write_sample(tmp_path, sample("tray"))
+    path = write_patch_sample(tmp_path, sample("tray"))
     path.write_bytes(path.read_bytes()[:-300])
     with pytest.raises(AdframeError, match=r"tray\.patches\.npz"):
-        read_sample(tmp_path, category="tray")
+        read_patch_sample(tmp_path, category="tray")

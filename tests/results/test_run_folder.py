@@ -46,7 +46,7 @@ def test_a_neighbour_keeps_its_folder(tmp_path: Path) -> None:
     assert (second.path / "config.yaml").is_file()
 
 
-@pytest.mark.parametrize("name", ["write_ledger", "write_json"])
+@pytest.mark.parametrize("name", ["write_predictions", "write_json"])
 def test_a_category_that_could_not_be_written_is_not_done(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

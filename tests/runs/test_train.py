@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from adframe.config.recipe import config_of
+from adframe.config.recipe import stored_config
 from tests.e2e.scripts import composed
 
 
@@ -20,7 +20,7 @@ def test_paths_hold_from_any_folder_wherever_they_are_used(
         "paths.store=s",
         f"store={store}",
     )
-    config = config_of(composed("train", *typed))
+    config = stored_config(composed("train", *typed))
     assert config["backbone"]["checkpoint"] == str(tmp_path / "w.pth")
     assert config["model"]["backbone"] == config["backbone"]
     assert config["dataset"]["root"] == str(tmp_path / "d")

@@ -17,9 +17,9 @@ from adframe.sweeps.leaderboard import Leaderboard
 
 @pytest.fixture(autouse=True)
 def nothing_kept() -> Any:
-    attempts.kept.clear()
+    attempts.stopping_errors.clear()
     yield
-    attempts.kept.clear()
+    attempts.stopping_errors.clear()
 
 
 def leave_run(sweep: Path, number: int, auroc: float | None, *typed: str) -> None:
@@ -59,7 +59,7 @@ def test_a_metric_that_is_not_known_ranks_last_before_failures(tmp_path: Path) -
         tmp_path / "failed" / "2.json", {"job": 2, "overrides": ["batch_size=8", "seed=2"], "error": "-"}
     )
     assert [line.split(",")[0] for line in board(tmp_path)[1:]] == ["1", "0", "2"]
-    assert [str(error) for error in attempts.kept] == ["1 of 3 runs failed; see above"]
+    assert [str(error) for error in attempts.stopping_errors] == ["1 of 3 runs failed; see above"]
 
 
 def test_where_every_run_failed_the_table_says_why(
@@ -120,7 +120,7 @@ def test_a_search_is_in_the_order_of_what_it_looked_for(tmp_path: Path) -> None:
     assert [line.split(",")[0] for line in lines[1:]] == ["0", "1"]
     text = (tmp_path / "leaderboard.md").read_text()
     assert "the lowest val/learning/val/total is 0, with seed=0" in text
-    assert "has seen none of the test images" in text
+    assert "has used no test image" in text
 
 
 def test_the_page_is_whole_and_fetches_nothing(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_a_study_that_fails_loses_no_table_and_fails_the_command(
 ) -> None:
     with_study(tmp_path, Broken)
     assert (tmp_path / "leaderboard.csv").is_file()
-    assert [str(error) for error in attempts.kept] == [
+    assert [str(error) for error in attempts.stopping_errors] == [
         "no page of the study: ZeroDivisionError: nothing to divide"
     ]
     assert "study:" not in capsys.readouterr().out
@@ -170,4 +170,4 @@ def test_the_leaderboard_links_to_the_studys_page(tmp_path: Path, capsys: pytest
     with_study(tmp_path, Written)
     assert 'href="study.html"' in (tmp_path / "leaderboard.html").read_text()
     assert f"study: {tmp_path / 'study.html'}" in capsys.readouterr().out
-    assert attempts.kept == []
+    assert attempts.stopping_errors == []

@@ -14,7 +14,7 @@ import pytest
 from adframe.errors import AdframeError
 from adframe.sweeps import launcher, local
 from adframe.sweeps.cluster import Ray, Slurm
-from adframe.sweeps.local import DIED, Joblib, Local
+from adframe.sweeps.local import CRASH_MESSAGE, Joblib, Local
 from tests.e2e.scripts import ROOT
 from tests.fakes.jobs import FakeJob, WaitingJob, noted
 
@@ -40,7 +40,7 @@ def run(workers: Any, jobs: list[Any]) -> dict[int, str | None]:
 def test_a_process_that_dies_takes_no_other_job_with_it(name: str, tmp_path: Path) -> None:
     ended = run(TWO[name](), [FakeJob(number, tmp_path, deadly=1) for number in range(4)])
     assert {number for number, error in ended.items() if error} == {1}
-    assert str(ended[1]).startswith(DIED)
+    assert str(ended[1]).startswith(CRASH_MESSAGE)
     assert set(noted(tmp_path)) == {"0", "2", "3"}
 
 
@@ -56,12 +56,18 @@ def test_as_many_processes_as_workers_at_a_time_and_none_is_ours(count: int, tmp
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("cores", "workers", "jobs", "threads"), [(2, None, 4, 1), (8, 2, 3, 4), (8, None, 2, 4), (2, 4, 4, 1)]
+    ("cores", "workers", "jobs", "threads"),
+    [(2, None, 4, 1), (8, 2, 3, 4), (8, None, 2, 4), (2, 4, 4, 1)],
 )
 def test_the_cores_are_divided_between_the_workers(
-    cores: int, workers: int | None, jobs: int, threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cores: int,
+    workers: int | None,
+    jobs: int,
+    threads: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(local, "cores", lambda: cores)
+    monkeypatch.setattr(local, "available_cores", lambda: cores)
     run(Joblib(workers=workers), [FakeJob(number, tmp_path) for number in range(jobs)])
     assert {job["threads"] for job in noted(tmp_path).values()} == {threads}
 
@@ -129,7 +135,7 @@ def test_the_first_run_goes_ahead_where_features_are_shared(
     sweep_launcher = launcher.SweepLauncher()
     sweep_launcher.workers, sweep_launcher.config = Watched(lead=lead), {"store": store}  # type: ignore[assignment]
     jobs: Any = [FakeJob(number, tmp_path) for number in range(3)]
-    assert [job.number for job, _ in sweep_launcher._ended(jobs, first=first)] == [0, 1, 2]
+    assert [job.number for job, _ in sweep_launcher._finished_jobs(jobs, first=first)] == [0, 1, 2]
     assert sweep_launcher.workers.parts == parts  # type: ignore[attr-defined]
 
 

@@ -1,4 +1,4 @@
-"""A search looks at validation alone, asks the same again, and learns from what it is told."""
+"""A search looks at validation alone, asks the same again, and learns from the results that it is told."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from adframe.sweeps.optuna_search import Optuna
 
 
 class FakeSweeper:
-    """Leaves a run for each job, whose `learning/val/total` is a function of what it was told."""
+    """Leaves a run for each job, whose `learning/val/total` is a function of its overrides."""
 
     def __init__(self, folder: Path, loss: Callable[[dict[str, str]], float | None]) -> None:
         self.folder, self.loss, self.asked = folder, loss, list[dict[str, str]]()
@@ -28,9 +28,9 @@ class FakeSweeper:
 
     def try_out(self, batch: Sequence[Sequence[str]], *, first: int) -> None:
         for number, job in enumerate(batch, first):
-            told = dict(text.split("=", 1) for text in job)
-            self.asked.append(told)
-            value = self.loss(told)
+            overrides = dict(text.split("=", 1) for text in job)
+            self.asked.append(overrides)
+            value = self.loss(overrides)
             if value is not None:
                 books = {
                     "test": {"mean": {"image/auroc": 1.0}},
@@ -51,13 +51,13 @@ def searched(
     return asked
 
 
-def parabola(told: dict[str, str]) -> float:
-    return (float(told["coreset"]) - 0.3) ** 2
+def parabola(overrides: dict[str, str]) -> float:
+    return (float(overrides["coreset"]) - 0.3) ** 2
 
 
 @pytest.mark.parametrize("metric", ["image/auroc", "test/mean/image/auroc", "pixel/aupro_0.3", "value", ""])
 def test_an_objective_that_is_not_of_validation_is_refused(metric: str) -> None:
-    with pytest.raises(AdframeError, match="may only look at validation images"):
+    with pytest.raises(AdframeError, match="is not a metric of validation images"):
         Optuna(metric=metric)
 
 
@@ -71,17 +71,19 @@ def test_what_is_asked_lies_where_it_may_and_comes_with_what_is_fixed(tmp_path: 
     )
     asked = searched(tmp_path, *typed, loss=parabola)
     assert len(asked) == 12
-    assert {told["seed"] for told in asked} == {"3"}
-    assert all(0.1 <= float(told["coreset"]) <= 0.5 and len(told["coreset"]) <= 7 for told in asked)
-    assert {told["memory"] for told in asked} <= {"greedy", "random"}
-    assert {told["n"] for told in asked} <= set("123456789")
-    assert {told["k"] for told in asked} <= {"2", "5", "8"}
+    assert {overrides["seed"] for overrides in asked} == {"3"}
+    assert all(
+        0.1 <= float(overrides["coreset"]) <= 0.5 and len(overrides["coreset"]) <= 7 for overrides in asked
+    )
+    assert {overrides["memory"] for overrides in asked} <= {"greedy", "random"}
+    assert {overrides["n"] for overrides in asked} <= set("123456789")
+    assert {overrides["k"] for overrides in asked} <= {"2", "5", "8"}
 
 
 def test_it_goes_where_the_loss_is_low(tmp_path: Path) -> None:
     asked = searched(tmp_path, "coreset=interval(0.0,1.0)", loss=parabola, trials=40)
-    late = [abs(float(told["coreset"]) - 0.3) for told in asked[-10:]]
-    early = [abs(float(told["coreset"]) - 0.3) for told in asked[:10]]
+    late = [abs(float(overrides["coreset"]) - 0.3) for overrides in asked[-10:]]
+    early = [abs(float(overrides["coreset"]) - 0.3) for overrides in asked[:10]]
     assert sum(late) < 0.5 * sum(early)
     book = json.loads((tmp_path / "search.json").read_text())
     assert book["best"] == min(range(40), key=lambda number: parabola(asked[number]))
@@ -101,8 +103,8 @@ def test_with_the_same_answers_the_same_is_asked(tmp_path: Path) -> None:
 
 
 def test_a_job_that_failed_ends_no_search(tmp_path: Path) -> None:
-    def some(told: dict[str, str]) -> float | None:
-        return None if float(told["coreset"]) > 0.5 else parabola(told)
+    def some(overrides: dict[str, str]) -> float | None:
+        return None if float(overrides["coreset"]) > 0.5 else parabola(overrides)
 
     assert len(searched(tmp_path, "coreset=interval(0.0,1.0)", loss=some)) == 12
     values = json.loads((tmp_path / "search.json").read_text())["values"]
@@ -110,13 +112,13 @@ def test_a_job_that_failed_ends_no_search(tmp_path: Path) -> None:
 
 
 def test_a_metric_that_no_run_has_stops_it_after_the_first_runs(tmp_path: Path) -> None:
-    with pytest.raises(AdframeError, match="validation says val/learning/val/total"):
+    with pytest.raises(AdframeError, match="the runs have val/learning/val/total"):
         searched(tmp_path, "coreset=interval(0.0,1.0)", loss=parabola, metric="val/image/auroc")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1", "search.json"]
 
 
 def test_nothing_to_search_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(AdframeError, match="told nothing to search"):
+    with pytest.raises(AdframeError, match="has nothing to search"):
         searched(tmp_path, "seed=3", loss=parabola)
 
 

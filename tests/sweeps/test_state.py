@@ -10,7 +10,7 @@ import pytest
 
 from adframe.errors import AdframeError
 from adframe.results.sweep_folder import read_sweep
-from adframe.sweeps.state import enter, jobs_of, own_overrides, resumable
+from adframe.sweeps.state import overrides_of_job, record_jobs, recorded_jobs, resumable
 
 JOBS = [["seed=0"], ["seed=1"], ["seed=2"]]
 TYPED = ["-m", "launcher=joblib", "launcher.workers=3", "seed=0,1,2", "hydra.sweep.dir=x"]
@@ -20,7 +20,7 @@ TYPED = ["-m", "launcher=joblib", "launcher.workers=3", "seed=0,1,2", "hydra.swe
 def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["sweep.py", *TYPED])
-    enter(tmp_path / "it's", first=0, jobs=JOBS)
+    record_jobs(tmp_path / "it's", first=0, jobs=JOBS)
     return tmp_path / "it's"
 
 
@@ -31,17 +31,17 @@ def taken_up(monkeypatch: pytest.MonkeyPatch, *typed: str) -> list[str]:
 
 
 def test_jobs_are_noted_once_and_batch_by_batch(sweep: Path) -> None:
-    enter(sweep, first=0, jobs=JOBS)
-    enter(sweep, first=3, jobs=[["seed=3"]])
-    assert jobs_of(sweep) == [*JOBS, ["seed=3"]]
-    enter(sweep, first=0, jobs=JOBS[:1])
-    assert jobs_of(sweep) == [*JOBS, ["seed=3"]]
+    record_jobs(sweep, first=0, jobs=JOBS)
+    record_jobs(sweep, first=3, jobs=[["seed=3"]])
+    assert recorded_jobs(sweep) == [*JOBS, ["seed=3"]]
+    record_jobs(sweep, first=0, jobs=JOBS[:1])
+    assert recorded_jobs(sweep) == [*JOBS, ["seed=3"]]
 
 
 def test_another_job_under_the_same_number_is_refused(sweep: Path) -> None:
     with pytest.raises(AdframeError, match=r"run 1 of .* was seed=1 and would now be seed=7"):
-        enter(sweep, first=0, jobs=[["seed=0"], ["seed=7"]])
-    assert jobs_of(sweep) == JOBS
+        record_jobs(sweep, first=0, jobs=[["seed=0"], ["seed=7"]])
+    assert recorded_jobs(sweep) == JOBS
 
 
 def test_resume_is_what_was_typed_in_the_same_folder(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,9 +65,9 @@ def test_what_is_secret_is_typed_again_and_keeps_its_launcher(
     monkeypatch.chdir(tmp_path)
     secret = "launcher.address=ray://me:hunter2@host"
     monkeypatch.setattr(sys, "argv", ["sweep.py", "-m", "launcher=ray", secret, "trusted=[own]", "seed=0"])
-    enter(tmp_path / "sweep", first=0, jobs=[["seed=0"]])
+    record_jobs(tmp_path / "sweep", first=0, jobs=[["seed=0"]])
     assert "hunter2" not in (tmp_path / "sweep" / "sweep.json").read_text()
-    with pytest.raises(AdframeError, match=r"type it again: launcher\.address=\.\.\.$"):
+    with pytest.raises(AdframeError, match=r"type them again: launcher\.address=\.\.\.$"):
         taken_up(monkeypatch, f"resume={tmp_path / 'sweep'}")
     found = taken_up(monkeypatch, f"resume={tmp_path / 'sweep'}", secret)
     assert found[:-1] == ["-m", "launcher=ray", "seed=0", secret, "fetch=false"]
@@ -108,4 +108,4 @@ def test_a_job_is_not_told_who_runs_it() -> None:
         "study.metrics=[]",
     ]
     given += ["seed=1", "~logger"]
-    assert own_overrides(given) == ["seed=1", "~logger"]
+    assert overrides_of_job(given) == ["seed=1", "~logger"]

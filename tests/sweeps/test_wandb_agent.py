@@ -10,13 +10,13 @@ import pytest
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from adframe.sweeps.wandb_agent import FILE, write_agent_file
+from adframe.sweeps.wandb_agent import AGENT_FILE, write_agent_file
 
 
 def written(folder: Path, *typed: str, project: str | None = "mine") -> dict[str, Any]:
     overrides = OverridesParser.create().parse_overrides(list(typed))
     write_agent_file(folder, overrides, project=project)
-    found: dict[str, Any] = yaml.safe_load((folder / FILE).read_text())
+    found: dict[str, Any] = yaml.safe_load((folder / AGENT_FILE).read_text())
     return found
 
 

@@ -1,150 +1,176 @@
-"""Whether runs make the same mistakes: agreement, McNemar's test, and what no run gets right."""
+"""Whether runs make the same mistakes: agreement, McNemar's test, and the images that no run gets right."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from adframe.analysis.compared_runs import Entrant, Key, parts_of
+from adframe.analysis.compare import is_significant
+from adframe.analysis.compared_runs import ComparedRun, Key, parts_of
 from adframe.analysis.error_analysis.common import (
-    DEPENDENT,
-    Part,
+    DEPENDENT_IMAGES,
+    Analysed,
     categories_of,
-    excesses,
+    deviations_above_threshold,
     is_wrong,
     keys_of,
     margin,
-    narrow,
+    without_constant_names,
 )
-from adframe.analysis.error_analysis.misclassified import extent_text, heat
-from adframe.analysis.error_analysis.thumbnails import Album
+from adframe.analysis.error_analysis.misclassified import heatmap_picture, size_and_place
+from adframe.analysis.error_analysis.thumbnails import Thumbnails
 from adframe.reporting.document import Block, Picture, Pictures, Section, TableBlock
 from adframe.reporting.format import counted, p_equals, p_value, percent, signed, span
-from adframe.reporting.tables import Cell, Column, Table
+from adframe.reporting.tables import Column, table_of_columns
 from adframe.stats.proportions import mcnemar, wilson
 from adframe.stats.significance import holm
 
-_PICTURES = 10  # a category, of all that no run gets right
-_ALL_PICTURES = 40
-_COLUMNS = (
-    *(Column("category", "category"), Column("pair", "runs"), Column("images", "images")),
-    *(Column("both", "both right"), Column("first", "only the first"), Column("last", "only the second")),
-    *(Column("none", "none"), Column("p", "p McNemar"), Column("holm", "p Holm")),
+_PICTURES_PER_CATEGORY = 10
+_PICTURES_IN_ALL = 40
+_AGREEMENT_COLUMNS = (
+    Column("category", "category"),
+    Column("pair", "runs"),
+    Column("images", "images"),
+    Column("both", "both right"),
+    Column("first", "only the first"),
+    Column("last", "only the second"),
+    Column("none", "none"),
+    Column("p", "p McNemar"),
+    Column("holm", "p Holm"),
 )
-_TYPES = (
-    *(Column("category", "category"), Column("type", "defect type"), Column("images", "images")),
-    *(Column("all", "wrong by all"), Column("share", "share", True), Column("interval", "95% interval")),
+_TYPE_COLUMNS = (
+    Column("category", "category"),
+    Column("type", "defect type"),
+    Column("images", "images"),
+    Column("all", "wrong by all"),
+    Column("share", "share", True),
+    Column("interval", "95% interval"),
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """How the decisions of two runs agree with the truth, in images."""
+def analyse_agreement(runs: Sequence[ComparedRun], *, thumbnails: Thumbnails) -> Analysed:
+    """Compares the decisions of each run with those of the first, and shows what every run misclassifies.
 
-    category: str
-    names: tuple[str, str]
-    both: int
-    first: int  # only the first is right
-    last: int
-    none: int
-
-    @property
-    def p(self) -> float:
-        return mcnemar(self.first, self.last)
-
-
-def agreement(runs: Sequence[Entrant], *, album: Album) -> Part:
-    """Each run compared with the first, and the images that every run misclassifies."""
-    pairs = [_pair(runs[0], run, category) for category in categories_of(runs) for run in runs[1:]]
-    corrected = holm([pair.p for pair in pairs])
-    rows = tuple(_row(pair, p) for pair, p in zip(pairs, corrected, strict=True))
+    Args:
+        runs: two or more runs on the same images.
+        thumbnails: gives the pictures.
+    """
+    pairs = [_count_agreement(runs[0], run, category) for category in categories_of(runs) for run in runs[1:]]
+    corrected = holm([pair["p_value"] for pair in pairs])
+    rows = [
+        pair | {"pair": " and ".join(pair["names"]), "p": p_value(pair["p_value"]), "holm": p_value(adjusted)}
+        for pair, adjusted in zip(pairs, corrected, strict=True)
+    ]
+    images, parts = parts_of(runs[0])
     caption = (
         "Decisions of each run at its own threshold, in images. McNemar's exact test asks whether the two "
-        "are equally often right; Holm's correction is for all of the table."
-    )
-    images, parts = parts_of(runs[0])
-    caption += DEPENDENT if images > parts else ""
-    numbers = TableBlock("agreement", caption, narrow(Table(_COLUMNS, rows)))
-    blocks: list[Block] = [numbers, *_shared(runs, album=album)]
-    held = [_finding(*each) for each in zip(pairs, corrected, strict=True) if each[1] < 0.05]
-    findings = tuple(held) if images == parts else ()
-    return Part(Section("Where the runs agree, and where all fail", tuple(blocks)), findings)
+        "runs are equally often right; Holm's correction is for all comparisons of the table."
+    ) + (DEPENDENT_IMAGES if images > parts else "")
+    table = without_constant_names(table_of_columns(_AGREEMENT_COLUMNS, rows))
+    blocks: list[Block] = [
+        TableBlock("agreement", caption, table),
+        *_shared_blocks(runs, thumbnails=thumbnails),
+    ]
+    findings = [
+        _agreement_sentence(pair, adjusted)
+        for pair, adjusted in zip(pairs, corrected, strict=True)
+        if is_significant(adjusted) and images == parts
+    ]
+    return Section("Where the runs agree, and where all fail", tuple(blocks)), findings
 
 
-def shared(runs: Sequence[Entrant], category: str) -> list[Key]:
-    """The images that every run misclassifies, the clearest mistakes first."""
+def wrong_in_all_runs(runs: Sequence[ComparedRun], category: str) -> list[Key]:
+    """Returns the images that every run misclassifies, the clearest mistakes first.
+
+    Args:
+        runs: runs on the same images.
+        category: name of the category.
+    """
     keys = [key for key in keys_of(runs, category) if all(is_wrong(run.images[key]) for run in runs)]
-    least = {key: max(_depth(run, key) for run in runs) for key in keys}
-    return sorted(keys, key=lambda key: least[key])
+    largest = {key: max(_comparable_margin(run, key) for run in runs) for key in keys}
+    return sorted(keys, key=lambda key: largest[key])
 
 
-def _depth(run: Entrant, key: Key) -> float:
-    """A margin on a scale that runs share: validation SDs where they are known, else the threshold's size."""
+def _comparable_margin(run: ComparedRun, key: Key) -> float:
+    """A margin in a unit that runs share: validation deviations where known, else the threshold's size."""
     row = run.images[key]
-    excess = excesses(run, key[0])[key]
+    distance = deviations_above_threshold(run, key[0])[key]
     sign = 1 if row["label"] == 1 else -1
-    return sign * excess if math.isfinite(excess) else margin(run, key) / (abs(row["threshold"]) or 1.0)
+    return sign * distance if math.isfinite(distance) else margin(run, key) / (abs(row["threshold"]) or 1.0)
 
 
-def _pair(first: Entrant, last: Entrant, category: str) -> Pair:
+def _count_agreement(first: ComparedRun, last: ComparedRun, category: str) -> dict[str, Any]:
     keys = keys_of([first], category)
     right = [(not is_wrong(first.images[key]), not is_wrong(last.images[key])) for key in keys]
-    counts = (right.count(each) for each in ((True, True), (True, False), (False, True), (False, False)))
-    return Pair(category, (first.name, last.name), *counts)
+    only_first, only_last = right.count((True, False)), right.count((False, True))
+    return {
+        "category": category,
+        "names": (first.name, last.name),
+        "images": len(right),
+        "both": right.count((True, True)),
+        "first": only_first,
+        "last": only_last,
+        "none": right.count((False, False)),
+        "p_value": mcnemar(only_first, only_last),
+    }
 
 
-def _row(pair: Pair, p: float) -> tuple[Cell, ...]:
-    counts = (pair.both, pair.first, pair.last, pair.none)
-    return (pair.category, " and ".join(pair.names), sum(counts), *counts, p_value(pair.p), p_value(p))
-
-
-def _shared(runs: Sequence[Entrant], *, album: Album) -> list[Block]:
-    found = {category: shared(runs, category) for category in categories_of(runs)}
-    found = {category: keys for category, keys in found.items() if keys}
+def _shared_blocks(runs: Sequence[ComparedRun], *, thumbnails: Thumbnails) -> list[Block]:
+    every = {category: wrong_in_all_runs(runs, category) for category in categories_of(runs)}
+    found = {category: keys for category, keys in every.items() if keys}
     if not found:
         return ["No image is misclassified by every run."]
-    blocks: list[Block] = [_types(runs, found)]
-    limit = min(_PICTURES, max(2, _ALL_PICTURES // len(found)))
+    limit = min(_PICTURES_PER_CATEGORY, max(2, _PICTURES_IN_ALL // len(found)))
     return [
-        *blocks,
-        *(_pictures(runs, category, keys, album=album, limit=limit) for category, keys in found.items()),
+        _types_table(runs, found),
+        *(
+            _shared_pictures(runs, category, keys, thumbnails=thumbnails, limit=limit)
+            for category, keys in found.items()
+        ),
     ]
 
 
-def _types(runs: Sequence[Entrant], found: dict[str, list[Key]]) -> TableBlock:
-    rows: list[tuple[Cell, ...]] = []
-    images = runs[0].images
+def _types_table(runs: Sequence[ComparedRun], found: Mapping[str, Sequence[Key]]) -> TableBlock:
+    rows: list[dict[str, Any]] = []
     for category, wrong in found.items():
-        every = [images[key]["defect"] for key in keys_of(runs, category)]
-        fails = [images[key]["defect"] for key in wrong]
-        for name in sorted(set(fails), key=lambda name: (-fails.count(name) / every.count(name), name)):
-            part, whole = fails.count(name), every.count(name)
-            rows.append((category, name, whole, part, part / whole, span(*wilson(part, whole))))
+        all_types = [runs[0].images[key]["defect"] for key in keys_of(runs, category)]
+        wrong_types = [runs[0].images[key]["defect"] for key in wrong]
+        shares = {name: wrong_types.count(name) / all_types.count(name) for name in wrong_types}
+        for name in sorted(shares, key=lambda name: (-shares[name], name)):
+            part, whole = wrong_types.count(name), all_types.count(name)
+            rows.append(
+                {
+                    "category": category,
+                    "type": name,
+                    "images": whole,
+                    "all": part,
+                    "share": shares[name],
+                    "interval": span(*wilson(part, whole)),
+                }
+            )
     text = "Images that every run misclassifies at its own threshold, with Wilson's interval of their share."
-    return TableBlock("wrong_by_all", text, narrow(Table(_TYPES, tuple(rows))))
+    return TableBlock("wrong_by_all", text, without_constant_names(table_of_columns(_TYPE_COLUMNS, rows)))
 
 
-def _pictures(
-    runs: Sequence[Entrant], category: str, keys: Sequence[Key], *, album: Album, limit: int
+def _shared_pictures(
+    runs: Sequence[ComparedRun], category: str, keys: Sequence[Key], *, thumbnails: Thumbnails, limit: int
 ) -> Pictures:
-    excess = [excesses(run, category) for run in runs]
+    distances = [deviations_above_threshold(run, category) for run in runs]
     rows = []
     for key in keys[:limit]:
-        tiles = [album.tiles(run, key) for run in runs]
+        tiles = [thumbnails.tiles(run, key) for run in runs]
         row = runs[0].images[key]
-        first = Picture(
-            tiles[0][0],
-            "a defect that every run misses" if row["label"] == 1 else "a false alarm of every run",
-        )
-        heats = []
-        for own, each in zip(excess, tiles, strict=True):
-            picture = heat(each)
-            far = f"{signed(own[key])} SD from the threshold" if math.isfinite(own[key]) else ""
-            heats.append(Picture(picture.content, "; ".join(text for text in (far, picture.caption) if text)))
-        name = f"{row['defect']} {Path(key[1]).name}"
-        rows.append((name, (first, Picture(tiles[0][1], extent_text(runs[0], key)), *heats)))
+        mistake = "a defect that every run misses" if row["label"] == 1 else "a false alarm of every run"
+        pictures = [Picture(tiles[0][0], mistake), Picture(tiles[0][1], size_and_place(runs[0], key))]
+        for own, each in zip(distances, tiles, strict=True):
+            picture = heatmap_picture(each)
+            text = f"{signed(own[key])} SD from the threshold" if math.isfinite(own[key]) else ""
+            pictures.append(
+                Picture(picture.content, "; ".join(part for part in (text, picture.caption) if part))
+            )
+        rows.append((f"{row['defect']} {Path(key[1]).name}", tuple(pictures)))
     left = f"; {len(keys) - limit} more are left out" if len(keys) > limit else ""
     caption = (
         f"{counted(len(keys), 'image')} of {category} that every run misclassifies, the clearest first{left}."
@@ -153,14 +179,13 @@ def _pictures(
     return Pictures(caption, columns, tuple(rows))
 
 
-def _finding(pair: Pair, p: float) -> str:
-    better, other = pair.names if pair.first > pair.last else pair.names[::-1]
-    right = max(pair.first, pair.last), min(pair.first, pair.last)
-    total = pair.both + pair.first + pair.last + pair.none
+def _agreement_sentence(pair: Mapping[str, Any], p: float) -> str:
+    better, other = pair["names"] if pair["first"] > pair["last"] else pair["names"][::-1]
+    more, fewer = max(pair["first"], pair["last"]), min(pair["first"], pair["last"])
     return (
-        f"At their own thresholds run {better} decides more images of {pair.category} rightly than run "
-        f"{other}: {counted(right[0], 'image')} only {better} gets right, {right[1]} only {other}, "
-        f"{percent((pair.both + right[0]) / total)} compared with {percent((pair.both + right[1]) / total)} "
-        "in all "
+        f"At their own thresholds run {better} decides more images of {pair['category']} correctly than run "
+        f"{other}: {counted(more, 'image')} only {better} gets right, {fewer} only {other}, "
+        f"{percent((pair['both'] + more) / pair['images'])} compared with "
+        f"{percent((pair['both'] + fewer) / pair['images'])} in all "
         f"(McNemar's exact test: {p_equals(p)} after Holm's correction)."
     )

@@ -2,180 +2,193 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from adframe.analysis.compared_runs import Entrant
+from adframe.analysis.compare import is_significant
+from adframe.analysis.compared_runs import ComparedRun
 from adframe.analysis.comparison_table import LEVEL
-from adframe.analysis.error_analysis.common import FIGURES, Part, categories_of, narrow, slug
-from adframe.analysis.error_analysis.size_bins import BORDER, SIZE, Criterion, Sorted, sorted_by
+from adframe.analysis.error_analysis.common import (
+    CATEGORIES_WITH_FIGURES,
+    Analysed,
+    categories_of,
+    file_stem,
+    without_constant_names,
+)
+from adframe.analysis.error_analysis.size_bins import BORDER, SIZE, BinnedRun, Criterion, binned_runs
 from adframe.reporting.document import Block, Figure, Section, TableBlock
 from adframe.reporting.figures import bars
 from adframe.reporting.format import gain, p_equals, p_value, percent, points, span
-from adframe.reporting.tables import Cell, Column, Table
+from adframe.reporting.tables import Column, table_of_columns
 from adframe.stats.binned import MIN_BIN_IMAGES, bin_differences
-from adframe.stats.estimates import Difference
 from adframe.stats.significance import holm
 
-_COLUMNS = (
-    *(
-        Column("category", "category"),
-        Column("bin", "defect"),
-        Column("range", "range"),
-        Column("run", "run"),
-    ),
-    *(Column("images", "images"), Column("found", "found"), Column("recall", "recall", True)),
-    *(
-        Column("recall_ends", "95% interval"),
-        Column("auroc", "AUROC", True),
-        Column("auroc_ends", "95% interval"),
-    ),
+_TITLE = "By size of the defect, and by its distance from the border"
+_BIN_COLUMNS = (
+    Column("category", "category"),
+    Column("bin", "defect"),
+    Column("range", "range"),
+    Column("run", "run"),
+    Column("images", "images"),
+    Column("found", "found"),
+    Column("recall", "recall", True),
+    Column("recall_ends", "95% interval"),
+    Column("auroc", "AUROC", True),
+    Column("auroc_ends", "95% interval"),
 )
-_RAW = (
-    "category", "bin", "range", "run", "images", "found", "recall", "recall_low", "recall_high",
-    "auroc", "auroc_low", "auroc_high",
-)  # fmt: skip
-_TESTED = (
-    *(Column("category", "category"), Column("run", "run"), Column("sorted", "sorted by")),
-    *(Column("measure", "measure"), Column("ends", "compared"), Column("more", "difference")),
-    *(Column("interval", "95% interval"), Column("holm", "p Holm")),
+_BIN_CSV_COLUMNS = tuple(
+    Column(key, key)
+    for key in (
+        *("category", "bin", "range", "run", "images", "found"),
+        *("recall", "recall_low", "recall_high", "auroc", "auroc_low", "auroc_high"),
+    )
 )
-_TESTED_RAW = (
-    "category", "run", "sorted_by", "measure", "compared", "difference", "low", "high", "p", "p_holm"
-)  # fmt: skip
+_DIFFERENCE_COLUMNS = (
+    Column("category", "category"),
+    Column("run", "run"),
+    Column("sorted_by", "sorted by"),
+    Column("measure", "measure"),
+    Column("compared", "compared"),
+    Column("difference_text", "difference"),
+    Column("interval", "95% interval"),
+    Column("p_text", "p Holm"),
+)
+_DIFFERENCE_CSV_COLUMNS = tuple(
+    Column(key, key)
+    for key in (
+        *("category", "run", "sorted_by", "measure", "compared"),
+        *("difference", "low", "high", "p", "p_holm"),
+    )
+)
+_HOW = (
+    "Each category's annotated test defects are divided into thirds, so that every bin has enough images for "
+    "an interval. The limits are the category's own, are the same for all runs, and are given in the table. "
+    "Equal values share a bin, so there may be fewer than three. Recall has Wilson's interval, which keeps a "
+    "width at 0 and 100; AUROC, of a bin's defects against all normal images, has the bootstrap's. Images "
+    "without an annotation are left out. Bins may also differ in their types of defect, so that a difference "
+    "does not show its cause."
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Tested:
-    """The last bin against the first."""
+def analyse_defect_size(runs: Sequence[ComparedRun], *, seed: int) -> Analysed:
+    """Compares recall, and AUROC against normal images, by size and place of the defect.
 
-    lines: Sorted
-    measure: str  # recall | AUROC
-    difference: Difference
-
-
-def by_extent(runs: Sequence[Entrant], *, seed: int) -> Part:
-    """Recall at the threshold and AUROC against all normal images, by size and by place of the defect."""
-    title = "By size of the defect, and by its distance from the border"
+    Args:
+        runs: runs on the same images.
+        seed: seed of the bootstrap.
+    """
     found = [
-        lines
+        binned
         for criterion in (SIZE, BORDER)
         for category in categories_of(runs)
-        for lines in sorted_by(runs, category, criterion, seed=seed)
+        for binned in binned_runs(runs, category, criterion, seed=seed)
     ]
     if not found:
-        return Part(Section(title, (_nothing(runs),)))
-    tested = [test for lines in found for test in _tests(lines)]
-    corrected = holm([test.difference.p for test in tested])
+        nothing = (
+            "No test image has an annotated defect in its predictions. For a run from before sizes were "
+            f"kept, add them with: python evaluate.py run={runs[0].run.path}"
+        )
+        return Section(_TITLE, (nothing,)), []
+    rows = [row for binned in found for row in _difference_rows(binned)]
+    for row, corrected in zip(rows, holm([row["p"] for row in rows]), strict=True):
+        row |= {"p_holm": corrected, "p_text": p_value(corrected)}
     blocks: list[Block] = [_HOW]
     for criterion in (SIZE, BORDER):
-        own = [lines for lines in found if lines.criterion is criterion]
+        own = [binned for binned in found if binned.criterion is criterion]
         if own:
-            blocks += [_numbers(criterion, own), *_figures(criterion, own)]
-    blocks.append(_differences(tested, corrected))
-    pairs = zip(tested, corrected, strict=True)
-    return Part(
-        Section(title, tuple(blocks)), tuple(_finding(test, p) for test, p in pairs if _holds(test, p))
+            blocks += [_bins_table(criterion, own), *_recall_bars(criterion, own)]
+    blocks.append(
+        TableBlock(
+            "extent_differences",
+            "The last bin compared with the first, in points. Recall: Newcombe's interval and the larger p "
+            "of Fisher's exact test and the bootstrap by part; AUROC: bootstrap. Corrected by Holm for all "
+            f"of the table; bins of fewer than {MIN_BIN_IMAGES} images are not compared.",
+            without_constant_names(table_of_columns(_DIFFERENCE_COLUMNS, rows)),
+            raw=table_of_columns(_DIFFERENCE_CSV_COLUMNS, rows),
+        )
     )
+    findings = [_difference_sentence(row) for row in rows if is_significant(row["p_holm"], row["comparison"])]
+    return Section(_TITLE, tuple(blocks)), findings
 
 
-_HOW = (
-    "Each category's annotated test defects are cut into thirds, so that every bin has images enough for an "
-    "interval; the limits are the category's own, are the same for all runs, and stand in the table. Equal "
-    "values share a bin, so there may be fewer than three. Recall has Wilson's interval, which keeps a width "
-    "at 0 and 100; AUROC, of a bin's defects against all normal images, the bootstrap's. Images without an "
-    "annotation are left out. Bins may also differ in their types of defect: what is seen is no cause."
-)
-
-
-def _nothing(runs: Sequence[Entrant]) -> str:
-    return (
-        "No test image has an annotated defect in the ledger. A run from before sizes were kept gets them "
-        f"with: python evaluate.py run={runs[0].run.path}"
-    )
-
-
-def _tests(lines: Sorted) -> list[Tested]:
-    recall, auroc = bin_differences(lines.bins[0], lines.bins[-1], level=LEVEL)
-    return [Tested(lines, "recall", recall), Tested(lines, "AUROC", auroc)]
-
-
-def _numbers(criterion: Criterion, found: Sequence[Sorted]) -> TableBlock:
-    flat = [
-        (lines, name, range_, each)
-        for lines in found
-        for name, range_, each in zip(lines.names, lines.ranges, lines.bins, strict=True)
-    ]
-    rows: list[tuple[Cell, ...]] = []
-    raw: list[tuple[Cell, ...]] = []
-    for lines, name, range_, each in flat:
-        start = (lines.category, name, range_, lines.run, each.images, each.found)
-        rows.append((*start, each.recall[0], span(*each.recall[1:]), each.auroc[0], span(*each.auroc[1:])))
-        raw.append((*start, *each.recall, *each.auroc))
+def _bins_table(criterion: Criterion, found: Sequence[BinnedRun]) -> TableBlock:
+    rows: list[dict[str, Any]] = []
+    for binned in found:
+        for name, range_, each in zip(binned.names, binned.ranges, binned.bins, strict=True):
+            row: dict[str, Any] = {
+                "category": binned.category,
+                "bin": name,
+                "range": range_,
+                "run": binned.run,
+                "images": each.images,
+                "found": each.found,
+            }
+            for key, (value, low, high) in (("recall", each.recall), ("auroc", each.auroc)):
+                row |= {key: value, f"{key}_low": low, f"{key}_high": high, f"{key}_ends": span(low, high)}
+            rows.append(row)
     return TableBlock(
-        slug("by", criterion.column),
+        file_stem("by", criterion.column),
         f"By {criterion.title}, {criterion.unit}: images with such defects, how many are found at the "
         "threshold, and their AUROC against all normal images.",
-        narrow(Table(_COLUMNS, tuple(rows))),
-        raw=Table(tuple(Column(key, key) for key in _RAW), tuple(raw)),
+        without_constant_names(table_of_columns(_BIN_COLUMNS, rows)),
+        raw=table_of_columns(_BIN_CSV_COLUMNS, rows),
     )
 
 
-def _figures(criterion: Criterion, found: Sequence[Sorted]) -> list[Figure]:
-    names = list(dict.fromkeys(lines.category for lines in found))[:FIGURES]
+def _recall_bars(criterion: Criterion, found: Sequence[BinnedRun]) -> list[Figure]:
+    categories = list(dict.fromkeys(binned.category for binned in found))[:CATEGORIES_WITH_FIGURES]
     return [
         bars(
-            slug("recall_by", criterion.column, name),
-            caption=f"Share of the defects of {name} that are found at the threshold, by {criterion.title} "
-            f"({criterion.unit}), with Wilson's 95% intervals.",
+            file_stem("recall_by", criterion.column, category),
+            caption=f"Share of the defects of {category} that are found at the threshold, by "
+            f"{criterion.title} ({criterion.unit}), with Wilson's 95% intervals.",
             values={
-                f"run {lines.run}": {
-                    f"{label} ({span})": each.recall
-                    for label, span, each in zip(lines.names, lines.ranges, lines.bins, strict=True)
+                f"run {binned.run}": {
+                    f"{name} ({range_})": each.recall
+                    for name, range_, each in zip(binned.names, binned.ranges, binned.bins, strict=True)
                 }
-                for lines in found
-                if lines.category == name
+                for binned in found
+                if binned.category == category
             },
             y_name="found, %",
         )
-        for name in names
+        for category in categories
     ]
 
 
-def _differences(tested: Sequence[Tested], corrected: Sequence[float]) -> TableBlock:
-    rows: list[tuple[Cell, ...]] = []
-    raw: list[tuple[Cell, ...]] = []
-    for test, p in zip(tested, corrected, strict=True):
-        lines, more = test.lines, test.difference
-        compared = f"{lines.names[-1]} against {lines.names[0]}"
-        start = (lines.category, lines.run, lines.criterion.title, test.measure, compared)
-        raw.append((*start, more.value, more.low, more.high, more.p, p))
-        rows.append((*start, points(more.value), span(more.low, more.high, signed=True), p_value(p)))
-    return TableBlock(
-        "extent_differences",
-        "The last bin against the first, in points. Recall: Newcombe's interval and the larger p of "
-        "Fisher's exact test and the bootstrap by part; AUROC: bootstrap. Corrected by Holm for all of the "
-        f"table; bins of fewer than {MIN_BIN_IMAGES} images are not compared.",
-        narrow(Table(_TESTED, tuple(rows))),
-        raw=Table(tuple(Column(key, key) for key in _TESTED_RAW), tuple(raw)),
-    )
+def _difference_rows(binned: BinnedRun) -> list[dict[str, Any]]:
+    """The last bin compared with the first, in recall and in AUROC."""
+    recall, auroc = bin_differences(binned.bins[0], binned.bins[-1], level=LEVEL)
+    return [
+        {
+            "binned": binned,
+            "comparison": comparison,
+            "category": binned.category,
+            "run": binned.run,
+            "sorted_by": binned.criterion.title,
+            "measure": measure,
+            "compared": f"{binned.names[-1]} against {binned.names[0]}",
+            "difference": comparison.value,
+            "low": comparison.low,
+            "high": comparison.high,
+            "difference_text": points(comparison.value),
+            "interval": span(comparison.low, comparison.high, signed=True),
+            "p": comparison.p,
+        }
+        for measure, comparison in (("recall", recall), ("AUROC", auroc))
+    ]
 
 
-def _holds(test: Tested, p: float) -> bool:
-    return p < 0.05 and (test.difference.low > 0 or test.difference.high < 0)
-
-
-def _finding(test: Tested, p: float) -> str:
-    lines, more = test.lines, test.difference
-    first, last = lines.bins[0], lines.bins[-1]
-    pair = (first.recall, last.recall) if test.measure == "recall" else (first.auroc, last.auroc)
-    texts = [f"{percent(value[0])} ({span(*value[1:])})" for value in pair]
-    names, unit = lines.criterion.ends, lines.criterion.unit
-    verb, worse = ("finds", "less often") if test.measure == "recall" else ("ranks", "worse")
-    better = "more often" if test.measure == "recall" else "better"
+def _difference_sentence(row: Mapping[str, Any]) -> str:
+    binned: BinnedRun = row["binned"]
+    is_recall = row["measure"] == "recall"
+    values = [each.recall if is_recall else each.auroc for each in (binned.bins[0], binned.bins[-1])]
+    first, last = (f"{percent(value)} ({span(low, high)})" for value, low, high in values)
+    (first_name, last_name), unit = binned.criterion.ends, binned.criterion.unit
+    verb, worse, better = ("finds", "less often", "more often") if is_recall else ("ranks", "worse", "better")
     return (
-        f"In {lines.category} run {lines.run} {verb} {names[0]} ({lines.ranges[0]} {unit}) "
-        f"{worse if more.value > 0 else better} than {names[1]} ({lines.ranges[-1]} {unit}): {test.measure} "
-        f"{texts[0]} compared with {texts[1]}, difference {gain(more)}, "
-        f"{p_equals(p)} after Holm's correction."
+        f"In {binned.category} run {binned.run} {verb} {first_name} ({binned.ranges[0]} {unit}) "
+        f"{worse if row['difference'] > 0 else better} than {last_name} ({binned.ranges[-1]} {unit}): "
+        f"{row['measure']} {first} compared with {last}, difference {gain(row['comparison'])}, "
+        f"{p_equals(row['p_holm'])} after Holm's correction."
     )

@@ -1,32 +1,34 @@
-"""Decisions by type of defect: what is found of each, and how many normal images raise an alarm."""
+"""Decisions by type of defect: how many of each are found, and how many normal images raise an alarm."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from adframe.analysis.compared_runs import Entrant, parts_of
+from adframe.analysis.compare import is_significant
+from adframe.analysis.compared_runs import ComparedRun, parts_of
 from adframe.analysis.error_analysis.common import (
-    DEPENDENT,
-    FIGURES,
-    Part,
+    CATEGORIES_WITH_FIGURES,
+    DEPENDENT_IMAGES,
+    Analysed,
     categories_of,
     decisions_of,
+    file_stem,
     labels_of,
-    narrow,
     rows_of,
-    slug,
+    without_constant_names,
 )
 from adframe.contracts import GOOD
-from adframe.reporting.document import Block, Figure, Section, TableBlock
+from adframe.reporting.document import Figure, Section, TableBlock
 from adframe.reporting.figures import bars
 from adframe.reporting.format import p_equals, p_value, percent, span
-from adframe.reporting.tables import Cell, Column, Table
+from adframe.reporting.tables import Column, table_of_columns
 from adframe.stats.proportions import fisher, wilson
 from adframe.stats.significance import holm
 
-_FEWEST = 5  # images of a type, and of the others, from which on they are compared
-_COLUMNS = (
+_MIN_IMAGES = 5  # of a type, and of the others, for the two to be compared
+_TYPE_COLUMNS = (
     Column("category", "category"),
     Column("run", "run"),
     Column("type", "defect type"),
@@ -36,113 +38,104 @@ _COLUMNS = (
     Column("fp", "false alarms (FP)"),
     Column("share", "called anomalous", True),
     Column("interval", "95% interval"),
-    Column("p", "p Holm, recall unlike other types'"),
+    Column("p_text", "p Holm, recall differs from other types'"),
 )
-_RAW = ("category", "run", "type", "tp", "fn", "tn", "fp", "share", "share_low", "share_high", "p", "p_holm")
+_CSV_COLUMNS = tuple(
+    Column(key, key)
+    for key in (
+        *("category", "run", "type", "tp", "fn", "tn", "fp"),
+        *("share", "share_low", "share_high", "p", "p_holm"),
+    )
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """The images of one type in one run."""
+def analyse_types(runs: Sequence[ComparedRun]) -> Analysed:
+    """Compares the recall of each type of defect with that of the other types.
 
-    category: str
-    run: str
-    name: str
-    called: int  # anomalous
-    images: int
-    rest: tuple[int, int] | None  # the same of the category's other defect types; None for normal images
-
-    @property
-    def share(self) -> float:
-        return self.called / self.images
-
-    @property
-    def p(self) -> float:
-        """Of being found as often as the other types."""
-        if self.rest is None or min(self.images, self.rest[1]) < _FEWEST:
-            return float("nan")
-        return fisher((self.called, self.images), self.rest)
-
-
-def by_type(runs: Sequence[Entrant]) -> Part:
-    """A table for all, bars by category, and which types are missed more often than the others."""
-    kinds = [kind for category in categories_of(runs) for run in runs for kind in _kinds(run, category)]
-    corrected = holm([kind.p for kind in kinds])
-    rows = tuple(_row(kind, p) for kind, p in zip(kinds, corrected, strict=True))
-    raw = tuple(_raw(kind, p) for kind, p in zip(kinds, corrected, strict=True))
+    Args:
+        runs: runs on the same images.
+    """
+    rows = [row for category in categories_of(runs) for run in runs for row in _type_rows(run, category)]
+    for row, corrected in zip(rows, holm([row["p"] for row in rows]), strict=True):
+        row |= {"p_holm": corrected, "p_text": p_value(corrected)}
     images, parts = parts_of(runs[0])
     numbers = TableBlock(
         "by_type",
         "Decisions at the calibrated threshold, in images, with Wilson's interval of the share that was "
-        "called anomalous; p of Fisher's exact test of each type against the category's others, corrected "
-        f"by Holm for all of the table, from {_FEWEST} images on." + (DEPENDENT if images > parts else ""),
-        narrow(Table(_COLUMNS, rows)),
-        raw=Table(tuple(Column(key, key) for key in _RAW), raw),
+        "called anomalous; p of Fisher's exact test of each type against the category's other types, "
+        "corrected by Holm for all comparisons of the table. Types with fewer than "
+        f"{_MIN_IMAGES} images are not tested." + (DEPENDENT_IMAGES if images > parts else ""),
+        without_constant_names(table_of_columns(_TYPE_COLUMNS, rows)),
+        raw=table_of_columns(_CSV_COLUMNS, rows),
     )
-    figures = [_figure(runs, kinds, category) for category in categories_of(runs)[:FIGURES]]
-    blocks: list[Block] = [numbers, *figures]
-    held = [_finding(k, p) for k, p in zip(kinds, corrected, strict=True) if p < 0.05 and _worse(k)]
-    findings = held if images == parts else []
-    return Part(Section("By type of defect", tuple(blocks)), tuple(findings))
+    figures = [_type_bars(runs, rows, category) for category in categories_of(runs)[:CATEGORIES_WITH_FIGURES]]
+    findings = [
+        _type_sentence(row)
+        for row in rows
+        if images == parts
+        and row["others"] is not None
+        and is_significant(row["p_holm"])
+        and row["share"] < row["others"][0] / row["others"][1]
+    ]
+    return Section("By type of defect", (numbers, *figures)), findings
 
 
-def _kinds(run: Entrant, category: str) -> list[Kind]:
+def _type_rows(run: ComparedRun, category: str) -> list[dict[str, Any]]:
+    """One row per type, `good` first; `others` is (found, images) of the other types of defect."""
     rows = rows_of(run, category)
     labels, called = labels_of(rows), decisions_of(rows)
     names = [row["defect"] if row["label"] == 1 else GOOD for row in rows]
-    whole = int((called & labels).sum()), int(labels.sum())
-    found = []
+    all_found, all_defects = int((called & labels).sum()), int(labels.sum())
+    found: list[dict[str, Any]] = []
     for name in sorted(set(names), key=lambda name: (name == GOOD, name)):
         own = [place for place, each in enumerate(names) if each == name]
-        hits = int(called[own].sum())
-        rest = None if name == GOOD else (whole[0] - hits, whole[1] - len(own))
-        found.append(Kind(category, run.name, name, hits, len(own), rest))
+        hits, images = int(called[own].sum()), len(own)
+        others = None if name == GOOD else (all_found - hits, all_defects - images)
+        tested = others is not None and min(images, others[1]) >= _MIN_IMAGES
+        low, high = wilson(hits, images)
+        counts = (None, None, images - hits, hits) if others is None else (hits, images - hits, None, None)
+        found.append(
+            {
+                "category": category,
+                "run": run.name,
+                "type": name,
+                **dict(zip(("tp", "fn", "tn", "fp"), counts, strict=True)),
+                "called": hits,
+                "images": images,
+                "share": hits / images,
+                "share_low": low,
+                "share_high": high,
+                "interval": span(low, high),
+                "others": others,
+                "p": fisher((hits, images), others) if tested and others is not None else math.nan,
+            }
+        )
     return found
 
 
-def _row(kind: Kind, p: float) -> tuple[Cell, ...]:
-    counts = _counts(kind)
-    low, high = wilson(kind.called, kind.images)
-    return (kind.category, kind.run, kind.name, *counts, kind.share, span(low, high), p_value(p))
-
-
-def _raw(kind: Kind, p: float) -> tuple[Cell, ...]:
-    interval = wilson(kind.called, kind.images)
-    return (kind.category, kind.run, kind.name, *_counts(kind), kind.share, *interval, kind.p, p)
-
-
-def _counts(kind: Kind) -> tuple[int | None, ...]:
-    """TP, FN, TN, FP."""
-    pair = (kind.called, kind.images - kind.called)
-    return (None, None, pair[1], pair[0]) if kind.rest is None else (*pair, None, None)
-
-
-def _figure(runs: Sequence[Entrant], kinds: Sequence[Kind], category: str) -> Figure:
-    own = [kind for kind in kinds if kind.category == category]
+def _type_bars(runs: Sequence[ComparedRun], rows: Sequence[Mapping[str, Any]], category: str) -> Figure:
     values = {
         f"run {run.name}": {
-            kind.name: (kind.share, *wilson(kind.called, kind.images)) for kind in own if kind.run == run.name
+            row["type"]: (row["share"], row["share_low"], row["share_high"])
+            for row in rows
+            if row["category"] == category and row["run"] == run.name
         }
         for run in runs
     }
     return bars(
-        slug("by_type", category),
-        caption=f"Share of the images of {category} that are called anomalous, by type of defect; of "
+        file_stem("by_type", category),
+        caption=f"Share of the images of {category} that are called anomalous, by type of defect; for "
         f"{GOOD} images these are false alarms. Whiskers are Wilson's 95% intervals.",
         values=values,
         y_name="called anomalous, %",
     )
 
 
-def _worse(kind: Kind) -> bool:
-    return kind.rest is not None and kind.share < kind.rest[0] / kind.rest[1]
-
-
-def _finding(kind: Kind, p: float) -> str:
-    assert kind.rest is not None
+def _type_sentence(row: Mapping[str, Any]) -> str:
+    others = row["others"]
     return (
-        f"Run {kind.run} misses {kind.name} in {kind.category} more often than the other types: it finds "
-        f"{kind.called} of {kind.images}, {percent(kind.share)} ({span(*wilson(kind.called, kind.images))}), "
-        f"compared with {percent(kind.rest[0] / kind.rest[1])} ({span(*wilson(*kind.rest))}) of the others "
-        f"({p_equals(p)} after Holm's correction)."
+        f"Run {row['run']} misses {row['type']} in {row['category']} more often than the other types: it "
+        f"finds {row['called']} of {row['images']}, {percent(row['share'])} ({row['interval']}), "
+        f"compared with {percent(others[0] / others[1])} ({span(*wilson(*others))}) of the others "
+        f"({p_equals(row['p_holm'])} after Holm's correction)."
     )

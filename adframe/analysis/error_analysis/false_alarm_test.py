@@ -1,94 +1,105 @@
-"""Whether normal test images raise more alarms than the validation images of the threshold promise."""
+"""Whether normal test images raise more alarms than the validation images of the threshold lead to expect."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from adframe.analysis.compared_runs import Entrant, parts_of
+from adframe.analysis.compare import is_significant
+from adframe.analysis.compared_runs import ComparedRun, parts_of
 from adframe.analysis.error_analysis.common import (
-    DEPENDENT,
+    DEPENDENT_IMAGES,
     categories_of,
     decisions_of,
     labels_of,
-    narrow,
     rows_of,
+    without_constant_names,
 )
 from adframe.reporting.document import TableBlock
 from adframe.reporting.format import p_equals, p_value, percent, span
-from adframe.reporting.tables import Cell, Column, Table
+from adframe.reporting.tables import Column, table_of_columns
 from adframe.results.validation_scores import ValidationScores
 from adframe.stats.proportions import excess_alarms_p, wilson
 from adframe.stats.significance import holm
 
-Kept = Mapping[tuple[str, str], ValidationScores | None]  # by run and category
+ScoresByRun = Mapping[tuple[str, str], ValidationScores | None]  # by name of the run and category
 _COLUMNS = (
-    *(Column("category", "category"), Column("run", "run"), Column("count", "validation normals")),
-    *(Column("above", "of them above the threshold"), Column("images", "normal test images")),
-    *(Column("alarms", "false alarms"), Column("fpr", "FPR", True), Column("fpr_ends", "95% interval")),
-    *(Column("p", "p as many by chance"), Column("holm", "p Holm")),
+    Column("category", "category"),
+    Column("run", "run"),
+    Column("count", "validation normals"),
+    Column("above", "of them above the threshold"),
+    Column("images", "normal test images"),
+    Column("alarms", "false alarms"),
+    Column("fpr", "FPR", True),
+    Column("fpr_ends", "95% interval"),
+    Column("p", "p as many by chance"),
+    Column("holm", "p Holm"),
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Promise:
-    """One run in one category: (alarms, normal images), in validation and in test."""
+def analyse_false_alarms(
+    runs: Sequence[ComparedRun], validation: ScoresByRun
+) -> tuple[list[TableBlock], list[str]]:
+    """Tests whether the normal test images of each run score higher than its normal validation images.
 
-    category: str
-    run: str
-    known: tuple[int, int]
-    new: tuple[int, int]
+    Args:
+        runs: runs on the same images.
+        validation: the validation scores of each run and category; None where the run kept none.
 
-    @property
-    def p(self) -> float:
-        return excess_alarms_p(self.known, self.new)
-
-
-def promises(runs: Sequence[Entrant], kept: Kept) -> tuple[list[TableBlock], list[str]]:
-    """A table, and a sentence for each run whose test normals score higher than its validation normals."""
-    found = [
-        _promise(run, category, scores)
+    Returns:
+        A table, and a sentence for each significant result; nothing without validation scores.
+    """
+    rows = [
+        _false_alarm_row(run, category, scores)
         for category in categories_of(runs)
         for run in runs
-        if (scores := kept[run.name, category]) is not None
+        if (scores := validation[run.name, category]) is not None
     ]
-    if not found:
+    if not rows:
         return [], []
-    corrected = holm([each.p for each in found])
-    pairs = list(zip(found, corrected, strict=True))
+    corrected = holm([row["p_value"] for row in rows])
+    shown = [row | {"holm": p_value(p)} for row, p in zip(rows, corrected, strict=True)]
+    images, parts = parts_of(runs[0])
     caption = (
         "False alarms at the run's own threshold, compared with the number of normal validation images "
         "above it: p is the probability of as many or more if normal test images score like those of "
         "validation (exceedance test, one-sided), also after Holm's correction for the whole table."
-    )
-    images, parts = parts_of(runs[0])
-    caption += DEPENDENT if images > parts else ""
-    numbers = TableBlock(
-        "false_alarms", caption, narrow(Table(_COLUMNS, tuple(_row(*each) for each in pairs)))
-    )
-    return [numbers], [_finding(each, p) for each, p in pairs if p < 0.05 and images == parts]
+    ) + (DEPENDENT_IMAGES if images > parts else "")
+    findings = [
+        _false_alarm_sentence(row, p)
+        for row, p in zip(rows, corrected, strict=True)
+        if is_significant(p) and images == parts
+    ]
+    table = without_constant_names(table_of_columns(_COLUMNS, shown))
+    return [TableBlock("false_alarms", caption, table)], findings
 
 
-def _promise(run: Entrant, category: str, scores: ValidationScores) -> Promise:
+def _false_alarm_row(run: ComparedRun, category: str, scores: ValidationScores) -> dict[str, Any]:
     rows = rows_of(run, category)
     normal = ~labels_of(rows)
-    above = int(np.sum(scores.normal > rows[0]["threshold"]))
-    alarms = int((decisions_of(rows) & normal).sum())
-    return Promise(category, run.name, (above, len(scores.normal)), (alarms, int(normal.sum())))
+    known = int(np.sum(scores.normal > rows[0]["threshold"])), len(scores.normal)
+    new = int((decisions_of(rows) & normal).sum()), int(normal.sum())
+    p = excess_alarms_p(known, new)
+    return {
+        "category": category,
+        "run": run.name,
+        "above": known[0],
+        "count": known[1],
+        "alarms": new[0],
+        "images": new[1],
+        "fpr": new[0] / new[1] if new[1] else None,
+        "fpr_ends": span(*wilson(*new)),
+        "p_value": p,
+        "p": p_value(p),
+    }
 
 
-def _row(each: Promise, p: float) -> tuple[Cell, ...]:
-    share = each.new[0] / each.new[1] if each.new[1] else None
-    start = (each.category, each.run, each.known[1], each.known[0], each.new[1], each.new[0])
-    return (*start, share, span(*wilson(*each.new)), p_value(each.p), p_value(p))
-
-
-def _finding(each: Promise, p: float) -> str:
+def _false_alarm_sentence(row: Mapping[str, Any], p: float) -> str:
     return (
-        f"Run {each.run} has more false alarms on {each.category} than its normal validation images lead to "
-        f"expect: {each.new[0]} of {each.new[1]}, {percent(each.new[0] / each.new[1])} "
-        f"({span(*wilson(*each.new))}), where {each.known[0]} of {each.known[1]} in validation lie above the "
-        f"threshold ({p_equals(p)} after Holm's correction)."
+        f"Run {row['run']} has more false alarms on {row['category']} than its normal validation images lead "
+        f"to expect: {row['alarms']} of {row['images']}, {percent(row['fpr'])} ({row['fpr_ends']}), while "
+        f"{row['above']} of {row['count']} in validation lie above the threshold ({p_equals(p)} after Holm's "
+        "correction)."
     )

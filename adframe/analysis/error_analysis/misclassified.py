@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from adframe.analysis.compared_runs import Entrant, Key
+from adframe.analysis.compared_runs import ComparedRun, Key
 from adframe.analysis.error_analysis.common import (
-    Part,
+    Analysed,
     categories_of,
-    excesses,
+    deviations_above_threshold,
     is_wrong,
     keys_of,
     margin,
-    narrow,
+    without_constant_names,
 )
-from adframe.analysis.error_analysis.thumbnails import Album, Tiles
-from adframe.reporting.document import Block, Picture, Pictures, Section, TableBlock
+from adframe.analysis.error_analysis.thumbnails import Thumbnails, Tiles
+from adframe.reporting.document import Picture, Pictures, Section, TableBlock
 from adframe.reporting.format import counted, short_percent, signed
-from adframe.reporting.tables import Cell, Column, Table
+from adframe.reporting.tables import Column, table_of_columns
 
-_ROWS, _PICTURES = 200, 100  # of the whole page: shared by runs, categories and kinds of mistake
-_MOST_ROWS, _MOST_PICTURES = 12, 8  # of one of those
-_KINDS = (("missed", 1), ("false alarm", 0))
+# The page stays readable: rows and pictures are shared by runs, categories and the two kinds of mistake.
+_MAX_ROWS, _MAX_PICTURES = 200, 100
+_ROWS_PER_GROUP, _PICTURES_PER_GROUP = 12, 8
+_LABEL_OF_MISTAKE = {"missed": 1, "false alarm": 0}
 _TITLE = "Misclassified test images"
 _COLUMNS = (
     Column("category", "category"),
@@ -34,118 +36,63 @@ _COLUMNS = (
     Column("excess", "SD above threshold"),
     Column("area", "defect area, % of image"),
     Column("also", "also wrong"),
-    Column("score", "score"),  # these two for programs only
-    Column("threshold", "threshold"),
 )
+_CSV_COLUMNS = (*_COLUMNS, Column("score", "score"), Column("threshold", "threshold"))
+Group = tuple[str, str, str]  # category, name of the run, kind of mistake
 
 
-def mistakes(runs: Sequence[Entrant], *, album: Album) -> Part:
-    """Missed defects and false alarms at each run's own threshold, the clearest mistakes first."""
-    groups = {
-        (category, run.name, kind): _wrong(run, category, label=label)
+def analyse_mistakes(runs: Sequence[ComparedRun], *, thumbnails: Thumbnails) -> Analysed:
+    """Lists missed defects and false alarms at each run's own threshold, the clearest mistakes first.
+
+    Args:
+        runs: runs on the same images.
+        thumbnails: gives the pictures.
+    """
+    every = {
+        (category, run.name, mistake): _wrong_keys(run, category, label=label)
         for category in categories_of(runs)
         for run in runs
-        for kind, label in _KINDS
+        for mistake, label in _LABEL_OF_MISTAKE.items()
     }
-    groups = {place: keys for place, keys in groups.items() if keys}
+    groups = {group: keys for group, keys in every.items() if keys}
     if not groups:
-        return Part(Section(_TITLE, ("No image is misclassified.",)))
-    named = {run.name: run for run in runs}
-    rows = {place: _rows(runs, place, keys) for place, keys in groups.items()}
-    limit = min(_MOST_ROWS, max(3, _ROWS // len(groups)))
-    shown = [row for lines in rows.values() for row in lines[:limit]]
-    every = [row for lines in rows.values() for row in lines]
-    left = len(every) - len(shown)
-    more = (
-        f" The clearest {limit} of each kind are shown, {left} are left out; the CSV file has all."
-        if left
-        else ""
-    )
+        return Section(_TITLE, ("No image is misclassified.",)), []
+    rows = {group: _mistake_rows(runs, group, keys) for group, keys in groups.items()}
+    limit = min(_ROWS_PER_GROUP, max(3, _MAX_ROWS // len(groups)))
+    shown = [row | {"image": _last_two_names(row["image"])} for own in rows.values() for row in own[:limit]]
+    everything = [row for own in rows.values() for row in own]
+    left = len(everything) - len(shown)
     table = TableBlock(
         "mistakes",
         "Images on the wrong side of the threshold, the clearest mistakes first. The distance from the "
-        "threshold is in standard deviations of the run's normal validation scores." + more,
-        narrow(Table(_COLUMNS[:-2], tuple((*row[:3], _short(row[3]), *row[4:-2]) for row in shown))),
-        raw=Table(_COLUMNS, tuple(every)),
+        "threshold is in standard deviations of the run's normal validation scores."
+        + (
+            f" The clearest {limit} of each kind are shown, {left} are left out; the CSV file has all."
+            if left
+            else ""
+        ),
+        without_constant_names(table_of_columns(_COLUMNS, shown)),
+        raw=table_of_columns(_CSV_COLUMNS, everything),
     )
-    pictures = min(_MOST_PICTURES, max(1, _PICTURES // len(groups)))
-    blocks: list[Block] = [table]
-    blocks += [
-        _pictures(named[place[1]], place, keys, album=album, limit=pictures) for place, keys in groups.items()
+    run_of = {run.name: run for run in runs}
+    pictures = min(_PICTURES_PER_GROUP, max(1, _MAX_PICTURES // len(groups)))
+    blocks = [
+        _mistake_pictures(run_of[group[1]], group, keys, thumbnails=thumbnails, limit=pictures)
+        for group, keys in groups.items()
     ]
-    return Part(Section(_TITLE, tuple(blocks)))
+    return Section(_TITLE, (table, *blocks)), []
 
 
-def _wrong(run: Entrant, category: str, *, label: int) -> list[Key]:
-    keys = keys_of([run], category)
-    wrong = [key for key in keys if run.images[key]["label"] == label and is_wrong(run.images[key])]
-    return sorted(wrong, key=lambda key: margin(run, key))
+def size_and_place(run: ComparedRun, key: Key) -> str:
+    """Describes the size and the place of an image's annotated defect.
 
+    Args:
+        run: a run that tested the image.
+        key: key of the image.
 
-def _rows(
-    runs: Sequence[Entrant], place: tuple[str, str, str], keys: Sequence[Key]
-) -> list[tuple[Cell, ...]]:
-    category, name, kind = place
-    run = next(each for each in runs if each.name == name)
-    excess = excesses(run, category)
-    found: list[tuple[Cell, ...]] = []
-    for key in keys:
-        row = run.images[key]
-        also = [other.name for other in runs if other is not run and is_wrong(other.images[key])]
-        area = row["defect_area"]
-        found.append(
-            (
-                *(category, name, kind, key[1], row["defect"], signed_spreads(excess[key])),
-                None if area is None else float(f"{100 * area:.2g}"),
-                *(", ".join(also), row["score"], row["threshold"]),
-            )
-        )
-    return found
-
-
-def _short(path: Cell) -> str:
-    """The last two names, which is where most datasets have the type."""
-    return "/".join(Path(str(path)).parts[-2:])
-
-
-def signed_spreads(excess: float) -> Cell:
-    """+1.24, or nothing where the standard deviation is not known."""
-    return signed(excess) if math.isfinite(excess) else None
-
-
-def _pictures(
-    run: Entrant, place: tuple[str, str, str], keys: Sequence[Key], *, album: Album, limit: int
-) -> Pictures:
-    category, name, kind = place
-    excess = excesses(run, category)
-    rows = []
-    for key in keys[:limit]:
-        tiles = album.tiles(run, key)
-        rows.append((_named(run, key), (*_seen(run, key, tiles[:2], excess[key]), heat(tiles))))
-    left = f", {len(keys) - limit} more are left out" if len(keys) > limit else ""
-    count = counted(len(keys), kind) if label_of(kind) == 0 else f"{len(keys)} missed"
-    caption = f"Run {name} on {category}: {count}, the clearest first{left}."
-    return Pictures(caption, ("image", "annotated defect", "heatmap"), tuple(rows))
-
-
-def label_of(kind: str) -> int:
-    """The label of the images that a kind of mistake is about."""
-    return dict(_KINDS)[kind]
-
-
-def _named(run: Entrant, key: Key) -> str:
-    return f"{run.images[key]['defect']} {Path(key[1]).name}"
-
-
-def _seen(run: Entrant, key: Key, tiles: Sequence[bytes], excess: float) -> tuple[Picture, Picture]:
-    row = run.images[key]
-    side = "above" if row["score"] > row["threshold"] else "below"
-    far = f", {abs(excess):.2f} SD {side} the threshold" if math.isfinite(excess) else ""
-    return Picture(tiles[0], f"score {row['score']:.4g}{far}"), Picture(tiles[1], extent_text(run, key))
-
-
-def extent_text(run: Entrant, key: Key) -> str:
-    """What the annotation says of size and place."""
+    Returns:
+        Such as "covers 1.2%, 4% from the border"; "" for an anomalous image without an annotation.
+    """
     row = run.images[key]
     if row["defect_area"] is None:
         return "nothing annotated" if row["label"] == 0 else ""
@@ -154,6 +101,71 @@ def extent_text(run: Entrant, key: Key) -> str:
     )
 
 
-def heat(tiles: Tiles) -> Picture:
-    """The heatmap that the run kept, or an empty tile that says so."""
+def heatmap_picture(tiles: Tiles) -> Picture:
+    """Returns the heatmap that the run kept, or an empty picture with a caption that says so.
+
+    Args:
+        tiles: pictures of one image, of `Thumbnails.tiles`.
+    """
     return Picture(tiles[2], "" if tiles[2] else "the run kept no heatmap of it")
+
+
+def _wrong_keys(run: ComparedRun, category: str, *, label: int) -> list[Key]:
+    keys = keys_of([run], category)
+    wrong = [key for key in keys if run.images[key]["label"] == label and is_wrong(run.images[key])]
+    return sorted(wrong, key=lambda key: margin(run, key))
+
+
+def _mistake_rows(runs: Sequence[ComparedRun], group: Group, keys: Sequence[Key]) -> list[dict[str, Any]]:
+    category, name, mistake = group
+    run = next(each for each in runs if each.name == name)
+    distances = deviations_above_threshold(run, category)
+    found: list[dict[str, Any]] = []
+    for key in keys:
+        row, distance = run.images[key], distances[key]
+        area = row["defect_area"]
+        found.append(
+            {
+                "category": category,
+                "run": name,
+                "mistake": mistake,
+                "image": key[1],
+                "defect": row["defect"],
+                "excess": signed(distance) if math.isfinite(distance) else None,
+                "area": None if area is None else float(f"{100 * area:.2g}"),
+                "also": ", ".join(
+                    other.name for other in runs if other is not run and is_wrong(other.images[key])
+                ),
+                "score": row["score"],
+                "threshold": row["threshold"],
+            }
+        )
+    return found
+
+
+def _last_two_names(path: str) -> str:
+    """The folder and the file, which in most datasets are the type of defect and the image."""
+    return "/".join(Path(path).parts[-2:])
+
+
+def _mistake_pictures(
+    run: ComparedRun, group: Group, keys: Sequence[Key], *, thumbnails: Thumbnails, limit: int
+) -> Pictures:
+    category, name, mistake = group
+    distances = deviations_above_threshold(run, category)
+    rows = []
+    for key in keys[:limit]:
+        row: Mapping[str, Any] = run.images[key]
+        tiles = thumbnails.tiles(run, key)
+        side = "above" if row["score"] > row["threshold"] else "below"
+        far = f", {abs(distances[key]):.2f} SD {side} the threshold" if math.isfinite(distances[key]) else ""
+        pictures = (
+            Picture(tiles[0], f"score {row['score']:.4g}{far}"),
+            Picture(tiles[1], size_and_place(run, key)),
+            heatmap_picture(tiles),
+        )
+        rows.append((f"{row['defect']} {Path(key[1]).name}", pictures))
+    left = f", {len(keys) - limit} more are left out" if len(keys) > limit else ""
+    count = f"{len(keys)} missed" if _LABEL_OF_MISTAKE[mistake] else counted(len(keys), mistake)
+    caption = f"Run {name} on {category}: {count}, the clearest first{left}."
+    return Pictures(caption, ("image", "annotated defect", "heatmap"), tuple(rows))

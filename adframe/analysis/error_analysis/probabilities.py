@@ -1,62 +1,73 @@
-"""Whether probabilities mean what they say: reliability diagrams, Brier score, calibration error."""
+"""Whether probabilities agree with frequencies: reliability diagrams, Brier score, calibration error."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from adframe.analysis.compared_runs import Entrant
+from adframe.analysis.compared_runs import ComparedRun
 from adframe.analysis.comparison_table import LEVEL, RESAMPLES
 from adframe.analysis.error_analysis.common import (
-    FIGURES,
-    Part,
+    CATEGORIES_WITH_FIGURES,
+    Analysed,
     categories_of,
+    file_stem,
     labels_of,
-    narrow,
     rows_of,
     seed_of,
-    slug,
+    without_constant_names,
 )
 from adframe.reporting.document import Block, Section, TableBlock
 from adframe.reporting.figures import reliability as reliability_figure
-from adframe.reporting.tables import Cell, Column, Table
+from adframe.reporting.tables import Column, table_of_columns
 from adframe.stats.bootstrap import multiplicities, percentile_interval, strata_of
 from adframe.stats.calibration_error import brier, calibration_error, reliability_bins
 
-_BINS = 10
+_BINS = 10  # of predicted probabilities
 _TITLE = "Probabilities"
 _COLUMNS = (
-    *(Column("category", "category"), Column("run", "run"), Column("images", "images")),
-    *(Column("share", "anomalous", True), Column("predicted", "mean probability", True)),
-    *(Column("brier", "Brier score"), Column("brier_ends", "95% interval"), Column("ece", "ECE", True)),
+    Column("category", "category"),
+    Column("run", "run"),
+    Column("images", "images"),
+    Column("share", "anomalous", True),
+    Column("predicted", "mean probability", True),
+    Column("brier", "Brier score"),
+    Column("brier_ends", "95% interval"),
+    Column("ece", "ECE", True),
 )
 _NONE = (
     "No run has probabilities. calibration.probability=platt or isotonic fits them where validation has "
     "anomalous images, which split=mvtec_shift_protocol takes from test."
 )
 _HOW = (
-    "Probabilities hold for a share of anomalous images like validation's; where test has another share, the "
-    "whole curve lies off the diagonal. The calibration error (ECE) of few images is above 0 by chance."
+    "Probabilities are valid for a share of anomalous images like that of validation; where test has another "
+    "share, the whole curve is off the diagonal. The calibration error (ECE) of few images is above 0 by "
+    "chance."
 )
 
 
-def by_probability(runs: Sequence[Entrant], *, seed: int) -> Part:
-    """How well the probabilities of each run are calibrated, where it has any."""
+def analyse_probabilities(runs: Sequence[ComparedRun], *, seed: int) -> Analysed:
+    """Measures how well the probabilities of each run are calibrated, where it has any.
+
+    Args:
+        runs: runs on the same images.
+        seed: seed of the bootstrap.
+    """
     known = {
-        (category, run.name): (
-            np.array([row["probability"] for row in rows], np.float64),
-            labels_of(rows),
-            rows,
-        )
+        (category, run.name): rows
         for category in categories_of(runs)
         for run in runs
         if (rows := rows_of(run, category)) and all(row["probability"] is not None for row in rows)
     }
     if not known:
-        return Part(Section(_TITLE, (_NONE,)))
-    lines: list[tuple[Cell, ...]] = []
-    for (category, name), (probabilities, labels, rows) in known.items():
+        return Section(_TITLE, (_NONE,)), []
+    records: list[dict[str, Any]] = []
+    bins: dict[str, dict[str, Any]] = {}  # category -> run -> bins of the diagram
+    for (category, name), rows in known.items():
+        probabilities = np.array([row["probability"] for row in rows], np.float64)
+        labels = labels_of(rows)
         weights = multiplicities(
             strata_of(labels, subsets=np.array([row["subset"] for row in rows], dtype=str)),
             groups=[row["group"] for row in rows],
@@ -66,31 +77,30 @@ def by_probability(runs: Sequence[Entrant], *, seed: int) -> Part:
         ).astype(np.float64)
         drawn = weights @ (probabilities - labels) ** 2 / weights.sum(axis=1)
         low, high = percentile_interval(drawn, level=LEVEL)
-        means = (float(labels.mean()), float(probabilities.mean()))
-        error = calibration_error(probabilities, labels, bins=_BINS)
-        lines.append(
-            (
-                category,
-                name,
-                len(labels),
-                *means,
-                brier(probabilities, labels),
-                f"{low:.3f} to {high:.3f}",
-                error,
-            )
+        records.append(
+            {
+                "category": category,
+                "run": name,
+                "images": len(labels),
+                "share": float(labels.mean()),
+                "predicted": float(probabilities.mean()),
+                "brier": brier(probabilities, labels),
+                "brier_ends": f"{low:.3f} to {high:.3f}",
+                "ece": calibration_error(probabilities, labels, bins=_BINS),
+            }
         )
+        bins.setdefault(category, {})[f"run {name}"] = reliability_bins(probabilities, labels, bins=_BINS)
     numbers = TableBlock(
         "probabilities",
         "Brier score (mean squared distance from the truth, lower is better) and expected calibration error.",
-        narrow(Table(_COLUMNS, tuple(lines))),
+        without_constant_names(table_of_columns(_COLUMNS, records)),
     )
-    blocks: list[Block] = [_HOW, numbers]
-    for category in list(dict.fromkeys(category for category, _ in known))[:FIGURES]:
-        series = {
-            f"run {name}": reliability_bins(p, truth, bins=_BINS)
-            for (own, name), (p, truth, _) in known.items()
-            if own == category
-        }
-        caption = f"Share of the images of {category} that are anomalous, by predicted probability."
-        blocks.append(reliability_figure(slug("reliability", category), caption=caption, series=series))
-    return Part(Section(_TITLE, tuple(blocks)))
+    figures: list[Block] = [
+        reliability_figure(
+            file_stem("reliability", category),
+            caption=f"Share of the images of {category} that are anomalous, by predicted probability.",
+            series=series,
+        )
+        for category, series in list(bins.items())[:CATEGORIES_WITH_FIGURES]
+    ]
+    return Section(_TITLE, (_HOW, numbers, *figures)), []

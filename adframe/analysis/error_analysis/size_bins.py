@@ -1,43 +1,55 @@
-"""Test images sorted into bins by what their annotation says of the defect: size, place."""
+"""Test images in bins of what their annotation says of the defect: its size, its distance from the border."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
-from adframe.analysis.compared_runs import Entrant, Key
+from adframe.analysis.compared_runs import ComparedRun, Key
 from adframe.analysis.comparison_table import LEVEL, RESAMPLES
 from adframe.analysis.error_analysis.common import decisions_of, keys_of, labels_of, rows_of, seed_of
 from adframe.stats.binned import Binned, by_bin, terciles
 
 
-@dataclass(frozen=True, slots=True)
-class Criterion:
-    """What of an annotation the images are sorted by."""
+class Criterion(NamedTuple):
+    """A property of the annotation by which images are put into bins.
 
-    column: str  # of the ledger
+    Attributes:
+        column: column of the predictions.
+        title: name of the property in a table.
+        names: names of the lowest, the middle and the highest bin.
+        unit: unit of the limits.
+        ends: names of the defects of the lowest and of the highest bin in a sentence.
+    """
+
+    column: str
     title: str
     names: tuple[str, str, str]
     unit: str
-    ends: tuple[str, str]  # the first and the last bin, in a sentence
+    ends: tuple[str, str]
 
 
 SIZE = Criterion(
-    *("defect_area", "size", ("small", "medium", "large"), "% of the image"),
+    "defect_area",
+    "size",
+    ("small", "medium", "large"),
+    "% of the image",
     ends=("small defects", "large ones"),
 )
 BORDER = Criterion(
-    *("defect_border", "distance from the border", ("near", "between", "far"), "% of the shorter side"),
+    "defect_border",
+    "distance from the border",
+    ("near", "between", "far"),
+    "% of the shorter side",
     ends=("defects near the border", "those far from it"),
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Sorted:
-    """One run's images of a category, sorted by one criterion."""
+class BinnedRun(NamedTuple):
+    """One run's images of a category, in bins of one criterion; one name and one range per bin."""
 
     category: str
     run: str
@@ -47,16 +59,31 @@ class Sorted:
     bins: tuple[Binned, ...]
 
 
-def sorted_by(runs: Sequence[Entrant], category: str, criterion: Criterion, *, seed: int) -> list[Sorted]:
-    """One line per run; none where no defect is annotated, or all have the same size."""
+def binned_runs(
+    runs: Sequence[ComparedRun], category: str, criterion: Criterion, *, seed: int
+) -> list[BinnedRun]:
+    """Puts the annotated defects of a category into bins of about equal numbers.
+
+    Args:
+        runs: runs on the same images; the bins are the same for all.
+        category: name of the category.
+        criterion: property that decides on the bin.
+        seed: seed of the bootstrap.
+
+    Returns:
+        One record per run; none where no defect is annotated, or all have the same value.
+    """
     keys = keys_of(runs, category)
-    values = np.array([_value(runs, key, criterion.column) for key in keys], dtype=np.float64)
+    values = np.array([_value_of(runs, key, criterion.column) for key in keys], dtype=np.float64)
     known = np.isfinite(values)
     limits = terciles(values[known])
     if not limits:
         return []
     place = np.where(known, np.searchsorted(limits, np.nan_to_num(values), side="left"), -1)
     names = criterion.names if len(limits) == 2 else (criterion.names[0], criterion.names[2])
+    texts = [f"{100 * limit:.2g}" for limit in limits]
+    between = [f"{low} to {high}" for low, high in pairwise(texts)]
+    ranges = (f"up to {texts[0]}", *between, f"above {texts[-1]}")
     found = []
     for run in runs:
         rows = rows_of(run, category)
@@ -71,17 +98,11 @@ def sorted_by(runs: Sequence[Entrant], category: str, criterion: Criterion, *, s
             level=LEVEL,
             seed=seed_of(seed, category),
         )
-        found.append(Sorted(category, run.name, criterion, names, _ranges(limits), tuple(bins)))
+        found.append(BinnedRun(category, run.name, criterion, names, ranges, tuple(bins)))
     return found
 
 
-def _value(runs: Sequence[Entrant], key: Key, column: str) -> float:
-    """As the first run that knows it; NaN where none does. Bins must be the same for all."""
+def _value_of(runs: Sequence[ComparedRun], key: Key, column: str) -> float:
+    """The value of the first run that knows it, NaN where none does: bins must be the same for all runs."""
     known = (run.images[key][column] for run in runs if run.images[key]["label"] == 1)
     return next((float(value) for value in known if value is not None), float("nan"))
-
-
-def _ranges(limits: Sequence[float]) -> tuple[str, ...]:
-    texts = [f"{100 * limit:.2g}" for limit in limits]
-    between = [f"{low} to {high}" for low, high in pairwise(texts)]
-    return (f"up to {texts[0]}", *between, f"above {texts[-1]}")

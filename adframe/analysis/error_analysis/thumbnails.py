@@ -1,11 +1,11 @@
-"""Pictures of single test images: what the run kept, else the image on disk with its annotation."""
+"""Pictures of single test images: those that the run kept, else the image on disk with its annotation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
-from adframe.analysis.compared_runs import Entrant, Key
+from adframe.analysis.compared_runs import ComparedRun, Key
 from adframe.contracts import Record, Region
 from adframe.data.base import Source
 from adframe.data.dataset import regions_of
@@ -16,31 +16,41 @@ from adframe.io.images import read_image
 from adframe.reporting.outlines import Pixels, as_bytes, encoded, outlined, resized, tile_size
 from adframe.results.gallery import picture_bytes
 
-WIDTH = 190
+TILE_WIDTH = 190  # pixels
 
 Tiles = tuple[bytes, bytes, bytes]  # image, image with its defects outlined, heatmap; b"" where missing
 OpenSource = Callable[[Path, Path], Source]  # (folder of a run, root of its data) -> its dataset
 
 
-class Album:
-    """Finds the pictures of images; where the dataset is not there any more, its tiles are empty.
+class Thumbnails:
+    """Finds the pictures of test images; where the dataset is missing, its tiles are empty.
 
     Args:
-        open_source: gives the dataset of a run.
-        width: of a tile, in pixels.
-        root: of the dataset, where the user gives it; None: where each run found its images.
+        open_source: returns the dataset of a run, from the run's folder and the root of its data.
+        width: width of a tile, in pixels.
+        root: root of the dataset, where the user gives it; None for where each run found its images.
+
+    Attributes:
+        missing: keys of the images that are neither kept by the run nor on disk.
     """
 
-    def __init__(self, open_source: OpenSource, *, width: int = WIDTH, root: Path | None = None) -> None:
+    def __init__(self, open_source: OpenSource, *, width: int = TILE_WIDTH, root: Path | None = None) -> None:
         self._open_source, self.width, self.root = open_source, width, root
-        self.missing: set[Key] = set()  # images that are neither kept nor on disk
+        self.missing: set[Key] = set()
         self._records: dict[tuple[str, str], dict[str, Record]] = {}
-        self._roots: dict[tuple[str, str], Path] = {}  # as the dataset has them; several datasets share one
+        self._roots: dict[tuple[str, str], Path] = {}  # a member of `dataset=several` has its own
 
-    def tiles(self, run: Entrant, key: Key) -> Tiles:
-        """The pictures that the run kept of an image, else the image on disk without a heatmap.
+    def tiles(self, run: ComparedRun, key: Key) -> Tiles:
+        """Returns the pictures that the run kept of an image, else the image on disk without a heatmap.
 
-        Of an older run, which kept all three pictures in one file, that file stands for the heatmap.
+        An older run kept all three pictures in one file; that file takes the place of the heatmap.
+
+        Args:
+            run: a run that tested the image.
+            key: key of the image.
+
+        Returns:
+            JPEG files: the image, the image with its defects outlined, the heatmap; empty where missing.
         """
         path = run.images[key]["path"]
         kept = next((e for e in run.run.gallery if e.path == path and e.category == key[0]), None)
@@ -50,7 +60,7 @@ class Album:
         panel = found[0] if kept and not kept.has_tiles else b""
         return *self._on_disk(run, key), panel
 
-    def _on_disk(self, run: Entrant, key: Key) -> tuple[bytes, bytes]:
+    def _on_disk(self, run: ComparedRun, key: Key) -> tuple[bytes, bytes]:
         try:
             record = self._record(run, key)
             path = self._inside(run, self._path(run, key), category=key[0], scanned=record is not None)
@@ -63,27 +73,27 @@ class Album:
             self.missing.add(key)
             return b"", b""
 
-    def _record(self, run: Entrant, key: Key) -> Record | None:
+    def _record(self, run: ComparedRun, key: Key) -> Record | None:
         return self._scanned(run, key[0]).get(str(self._path(run, key)))
 
-    def _regions(self, run: Entrant, record: Record | None) -> list[Region]:
+    def _regions(self, run: ComparedRun, record: Record | None) -> list[Region]:
         if record is None or not record.label:
             return []
         for mask in record.masks:
             self._inside(run, mask, category=record.category, scanned=True)
         return regions_of(record, read_truth(record)) or []
 
-    def _path(self, run: Entrant, key: Key) -> Path:
+    def _path(self, run: ComparedRun, key: Key) -> Path:
         return Path(run.images[key]["path"]) if self.root is None else self.root / key[1]
 
-    def _root(self, run: Entrant) -> Path:
+    def _root(self, run: ComparedRun) -> Path:
         return self.root or Path(str(run.run.config["dataset"]["root"]))
 
-    def _inside(self, run: Entrant, path: Path, *, category: str, scanned: bool) -> Path:
-        """A ledger from a stranger must not carry other files of this machine into a page.
+    def _inside(self, run: ComparedRun, path: Path, *, category: str, scanned: bool) -> Path:
+        """Predictions from a stranger must not bring other files of this machine into a page.
 
-        What the dataset's own scan found may lie behind a link to a folder, as such links are part of a
-        dataset; any other file, and one that is itself a link, has to lie below the root where it really is.
+        An image that the dataset's own scan found may lie behind a link to a folder, as such links are part
+        of a dataset; any other file, and one that is itself a link, must really lie below the root.
         """
         root = self._roots.get((str(run.run.path), category)) or self._root(run)
         written = (
@@ -93,8 +103,8 @@ class Album:
             raise AdframeError(f"{path} does not lie below the dataset's root")
         return path
 
-    def _scanned(self, run: Entrant, category: str) -> dict[str, Record]:
-        """A category's records by path, as the run's own dataset has them; nothing where it is not there."""
+    def _scanned(self, run: ComparedRun, category: str) -> dict[str, Record]:
+        """A category's records by path, from the run's own dataset; nothing where it is missing."""
         place = (str(run.run.path), category)
         if place not in self._records:
             try:

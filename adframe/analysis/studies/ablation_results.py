@@ -11,7 +11,7 @@ from adframe.analysis.settings import Setting, common_categories, settings_of, s
 from adframe.results.frame import Results, load_results
 from adframe.results.names import MEAN
 from adframe.results.run_folder import MODEL
-from adframe.results.sweep_folder import METRICS, SweepFolder
+from adframe.results.sweep_folder import LEADERBOARD_METRICS, SweepFolder
 from adframe.stats.estimates import UNKNOWN, Estimate
 
 SHOWN = 8  # settings that a figure can hold
@@ -116,7 +116,7 @@ def read_ablation(sweep: SweepFolder, metrics: Sequence[str]) -> AblationResults
     if not categories:  # nothing on which all were tested: those that have the first one's categories
         settings = [each for each in settings if set(each.tests) >= set(settings[0].tests)]
         categories = common_categories(settings)
-    names = [name for name in dict.fromkeys([*metrics, *METRICS]) if _known(results, name)]
+    names = [name for name in dict.fromkeys([*metrics, *LEADERBOARD_METRICS]) if _known(results, name)]
     compared = [name for name in metrics if name in names]
     shown = _shown(sweep, settings)
     within = {name: [name] for name in categories} if len(categories) > 1 else {}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from adframe.analysis.compare import ALPHA
+from adframe.analysis.compare import ALPHA, is_significant
 from adframe.analysis.settings import Setting, by_category, methods_of
 from adframe.analysis.studies.feature_distance_section import (
     MEASURES,
@@ -21,7 +21,7 @@ from adframe.errors import AdframeError
 from adframe.reporting.format import p_equals
 from adframe.results.frame import TestResult, load_results
 from adframe.results.layer_distances import LayerDistance, layer_distances
-from adframe.results.patch_samples import read_samples
+from adframe.results.patch_samples import read_patch_samples
 from adframe.results.sweep_folder import SweepFolder
 from adframe.stats.mantel import Correlation, mantel
 from adframe.stats.significance import holm
@@ -55,7 +55,9 @@ class CrossCategory:
         grids = [_grid(name, tests) for name, tests in tested]
         findings, sections = [], []
         for place, (grid, (_, tests)) in enumerate(zip(grids, tested, strict=True)):
-            samples = read_samples(Path(next(test.folder.path for test in tests if test.own)))  # first seed
+            samples = read_patch_samples(
+                Path(next(test.folder.path for test in tests if test.own))
+            )  # first seed
             if not set(grid.fitted) <= set(samples):
                 continue
             found = layer_distances(
@@ -124,7 +126,7 @@ def _findings(grid: Grid, known: dict[tuple[str, str], Correlation]) -> list[str
         "Mantel's "
         f"test, {p_equals(p)} after Holm's correction)."
         for ((layer, measure), each), p in corrected
-        if p < ALPHA
+        if is_significant(p)
     ] or [
         f"{grid.name}: no distance correlates significantly with the loss (Mantel's test, {len(tests)} "
         "tests)."

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from adframe.analysis.compare import ALPHA
-from adframe.analysis.settings import settings_of
+import numpy as np
+
+from adframe.analysis.compare import from_draws, is_significant
+from adframe.analysis.settings import mean_over_seeds, settings_of
 from adframe.analysis.study import LEADERBOARD
 from adframe.reporting.document import Page
 from adframe.reporting.format import amount, hundredths
 from adframe.reporting.page_writer import write_document
 from adframe.reporting.patch_sections import (
-    MEASURES,
+    AUROC_TITLES,
     attention_section,
     drift_section,
     layers_section,
@@ -21,11 +24,11 @@ from adframe.reporting.patch_sections import (
 )
 from adframe.results.frame import load_results
 from adframe.results.layer_distances import layer_distances, shared_layers
-from adframe.results.patch_samples import LayerSample, PatchSample, read_sample
+from adframe.results.patch_samples import LayerSample, PatchSample, read_patch_sample
 from adframe.results.sweep_folder import SweepFolder
-from adframe.stats.bootstrap import LEVEL
+from adframe.stats.bootstrap import LEVEL, percentile_interval
 from adframe.stats.estimates import Difference
-from adframe.stats.significance import difference_of, holm
+from adframe.stats.significance import holm
 
 NOTES = (
     "Layers are ranked on test images: to report by them is fine, but a layer chosen by this page is chosen "
@@ -35,7 +38,10 @@ NOTES = (
     "Intervals say where a number could lie on other images of the same kind, not with another sample of "
     "training patches.",
 )
-Pair = tuple[str, str, LayerSample, LayerSample]  # measure, where, the better layer, the other
+_SEVERAL_SEEDS = (
+    "Numbers are means over the seeds; planes, distances and attention maps are of the first seed."
+)
+Samples = Mapping[str, Mapping[str, Sequence[PatchSample]]]  # setting -> category -> one sample a seed
 
 
 class FeatureStudy:
@@ -54,10 +60,15 @@ class FeatureStudy:
         Raises:
             AdframeError: a file cannot be read or written.
         """
-        samples, cells = _samples(sweep)
-        if not samples:
+        every, cells = _samples(sweep)
+        if not every:
             return None
-        found = findings(samples)
+        found = findings(every)
+        samples = {
+            name: {category: mean_of_seeds(own) for category, own in by_class.items()}
+            for name, by_class in every.items()
+        }
+        several = any(len(own) > 1 for by_class in every.values() for own in by_class.values())
         parts = [layers_section(samples), planes_section(samples, seed=self.seed)]
         for number, (variant, by_class) in enumerate(samples.items()):
             if len(by_class) > 1 and shared_layers(by_class):
@@ -73,37 +84,49 @@ class FeatureStudy:
             sections=[*parts, *([attention] if attention else [])],
             command=sweep.command,
             links=LEADERBOARD,
-            notes=NOTES,
+            notes=(*NOTES, _SEVERAL_SEEDS) if several else NOTES,
         )
         return write_document(sweep.path, study)
 
 
-def findings(samples: Mapping[str, Mapping[str, PatchSample]]) -> list[str]:
+def findings(samples: Samples) -> list[str]:
     """Which layer separates best, where all others of its network are significantly worse.
 
     Layers have seen the same images, so that differences are taken resample by resample; p values are
-    corrected for all pairs of the study (Holm). Layers are asked about within a network only.
+    corrected for all pairs of the study (Holm). Layers are compared within a network only, seed by seed.
 
     Args:
-        samples: method -> category -> its sample.
+        samples: setting -> category -> its samples, one for each seed.
     """
-    pairs = [
-        (measure, f"{category}, {variant}" if len(samples) > 1 else category, *pair)
-        for measure in MEASURES
+    means = {
+        (measure, f"{category}, {variant}" if len(samples) > 1 else category): (mean_of_seeds(own), own)
+        for measure in AUROC_TITLES
         for variant, by_class in samples.items()
-        for category, sample in by_class.items()
-        for pair in itertools.permutations(sample.layers, 2)
-        if getattr(pair[0], measure)[0] > getattr(pair[1], measure)[0]
+        for category, own in by_class.items()
+    }
+    pairs = [
+        (measure, where, better, other)
+        for (measure, where), (mean, _) in means.items()
+        for better, other in itertools.permutations(mean.layers, 2)
+        if getattr(better, measure)[0] > getattr(other, measure)[0]
     ]
-    tested = [_more(measure, better, other) for measure, _, better, other in pairs]
-    shown = [p < ALPHA and each.low > 0 for each, p in zip(tested, holm([e.p for e in tested]), strict=True)]
-    sure = {(m, where, a.name, b.name): each for (m, where, a, b), each, good in
-            zip(pairs, tested, shown, strict=True) if good}  # fmt: skip
+    tested = [
+        _difference(means[measure, where][1], measure, better=better.name, other=other.name)
+        for measure, where, better, other in pairs
+    ]
+    corrected = zip(pairs, tested, holm([each.p for each in tested]), strict=True)
+    sure = {
+        (measure, where, better.name, other.name): each
+        for (measure, where, better, other), each, p in corrected
+        if is_significant(p, each)
+    }
     found = []
-    for measure, where in dict.fromkeys((each[0], each[1]) for each in pairs):
-        layers = {layer.name: layer for m, w, *both in pairs if (m, w) == (measure, where) for layer in both}
-        best = max(layers.values(), key=lambda layer: getattr(layer, measure)[0])
-        others = [name for name in layers if name != best.name]
+    for measure, where in dict.fromkeys(pair[:2] for pair in pairs):
+        layers = means[measure, where][0].layers
+        best = max(layers, key=lambda layer: np.nan_to_num(getattr(layer, measure)[0], nan=-1))
+        others = [
+            layer.name for layer in layers if layer is not best and np.isfinite(getattr(layer, measure)[0])
+        ]
         if all((measure, where, best.name, name) in sure for name in others):
             found.append(
                 _sentence(measure, where, best, {n: sure[measure, where, best.name, n] for n in others})
@@ -111,35 +134,62 @@ def findings(samples: Mapping[str, Mapping[str, PatchSample]]) -> list[str]:
     return found
 
 
+def mean_of_seeds(samples: Sequence[PatchSample]) -> PatchSample:
+    """The first sample, with the AUROCs and their draws in the mean over all of them.
+
+    Args:
+        samples: of one category and network, one for each seed.
+    """
+    first = samples[0]
+    if len(samples) == 1:
+        return first
+    layers = []
+    for layer in first.layers:
+        own = [other for sample in samples for other in sample.layers if other.name == layer.name]
+        drawn = np.stack(
+            [mean_over_seeds([one.drawn[row] for one in own]) for row in range(len(AUROC_TITLES))]
+        )
+        ends = [percentile_interval(row, level=LEVEL) for row in drawn]
+        image, patch = (float(np.mean([getattr(one, measure)[0] for one in own])) for measure in AUROC_TITLES)
+        layers.append(
+            replace(layer, image_auroc=(image, *ends[0]), patch_auroc=(patch, *ends[1]), drawn=drawn)
+        )
+    return replace(first, layers=tuple(layers))
+
+
 def _sentence(measure: str, where: str, best: LayerSample, more: Mapping[str, Difference]) -> str:
     name, least = min(more.items(), key=lambda each: each[1].value)
     value = hundredths(getattr(best, measure)[0])
     return (
-        f"{where}: {best.name} alone has the highest {MEASURES[measure]}, {value}; the next layer, "
+        f"{where}: {best.name} alone has the highest {AUROC_TITLES[measure]}, {value}; the next layer, "
         f"{name}, is lower by {amount(least)}."
     )
 
 
-def _more(measure: str, better: LayerSample, other: LayerSample) -> Difference:
-    row = list(MEASURES).index(measure)
-    value = getattr(better, measure)[0] - getattr(other, measure)[0]
-    drawn = better.drawn[row].astype(float) - other.drawn[row].astype(float)
-    return difference_of(drawn, value=value, level=LEVEL)
+def _difference(samples: Sequence[PatchSample], measure: str, *, better: str, other: str) -> Difference:
+    """How much higher a measure of one layer is than that of another, in the mean over seeds."""
+    row = list(AUROC_TITLES).index(measure)
+    values, drawn = [], []
+    for sample in samples:
+        layers = {layer.name: layer for layer in sample.layers}
+        values.append(getattr(layers[better], measure)[0] - getattr(layers[other], measure)[0])
+        drawn.append(layers[better].drawn[row].astype(float) - layers[other].drawn[row].astype(float))
+    return from_draws(mean_over_seeds(drawn), value=float(np.mean(values)))
 
 
 def _samples(
     sweep: SweepFolder,
-) -> tuple[dict[str, dict[str, PatchSample]], list[tuple[str, Path, str]]]:
-    """Setting -> category -> sample, the first seed's; and (setting, folder, category) of each."""
-    found: dict[str, dict[str, PatchSample]] = {}
+) -> tuple[dict[str, dict[str, list[PatchSample]]], list[tuple[str, Path, str]]]:
+    """Setting -> category -> the samples of its seeds; and (setting, folder, category) of the first ones."""
+    found: dict[str, dict[str, list[PatchSample]]] = {}
     places: list[tuple[str, Path, str]] = []
     for setting in settings_of(load_results(sweep.finished).own, sweep.varied):
         for where, tests in setting.tests.items():
-            folder, category = tests[0].folder.path, tests[0].category
-            sample = read_sample(folder, category=category)
-            if sample is not None:
-                found.setdefault(setting.name, {})[where] = sample
-                places.append((setting.name, folder, category))
+            read = [(test, read_patch_sample(test.folder.path, category=test.category)) for test in tests]
+            kept = [(test, sample) for test, sample in read if sample is not None]
+            if kept:
+                found.setdefault(setting.name, {})[where] = [sample for _, sample in kept]
+                places.append((setting.name, kept[0][0].folder.path, kept[0][0].category))
     return found, places
 
 
@@ -148,7 +198,7 @@ def _title(found: list[str], samples: Mapping[str, Mapping[str, PatchSample]]) -
     what = f"{', '.join(categories[:4])}{' and others' if len(categories) > 4 else ''}"
     if not found:
         return f"Features of {what}: no layer leads significantly"
-    cases = len(MEASURES) * sum(map(len, samples.values()))
+    cases = len(AUROC_TITLES) * sum(map(len, samples.values()))
     return f"Features of {what}: one layer leads significantly in {len(found)} of {cases} comparisons"
 
 

@@ -13,19 +13,19 @@ import pytest
 from scipy import stats
 from sklearn.metrics import f1_score
 
-from adframe.analysis.compared_runs import read_entrant
-from adframe.analysis.error_analysis.agreement import shared
-from adframe.analysis.error_analysis.by_type import by_type
-from adframe.analysis.error_analysis.common import excesses, slug
+from adframe.analysis.compared_runs import read_compared_run
+from adframe.analysis.error_analysis.agreement import wrong_in_all_runs
+from adframe.analysis.error_analysis.by_type import analyse_types
+from adframe.analysis.error_analysis.common import deviations_above_threshold, file_stem
 from adframe.analysis.error_analysis.page import error_sections, show_errors
-from adframe.analysis.error_analysis.threshold_rules import EVERY, ORACLE, OWN, strategies
-from adframe.analysis.error_analysis.thresholds import by_rule
-from adframe.analysis.error_analysis.thumbnails import Album
+from adframe.analysis.error_analysis.threshold_rules import ALL_ANOMALOUS, ORACLE, OWN_RULE, apply_rules
+from adframe.analysis.error_analysis.thresholds import analyse_threshold_rules
+from adframe.analysis.error_analysis.thumbnails import Thumbnails
 from adframe.cli.evaluate import open_source
 from adframe.errors import AdframeError
 from adframe.io.files import write_json
 from adframe.reporting.document import Pictures, TableBlock
-from adframe.results.predictions import read_ledger, write_ledger
+from adframe.results.predictions import read_predictions, write_predictions
 from adframe.results.validation_scores import read_scores, write_scores
 from tests.fakes.run_folder import write_rich_run, write_run
 
@@ -33,8 +33,10 @@ from tests.fakes.run_folder import write_rich_run, write_run
 def changed(run: Path, to: Path, change) -> Path:
     """A copy of a run whose ledger's rows went through `change`."""
     shutil.copytree(run, to)
-    rows = [change(dict(row), number) for number, row in enumerate(read_ledger(run / "predictions.parquet"))]
-    write_ledger(to / "predictions.parquet", [decided(row) for row in rows])
+    rows = [
+        change(dict(row), number) for number, row in enumerate(read_predictions(run / "predictions.parquet"))
+    ]
+    write_predictions(to / "predictions.parquet", [decided(row) for row in rows])
     return to
 
 
@@ -79,7 +81,7 @@ def lines_of(page: Path, name: str) -> list[dict[str, str]]:
 
 
 def rows_of(run: Path, category: str):
-    return [row for row in read_ledger(run / "predictions.parquet") if row["category"] == category]
+    return [row for row in read_predictions(run / "predictions.parquet") if row["category"] == category]
 
 
 def test_the_page_is_one_file_that_fetches_nothing_and_shows_no_secret(page, pair):
@@ -94,7 +96,7 @@ def test_the_page_is_one_file_that_fetches_nothing_and_shows_no_secret(page, pai
 def test_every_wrong_decision_is_listed_once_the_clearest_first(page, pair):
     lines = lines_of(page, "mistakes")
     for name, run in zip("AB", pair, strict=True):
-        rows = read_ledger(run / "predictions.parquet")
+        rows = read_predictions(run / "predictions.parquet")
         wrong = {row["path"] for row in rows if row["decision"] != bool(row["label"])}
         own = [line for line in lines if line["run"] == name]
         assert sorted(line["image"] for line in own) == sorted(wrong)
@@ -108,8 +110,8 @@ def test_every_wrong_decision_is_listed_once_the_clearest_first(page, pair):
 
 
 def test_distances_are_in_standard_deviations_of_the_validation_normals(pair):
-    run = read_entrant("A", pair[0])
-    found = excesses(run, "bolt")
+    run = read_compared_run("A", pair[0])
+    found = deviations_above_threshold(run, "bolt")
     for key, excess in found.items():
         row = run.images[key]
         assert excess == pytest.approx((row["score"] - row["threshold"]) / 1.25)
@@ -119,11 +121,11 @@ def test_types_are_counted_and_a_type_that_is_missed_more_often_is_said(pair, tm
     def hides(row, number):
         return row | {"score": 0.0 if row["defect"] == "hole" else row["score"]}
 
-    run = read_entrant("A", changed(pair[0], tmp_path / "hides", hides))
-    part = by_type([run])
-    assert any("Run A misses hole in bolt more often" in text for text in part.findings)
-    assert by_type([read_entrant("A", pair[0])]).findings == ()  # there some are worse, by chance
-    (numbers,) = [block for block in part.section.blocks if isinstance(block, TableBlock)]
+    run = read_compared_run("A", changed(pair[0], tmp_path / "hides", hides))
+    section, findings = analyse_types([run])
+    assert any("Run A misses hole in bolt more often" in text for text in findings)
+    assert analyse_types([read_compared_run("A", pair[0])])[1] == []  # there some are worse, by chance
+    (numbers,) = [block for block in section.blocks if isinstance(block, TableBlock)]
     rows = rows_of(tmp_path / "hides", "bolt")
     raw = [dict(zip((c.key for c in numbers.raw.columns), row, strict=True)) for row in numbers.raw.rows]
     for line in (each for each in raw if each["category"] == "bolt"):
@@ -168,11 +170,11 @@ def test_sizes_that_only_one_run_knows_serve_both(pair, tmp_path):
     lines = lines_of(shown, "by_defect_area")
     assert {line["run"] for line in lines} == {"A", "B"}
     alone = show_errors([old], output=tmp_path / "alone", seed=0, open_source=open_source)
-    assert "No test image has an annotated defect in the ledger" in (alone / "errors.html").read_text()
+    assert "No test image has an annotated defect in its predictions" in (alone / "errors.html").read_text()
 
 
 def test_agreement_is_counted_and_the_images_that_all_misclassify_are_those(page, pair):
-    runs = [read_entrant(name, path) for name, path in zip("AB", pair, strict=True)]
+    runs = [read_compared_run(name, path) for name, path in zip("AB", pair, strict=True)]
     for line in lines_of(page, "agreement"):
         wrong = [
             {row["path"] for row in rows_of(run, line["category"]) if row["decision"] != bool(row["label"])}
@@ -181,7 +183,7 @@ def test_agreement_is_counted_and_the_images_that_all_misclassify_are_those(page
         assert int(line["none"]) == len(wrong[0] & wrong[1]) > 0
         assert int(line["first"]) == len(wrong[1] - wrong[0])
         assert int(line["last"]) == len(wrong[0] - wrong[1])
-        assert {key[1] for key in shared(runs, line["category"])} == wrong[0] & wrong[1]
+        assert {key[1] for key in wrong_in_all_runs(runs, line["category"])} == wrong[0] & wrong[1]
 
 
 def test_rules_are_fitted_on_validation_alone(pair, tmp_path):
@@ -192,10 +194,10 @@ def test_rules_are_fitted_on_validation_alone(pair, tmp_path):
         return row | {"score": scores.normal.max() if number % 9 == 0 else row["score"]}
 
     tied = changed(pair[0], tmp_path / "tied", at_the_limit)
-    run = read_entrant("A", tied)
+    run = read_compared_run("A", tied)
     turned = changed(tied, tmp_path / "turned", lambda row, number: row | {"label": int(number % 3 == 0)})
-    other = read_entrant("A", turned)
-    first, second = (strategies(each, "tray", scores, seed=0) for each in (run, other))
+    other = read_compared_run("A", turned)
+    first, second = (apply_rules(each, "tray", scores, seed=0) for each in (run, other))
     cuts = [{each.rule: each.threshold for each in found} for found in (first, second)]
     assert cuts[0].pop(ORACLE) != cuts[1].pop(ORACLE)
     assert cuts[0] == cuts[1]
@@ -203,20 +205,18 @@ def test_rules_are_fitted_on_validation_alone(pair, tmp_path):
     for each in first:
         cut = each.threshold if each.threshold is not None else -np.inf
         said = [row["score"] > cut for row in rows]
-        assert each.measures[0][0] == pytest.approx(f1_score([row["label"] for row in rows], said))
+        assert each.measures["f1"][0] == pytest.approx(f1_score([row["label"] for row in rows], said))
         best = next(other for other in first if other.rule == ORACLE)
-        assert each.measures[0][0] <= best.measures[0][0]
-    assert {OWN, EVERY, "best F1", "quantile 0.995"} <= cuts[0].keys()
+        assert each.measures["f1"][0] <= best.measures["f1"][0]
+    assert {OWN_RULE, ALL_ANOMALOUS, "best F1", "quantile 0.995"} <= cuts[0].keys()
     assert cuts[0]["quantile 0.995"] == scores.normal.max()
 
 
 def test_without_validation_scores_the_page_says_what_is_missing(tmp_path):
-    run = read_entrant("A", write_run(tmp_path / "run", categories=("bolt",), pictures=0))
-    part = by_rule([run], seed=0)
-    assert any(
-        "Without validation scores: A" in block for block in part.section.blocks if isinstance(block, str)
-    )
-    assert part.findings == ()
+    run = read_compared_run("A", write_run(tmp_path / "run", categories=("bolt",), pictures=0))
+    section, findings = analyse_threshold_rules([run], seed=0)
+    assert any("Without validation scores: A" in block for block in section.blocks if isinstance(block, str))
+    assert findings == []
 
 
 def test_more_false_alarms_than_validation_promises_are_said(pair, tmp_path):
@@ -224,14 +224,14 @@ def test_more_false_alarms_than_validation_promises_are_said(pair, tmp_path):
         return row | {"score": row["score"] + (2.5 if row["label"] == 0 else 0.0)}
 
     run = changed(pair[0], tmp_path / "loud", louder)
-    found = by_rule([read_entrant("A", run)], seed=0).findings
+    found = analyse_threshold_rules([read_compared_run("A", run)], seed=0)[1]
     assert any("Run A has more false alarms on bolt" in text for text in found)
-    calm = by_rule([read_entrant("A", pair[0])], seed=0).findings
+    calm = analyse_threshold_rules([read_compared_run("A", pair[0])], seed=0)[1]
     assert not any("has more false alarms" in text for text in calm)
 
 
 def test_pictures_come_from_the_run_or_the_disk_and_a_missing_dataset_stops_nothing(page, pair):
-    sections = error_sections([read_entrant("first", pair[0])], open_source=open_source)
+    sections = error_sections([read_compared_run("first", pair[0])], open_source=open_source)
     sheets = [block for section in sections for block in section.blocks if isinstance(block, Pictures)]
     assert sheets
     for sheet in sheets:
@@ -246,15 +246,15 @@ def test_tiles_are_taken_as_they_are_and_a_panel_of_an_older_run_stands_for_its_
     run = tmp_path / "run"
     shutil.copytree(pair[0], run)
     entry = json.loads((run / "heatmaps/index.json").read_text())[0]
-    images = read_entrant("A", run).images
+    images = read_compared_run("A", run).images
     key = next(key for key in images if images[key]["path"] == entry["path"])
     kept = [(run / file).read_bytes() for file in entry["tiles"].values()]
-    assert list(Album(open_source).tiles(read_entrant("A", run), key)) == kept
+    assert list(Thumbnails(open_source).tiles(read_compared_run("A", run), key)) == kept
     panel = {"file": entry["tiles"]["annotation"], **entry}
     del panel["tiles"]
     write_json(run / "heatmaps/index.json", [panel])
-    album = Album(open_source)
-    assert album.tiles(read_entrant("A", run), key)[2] == kept[1]
+    album = Thumbnails(open_source)
+    assert album.tiles(read_compared_run("A", run), key)[2] == kept[1]
     assert album.missing == {key}  # neither image nor annotation are to be had from the disk
 
 
@@ -287,11 +287,11 @@ def test_probabilities_are_shown_where_a_run_has_them(pair, tmp_path):
 
 def test_what_has_no_decisions_or_other_images_or_is_named_twice_is_refused(pair, tmp_path):
     shutil.copytree(pair[0], tmp_path / "open")
-    rows = read_ledger(pair[0] / "predictions.parquet")
-    write_ledger(tmp_path / "open" / "predictions.parquet", [row | {"decision": None} for row in rows])
+    rows = read_predictions(pair[0] / "predictions.parquet")
+    write_predictions(tmp_path / "open" / "predictions.parquet", [row | {"decision": None} for row in rows])
     with pytest.raises(AdframeError, match="no decisions"):
         show_errors([tmp_path / "open"], output=None, seed=0, open_source=open_source)
-    write_ledger(tmp_path / "open" / "predictions.parquet", rows[1:])
+    write_predictions(tmp_path / "open" / "predictions.parquet", rows[1:])
     with pytest.raises(AdframeError, match="different images"):
         show_errors([pair[0], tmp_path / "open"], output=None, seed=0, open_source=open_source)
     with pytest.raises(AdframeError, match="twice"):
@@ -313,11 +313,11 @@ def test_pictures_of_one_part_make_no_finding_and_equal_names_in_categories_are_
         other = changed(first, tmp_path / f"b{place}", hopeless)
         page = show_errors([first, other], output=tmp_path / f"out{place}", seed=0, open_source=open_source)
         text = (page / "errors.html").read_text()
-        assert ("decides more images of bolt rightly" in text) == said
-        assert ("nothing is concluded from it" in text) == (not said)
+        assert ("decides more images of bolt correctly" in text) == said
+        assert ("no conclusion is drawn from it" in text) == (not said)
 
 
 def test_names_of_files_tell_categories_apart():
-    assert slug("by_type", "tray") == "by_type_tray"
-    assert slug("a b") != slug("a-b")
-    assert re.fullmatch(r"[A-Za-z0-9_]+", slug("schraube ä/1"))
+    assert file_stem("by_type", "tray") == "by_type_tray"
+    assert file_stem("a b") != file_stem("a-b")
+    assert re.fullmatch(r"[A-Za-z0-9_]+", file_stem("schraube ä/1"))
