@@ -23,10 +23,12 @@ class Profiler(L.Callback):
         self._start = 0.0
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Starts the clock of a stage."""
         del trainer, pl_module, stage
         self._start = time.perf_counter()
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Records the seconds of a stage, under a name such as `seconds/fit`."""
         del trainer, pl_module
         self.seconds[f"seconds/{getattr(stage, 'value', stage)}"] = time.perf_counter() - self._start
 

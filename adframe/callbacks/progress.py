@@ -31,6 +31,7 @@ class ProgressLine(L.Callback):
         self._task: TaskID | None = None
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Starts the bar, and connects the progress of a coreset selection to it."""
         del trainer, stage
         detector: Any = getattr(pl_module, "detector", None)
         if hasattr(detector, "progress"):
@@ -38,18 +39,21 @@ class ProgressLine(L.Callback):
         self._bar.start()
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Removes the bar."""
         del trainer, pl_module, stage
         self._stop()
 
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
+        """Removes the bar, so that it does not cover the error message."""
         del trainer, pl_module, exception
         self._stop()
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        """Shows the progress of the training pass."""
         del pl_module, outputs, batch
         self._show("extracting features", batch_idx + 1, int(trainer.num_training_batches))
 
@@ -62,6 +66,7 @@ class ProgressLine(L.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
+        """Shows the progress of the validation pass."""
         del pl_module, outputs, batch, dataloader_idx
         self._show("calibrating", batch_idx + 1, int(trainer.num_val_batches[0]))
 
@@ -74,6 +79,7 @@ class ProgressLine(L.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
+        """Shows the progress of the test pass."""
         del pl_module, outputs, batch, dataloader_idx
         self._show("testing", batch_idx + 1, int(trainer.num_test_batches[0]))
 

@@ -86,7 +86,15 @@ class TokenReader(Protocol):
 
     layers: Sequence[str]
 
-    def read(self, image: Tensor) -> TokenFeatures: ...
+    def read(self, image: Tensor) -> TokenFeatures:
+        """Computes tokens and logits.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+
+        Returns:
+            The tokens and logits.
+        """
 
     def forget(self) -> None: ...
 

@@ -46,6 +46,7 @@ def load_checkpoint(system: DetectionSystem, path: Path, *, of: Mapping[str, str
     stored = _read_checkpoint(path, identity(system, of=of))
     known = system.state_dict()
     try:
+        # The frozen backbone is not in the file, so its own tensors complete the state for a strict load.
         system.load_state_dict({name: known[name] for name in _frozen(system)} | stored["state"], strict=True)
     except (RuntimeError, TypeError, AttributeError) as error:
         raise AdframeError(f"checkpoint {path} does not fit: {' '.join(str(error).split())}") from error
