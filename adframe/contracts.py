@@ -30,7 +30,8 @@ from torch import Tensor
 
 IMAGE, INDEX, RECORD, GEOMETRY = "image", "index", "record", "geometry"
 REGIONS, SHIFT = "regions", "shift"
-MASK, LABEL, FAMILY = "mask", "label", "family"  # of synthetic anomalies (`data.synthetic`)
+# Keys of synthetic anomalies (`data.synthetic`).
+MASK, LABEL, FAMILY = "mask", "label", "family"
 Batch = Mapping[str, Any]
 
 # Name of the subset, and of the defect type, without defects.

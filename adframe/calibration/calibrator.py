@@ -113,7 +113,8 @@ class Calibrator(nn.Module):
         super().__init__()
         if not 1 <= zones <= 16:
             raise AdframeError(f"calibration.zones={zones} must be from 1 (none) to 16")
-        fit_scale(normalisation, np.zeros(1))  # refuses unknown kinds before any work is done
+        # Refuses unknown kinds before any work is done.
+        fit_scale(normalisation, np.zeros(1))
         fit_probability(probability, np.zeros(1), np.ones(1))
         self.image, self.pixel, self.zones = image, pixel, zones
         self.normalisation, self.probability = normalisation, probability
@@ -243,11 +244,14 @@ class Calibrator(nn.Module):
             return ()
         normal, anomalous = (peaks[np.asarray(labels) == label].astype(np.float64) for label in (0, 1))
         mean, deviation = _mean_and_std(normal)
-        # An image that took part in a mean and a deviation never lies far from it, so it is left out.
-        others = [
-            np.delete(normal, place, axis=0) if len(normal) > 1 else normal for place in range(len(normal))
-        ]
-        held_out = np.array([_excess(own, rest) for own, rest in zip(normal, others, strict=True)])
+        # An image that took part in a mean and a deviation never lies far from it, so it is left out. This is
+        # done one image at a time: all samples without one image would take quadratic memory.
+        held_out = np.array(
+            [
+                _excess(own, np.delete(normal, place, axis=0) if len(normal) > 1 else normal)
+                for place, own in enumerate(normal)
+            ]
+        )
         known = np.array([_excess(own, normal) for own in anomalous])
         return _as_tuples(mean + self.image.choose(Sample.of(held_out, known)) * deviation)
 

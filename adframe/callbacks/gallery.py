@@ -166,7 +166,8 @@ def _candidate(batch: Batch, i: int, heatmap: np.ndarray, decision: Decision) ->
         # Not a view, which would keep the whole batch in memory.
         heatmap=heatmap.copy(),
         geometry=batch[GEOMETRY][i],
-        regions=(truths[i] or []) if truths is not None else [],  # a single image may lack ground truth, too
+        # A single image may lack ground truth, too.
+        regions=(truths[i] or []) if truths is not None else [],
     )
 
 

@@ -41,6 +41,7 @@ class LearningCurve(L.Callback):
         self._epochs = read_epochs(self.folder, unit=self.unit) if trainer.ckpt_path else {}
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Starts the clock of an epoch."""
         del trainer, pl_module
         self._start = time.perf_counter()
 

@@ -18,7 +18,8 @@ class TestObserver(L.Callback):
         True
     """
 
-    __test__ = False  # pytest would otherwise collect it by its name
+    # pytest would otherwise collect it by its name.
+    __test__ = False
 
     def start(self) -> None:
         """Discards the results of earlier tests."""
@@ -34,6 +35,7 @@ class TestObserver(L.Callback):
         raise NotImplementedError
 
     def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Calls `start`."""
         del trainer, pl_module
         self.start()
 
@@ -46,5 +48,6 @@ class TestObserver(L.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
+        """Calls `see` with the batch and the outputs of the test step."""
         del trainer, pl_module, batch_idx, dataloader_idx
         self.see(batch, outputs)

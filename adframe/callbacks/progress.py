@@ -23,13 +23,15 @@ class ProgressLine(L.Callback):
 
     def __init__(self, *, title: str, console: Console | None = None) -> None:
         self.title = title
-        text = TextColumn("{task.description}", markup=False)  # the name of a category may contain brackets
+        # The name of a category may contain brackets.
+        text = TextColumn("{task.description}", markup=False)
         columns = (text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         console = console or Console(stderr=True)
         self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task: TaskID | None = None
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Starts the bar, and connects the progress of a coreset selection to it."""
         del trainer, stage
         detector: Any = getattr(pl_module, "detector", None)
         if hasattr(detector, "progress"):
@@ -37,18 +39,21 @@ class ProgressLine(L.Callback):
         self._bar.start()
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Removes the bar."""
         del trainer, pl_module, stage
         self._stop()
 
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
+        """Removes the bar, so that it does not cover the error message."""
         del trainer, pl_module, exception
         self._stop()
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        """Shows the progress of the training pass."""
         del pl_module, outputs, batch
         self._show("extracting features", batch_idx + 1, int(trainer.num_training_batches))
 
@@ -61,6 +66,7 @@ class ProgressLine(L.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
+        """Shows the progress of the validation pass."""
         del pl_module, outputs, batch, dataloader_idx
         self._show("calibrating", batch_idx + 1, int(trainer.num_val_batches[0]))
 
@@ -73,6 +79,7 @@ class ProgressLine(L.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
+        """Shows the progress of the test pass."""
         del pl_module, outputs, batch, dataloader_idx
         self._show("testing", batch_idx + 1, int(trainer.num_test_batches[0]))
 

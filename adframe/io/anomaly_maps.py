@@ -111,7 +111,8 @@ def read_map(path: Path) -> np.ndarray:
         raise AdframeError(
             f"map {path} holds {plane.dtype} of shape {found.shape}; a map is one plane of numbers"
         )
-    with np.errstate(over="ignore", invalid="ignore"):  # the caller refuses infinity and NaN
+    # The caller refuses infinity and NaN.
+    with np.errstate(over="ignore", invalid="ignore"):
         scores: np.ndarray = plane.astype(np.float32)
         lost = np.abs(plane.astype(np.float64) - scores).max(initial=0.0)
         varies = plane.size > 0 and plane.min() < plane.max()

@@ -105,7 +105,8 @@ def unpack(
 
 class _RefusedError(Exception):
     def __init__(self, name: str, why: str) -> None:
-        super().__init__(f"member {name!r}: {why}")  # repr, because a name may contain line breaks
+        # `repr`, because a name may contain line breaks.
+        super().__init__(f"member {name!r}: {why}")
 
 
 def _target_parts(name: str, strip: int) -> tuple[str, ...] | None:

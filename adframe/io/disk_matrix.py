@@ -65,7 +65,8 @@ class Spool:
         if self.rows and rows.shape[1] != self.width:
             raise ValueError(f"rows are {rows.shape[1]} wide, the spool holds {self.width}")
         try:
-            self._file.seek(self.rows * self.width * 4)  # overwrites the rest of a failed append
+            # Overwrites the rest of a failed append.
+            self._file.seek(self.rows * self.width * 4)
             rest = rows.reshape(-1).view(np.uint8).data
             while len(rest):
                 rest = rest[self._file.write(rest) :]

@@ -66,7 +66,8 @@ class Store:
         # Bytes that may still be written, as of the last count.
         self._room = 0
         self._uncounted = RECOUNT_BYTES  # bytes written since then
-        self._warned = False  # whether an unusable file was reported
+        # Whether an unusable file was reported.
+        self._warned = False
         self._is_full = False  # whether nothing more is added
 
     def read(self, key: str) -> dict[str, Tensor] | None:
@@ -123,7 +124,8 @@ class Store:
         """Reports the first unusable file only, because a folder that was copied badly would have
         thousands.
         """
-        if path.exists() and not self._warned:  # another process may have removed it meanwhile
+        # Another process may have removed it meanwhile.
+        if path.exists() and not self._warned:
             self._warned = True
             _warn_once(
                 f"note: {path} of the feature store {why}; such files count as missing and are written again"

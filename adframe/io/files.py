@@ -134,7 +134,8 @@ def _remove(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError:
-        return  # the caller's own error matters more
+        # The caller's own error matters more.
+        return
 
 
 def timestamped_folder(parent: Path) -> Path:

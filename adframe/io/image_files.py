@@ -33,7 +33,8 @@ _SAMPLE_FORMAT_TAG, _PHOTOMETRIC_TAG, _ORIENTATION_TAG = 339, 262, 274  # TIFF t
 _EXIF = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")  # where Pillow looks for EXIF
 _SIGNED, _WHITE_IS_ZERO = 2, 0
 
-READ_ERRORS = (  # raised by Pillow for incomplete files
+# Raised by Pillow for incomplete files.
+READ_ERRORS = (
     OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, RuntimeError, OverflowError,
     struct.error, zlib.error,
 )  # fmt: skip

@@ -112,7 +112,8 @@ def read_header(path: Path, *, max_megapixels: float | None = None) -> Header:
     shown = (height, width)
     if orientation < 5:
         return Header(shown, shown, orientation, kind)
-    if image.format == "TIFF":  # its size is that of the shown image already
+    # Its size is that of the shown image already.
+    if image.format == "TIFF":
         return Header(shown, (width, height), orientation, kind)
     return Header((width, height), shown, orientation, kind)
 
@@ -207,7 +208,7 @@ def too_bright_error(path: Path, value: int, bits: int) -> AdframeError:
         The error to raise.
     """
     return AdframeError(
-        f"image {path} has the value {value}, but dataset.bits={bits} allows at most "
+        f"image {path} has the value {value}, but its samples are read with {bits} bits, at most "
         f"{2**bits - 1}; set dataset.bits= to the bits of the camera (16 reads all values unchanged)"
     )
 

@@ -97,4 +97,5 @@ def remove_empty(folder: Path) -> None:
     try:
         folder.rmdir()
     except OSError:
-        return  # it is not empty, or does not exist
+        # It is not empty, or does not exist.
+        return

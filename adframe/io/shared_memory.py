@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-SHARED_MEMORY = Path("/dev/shm")  # on Linux; other systems have no such limit
+# On Linux; other systems have no such limit.
+SHARED_MEMORY = Path("/dev/shm")
 # Batches that each process prepares, PyTorch's default.
 PREFETCHED = 2
 # The training loader stays alive while the validation loader works.
@@ -25,7 +26,8 @@ def shared_memory_warning(*, size: tuple[int, int], batch_size: int, num_workers
     """
     if num_workers == 0 or not SHARED_MEMORY.is_dir():
         return None
-    image = 4 * (3 + 1) * size[0] * size[1]  # bytes of float32: three colours and a mask
+    # Bytes of float32: three colours and a mask.
+    image = 4 * (3 + 1) * size[0] * size[1]
     needed = LOADERS * PREFETCHED * num_workers * batch_size * image
     free = shutil.disk_usage(SHARED_MEMORY).free
     if needed <= free:

@@ -24,7 +24,8 @@ def auroc(normal: np.ndarray, anomalous: np.ndarray) -> float:
     """
     if not normal.sum() or not anomalous.sum():
         return math.nan
-    above = np.cumsum(anomalous) - anomalous / 2  # anomalous ranked above each normal
+    # Anomalous ranked above each normal.
+    above = np.cumsum(anomalous) - anomalous / 2
     return float(np.sum(normal * above) / normal.sum() / anomalous.sum())
 
 
@@ -95,7 +96,8 @@ def area_below(width: np.ndarray, height: np.ndarray, *, limit: float) -> float:
     """
     inside, share = _before_limit(width, limit)
     middle = np.cumsum(height) - height + height * share / 2
-    return float(min(np.sum(inside * middle) / limit, 1.0))  # the sum may round to just above one
+    # The sum may round to just above one.
+    return float(min(np.sum(inside * middle) / limit, 1.0))
 
 
 def area_error(width: np.ndarray, height: np.ndarray, *, limit: float) -> float:

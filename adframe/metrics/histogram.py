@@ -20,7 +20,8 @@ from adframe.metrics.sketch import GroupKey, Sketch, sketch_of
 from adframe.metrics.threshold_counts import pixel_thresholds
 from adframe.ops.regions import union
 
-_LARGEST_CODE = codes_of(np.array([np.finfo(np.float32).max]))[0]  # codes beyond it are infinity and NaN
+# Codes beyond it are infinity and NaN.
+_LARGEST_CODE = codes_of(np.array([np.finfo(np.float32).max]))[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,8 @@ class ImageBins:
     def __init__(self, *, budget: int) -> None:
         self.layout = BlockLayout(budget=budget)
         self._counts = np.zeros((3, budget + 1, BINS_PER_BLOCK), np.int64)
-        self._kinds = 1  # a good image has normal pixels only
+        # A good image has normal pixels only.
+        self._kinds = 1
         self._codes = np.empty(_CHUNK, np.int32)
 
     @property

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from adframe.metrics.float_bins import codes_of
-from adframe.metrics.histogram import PixelHistograms, Tally
+from adframe.metrics.histogram import PixelHistograms
 from adframe.metrics.sketch import Sketch
 
 _BIN_ROWS = 4  # code, normal, anomalous, found
-_SEGMENT_ROWS = 5  # two codes, normal, anomalous, found
+# Two codes, normal, anomalous, found.
+_SEGMENT_ROWS = 5
 
 
 def pack_histograms(histograms: PixelHistograms) -> np.ndarray:
@@ -38,8 +39,14 @@ def pack_histograms(histograms: PixelHistograms) -> np.ndarray:
     ]
     images = [(each.path, each.key, each.group, len(each.found), each.facts.tolist()) for each in sketches]
     header = json.dumps([groups, images]).encode()
-    body = [_tally_rows(tally).reshape(-1) for tally in tallies.values()]
-    body += [_sketch_rows(sketch).reshape(-1) for sketch in sketches]
+    body = [
+        np.stack([codes_of(tally.lowest), tally.normal, tally.anomalous, tally.found]).reshape(-1)  # (4, n)
+        for tally in tallies.values()
+    ]
+    body += [
+        np.concatenate([each.ends, each.pixels, each.found[None]]).astype(np.int64).reshape(-1)  # (5, n)
+        for each in sketches
+    ]
     lengths = np.array([len(header), sum(map(len, body))], np.int64)
     return np.concatenate([lengths, np.frombuffer(header, np.uint8).astype(np.int64), *body])
 
@@ -77,14 +84,6 @@ def _add_rows(histograms: PixelHistograms, key: tuple[str, str, str], *, rows: n
     places = histograms.layout.positions(codes)
     for counts, added in zip(histograms.group(key).counts, rows[1:], strict=True):
         np.add.at(counts.reshape(-1), places, added)
-
-
-def _tally_rows(tally: Tally) -> np.ndarray:
-    return np.stack([codes_of(tally.lowest), tally.normal, tally.anomalous, tally.found])  # (4, n) int64
-
-
-def _sketch_rows(sketch: Sketch) -> np.ndarray:
-    return np.concatenate([sketch.ends, sketch.pixels, sketch.found[None]]).astype(np.int64)  # (5, n)
 
 
 def _packed_states(packed: np.ndarray) -> Iterator[tuple[Any, np.ndarray]]:

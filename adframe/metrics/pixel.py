@@ -217,6 +217,7 @@ class PixelMetrics(Metric):
         should_sync: bool = True,
         distributed_available: Callable[[], bool] | None = None,
     ) -> None:
+        """Packs the state before torchmetrics exchanges it; arguments are those of `Metric.sync`."""
         available = distributed_available or self.distributed_available_fn
         if should_sync and available is not None and available():
             self.packed = [torch.from_numpy(pack_histograms(self._histograms)).to(self.device)]

@@ -28,7 +28,8 @@ from adframe.metrics.subsets import ImageSelection
 from adframe.stats.bootstrap import multiplicities, strata_of
 
 CURVE_EDGES = 2048  # largest number per selection
-_CHUNK_VALUES = 1 << 18  # values of a curve per chunk: 2 MB per array
+# Values of a curve per chunk: 2 MB per array.
+_CHUNK_VALUES = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)

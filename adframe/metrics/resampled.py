@@ -34,7 +34,8 @@ def drawn_metrics(rows: Sequence[PredictionRow], *, pixel: PixelMetrics, seed: i
         (RESAMPLES,) float64 by metric name.
     """
     own = seed + zlib.crc32(rows[0]["category"].encode())
-    threshold = rows[0]["threshold"]  # every row of a category has the same
+    # Every row of a category has the same.
+    threshold = rows[0]["threshold"]
     drawn = _image_draws(
         rows, scores=[row["score"] for row in rows], threshold=threshold, seed=own, resamples=RESAMPLES
     )

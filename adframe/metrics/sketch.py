@@ -130,7 +130,8 @@ def _even_targets(total: int, count: int) -> np.ndarray:
 
 
 def _tail_targets(total: int, count: int) -> np.ndarray:
-    return np.geomspace(1, total, count) * (1 - 1e-12)  # rounding must not reach beyond the total
+    # Rounding must not reach beyond the total.
+    return np.geomspace(1, total, count) * (1 - 1e-12)
 
 
 # The kind of counts to cut, the targets, and the share of the cuts. In good images, which have only normal

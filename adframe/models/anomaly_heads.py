@@ -141,7 +141,8 @@ class Guide(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.query, self.key = nn.Linear(width, width), nn.Linear(width, width)
-        nn.init.zeros_(self.query.weight)  # starts with equal attention to all patches
+        # Starts with equal attention to all patches.
+        nn.init.zeros_(self.query.weight)
         nn.init.zeros_(self.query.bias)
 
     def forward(self, tokens: Tensor, *, whole: Tensor) -> Tensor:
@@ -207,7 +208,8 @@ def anomaly_losses(
     dice = 1 - (2 * both + 1) / (either + 1)
     return {
         "focal": 5 * _focal_loss(logits, truth),
-        "dice": (dice * label).sum() / label.sum().clamp(min=1),  # it is meaningless for normal images
+        # It is meaningless for normal images.
+        "dice": (dice * label).sum() / label.sum().clamp(min=1),
         "l1": (probability - truth).abs().mean(),
         "image": _focal_loss(whole, label),
     }

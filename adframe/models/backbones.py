@@ -262,7 +262,8 @@ def _image_size_setting(size: Sequence[int]) -> str:
 def _to_bfloat16(trunk: nn.Module) -> None:
     """Converts weights once, which autocast would otherwise convert for every batch."""
     for module in trunk.modules():
-        if type(module) in (nn.Conv2d, nn.Linear):  # subclasses may compute with their weights
+        # Subclasses may compute with their weights.
+        if type(module) in (nn.Conv2d, nn.Linear):
             module.to(torch.bfloat16)
 
 

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from adframe.models.vit import Vit
 
-TEMPERATURE, MOMENTUM = 0.2, 0.996  # SiT, arXiv 2104.03602, section 3.2
+# SiT, arXiv 2104.03602, section 3.2.
+TEMPERATURE, MOMENTUM = 0.2, 0.996
 EMBEDDING = 256
 
 

@@ -28,7 +28,8 @@ class TokenDecoder(nn.Module):
         self.side = side
         hidden = [layer for _ in range(3) for layer in (nn.Linear(width, width), nn.GELU())]
         last = nn.Linear(width, channels * side * side)
-        nn.init.trunc_normal_(last.weight, std=0.002)  # starts at the mean colour instead of noise
+        # Starts at the mean colour instead of noise.
+        nn.init.trunc_normal_(last.weight, std=0.002)
         nn.init.zeros_(last.bias)
         self.layers = nn.Sequential(*hidden, last)
 

@@ -33,7 +33,8 @@ VIT_SHAPES = {"small": (384, 12, 6), "base": (768, 12, 12), "large": (1024, 24, 
 # Darcet et al., Vision Transformers Need Registers, ICLR 2024.
 REGISTERS = 4
 REPOSITORIES = [f"facebook/dinov2-{r}{size}" for r in ("", "with-registers-") for size in VIT_SHAPES]
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as in its image processor
+# Those of ImageNet, as in its image processor.
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class TransformersVit(nn.Module):

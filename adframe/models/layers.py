@@ -43,7 +43,8 @@ def choose_layers(trunk: Any, layers: Sequence[str] | str, *, model: str) -> tup
 
 
 def _pyramid(entries: Sequence[dict[str, Any]]) -> list[str]:
-    last = {entry["reduction"]: entry["module"] for entry in entries}  # later modules replace earlier ones
+    # Later modules replace earlier ones.
+    last = {entry["reduction"]: entry["module"] for entry in entries}
     if len(last) > 1:
         return [last[stride] for stride in STRIDES if stride in last]
     depth = len(entries)

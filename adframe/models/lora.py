@@ -19,7 +19,8 @@ from adframe.models.vit import Vit
 
 AnyVit = Vit | TransformersVit
 PROJECTIONS = ("q", "k", "v", "o")
-DEFAULT_ENTRY = "default"  # entry of the categories without their own
+# Entry of the categories without their own.
+DEFAULT_ENTRY = "default"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,7 +48,8 @@ class Normaliser(nn.Module):
         self.register_buffer("spread", torch.empty(0))
         self.register_load_state_dict_pre_hook(make_room)  # type: ignore[no-untyped-call]
         self._count, self._finalised = 0, False
-        self._sums: tuple[Tensor, Tensor] | None = None  # of errors and of their squares, float64
+        # Sums of errors and of their squares, float64.
+        self._sums: tuple[Tensor, Tensor] | None = None
 
     def collect_held_out(self, errors: Tensor) -> None:
         """Adds errors of held-out normal images.

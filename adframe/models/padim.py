@@ -20,7 +20,8 @@ from adframe.models.named_backbones import create_backbone
 from adframe.ops.gaussians import Moments, mahalanobis
 from adframe.ops.smoothing import heatmap
 
-NARROW_CHANNELS = 448  # channels of ResNet18's three layers
+# Channels of ResNet18's three layers.
+NARROW_CHANNELS = 448
 # Channels that the paper draws: for ResNet18, and for Wide-ResNet50's 1792.
 FEW, MANY = 100, 550
 
@@ -207,7 +208,8 @@ def _unpack_triangles(module: nn.Module, state: dict[str, Any], prefix: str, *_:
     """Gives buffers the stored shapes before a strict load fills them."""
     packed = state.get(f"{prefix}whitening")
     if packed is not None and packed.dim() == 2:
-        width = (math.isqrt(8 * packed.shape[1] + 1) - 1) // 2  # of a triangle with this number of entries
+        # The width of a triangle with this number of entries.
+        width = (math.isqrt(8 * packed.shape[1] + 1) - 1) // 2
         whole = packed.new_zeros(len(packed), width, width)
         whole[:, _triangle(width, packed.device)] = packed
         state[f"{prefix}whitening"] = whole

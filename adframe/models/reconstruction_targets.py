@@ -12,7 +12,8 @@ from adframe.models.buffers import make_room
 from adframe.models.vit import Vit
 from adframe.ops.gradient_similarity import gradient_dissimilarity
 
-PALETTE_SAMPLE = 100_000  # colours on which a palette is fitted
+# Colours on which a palette is fitted.
+PALETTE_SAMPLE = 100_000
 
 
 class PixelTarget(nn.Module):

@@ -113,7 +113,8 @@ class Scoring:
         if self.shifted:
             places += [(block, block // 2) for block in self.blocks if block > 1]
         covers = [complementary_masks(grid, block=b, masks=self.masks, offset=offset) for b, offset in places]
-        fitting = [each for each in covers if len(each) > 1]  # a single mask would hide everything
+        # A single mask would hide everything.
+        fitting = [each for each in covers if len(each) > 1]
         if not fitting:
             raise AdframeError(
                 f"model.scoring.blocks={list(self.blocks)} hide everything on a grid of "

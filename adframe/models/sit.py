@@ -22,7 +22,8 @@ from adframe.models.vit import Vit, token_distance
 from adframe.models.vit_maps import VitMaps
 from adframe.ops.smoothing import heatmap
 
-SCORING_PARTS = ("normaliser", "starting")  # parts that training does not change
+# Parts that training does not change.
+SCORING_PARTS = ("normaliser", "starting")
 
 
 class SiT(nn.Module):

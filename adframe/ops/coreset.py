@@ -38,7 +38,8 @@ ROUND = 1024
 HOT_BYTES = 64 << 20
 # Largest number of rows, or centres, per product.
 PRODUCT_ROWS = 2048
-MIN_CENTRES = 64  # smallest number of centres per product
+# Smallest number of centres per product.
+MIN_CENTRES = 64
 # Bytes of rows read at once: they fit in the cache.
 READ_BYTES = 4 << 20
 # Comparing a row with this many new centres takes less time than reading the row.
@@ -89,7 +90,8 @@ def greedy_k_centre(
     kept = None if store is None else Traversal(store, rows=rows, constants=constants)
     state = None if kept is None else kept.read()
     if state is not None and len(state[PICKS]) >= count:
-        return state[PICKS][:count].clone()  # the state is memory-mapped from a file
+        # The state is memory-mapped from a file.
+        return state[PICKS][:count].clone()
     search = _Search(rows, count=count)
     if state is None:
         search.add_first(int(np.random.default_rng(seed).integers(len(rows))))
@@ -108,7 +110,8 @@ class _Search:
 
     def __init__(self, rows: Spool, *, count: int) -> None:
         self.rows = rows
-        most = min(count + ROUND, len(rows))  # the last round may pick more than wanted
+        # The last round may pick more than wanted.
+        most = min(count + ROUND, len(rows))
         self.index = torch.empty(most, dtype=torch.int64)
         self.centres = RoundedRows.empty(most, rows.width)
         self.picked = 0
@@ -116,13 +119,16 @@ class _Search:
         self.all_bounds = torch.empty(len(rows))
         # number of centres that each bound accounts for
         self.all_met = torch.ones(len(rows), dtype=torch.int64)
-        self.hot = torch.empty(0, dtype=torch.int64)  # indices of the hot rows, ascending
+        # Indices of the hot rows, ascending.
+        self.hot = torch.empty(0, dtype=torch.int64)
         self._most_hot = max(ROUND, HOT_BYTES // (4 * rows.width + 2 * self.centres.short.shape[1]))
         # The hot rows themselves, in memory that is allocated once; then their bounds.
         self.block = RoundedRows.empty(min(self._most_hot, len(rows)), rows.width)
         self.bound, self.met = torch.empty(0), torch.empty(0, dtype=torch.int64)
-        self.cold = 0.0  # largest bound of rows that are not hot
-        self.tight = 1  # number of centres that `_tighten` has used
+        # Largest bound of rows that are not hot.
+        self.cold = 0.0
+        # Number of centres that `_tighten` has used.
+        self.tight = 1
 
     def add_first(self, row: int) -> None:
         self._add(torch.tensor([row]), self.rows.read(row, row + 1))
@@ -171,7 +177,8 @@ class _Search:
         outside = max(floor, self.cold)
         contest = torch.nonzero((self.bound >= outside) & (self.bound > 0)).flatten()
         if len(contest):
-            top = _top_values(self.bound[contest], ROUND)  # more only where several rows tie at the floor
+            # More only where several rows tie at the floor.
+            top = _top_values(self.bound[contest], ROUND)
             self._pick_from(contest[top.indices], outside=outside)
         return True
 

@@ -13,7 +13,8 @@ from adframe.io.feature_cache import Store
 
 # Version of the file and of the algorithm: files of another number are not found.
 TRAVERSAL_FORMAT = 3
-PICKS = "index"  # key of the picked rows in the stored state
+# Key of the picked rows in the stored state.
+PICKS = "index"
 
 
 class Traversal:

@@ -107,7 +107,8 @@ class Moments:
             self._sum = torch.zeros_like(self._shift, dtype=torch.float64)
             self._products = block.new_zeros(positions, width, width)
         block -= self._shift
-        self._sum += block.sum(0)  # float32 over one block, float64 over blocks
+        # float32 over one block, float64 over blocks.
+        self._sum += block.sum(0)
         by_position = block.transpose(0, 1)  # (P, n, D)
         self._products.baddbmm_(by_position.mT, by_position)
         self.images, self._waiting = self.images + len(block), 0

@@ -10,7 +10,8 @@ from torch import Tensor
 from adframe.io.disk_matrix import Spool
 
 PASSES = 3  # number of passes over all rows
-START_ROWS = 65536  # rows from which k-means++ chooses the start
+# Rows from which k-means++ chooses the start.
+START_ROWS = 65536
 
 
 def k_means(rows: Spool, *, count: int, seed: int) -> Tensor:

@@ -25,7 +25,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
-NORM_COLUMNS = 6  # columns for the halves of two squared norms
+# Columns for the halves of two squared norms.
+NORM_COLUMNS = 6
 # Twice the rounding error of a float32 operation.
 FLOAT32_UNIT = 2.0**-23
 # Largest error of a term that is too small for float32.
@@ -38,7 +39,8 @@ EXTRA_CANDIDATES = (
     # Rows a query looked at beyond those asked for; where these are not enough, float32 searches.
     31
 )
-DIFFERENCE_BYTES = 16 << 20  # bytes of differences computed at once
+# Bytes of differences computed at once.
+DIFFERENCE_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +155,10 @@ def _by_bfloat16(queries: Tensor, bank: Tensor, prepared: RoundedBank, count: in
     sizes = (prepared.norm + (2 * half).sqrt().float()).square() / 2
     bound = -(reach.square() / 2 * slack + terms * (FLOAT32_UNIT * slack * sizes + UNDERFLOW))
     possible = best.values >= bound.to(product.dtype).unsqueeze(1)  # (Q, K)
-    left = possible.sum(1)  # NaN and infinity leave no candidate
-    done = (left >= count) & (left < possible.shape[1])  # the K-th candidate excludes all rows after it
+    # NaN and infinity leave no candidate.
+    left = possible.sum(1)
+    # The K-th candidate excludes all rows after it.
+    done = (left >= count) & (left < possible.shape[1])
     distance = queries.new_full(possible.shape, torch.inf)
     query, place = torch.nonzero(possible & done.unsqueeze(1)).T
     distance[query, place] = _pair_distances(queries, query, bank, best.indices[query, place])

@@ -29,7 +29,8 @@ CLOSE_SHARE = 1e-4
 EQUAL_SHARE = 1e-13
 # With fewer columns bfloat16 gains nothing, because it needs six more.
 MIN_COLUMNS = 32
-MAX_SUM = 2.0**126  # sums up to this do not overflow in float32
+# Sums up to this do not overflow in float32.
+MAX_SUM = 2.0**126
 # A row with more than 1 in 64 centres as candidates is faster by a float32 product.
 CROWD = 64
 # Row counts of products are multiples of this, so that there are few shapes.
@@ -158,11 +159,13 @@ def lower_distances(known: Tensor, rows: RoundedRows, index: Tensor, centres: Ro
     reach = _half_squared_reach(known, moved, slack)
     # absolute terms of an entry
     sizes = ((2 * half).sqrt() + (2 * centres.half.amax()).sqrt()).square() / 2 + reach
-    if not float(sizes.amax()) < MAX_SUM:  # also where a value is infinite or NaN
+    # Also where a value is infinite or NaN.
+    if not float(sizes.amax()) < MAX_SUM:
         return _lower_by_float32(known, rows, index, centres)
     allowance = terms * (2 * FLOAT32_UNIT * slack * sizes + UNDERFLOW)
     entries = _signed_entries(rows.short[index], centres.short, reach + allowance - half)
-    able = torch.nonzero(entries.amax(dim=1) >= 0).flatten()  # rows to which any centre may be nearer
+    # Rows to which any centre may be nearer.
+    able = torch.nonzero(entries.amax(dim=1) >= 0).flatten()
     if not len(able):
         return known
     entries, index = entries[able], index[able]  # (k, m)

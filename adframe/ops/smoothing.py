@@ -107,7 +107,8 @@ def _patch_weights(
     if bounded:
         positions = np.mod(positions, 2 * fine)
         positions = np.minimum(positions, 2 * fine - 1 - positions)
-    centres = (positions + 0.5) * coarse / fine - 0.5  # pixel positions in units of patches
+    # Pixel positions in units of patches.
+    centres = (positions + 0.5) * coarse / fine - 0.5
     first = np.floor(centres).astype(np.int64)
     share = centres - first
     sides = (first, weights * (1 - share)), (first + 1, weights * share)

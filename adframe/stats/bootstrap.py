@@ -20,7 +20,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-LEVEL = 0.95  # confidence level of every interval
+# Confidence level of every interval.
+LEVEL = 0.95
 RESAMPLES = 1000
 
 
@@ -70,7 +71,8 @@ def multiplicities(
     starts = sorted_names == ""
     starts[1:] |= sorted_names[1:] != sorted_names[:-1]
     starts[:1] = True
-    unit = np.cumsum(starts) - 1  # the group of each image, in sorted order
+    # The group of each image, in sorted order.
+    unit = np.cumsum(starts) - 1
     counts = _draw_groups(
         _groups_by_stratum(unit, strata[order]), resamples=resamples, rng=np.random.default_rng(seed)
     )
@@ -102,7 +104,8 @@ def _groups_by_stratum(unit: np.ndarray, strata: np.ndarray) -> list[list[int]]:
         seen[number][kind] = None
     alike: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for number, found in seen.items():
-        alike[tuple(found)].append(number)  # within a group images are sorted by stratum
+        # Within a group images are sorted by stratum.
+        alike[tuple(found)].append(number)
     return [alike[key] for key in sorted(alike)]
 
 

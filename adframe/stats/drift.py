@@ -57,7 +57,8 @@ def score_drift(
 def _weighted_drift(before: np.ndarray, after: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Returns (r,) drifts of (r, n) weights."""
     total = weights.sum(1)
-    centred = before - before.mean()  # against cancellation in the variance below
+    # Against cancellation in the variance below.
+    centred = before - before.mean()
     mean = weights @ centred / total
     variance = weights @ centred**2 / total - mean**2
     moved = weights @ (after - before) / total

@@ -7,7 +7,8 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.metrics import silhouette_score
 
-MIN_TSNE_IMAGES = 10  # below this number neighbourhoods mean nothing
+# Below this number neighbourhoods mean nothing.
+MIN_TSNE_IMAGES = 10
 _PERPLEXITY = 30.0
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-_MAX_EXACT_ITEMS = 7  # up to here all permutations are tried: 5,040
+# Up to here all permutations are tried: 5,040.
+_MAX_EXACT_ITEMS = 7
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,8 @@ def median_distance(first: Vectors, second: Vectors) -> float:
     share = min(1.0, MEDIAN_ROWS / (len(a) + len(b)))
     some = torch.cat([_evenly_spaced(rows, max(1, round(share * len(rows)))) for rows in (a, b)])
     found = float(torch.pdist(some).median())
-    return found or 1.0  # all rows are equal: every bandwidth gives 0
+    # All rows are equal: every bandwidth gives 0.
+    return found or 1.0
 
 
 def sliced_wasserstein(first: Vectors, second: Vectors, *, projections: int = 256, seed: int = 0) -> float:

@@ -38,7 +38,8 @@ def weighted_metrics(
     """
     falling, starts = np.argsort(-scores, kind="stable"), np.zeros(0, np.intp)
     if len(scores):
-        starts = np.unique(-scores[falling], return_index=True)[1]  # the first image of each distinct score
+        # The first image of each distinct score.
+        starts = np.unique(-scores[falling], return_index=True)[1]
     pieces = []
     for piece in _integer_weight_chunks(weights):
         normal, anomalous = (_counts_by_score(piece * side, falling, starts) for side in (~labels, labels))

@@ -46,6 +46,7 @@ def load_checkpoint(system: DetectionSystem, path: Path, *, of: Mapping[str, str
     stored = _read_checkpoint(path, identity(system, of=of))
     known = system.state_dict()
     try:
+        # The frozen backbone is not in the file, so its own tensors complete the state for a strict load.
         system.load_state_dict({name: known[name] for name in _frozen(system)} | stored["state"], strict=True)
     except (RuntimeError, TypeError, AttributeError) as error:
         raise AdframeError(f"checkpoint {path} does not fit: {' '.join(str(error).split())}") from error
@@ -61,7 +62,15 @@ def identity(system: DetectionSystem, *, of: Mapping[str, str]) -> dict[str, str
     Returns:
         Format, method, backbone and training data.
     """
-    return {"format": CHECKPOINT_FORMAT, "method": _method(system), "backbone": _backbone(system), **of}
+    kind = type(system.detector)
+    backbone: Any = system.detector.backbone
+    return {
+        "format": CHECKPOINT_FORMAT,
+        # A class may keep the method name of the class that it extends.
+        "method": str(getattr(kind, "METHOD", kind.__name__)),
+        "backbone": f"{backbone.name} {','.join(backbone.layers)} sha256:{backbone.digest[:16]}",
+        **of,
+    }
 
 
 def _read_checkpoint(path: Path, own: Mapping[str, str]) -> dict[str, Any]:
@@ -77,13 +86,3 @@ def _frozen(system: DetectionSystem) -> set[str]:
     """Returns the names of tensors that come from the backbone's own weights."""
     named = {f"detector.{name}" for name in getattr(system.detector, "frozen", ())}
     return named | {name for name in system.state_dict() if name.startswith(FROZEN_PREFIX)}
-
-
-def _method(system: DetectionSystem) -> str:
-    kind = type(system.detector)
-    return str(getattr(kind, "METHOD", kind.__name__))
-
-
-def _backbone(system: DetectionSystem) -> str:
-    backbone: Any = system.detector.backbone
-    return f"{backbone.name} {','.join(backbone.layers)} sha256:{backbone.digest[:16]}"

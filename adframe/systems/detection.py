@@ -147,6 +147,7 @@ class DetectionSystem(L.LightningModule):
             `milliseconds` per image.
         """
         del batch_idx
+        # Only the network is timed: restoring heatmaps and metrics are no part of a prediction.
         prediction, seconds = timed(lambda: self.detector(batch[IMAGE]))
         maps = heatmaps(prediction)
         frames = [restore(m, geometry) for m, geometry in zip(maps, batch[GEOMETRY], strict=True)]

@@ -57,6 +57,7 @@ class GradientSystem(DetectionSystem):
         """Shows the training images to a detector that must see them before training."""
         detector: Any = self.detector
         if isinstance(detector, Previewing) and detector.needs_preview:
+            # Lightning builds the training loader only after this hook.
             self.trainer.fit_loop.setup_data()
             for batch in cast(Iterable[Batch], self.trainer.train_dataloader):
                 detector.preview(batch[IMAGE].to(self.device))

@@ -15,7 +15,8 @@ from adframe.toy.surface import Lamp, Piece, Pose, Surface, place_piece
 
 STEEL = (0.60, 0.61, 0.63)
 MAT = (0.155, 0.175, 0.20)
-SCALE = 0.92  # the part's own frame as a share of the image
+# The part's own frame as a share of the image.
+SCALE = 0.92
 HOLES = (((0.20, 0.27), 0.050, 0.026), ((0.76, 0.27), 0.050, 0.026), ((0.76, 0.76), 0.050, 0.026))
 BORES = (((0.48, 0.27), 0.082),)
 
@@ -34,7 +35,8 @@ def _blank(side: int) -> _Blank:
     y, x = axes(side)
     upright = box(y, x, centre=(0.48, 0.27), half=(0.40, 0.145), corner=0.06)
     foot = box(y, x, centre=(0.74, 0.50), half=(0.140, 0.375), corner=0.06)
-    inner = (x > 0.3) & (y < 0.7)  # the fillet lies in the inner corner only
+    # The fillet lies in the inner corner only.
+    inner = (x > 0.3) & (y < 0.7)
     blend = np.clip(0.5 + 0.5 * (foot - upright) / 0.10, 0, 1)
     fillet = foot * (1 - blend) + upright * blend - np.float32(0.10) * blend * (1 - blend)
     outline = np.where(inner, fillet, np.minimum(foot, upright))

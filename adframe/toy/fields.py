@@ -205,7 +205,8 @@ def stroke(path: Field, *, side: int, width: float) -> Field:
     Returns:
         (side, side) coverage in [0, 1].
     """
-    shift = 4  # OpenCV draws in sixteenths of a pixel
+    # OpenCV draws in sixteenths of a pixel.
+    shift = 4
     pixels = np.round((path[:, ::-1] * side - 0.5) * 2**shift).astype(np.int32)
     thickness = max(1, round(width * side))
     layer = np.zeros((side, side), np.uint8)

@@ -56,7 +56,8 @@ class _Setup:
     light: Lamp
     exposure: float
     tint: tuple[float, float, float]
-    tilt: tuple[float, float]  # change of the light down and across the frame
+    # Change of the light down and across the frame.
+    tilt: tuple[float, float]
 
 
 def keyed_generator(seed: int, *key: str | int) -> Rng:

@@ -94,7 +94,8 @@ def break_piece(piece: Piece, *, fault: Fault) -> Piece:
     reach = float(toward[piece.cover > 0.5].max())
     cut = reach - fault.between(0.07, 1.0) * reach + 0.022 * clouds(fault.rng, side=side, cells=14)
     kept = np.clip((cut - toward) * side + 0.5, 0, 1).astype(np.float32)
-    rough = ramp(cut - toward, low=0.0, high=0.05)  # the fracture surface reflects less light
+    # The fracture surface reflects less light.
+    rough = ramp(cut - toward, low=0.0, high=0.05)
     return replace(piece, cover=piece.cover * kept, albedo=piece.albedo * (0.55 + 0.45 * rough)[..., None])
 
 

@@ -11,14 +11,16 @@ from adframe.toy.surface import Pose, footprint, lay_layer
 from adframe.toy.tray_label import Label, right_label
 from adframe.toy.tray_parts import PARTS, SCALES, part
 
-CELLS = {  # centre (y, x) of the compartment of each part
+# Centre (y, x) of the compartment of each part.
+CELLS = {
     "bolt": (0.29, 0.215),
     "gear": (0.29, 0.50),
     "washer": (0.29, 0.785),
     "nut": (0.71, 0.215),
     "ring": (0.71, 0.50),
 }
-HALF = (0.182, 0.122)  # half height and half width of a compartment
+# Half height and half width of a compartment.
+HALF = (0.182, 0.122)
 LABEL_AT, LABEL_TALL = (0.71, 0.785), 0.33
 # Resolution of a part's own frame, as a share of the image's.
 SPRITE = 0.5

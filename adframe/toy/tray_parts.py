@@ -73,7 +73,8 @@ def _washer(side: int) -> Piece:
     distance = np.maximum(rim, -bore)
     piece = _piece(side, distance, _edge(distance, 0.04, 0.006), STEEL, 0.22)
     around = np.arctan2(y - 0.5, x - 0.5)
-    sheen = 1 + 0.20 * np.cos(2 * around + 0.6)  # turned on a lathe, so it reflects in two fans
+    # Turned on a lathe, so it reflects in two fans.
+    sheen = 1 + 0.20 * np.cos(2 * around + 0.6)
     return Piece(piece.height, piece.cover, _toned(piece.albedo, sheen), piece.gloss)
 
 

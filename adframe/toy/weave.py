@@ -13,7 +13,8 @@ from adframe.toy.family import STRUCTURAL, Annotation, Fault, Painting, ProductF
 from adframe.toy.fields import Field, Rng, axes, blob, blur_field, clouds, curve, ramp, stroke
 from adframe.toy.surface import Lamp, Surface, paint
 
-THREADS = 26  # across the frame, in both directions
+# Number across the frame, in both directions.
+THREADS = 26
 # Threads drawn beyond the edge of the frame, so that a rotated cloth always covers it.
 SPARE = 40
 WARP, WEFT = (0.71, 0.66, 0.56), (0.37, 0.47, 0.57)
@@ -26,7 +27,8 @@ class _Threads:
     thread.
     """
 
-    offset: Field  # from the middle of the thread, in [-0.5, 0.5]
+    # Distance from the middle of the thread, in [-0.5, 0.5].
+    offset: Field
     number: NDArray[np.int32]  # (S, S) int
     along: Field
     tone: Field  # (S, S) brightness of the thread

@@ -26,7 +26,8 @@ def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
         path: the file.
         pixels: (H, W, 3) RGB or (H, W) grey, uint8.
     """
-    ordered = pixels[..., ::-1] if pixels.ndim == 3 else pixels  # OpenCV's order is blue, green, red
+    # OpenCV's order is blue, green, red.
+    ordered = pixels[..., ::-1] if pixels.ndim == 3 else pixels
     _, data = cv2.imencode(".png", np.ascontiguousarray(ordered), [cv2.IMWRITE_PNG_COMPRESSION, 2])
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not imwrite, which reports no error on a full disk.
@@ -66,7 +67,8 @@ def write_set(root: Path, parameters: Parameters, *, fill: Callable[[Path], None
         fill(part)
         (part / MANIFEST).write_text(json.dumps(parameters, indent=1) + "\n", encoding="utf-8")
         if root.exists():
-            root.rmdir()  # it is empty, as `_has_set` has checked
+            # It is empty, as `_has_set` has checked.
+            root.rmdir()
         part.rename(root)
     except OSError as error:
         if _has_set(root, parameters):  # another process was faster

@@ -71,7 +71,9 @@ def test_a_test_image_above_the_range_stops_the_run(bits: int | None, tmp_path: 
     deepen(base, 12)
     path = base / "test/good/g1.png"
     Image.fromarray(np.full((64, 64), 4096, np.uint16)).save(path)
-    with pytest.raises(AdframeError, match=r"g1\.png has the value 4096, but dataset\.bits=12 allows"):
+    with pytest.raises(
+        AdframeError, match=r"g1\.png has the value 4096, but its samples are read with 12 bits"
+    ):
         set_up(replace(source(tmp_path, "mvtec_ad"), bits=bits))
 
 

@@ -149,7 +149,7 @@ def test_auto_is_online_only_with_an_account_and_a_network(
 ) -> None:
     monkeypatch.delenv("WANDB_MODE", raising=False)
     monkeypatch.setattr(loggers.wandb, "login", lambda **_: login)
-    monkeypatch.setattr(loggers, "answers", lambda _: answers)
+    monkeypatch.setattr(loggers, "is_reachable", lambda _: answers)
     assert loggers._resolve_mode("auto") == mode
 
 

@@ -199,7 +199,7 @@ def test_ranks_may_hang_on_the_category() -> None:
     [
         ({"targets": ["x"]}, "must be some of q, k, v, o"),
         ({"rank": 0}, "model.lora.rank=0 must be above 0"),
-        ({"rank": {"can": 3}}, "need one for default"),
+        ({"rank": {"can": 3}}, "require one for default"),
         ({"blocks": 0}, "model.lora.blocks=0"),
     ],
 )

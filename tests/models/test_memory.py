@@ -80,7 +80,7 @@ def test_the_subspace_is_as_small_as_its_share_allows(variance: float) -> None:
 
 
 def test_an_impossible_share_is_refused() -> None:
-    with pytest.raises(AdframeError, match=r"memory\.variance=1 must lie between 0 and 1"):
+    with pytest.raises(AdframeError, match=r"memory\.variance=1 must be between 0 and 1"):
         Subspace(variance=1)
 
 

@@ -25,8 +25,10 @@ from adframe.transforms.shift.transform import Params, Pixel, impossible
 BRIGHTNESS = (0.1, 0.2, 0.3, 0.4, 0.5)  # added to the value of HSV
 # Share of the distance to the mean that remains.
 CONTRAST = (0.4, 0.3, 0.2, 0.1, 0.05)
-DEFOCUS = ((3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5))  # radius and smoothing of the disk, in pixels
-NOISE_LEVELS = (0.08, 0.12, 0.18, 0.26, 0.38)  # standard deviation of values in [0, 1]
+# Radius and smoothing of the disk, in pixels.
+DEFOCUS = ((3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5))
+# Standard deviation of values in [0, 1].
+NOISE_LEVELS = (0.08, 0.12, 0.18, 0.26, 0.38)
 
 
 class Corruption(Pixel):

@@ -49,7 +49,8 @@ class Rotation(Warp):
         """
         height, width = size
         centre = ((width - 1) / 2, (height - 1) / 2)
-        return _as_square(cv2.getRotationMatrix2D(centre, float(params["degrees"]), 1.0))
+        affine = cv2.getRotationMatrix2D(centre, float(params["degrees"]), 1.0)
+        return np.vstack([affine, [0.0, 0.0, 1.0]])
 
 
 class Crop(Warp):
@@ -139,7 +140,3 @@ def warp(
     return moved, [
         cv2.warpAffine(mask, matrix[:2], size, flags=cv2.INTER_NEAREST, borderValue=0) for mask in masks
     ]
-
-
-def _as_square(affine: np.ndarray) -> np.ndarray:
-    return np.vstack([affine, [0.0, 0.0, 1.0]])

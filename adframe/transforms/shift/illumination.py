@@ -17,7 +17,8 @@ from adframe.errors import AdframeError, Range, unknown
 from adframe.transforms.shift.transform import TRANSFORMS_KEY, Params, Pixel, impossible, interval, single
 
 LIGHT_KINDS = ("left", "right", "top", "bottom", "radial")
-FIELD_POINTS = 128  # largest number of grid points per side
+# Largest number of grid points per side.
+FIELD_POINTS = 128
 
 
 class Gradient(Pixel):

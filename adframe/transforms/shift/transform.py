@@ -14,7 +14,8 @@ import numpy as np
 from adframe.errors import Ranges
 
 Params = dict[str, float | str]  # drawn numbers; JSON values
-TRANSFORMS_KEY = "shift.transforms"  # place of the transforms in the configuration
+# Place of the transforms in the configuration.
+TRANSFORMS_KEY = "shift.transforms"
 _transform_ranges = Ranges(TRANSFORMS_KEY)
 interval, whole_interval = _transform_ranges.interval, _transform_ranges.whole_interval
 impossible = _transform_ranges.impossible

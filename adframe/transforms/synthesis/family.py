@@ -18,7 +18,8 @@ from adframe.errors import Ranges
 from adframe.transforms.shift.dtype import is_grey
 from adframe.transforms.synthesis.foreground import foreground_of
 
-FAMILIES_KEY = "synthesis.families"  # place of the families in the configuration
+# Place of the families in the configuration.
+FAMILIES_KEY = "synthesis.families"
 _family_ranges = Ranges(FAMILIES_KEY)
 interval, whole_interval = _family_ranges.interval, _family_ranges.whole_interval
 impossible = _family_ranges.impossible

@@ -27,7 +27,8 @@ def shuffle_tiles(image: np.ndarray, *, generator: np.random.Generator) -> np.nd
     tiles[flips[1]] = tiles[flips[1], :, ::-1]
     if tall == wide:
         tiles[flips[2]] = tiles[flips[2]].swapaxes(1, 2)
-    result = image.copy()  # the remainder at the edges does not change
+    # The remainder at the edges does not change.
+    result = image.copy()
     result[: count * tall, : count * wide] = (
         tiles.reshape(count, count, tall, wide, 3).swapaxes(1, 2).reshape(whole.shape)
     )

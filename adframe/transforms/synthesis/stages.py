@@ -23,7 +23,8 @@ from adframe.transforms.synthesis.family import (
 from adframe.transforms.synthesis.pasting import Placement, blend, cut_out
 from adframe.transforms.synthesis.shapes import checked_shapes, fill_outline, outline
 
-_ASPECT = (0.4, 2.5)  # width divided by height of a patch
+# Width divided by height of a patch.
+_ASPECT = (0.4, 2.5)
 
 
 class Texture(Family):

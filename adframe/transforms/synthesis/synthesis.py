@@ -85,7 +85,8 @@ class Synthesis:
     ) -> None:
         _check_families(families, held_out=held_out)
         _check_numbers(seed=seed, normal_share=normal_share, smallest=smallest, attempts=attempts)
-        self.families = dict(sorted(families.items()))  # independent of the order in a configuration
+        # Independent of the order in a configuration.
+        self.families = dict(sorted(families.items()))
         self.name, self.seed = name, seed
         self.normal_share, self.held_out = normal_share, held_out
         self.foreground, self.smallest, self.attempts = foreground, smallest, attempts
@@ -169,7 +170,7 @@ class Synthesis:
             return untouched(image)
         names = list(families)
         weights = np.array([families[name].weight for name in names])
-        # a held-out family may have weight 0
+        # A held-out family may have weight 0
         share = weights / weights.sum() if len(names) > 1 else np.ones(1)
         name = names[int(generator.choice(len(names), p=share))]
         own = np.random.default_rng([int(generator.integers(2**63)), zlib.crc32(name.encode())])
@@ -208,7 +209,8 @@ def _check_numbers(*, seed: int, normal_share: float, smallest: float, attempts:
     if seed < 0:
         raise AdframeError(f"synthesis.seed={seed} must be 0 or more")
     for name, share in (("normal_share", normal_share), ("smallest", smallest)):
-        if not 0 <= share < 1:  # written this way, it also refuses NaN
+        # Written this way, it also refuses NaN.
+        if not 0 <= share < 1:
             raise AdframeError(f"synthesis.{name}={share} must be 0 or more, and below 1")
     if attempts < 1:
         raise AdframeError(f"synthesis.attempts={attempts} must be 1 or more")
