@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from adframe.analysis.studies.ablation_results import AblationResults, known_estimates, mean_cost
 from adframe.reporting.document import TableBlock
-from adframe.reporting.format import capitalised, p_value, points, span, title_of, with_interval
+from adframe.reporting.format import capitalised, counted, p_value, points, span, title_of, with_interval
 from adframe.reporting.tables import Cell, Column, Table, table_of, table_of_columns
 from adframe.results.names import MEAN
 from adframe.results.run_folder import MEMORY, MODEL, SECONDS
@@ -124,7 +124,8 @@ def pairs_table(results: AblationResults) -> TableBlock:
     return TableBlock(
         "pairs",
         "Differences between every two settings, in points, in ascending order of p. The p values are those "
-        f"of the bootstrap; Holm's correction is over one family of {len(by_p)} comparisons. Paired draws "
+        f"of the bootstrap; Holm's correction is over one family of "
+        f"{counted(len(by_p), 'comparison')}. Paired draws "
         f"have drawn the same images in every resample.{rest}",
         table_of_columns(_PAIR_COLUMNS, by_p[:_PAIRS]),
         raw=table_of_columns(_PAIR_CSV_COLUMNS, rows) if rows else table_of([]),

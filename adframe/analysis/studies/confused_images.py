@@ -33,7 +33,7 @@ from adframe.runs.test import load_system
 from adframe.systems.detection import DetectionSystem
 
 RankedImage = tuple[str, float, float]  # path, rank by its category's model, rank by the model for all
-Box = tuple[int, int, int, int]  # top, left, height, width in pixels of the original image
+PixelBox = tuple[int, int, int, int]  # top, left, height, width in pixels of the original image
 NEIGHBOURHOOD = 3  # patches over which features are averaged before they are compared, PatchCore's default
 
 
@@ -54,7 +54,7 @@ class NearestPatch:
 
     distance: float
     record: Record
-    box: Box
+    box: PixelBox
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class ConfusedImage:
     regions: tuple[Region, ...]
     own: np.ndarray
     pooled: np.ndarray
-    place: Box
+    place: PixelBox
     nearest: Mapping[str, NearestPatch]
 
 
@@ -189,7 +189,7 @@ def _batches_of(data: AnomalyData, ranked: Sequence[RankedImage]) -> list[tuple[
 @torch.no_grad()
 def _defect_view(
     batch: Batch, own: DetectionSystem, pooled: DetectionSystem, reader: FeatureReader
-) -> tuple[np.ndarray, np.ndarray, Box, Tensor]:
+) -> tuple[np.ndarray, np.ndarray, PixelBox, Tensor]:
     """Returns both (H0, W0) heatmaps, the most anomalous defective patch, and its (D,) feature."""
     geometry: Geometry = batch[GEOMETRY][0]
     own_map, pooled_map = (
@@ -234,7 +234,7 @@ def _cell_of_pixel(pixel: tuple[int, int], geometry: Geometry, *, size: tuple[in
     return min(max(row, 0), size[0] - 1), min(max(column, 0), size[1] - 1)
 
 
-def _box_of_cell(cell: tuple[int, int], geometry: Geometry, *, size: tuple[int, int]) -> Box:
+def _box_of_cell(cell: tuple[int, int], geometry: Geometry, *, size: tuple[int, int]) -> PixelBox:
     """Returns a cell in the original image, with the neighbours over which its feature is averaged."""
     top, left, height, width = geometry.view
     cell_height, cell_width = height / size[0], width / size[1]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from adframe.analysis.studies.confused_images import Box, ConfusedImage, NearestPatch
+from adframe.analysis.studies.confused_images import ConfusedImage, NearestPatch, PixelBox
 from adframe.io.images import read_image
 from adframe.reporting.document import Block, Picture, Pictures
 from adframe.reporting.format import percent
@@ -20,7 +20,7 @@ _PICTURE_TITLES = (
     "nearest normal patch of another category",
 )
 _BOX_COLOUR = (255, 200, 0)  # RGB
-_PICTURE_WIDTH = 230  # pixels
+_CONFUSED_WIDTH = 230  # pixels
 _FULL_COLOUR = 1.2  # a heatmap has its full colour at this multiple of the pixel threshold or above
 _JPEG_QUALITY = 78
 
@@ -115,10 +115,10 @@ def _heatmap_picture(image: Pixels, values: np.ndarray, threshold: float | None)
 
 
 def _small(image: Pixels) -> Pixels:
-    return resized(image, tile_size(image.shape[:2], width=_PICTURE_WIDTH))
+    return resized(image, tile_size(image.shape[:2], width=_CONFUSED_WIDTH))
 
 
-def _with_box(tile: Pixels, frame: tuple[int, ...], box: Box) -> Pixels:
+def _with_box(tile: Pixels, frame: tuple[int, ...], box: PixelBox) -> Pixels:
     """Draws a box of the original image, whose size is `frame`, into a tile."""
     down, across = tile.shape[0] / frame[0], tile.shape[1] / frame[1]
     mask = np.zeros(tile.shape[:2], np.uint8)

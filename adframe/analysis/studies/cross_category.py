@@ -22,7 +22,7 @@ from adframe.analysis.studies.transfer_page import METRIC, write_grids
 from adframe.errors import AdframeError
 from adframe.reporting.format import p_equals
 from adframe.results.frame import TestResult, load_results
-from adframe.results.layer_distances import layer_distances
+from adframe.results.layer_distances import LayerDistance, layer_distances
 from adframe.results.patch_samples import read_patch_samples
 from adframe.results.sweep_folder import SweepFolder
 from adframe.stats.mantel import Correlation, mantel
@@ -78,17 +78,7 @@ class CrossCategory:
                 most=self.patches,
                 permutations=self.permutations,
             )
-            names = list(grid.fitted)
-            lost = np.full((len(names), len(names)), math.nan)
-            for (fitted, other), loss in losses(grid, METRIC).items():
-                lost[names.index(fitted), names.index(other)] = loss
-            correlations = {
-                (layer, measure): mantel(
-                    distance_matrix(distances, names, layer=layer, measure=measure), lost
-                )
-                for layer in dict.fromkeys(each.layer for each in distances)
-                for measure in MEASURES
-            }
+            correlations = _loss_correlations(grid, distances)
             findings += _correlation_findings(grid, correlations)
             sections.append(distance_section(grid, distances, correlations, place=place))
         notes = ["A model's threshold is fitted to validation images of its own category."]
@@ -118,6 +108,19 @@ def _category_grid(method: str, tests: Sequence[TestResult]) -> Grid:
         for column, own in by_column.items():
             cells[row, column] = Setting(f"{method}, fitted on {row}", {}, {column: own})
     return Grid(method, "", fitted, fitted, cells)
+
+
+def _loss_correlations(grid: Grid, distances: Sequence[LayerDistance]) -> dict[tuple[str, str], Correlation]:
+    """Correlates the loss of models tested elsewhere with each distance, by (layer, measure)."""
+    names = list(grid.fitted)
+    lost = np.full((len(names), len(names)), math.nan)
+    for (fitted, tested), loss in losses(grid, METRIC).items():
+        lost[names.index(fitted), names.index(tested)] = loss
+    return {
+        (layer, measure): mantel(distance_matrix(distances, names, layer=layer, measure=measure), lost)
+        for layer in dict.fromkeys(each.layer for each in distances)
+        for measure in MEASURES
+    }
 
 
 def _correlation_findings(grid: Grid, correlations: Mapping[tuple[str, str], Correlation]) -> list[str]:

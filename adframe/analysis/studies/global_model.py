@@ -73,21 +73,7 @@ class GlobalModel:
             AdframeError: no method was run with both scopes, or a run cannot be read.
         """
         cases = _scope_cases(sweep)
-        answers = correct_answers(
-            [
-                answer_question(
-                    f"{case.method}, {name}",
-                    f"{title_of(metric)}, one model for all",
-                    case.clean,
-                    case.frozen,
-                    metric=metric,
-                    categories=(name,),
-                )
-                for case in cases
-                for metric in _COMPARED
-                for name in case.categories
-            ]
-        )
+        answers = _scope_answers(cases)
         pictures, sentences = _confused_section(cases, self.open_run, most=self.pictures)
         study = Page(
             title=_scope_title(answers),
@@ -142,6 +128,25 @@ def _scope_cases(sweep: SweepFolder) -> list[ShiftCase]:
             "scope=per_category,global"
         )
     return cases
+
+
+def _scope_answers(cases: Sequence[ShiftCase]) -> list[Answer]:
+    """Compares the model for all with the category's own model, per method, metric and category."""
+    return correct_answers(
+        [
+            answer_question(
+                f"{case.method}, {name}",
+                f"{title_of(metric)}, one model for all",
+                case.clean,
+                case.frozen,
+                metric=metric,
+                categories=(name,),
+            )
+            for case in cases
+            for metric in _COMPARED
+            for name in case.categories
+        ]
+    )
 
 
 def _scope_findings(answers: Sequence[Answer]) -> list[str]:
