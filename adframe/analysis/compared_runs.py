@@ -26,6 +26,11 @@ class ComparedRun:
         name: name in the comparison, such as `A`.
         run: the run.
         images: predictions of its labelled test images.
+
+    Example:
+        >>> images = {("bolt", "test/good/000.png"): {"score": 0.5, "label": 0, "group": ""}}
+        >>> parts_of(ComparedRun("A", RunFolder(Path("runs/one")), images))
+        (0, 0)
     """
 
     name: str

@@ -43,6 +43,11 @@ class Line:
         run: name of the run.
         standing: its image AUROC, and the difference to the first run.
         holm: `standing.p` corrected for all comparisons of the table.
+
+    Example:
+        >>> first = Standing(0.875, 0.75, 1.0, difference=None, p=math.nan, drawn=np.full(1000, 0.875))
+        >>> for_people([Line("bolt", "A", first, holm=math.nan)]).shown[0][:3]
+        ('bolt', 'A', '87.5 (75.0 to 100.0)')
     """
 
     category: str

@@ -1,46 +1,51 @@
-"""Questions that a study asks of several subjects: each is answered by one comparison per subject.
+"""Questions that a study asks about several subjects: each is answered by one comparison per subject.
 
 All comparisons that answer one question are one family for Holm's correction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from adframe.analysis.compare import Comparison, adjusted, compare_pair, unknown_pair
+from adframe.analysis.compare import Comparison, compare_pair, correct_by_holm
 from adframe.analysis.settings import Setting
-from adframe.analysis.statements import not_significant
+from adframe.analysis.statements import not_significant_sentences
 from adframe.reporting.document import TableBlock
 from adframe.reporting.format import gain, p_value
-from adframe.reporting.tables import Cell, Column, Table
+from adframe.reporting.tables import Column, table_of_columns
 from adframe.results.names import MEAN
+from adframe.stats.estimates import NO_DIFFERENCE
 
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One question about one subject.
-
-    Attributes:
-        subject: what it is about, such as `patchcore, severe`.
-        text: what is asked, such as `image AUROC lost to the shift`.
-        a: the setting that is compared with.
-        b: the setting that is compared; the answer is b minus a.
-        metric: such as `image/auroc`.
-        categories: that are averaged.
-    """
-
-    subject: str
-    text: str
-    a: Setting
-    b: Setting
-    metric: str
-    categories: tuple[str, ...]
+_ANSWER_COLUMNS = (
+    Column("subject", "subject"),
+    Column("question", "question"),
+    Column("points", "points (95% interval)"),
+    Column("p_text", "p"),
+    Column("p_holm_text", "p (Holm)"),
+)
+_ANSWER_CSV_COLUMNS = tuple(
+    Column(key, key) for key in ("subject", "question", "difference", "low", "high", "p", "p_holm")
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A question and the comparison that answers it."""
+    """The comparison that answers a question about one subject.
+
+    Attributes:
+        subject: the subject, such as `patchcore, severe`.
+        question: the text of the question, such as `image AUROC lost to the shift`.
+        comparison: the comparison that answers it.
+
+    Example:
+        >>> from adframe.stats.estimates import Difference
+        >>> lost = Difference(-0.25, -0.5, -0.125, p=0.001)
+        >>> comparison = Comparison("clean", "shifted", "mean", "image/auroc", lost, adjusted=0.002)
+        >>> answer = Answer("patchcore, severe", "image AUROC lost to the shift", comparison)
+        >>> answer.significant, answer.value
+        (True, -0.25)
+    """
 
     subject: str
     question: str
@@ -53,51 +58,91 @@ class Answer:
 
     @property
     def value(self) -> float:
-        """The difference."""
+        """The difference as a share in [-1, 1]; NaN where it is unknown."""
         return self.comparison.difference.value
 
 
-def answer(questions: Iterable[Question]) -> list[Answer]:
-    """Answers questions, in their order; those with the same text are one family."""
-    asked = list(questions)
-    found: dict[int, Answer] = {}
-    for text in dict.fromkeys(each.text for each in asked):
-        own = [(place, each) for place, each in enumerate(asked) if each.text == text]
-        compared = adjusted([_comparison(each) for _, each in own])
-        for (place, each), one in zip(own, compared, strict=True):
-            found[place] = Answer(each.subject, text, one)
-    return [found[place] for place in range(len(asked))]
+def answer_question(
+    subject: str, question: str, a: Setting, b: Setting, *, metric: str, categories: Sequence[str]
+) -> Answer:
+    """Answers one question about one subject, without a correction for other questions.
+
+    Args:
+        subject: the subject, such as `patchcore, severe`.
+        question: the text of the question.
+        a: the setting that is the reference.
+        b: the setting that is compared with it; the answer is b minus a.
+        metric: such as `image/auroc`.
+        categories: the categories over which the difference is averaged.
+
+    Returns:
+        The answer; its difference is NaN where the metric is unknown.
+    """
+    where = categories[0] if len(categories) == 1 else MEAN
+    found = compare_pair(a, b, metric, where, categories)
+    return Answer(subject, question, found or Comparison(a.name, b.name, where, metric, NO_DIFFERENCE))
+
+
+def correct_answers(answers: Sequence[Answer]) -> list[Answer]:
+    """Corrects the p values of answers by Holm's method; answers to the same question are one family.
+
+    Args:
+        answers: answers without a correction.
+
+    Returns:
+        The same answers in the same order.
+    """
+    found = list(answers)
+    for question in dict.fromkeys(each.question for each in answers):
+        places = [place for place, each in enumerate(answers) if each.question == question]
+        corrected = correct_by_holm([answers[place].comparison for place in places])
+        for place, comparison in zip(places, corrected, strict=True):
+            found[place] = replace(found[place], comparison=comparison)
+    return found
 
 
 def answers_table(answers: Sequence[Answer], *, caption: str) -> TableBlock:
-    """The answers for people, in points with intervals; and for programs, raw."""
-    titles = (
-        ("subject", "subject"), ("question", "question"), ("difference", "points (95% interval)"),
-        ("p", "p"), ("p_holm", "p (Holm)"),
-    )  # fmt: skip
-    keys = ("subject", "question", "difference", "low", "high", "p", "p_holm")
-    people: list[tuple[Cell, ...]] = []
-    raw: list[tuple[Cell, ...]] = []
-    for each in answers:
-        own, p = each.comparison.difference, each.comparison.adjusted
-        start = (each.subject, each.question)
-        people.append((*start, gain(own), p_value(own.p), p_value(p)))
-        raw.append((*start, own.value, own.low, own.high, own.p, p))
-    columns = tuple(Column(key, title) for key, title in titles)
+    """Builds the table of answers: differences in points on the page, unrounded shares in the CSV file.
+
+    Args:
+        answers: corrected answers, one row each.
+        caption: the caption of the table.
+
+    Returns:
+        The table, which is written to `effects.csv`.
+    """
+    rows = [
+        {
+            "subject": each.subject,
+            "question": each.question,
+            "difference": each.value,
+            "low": each.comparison.difference.low,
+            "high": each.comparison.difference.high,
+            "p": each.comparison.difference.p,
+            "p_holm": each.comparison.adjusted,
+            "points": gain(each.comparison.difference),
+            "p_text": p_value(each.comparison.difference.p),
+            "p_holm_text": p_value(each.comparison.adjusted),
+        }
+        for each in answers
+    ]
     return TableBlock(
         "effects",
         caption,
-        Table(columns, tuple(people)),
-        Table(tuple(Column(k, k) for k in keys), tuple(raw)),
+        table_of_columns(_ANSWER_COLUMNS, rows),
+        raw=table_of_columns(_ANSWER_CSV_COLUMNS, rows),
     )
 
 
-def unanswered(answers: Sequence[Answer]) -> list[str]:
-    """One sentence on the questions of which the difference is not significant; none where all are."""
-    return not_significant([(f"{each.question} ({each.subject})", each.comparison) for each in answers])
+def insignificant_answers(answers: Sequence[Answer]) -> list[str]:
+    """Writes a sentence on the answers whose difference is not significant.
 
+    Args:
+        answers: corrected answers.
 
-def _comparison(asked: Question) -> Comparison:
-    where = asked.categories[0] if len(asked.categories) == 1 else MEAN
-    found = compare_pair(asked.a, asked.b, asked.metric, where, asked.categories)
-    return found or unknown_pair(asked.a, asked.b, asked.metric, where)
+    Returns:
+        One sentence; none where all differences are significant.
+    """
+    return not_significant_sentences(
+        [(f"{each.question} ({each.subject})", each.comparison) for each in answers]
+    )

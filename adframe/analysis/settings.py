@@ -1,7 +1,7 @@
-"""The settings that a study compares: tests that differ only in seed or category belong to one of them.
+"""The settings that a study compares: tests that differ only in seed or category belong to one setting.
 
-Seeds and categories are replicates in every study. Two settings are compared on the bootstrap draws of their
-tests: tests with the same seed and images have drawn the same images in every resample, so that their
+Seeds and categories are replicates in every study. Two settings are compared by the bootstrap draws of their
+tests: tests with the same seed and the same images have drawn the same images in every resample, so their
 differences are paired.
 """
 
@@ -19,18 +19,28 @@ from adframe.results.predictions import Row
 from adframe.stats.bootstrap import LEVEL, percentile_interval
 from adframe.stats.estimates import UNKNOWN, Estimate
 
-REPLICATES = ("seed", "category")  # keys of the configuration that make no other setting
+REPLICATES = ("seed", "category")  # keys of the configuration that do not distinguish settings
 DATASET = "dataset"
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One of the things that a study compares.
+    """One of the settings that a study compares, with its tests.
 
     Attributes:
-        name: what distinguishes it from the study's other settings.
-        overrides: the same by key.
-        tests: category -> its tests, one for each seed.
+        name: the values that distinguish it from the study's other settings.
+        overrides: the same values by configuration key.
+        tests: category -> its tests, one per seed.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from adframe.results.run_folder import RunFolder
+        >>> folder = RunFolder(Path("run"))
+        >>> folder.metrics = {"test": {"bolt": {"image/auroc": 0.875}}, "val": {}}
+        >>> test = TestResult("run", folder, "bolt", "bolt", "", "own", {}, {}, seed=0)
+        >>> setting = Setting("0.1", {"coreset": "0.1"}, {"bolt": (test,)})
+        >>> setting.values("bolt", "image/auroc"), setting.estimate("image/auroc").value
+        ([0.875], 0.875)
     """
 
     name: str
@@ -39,105 +49,150 @@ class Setting:
 
     @property
     def categories(self) -> tuple[str, ...]:
-        """The categories that were tested."""
+        """The categories of its tests."""
         return tuple(self.tests)
 
     @property
     def all_tests(self) -> list[TestResult]:
-        """Its tests of every category and seed."""
+        """The tests of every category and seed."""
         return [test for tests in self.tests.values() for test in tests]
 
     @property
     def runs(self) -> list[TestResult]:
-        """One test of each of its runs, for what a run has only once: its costs, its seed."""
+        """One test of each run, for facts that a run has only once, such as its costs and its seed."""
         return list({test.run: test for test in self.all_tests}.values())
 
     def values(self, category: str, metric: str) -> list[float]:
-        """A metric of each seed, as far as it is known."""
+        """Returns the known values of a metric.
+
+        Args:
+            category: the tested category.
+            metric: such as `image/auroc`.
+
+        Returns:
+            One value per seed in which the metric is known; empty where the category was not tested.
+        """
         values = [test.values.get(metric, math.nan) for test in self.tests.get(category, ())]
         return [value for value in values if math.isfinite(value)]
 
     def draws(self, category: str, metric: str) -> np.ndarray | None:
-        """(resamples,) draws of a category's metric, the mean over seeds; None where one has none."""
+        """Returns the bootstrap draws of a metric, averaged over seeds.
+
+        Args:
+            category: the tested category.
+            metric: such as `image/auroc`.
+
+        Returns:
+            (resamples,) draws; None where a seed has none.
+        """
         found = [test.draws.get(metric) for test in self.tests.get(category, ())]
         known = [draws for draws in found if draws is not None]
         return mean_over_seeds(known) if known and len(known) == len(found) else None
 
-    def estimate(self, metric: str, categories: Sequence[str]) -> Estimate:
-        """The mean over categories and seeds, with its interval, and its standard deviation over seeds.
+    def estimate(self, metric: str, categories: Sequence[str] | None = None) -> Estimate:
+        """Estimates a metric: its mean over categories and seeds.
 
         Args:
             metric: such as `image/auroc`.
-            categories: that the mean is over.
+            categories: the categories of the mean; None for all categories of the setting.
 
         Returns:
-            `UNKNOWN` where the metric is unknown in one of the categories.
+            The mean with its 95 % interval and its standard deviation over seeds; `UNKNOWN` where the metric
+            is unknown in one of the categories.
         """
-        by_category = [self.values(name, metric) for name in categories]
+        names = self.categories if categories is None else categories
+        by_category = [self.values(name, metric) for name in names]
         if not by_category or not all(by_category):
             return UNKNOWN
         value = float(np.mean([np.mean(values) for values in by_category]))
-        draws = [self.draws(name, metric) for name in categories]
-        known = [each for each in draws if each is not None]
-        ends = (
-            percentile_interval(np.mean(equally_many(known), axis=0), level=LEVEL)
-            if len(known) == len(draws)
+        known = [draws for name in names if (draws := self.draws(name, metric)) is not None]
+        low, high = (
+            percentile_interval(np.mean(cut_to_shortest(known), axis=0), level=LEVEL)
+            if len(known) == len(names)
             else (math.nan, math.nan)
         )
-        fewest = min(map(len, by_category))
-        each_seed = np.mean([values[:fewest] for values in by_category], axis=0)
-        spread = float(np.std(each_seed, ddof=1)) if fewest > 1 else math.nan
-        return Estimate(value, *ends, spread=spread, seeds=fewest)
+        seeds = min(map(len, by_category))
+        by_seed = np.mean([values[:seeds] for values in by_category], axis=0)
+        spread = float(np.std(by_seed, ddof=1)) if seeds > 1 else math.nan
+        return Estimate(value, low, high, spread=spread, seeds=seeds)
 
     def rows(self, category: str) -> list[Row]:
-        """The labelled test images of a category, of the first seed."""
+        """Returns the predictions of the first seed.
+
+        Args:
+            category: the tested category.
+
+        Returns:
+            One row per labelled test image; empty where the category was not tested.
+        """
         return self.tests[category][0].rows if self.tests.get(category) else []
 
     def normal_rows(self, category: str) -> list[Row]:
-        """The normal test images of a category, of the first seed."""
+        """Returns the predictions of the first seed for normal images.
+
+        Args:
+            category: the tested category.
+
+        Returns:
+            One row per normal test image; empty where the category was not tested.
+        """
         return [row for row in self.rows(category) if row["label"] == 0]
 
 
 def settings_of(results: Results, varied: Sequence[str]) -> list[Setting]:
-    """Groups tests into settings, in the order in which they were asked for.
+    """Groups tests into settings.
 
     Args:
         results: the tests, one for each run and category.
-        varied: keys in which the runs differ.
+        varied: configuration keys in which the runs differ.
+
+    Returns:
+        The settings in the order of their first runs.
     """
-    label = _label(named=DATASET in varied)
+
+    def label(test: TestResult) -> str:
+        # Two datasets of one sweep may have categories of the same name.
+        dataset = test.overrides.get(DATASET)
+        return f"{dataset}/{test.category}" if DATASET in varied and dataset is not None else test.category
+
     return [
-        Setting(name or "all runs", told, by_category(tests, label=label))
-        for name, told, tests in _groups(results, varied, aside=())
+        Setting(name_of_overrides(overrides) or "all runs", overrides, by_category(tests, label=label))
+        for overrides, tests in _tests_by_overrides(results, varied, ignored=())
     ]
 
 
 def methods_of(
-    results: Results, varied: Sequence[str], *, aside: Sequence[str] = ()
+    results: Results, varied: Sequence[str], *, ignored: Sequence[str] = ()
 ) -> dict[str, list[TestResult]]:
-    """All tests of each method, in the order of the runs.
+    """Groups tests by method.
 
     Args:
-        results: the tests; a run may have several of a category.
-        varied: keys in which the runs differ.
-        aside: groups of the configuration that make no other method, because the study compares them.
+        results: the tests; a run may have several tests of a category.
+        varied: configuration keys in which the runs differ.
+        ignored: groups of the configuration that do not distinguish methods, because the study compares
+            them.
 
     Returns:
-        What distinguishes the method, or its name where nothing else was varied -> its tests.
+        Name of the method -> its tests, in the order of the runs. The name consists of the values that
+        distinguish the method; where nothing else was varied, it is the name in the configuration.
     """
     return {
-        name or method_of(tests[0].config): tests for name, _, tests in _groups(results, varied, aside=aside)
+        name_of_overrides(overrides) or method_of(tests[0].config): tests
+        for overrides, tests in _tests_by_overrides(results, varied, ignored=ignored)
     }
 
 
 def by_category(
     tests: Sequence[TestResult], *, label: Callable[[TestResult], str] = lambda test: test.category
 ) -> dict[str, tuple[TestResult, ...]]:
-    """Tests by category, one for each seed: a run that repeats another's seed is left out.
+    """Groups the tests of one setting by category.
 
     Args:
-        tests: of one setting.
-        label: the name of a test's category in the study.
+        tests: the tests of one setting.
+        label: returns the name of a test's category in the study.
+
+    Returns:
+        Category -> its tests, one per seed; a later test that repeats a seed is left out.
     """
     found: dict[str, tuple[TestResult, ...]] = {}
     for test in tests:
@@ -148,69 +203,120 @@ def by_category(
 
 
 def common_categories(settings: Sequence[Setting]) -> list[str]:
-    """The categories on which every setting was tested."""
+    """Lists the categories on which every setting was tested.
+
+    Args:
+        settings: one setting or more.
+
+    Returns:
+        The names of the categories, in the order of the first setting.
+    """
     return [name for name in settings[0].tests if all(name in each.tests for each in settings)]
 
 
-def equally_many(draws: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """The draws of several tests, cut to the number that all have: a release may draw more than another."""
+def cut_to_shortest(draws: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Cuts bootstrap draws to the number of resamples that all have; releases may differ in that number.
+
+    Args:
+        draws: (resamples,) each; the lengths may differ.
+
+    Returns:
+        The first draws of each, all of the same length.
+
+    Example:
+        >>> [each.tolist() for each in cut_to_shortest([np.arange(3), np.arange(2)])]
+        [[0, 1], [0, 1]]
+    """
     count = min(map(len, draws))
     return [each[:count] for each in draws]
 
 
 def mean_over_seeds(draws: Sequence[np.ndarray]) -> np.ndarray:
-    """The mean of several seeds' draws, as if all of them erred together, which is the widest they can.
+    """Averages the bootstrap draws of several seeds under the assumption that their errors are the same.
 
-    Seeds are tested on the same images, but each has drawn its own resamples of them: a plain mean of such
-    draws would be narrower the more seeds there are, although the images are no more.
+    Seeds are tested on the same images, but each seed has drawn its own resamples of them. A plain mean of
+    such draws would become narrower with every seed, although there are no more images. So the draws are
+    averaged by rank, which is the widest possible result.
+
+    Args:
+        draws: (resamples,) of each seed.
+
+    Returns:
+        (resamples,) means, in the order of the first seed's draws.
+
+    Example:
+        >>> mean_over_seeds([np.array([1.0, 3.0]), np.array([6.0, 2.0])]).tolist()
+        [1.5, 4.5]
     """
     if len(draws) == 1:
         return draws[0]
-    draws = equally_many(draws)
-    together = np.empty(len(draws[0]))
-    together[np.argsort(draws[0], kind="stable")] = np.mean([np.sort(each) for each in draws], axis=0)
-    return together
+    draws = cut_to_shortest(draws)
+    means = np.empty(len(draws[0]))
+    means[np.argsort(draws[0], kind="stable")] = np.mean([np.sort(each) for each in draws], axis=0)
+    return means
 
 
 def short_key(key: str, keys: Sequence[str]) -> str:
-    """The last part of a key, such as `reduce` of `model.reduce`, unless another key ends alike."""
+    """Shortens a configuration key to its last part, unless that is ambiguous.
+
+    Args:
+        key: a key with dots.
+        keys: all keys that are shown, `key` among them.
+
+    Returns:
+        The last part, or the whole key where another one has the same last part.
+
+    Example:
+        >>> short_key("model.reduce", ["model.reduce", "seed"])
+        'reduce'
+    """
     last = key.rpartition(".")[2]
     return key if [other.rpartition(".")[2] for other in keys].count(last) > 1 else last
 
 
 def name_of_overrides(overrides: Mapping[str, str]) -> str:
-    """The value of a single key, or `key=value` for each of several; "" where there is none."""
+    """Names a setting by its overrides.
+
+    Args:
+        overrides: configuration key -> value.
+
+    Returns:
+        The value of a single key, `key=value` for each of several keys, "" where there is none.
+
+    Example:
+        >>> name_of_overrides({"coreset": "0.1"}), name_of_overrides({"model.k": "1", "coreset": "0.1"})
+        ('0.1', 'k=1, coreset=0.1')
+    """
     if len(overrides) == 1:
         return next(iter(overrides.values()))
     return ", ".join(f"{short_key(key, list(overrides))}={value}" for key, value in overrides.items())
 
 
-def places_of(categories: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
-    """Each category by itself, then the mean over all of them where there are several."""
+def categories_and_mean(categories: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
+    """Lists each category, and the mean over all of them where there are several.
+
+    Args:
+        categories: names of the categories.
+
+    Returns:
+        (name, categories of which it is the mean); `mean` comes last.
+
+    Example:
+        >>> categories_and_mean(["bolt", "tray"])
+        [('bolt', ('bolt',)), ('tray', ('tray',)), ('mean', ('bolt', 'tray'))]
+    """
     single: list[tuple[str, tuple[str, ...]]] = [(name, (name,)) for name in categories]
     return [*single, (MEAN, tuple(categories))] if len(single) > 1 else single
 
 
-def _groups(
-    results: Results, varied: Sequence[str], *, aside: Sequence[str]
-) -> list[tuple[str, dict[str, str], list[TestResult]]]:
-    """Tests by what was varied except seeds, categories and what is set aside: name, overrides, tests."""
+def _tests_by_overrides(
+    results: Results, varied: Sequence[str], *, ignored: Sequence[str]
+) -> list[tuple[dict[str, str], list[TestResult]]]:
+    """Groups tests by the values of the varied keys, without replicates and ignored groups."""
     merged = {*REPLICATES, *([DATASET, "dataset.root"] if DATASET in varied else [])}
-    keys = [key for key in varied if key not in merged and key.partition(".")[0] not in aside]
+    keys = [key for key in varied if key not in merged and key.partition(".")[0] not in ignored]
     keys = [key for key in keys if any(key in test.overrides for test in results.tests)]
     groups: dict[tuple[str, ...], list[TestResult]] = {}
     for test in results.tests:
         groups.setdefault(tuple(test.overrides.get(key, "default") for key in keys), []).append(test)
-    found = []
-    for values, tests in groups.items():
-        told = dict(zip(keys, values, strict=True))
-        found.append((name_of_overrides(told), told, tests))
-    return found
-
-
-def _label(*, named: bool) -> Callable[[TestResult], str]:
-    def label(test: TestResult) -> str:
-        dataset = test.overrides.get(DATASET)
-        return f"{dataset}/{test.category}" if named and dataset is not None else test.category
-
-    return label
+    return [(dict(zip(keys, values, strict=True)), tests) for values, tests in groups.items()]

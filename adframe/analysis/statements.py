@@ -1,11 +1,11 @@
-"""The sentences of studies: what the comparisons support, and what they do not."""
+"""Writes the sentences of studies: what their comparisons support, and what they do not."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 
-from adframe.analysis.compare import Comparison, between
+from adframe.analysis.compare import Comparison, find_comparison
 from adframe.analysis.settings import Setting
 from adframe.reporting.format import (
     amount,
@@ -20,24 +20,29 @@ from adframe.results.names import MEAN
 from adframe.stats.estimates import Estimate
 
 _LISTED = 4  # names in one sentence
+_LISTED_DIFFERENCES = 6  # differences in the sentence on what is not significant
+_SIZE_FACTOR = 1.05  # sizes that differ by less are called equal
 
 
 def headline(
     settings: Sequence[Setting],
     means: Mapping[str, Estimate],
-    found: Sequence[Comparison],
+    comparisons: Sequence[Comparison],
     *,
     metric: str,
     keys: str,
 ) -> str:
-    """One sentence: which setting leads significantly, or that none does.
+    """Writes one sentence that says which setting leads significantly, or that none does.
 
     Args:
-        settings: all of the study.
-        means: the metric by setting, as far as it is known.
-        found: the comparisons.
+        settings: all settings of the study.
+        means: name of the setting -> the mean of the metric over categories, where it is known.
+        comparisons: all comparisons of the study.
         metric: such as `image/auroc`.
-        keys: the names of what was varied.
+        keys: names of the keys that were varied.
+
+    Returns:
+        The title of the page.
     """
     name = title_of(metric)
     if not means:
@@ -45,66 +50,87 @@ def headline(
     best = max(means, key=lambda key: means[key].value)
     if len(settings) < 2:
         return f"{name} {hundredths(means[best].value)} over {len(settings[0].runs)} runs of one setting"
-    pairs = {
-        other: between(found, other, best, metric=metric, where=MEAN) for other in means if other != best
-    }
-    beaten = [one for one in pairs.values() if one and one.significant and one.difference.value > 0]
-    if beaten:
-        of = "every other" if len(beaten) == len(pairs) else f"{len(beaten)} of {len(pairs)} others"
+    others = [other for other in means if other != best]
+    pairs = [find_comparison(comparisons, other, best, metric=metric, where=MEAN) for other in others]
+    better = [each for each in pairs if each and each.significant and each.difference.value > 0]
+    if better:
+        of = "every other" if len(better) == len(others) else f"{len(better)} of {len(others)} others"
         return f"{keys}: {best} has a significantly higher {name} than {of}, {hundredths(means[best].value)}"
-    if any(one.significant for one in found if one.metric == metric and one.where == MEAN):
+    if any(each.significant for each in comparisons if (each.metric, each.where) == (metric, MEAN)):
         return f"{keys}: some settings differ significantly in {name}, but no single one leads"
     return f"{keys}: no significant difference in {name}"
 
 
-def on_metric(
-    means: Mapping[str, Estimate], found: Sequence[Comparison], *, metric: str, over: str
+def metric_sentences(
+    means: Mapping[str, Estimate], comparisons: Sequence[Comparison], *, metric: str, over: str
 ) -> list[str]:
-    """What can be said of one metric in the mean over categories.
+    """Writes what the comparisons support about one metric in the mean over categories.
 
     Args:
-        means: by setting, as far as known.
-        found: all comparisons.
+        means: name of the setting -> the mean of the metric over categories, where it is known.
+        comparisons: all comparisons of the study.
         metric: such as `image/auroc`.
-        over: what the numbers are of, such as `on screw`.
+        over: the images of the numbers in words, such as `on screw`.
+
+    Returns:
+        One paragraph; none with fewer than two settings.
     """
-    own = [one for one in found if one.metric == metric and one.where == MEAN]
+    own = [each for each in comparisons if (each.metric, each.where) == (metric, MEAN)]
     if len(means) < 2 or not own:
         return []
-    name, holding = title_of(metric), [one for one in own if one.significant]
-    if not holding:
-        return [capitalised(_no_difference(own, name=name, over=over, count=len(means)))]
+    name, significant = title_of(metric), [each for each in own if each.significant]
+    if not significant:
+        return [capitalised(_no_difference_sentence(own, name=name, over=over, count=len(means)))]
     best = max(means, key=lambda key: means[key].value)
-    text = f"{name} {over} is highest with {best}: {with_interval(_without_spread(means[best]))}."
-    pairs = [between(own, other, best, metric=metric, where=MEAN) for other in means if other != best]
-    known = sorted((one for one in pairs if one), key=lambda one: one.difference.value)
-    others = [one for one in holding if best not in (one.a, one.b)]
-    in_all = [f"In all, {len(holding)} of {len(own)} pairs differ significantly."] if others else []
-    return [capitalised(" ".join([text, *_ahead(known), *_alike(known), *in_all]))]
+    # The paragraph compares settings, so it gives the interval without the deviation over seeds.
+    value = with_interval(Estimate(means[best].value, means[best].low, means[best].high))
+    sentences = [f"{name} {over} is highest with {best}: {value}."]
+    pairs = [find_comparison(own, other, best, metric=metric, where=MEAN) for other in means if other != best]
+    against_best = sorted((each for each in pairs if each), key=lambda each: each.difference.value)
+    sentences += _higher_sentences(against_best) + _indistinguishable_sentences(against_best)
+    if any(best not in (each.a, each.b) for each in significant):
+        sentences.append(f"In all, {len(significant)} of {len(own)} pairs differ significantly.")
+    return [capitalised(" ".join(sentences))]
 
 
-def by_category(found: Sequence[Comparison], *, metric: str) -> list[str]:
-    """What can be said category by category, where there are several."""
-    own = [one for one in found if one.metric == metric]
+def category_sentences(comparisons: Sequence[Comparison], *, metric: str) -> list[str]:
+    """Writes which comparisons of single categories are significant.
+
+    Args:
+        comparisons: comparisons within categories.
+        metric: such as `image/auroc`.
+
+    Returns:
+        One sentence with the largest differences; none without comparisons.
+    """
+    own = [each for each in comparisons if each.metric == metric]
     if not own:
         return []
-    name, holding = title_of(metric), [one for one in own if one.significant]
-    start = f"Category by category, {len(holding) or 'none'} of {len(own)} comparisons of {name}"
-    if not holding:
+    significant = [each for each in own if each.significant]
+    start = f"Per category, {len(significant) or 'none'} of {len(own)} comparisons of {title_of(metric)}"
+    if not significant:
         return [f"{start} is significant after Holm's correction."]
-    holding.sort(key=lambda one: -abs(one.difference.value))
+    significant.sort(key=lambda each: -abs(each.difference.value))
     parts = [
-        f"{one.where}: {one.b if one.difference.value > 0 else one.a} above "
-        f"{one.a if one.difference.value > 0 else one.b} by {amount(one.difference)}"
-        for one in holding[:_LISTED]
+        f"{each.where}: {each.b if each.difference.value > 0 else each.a} above "
+        f"{each.a if each.difference.value > 0 else each.b} by {amount(each.difference)}"
+        for each in significant[:_LISTED]
     ]
-    more = f"; and {len(holding) - _LISTED} more" if len(holding) > _LISTED else ""
-    verb = "is" if len(holding) == 1 else "are"
+    more = f"; and {len(significant) - _LISTED} more" if len(significant) > _LISTED else ""
+    verb = "is" if len(significant) == 1 else "are"
     return [f"{start} {verb} significant after Holm's correction: {'; '.join(parts)}{more}."]
 
 
-def on_seeds(means: Mapping[str, Estimate], *, metric: str) -> list[str]:
-    """How much the metric varies over seeds."""
+def seed_sentences(means: Mapping[str, Estimate], *, metric: str) -> list[str]:
+    """Writes how much a metric varies over seeds.
+
+    Args:
+        means: name of the setting -> the metric, where it is known.
+        metric: such as `image/auroc`.
+
+    Returns:
+        One sentence with the largest standard deviation; none where every setting has one seed.
+    """
     known = {name: each for name, each in means.items() if math.isfinite(each.spread)}
     if not known:
         return []
@@ -113,84 +139,92 @@ def on_seeds(means: Mapping[str, Estimate], *, metric: str) -> list[str]:
     count = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
     at = f", with {widest}" if len(means) > 1 else ""
     return [
-        f"Over {count} seeds {title_of(metric)} has a standard deviation of at most "
+        f"Over {count} seeds, {title_of(metric)} has a standard deviation of at most "
         f"{100 * known[widest].spread:.2f} points{at}."
     ]
 
 
-def on_size(sizes: Mapping[str, float]) -> list[str]:
-    """How large the models are, which is no matter of chance.
+def size_sentences(sizes: Mapping[str, float]) -> list[str]:
+    """Writes how much the sizes of the models differ; sizes are exact, so no test is needed.
 
     Args:
-        sizes: bytes by setting.
+        sizes: name of the setting -> size of its model in bytes.
+
+    Returns:
+        One sentence; none where the sizes are about equal.
+
+    Example:
+        >>> size_sentences({"0.01": 1e6, "0.1": 10e6})
+        ['The model of 0.01 is the smallest, 1 MB; that of 0.1 is the largest, 10 MB, 10 times as large.']
     """
-    if len(sizes) < 2 or max(sizes.values()) < 1.05 * min(sizes.values()):
+    if len(sizes) < 2 or max(sizes.values()) < _SIZE_FACTOR * min(sizes.values()):
         return []
     least, most = min(sizes, key=lambda name: sizes[name]), max(sizes, key=lambda name: sizes[name])
     return [
         f"The model of {least} is the smallest, {sizes[least] / 1e6:.3g} MB; that of {most} is the largest, "
-        f"{sizes[most] / 1e6:.3g} MB, {sizes[most] / sizes[least]:.3g} times as much."
+        f"{sizes[most] / 1e6:.3g} MB, {sizes[most] / sizes[least]:.3g} times as large."
     ]
 
 
-def not_significant(found: Sequence[tuple[str, Comparison]]) -> list[str]:
-    """One sentence on the comparisons that are not significant, with how large each difference could be.
+def not_significant_sentences(comparisons: Sequence[tuple[str, Comparison]]) -> list[str]:
+    """Writes which comparisons are not significant, and how large each difference could be.
 
     Args:
-        found: what each comparison is of, and the comparison.
+        comparisons: (a description of the comparison, the comparison).
 
     Returns:
-        At most one sentence; none where all are significant.
+        One sentence with differences and intervals; none where all are significant.
     """
-    open_ = [
-        (text, one.difference)
-        for text, one in found
-        if not one.significant and math.isfinite(one.difference.low)
+    differences = [
+        (text, each.difference)
+        for text, each in comparisons
+        if not each.significant and math.isfinite(each.difference.low)
     ]
-    if not open_:
+    if not differences:
         return []
-    parts = [f"{text}: {gain(difference)}" for text, difference in open_[:6]]
-    more = f"; and {len(open_) - 6} more in the table" if len(open_) > 6 else ""
+    parts = [f"{text}: {gain(difference)}" for text, difference in differences[:_LISTED_DIFFERENCES]]
+    rest = len(differences) - len(parts)
+    more = f"; and {rest} more in the table" if rest else ""
     return [f"No significant difference: {'; '.join(parts)}{more}."]
 
 
-def _no_difference(own: Sequence[Comparison], *, name: str, over: str, count: int) -> str:
-    widest = max(own, key=lambda one: abs(one.difference.value))
-    reach = sorted(one.difference.reach for one in own if one.difference.reach > 0)
-    least = f" Differences below about {_range(reach)} points cannot be detected here." if reach else ""
+def _no_difference_sentence(own: Sequence[Comparison], *, name: str, over: str, count: int) -> str:
+    widest = max(own, key=lambda each: abs(each.difference.value))
+    reach = _detectable_range(own)
+    limit = f" Differences below about {reach} points cannot be detected here." if reach else ""
     return (
-        f"{name} {over}: no significant difference between any two of the {count} settings. The largest seen "
-        f"is {gain(widest.difference)} for {widest.b} compared with {widest.a} "
-        f"({p_equals(widest.adjusted)} after Holm's correction).{least}"
+        f"{name} {over}: no significant difference between any two of the {count} settings. The largest "
+        f"difference is {gain(widest.difference)} for {widest.b} compared with {widest.a} "
+        f"({p_equals(widest.adjusted)} after Holm's correction).{limit}"
     )
 
 
-def _ahead(known: Sequence[Comparison]) -> list[str]:
-    ahead = [one for one in known if one.significant and one.difference.value > 0]
-    if not ahead:
+def _higher_sentences(against_best: Sequence[Comparison]) -> list[str]:
+    """Names the settings that are significantly below the best one, the lowest first."""
+    lower = [each for each in against_best if each.significant and each.difference.value > 0]
+    if not lower:
         return []
-    parts = [
-        f"{one.a} by {amount(one.difference)}, {p_equals(one.adjusted)}" for one in ahead[::-1][:_LISTED]
-    ]
-    more = f"; and {len(ahead) - _LISTED} more" if len(ahead) > _LISTED else ""
-    return [f"It is significantly above {'; '.join(parts)}{more}."]
+    parts = [f"{each.a} by {amount(each.difference)}, {p_equals(each.adjusted)}" for each in lower[::-1]]
+    more = f"; and {len(lower) - _LISTED} more" if len(lower) > _LISTED else ""
+    return [f"It is significantly above {'; '.join(parts[:_LISTED])}{more}."]
 
 
-def _alike(known: Sequence[Comparison]) -> list[str]:
-    alike = [one for one in known if not one.significant]
-    if not alike:
+def _indistinguishable_sentences(against_best: Sequence[Comparison]) -> list[str]:
+    """Names the settings that do not differ significantly from the best one."""
+    similar = [each for each in against_best if not each.significant]
+    if not similar:
         return []
-    names = ", ".join(one.a for one in alike[:_LISTED])
-    more = f" and {len(alike) - _LISTED} more" if len(alike) > _LISTED else ""
-    reach = sorted(one.difference.reach for one in alike if one.difference.reach > 0)
-    least = f": differences below about {_range(reach)} points cannot be detected here" if reach else ""
-    return [f"It does not differ significantly from {names}{more}{least}."]
+    names = ", ".join(each.a for each in similar[:_LISTED])
+    more = f" and {len(similar) - _LISTED} more" if len(similar) > _LISTED else ""
+    reach = _detectable_range(similar)
+    limit = f": differences below about {reach} points cannot be detected here" if reach else ""
+    return [f"It does not differ significantly from {names}{more}{limit}."]
 
 
-def _range(reach: Sequence[float]) -> str:
+def _detectable_range(comparisons: Sequence[Comparison]) -> str:
+    """Returns the smallest and the largest detectable difference in points; "" where none is known."""
+    reach = sorted(each.difference.reach for each in comparisons if each.difference.reach > 0)
+    if not reach:
+        return ""
     low, high = hundredths(reach[0]), hundredths(reach[-1])
     return low if low == high else f"{low} to {high}"
-
-
-def _without_spread(found: Estimate) -> Estimate:
-    return Estimate(found.value, found.low, found.high)

@@ -1,59 +1,77 @@
-"""What every study of a sweep has in common."""
+"""The interface of a study of a sweep, and the texts that all studies share."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from adframe.reporting.run_facts import duration
 from adframe.results.sweep_folder import SweepFolder
 from adframe.runs.recipe import OpenRun
 
 TEST_IMAGES = (
-    "These are test images: to report by them is fine, but a setting that is chosen by this page is chosen "
-    "on test data, and its numbers here are then too good."
+    "All numbers are measured on test images. Reporting them is correct, but if you choose a setting by this "
+    "page, you choose it on test data, and its numbers here are too optimistic."
 )
-
-
 LEADERBOARD = (("leaderboard.html", "All runs"),)  # the page to which the page of a study links
 
 
 class SweepStudy(Protocol):
-    """What `study=` names: it makes a page of a sweep that has ended."""
+    """The interface of the object that `study=` names: it writes a page about a finished sweep.
+
+    Example:
+        >>> class RunList:
+        ...     def write(self, sweep: SweepFolder) -> Path | None:
+        ...         page = Path("study.html")
+        ...         _ = page.write_text("".join(f"<p>{run.name}</p>" for run in sweep.finished))
+        ...         return page
+        >>> study: SweepStudy = RunList()
+        >>> study.write(SweepFolder(Path(), (), command="")).name
+        'study.html'
+    """
 
     def write(self, sweep: SweepFolder) -> Path | None:
-        """Writes the page, and returns it; None where there is nothing to make a page of.
+        """Writes the page of the study.
 
         Args:
-            sweep: a sweep that has ended.
+            sweep: a finished sweep.
+
+        Returns:
+            The path of the page; None where the sweep has too few runs for a page.
 
         Raises:
-            AdframeError: something is missing, or a file cannot be written.
+            AdframeError: the runs lack something that the study needs, or a file cannot be read or written.
         """
 
 
 @runtime_checkable
 class ModelStudy(SweepStudy, Protocol):
-    """A study that looks at models again.
+    """The interface of a study that loads the models of the runs again.
 
     Attributes:
-        open_run: gives the parts of a run from its folder; it is set before `write` is called.
+        open_run: opens a run: it returns the parts of a run from its folder. The caller sets it before
+            `write`; None where models cannot be loaded.
+
+    Example:
+        >>> from adframe.analysis.studies.global_model import GlobalModel
+        >>> isinstance(GlobalModel(question="Which is better?"), ModelStudy)
+        True
     """
 
     open_run: OpenRun | None
 
 
 def failure_notes(sweep: SweepFolder) -> list[str]:
-    """A note for each run that failed."""
+    """Writes a note for each failed run.
+
+    Args:
+        sweep: a finished sweep.
+
+    Returns:
+        One sentence per failed run with its overrides and its error.
+    """
     notes = []
     for run in sweep.failed:
-        told = ", ".join(f"{key}={run.overrides[key]}" for key in sweep.varied if key in run.overrides)
-        notes.append(
-            f"Run {run.name}{f' ({told})' if told else ''} failed and is in no number here: {run.error}"
-        )
+        overrides = ", ".join(f"{key}={run.overrides[key]}" for key in sweep.varied if key in run.overrides)
+        where = f"Run {run.name} ({overrides})" if overrides else f"Run {run.name}"
+        notes.append(f"{where} failed and is not included in any number here: {run.error}")
     return notes
-
-
-def time_of(sweep: SweepFolder) -> str:
-    """The wall time of all runs of a sweep, in words."""
-    return duration(sweep.seconds)

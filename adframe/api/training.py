@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from adframe.analysis.compare import Comparison, all_pairs
-from adframe.analysis.compare import compare as compare_settings
+from adframe.analysis.compare import Comparison, all_pairs, compare_settings
 from adframe.analysis.settings import Setting, by_category, common_categories
 from adframe.api.fitted import Fitted
 from adframe.api.recipe import ObjectRecipe

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adframe.analysis.compare import all_pairs, between, compare, from_draws
+from adframe.analysis.compare import all_pairs, compare_settings, difference_from_draws, find_comparison
 from adframe.analysis.settings import Setting, mean_over_seeds, settings_of
 from adframe.results.frame import load_results
 from adframe.results.sweep_folder import SweepFolder, SweepRun
@@ -67,7 +67,7 @@ def test_differences_are_paired_on_the_same_images_and_seed_only() -> None:
         sweep_run(1, {"x": "2"}, skills=BOTH, seed=7),
     )
     found = [
-        compare([tuple(grouped(a, b))], metrics=[AUROC], over={"bolt": ["bolt"]})[0]  # type: ignore[list-item]
+        compare_settings([tuple(grouped(a, b))], metrics=[AUROC], over={"bolt": ["bolt"]})[0]  # type: ignore[list-item]
         for b in (same, other_images, other_seed)
     ]
     assert [one.paired for one in found] == [True, False, False]
@@ -79,9 +79,11 @@ def test_comparisons_are_corrected_together_and_turn_with_their_sides() -> None:
     runs = [
         sweep_run(place, {"x": str(place)}, skills={"bolt": skill}) for place, skill in enumerate((0, 1, 4))
     ]
-    found = compare(all_pairs(grouped(*runs)), metrics=[AUROC], over={"mean": ["bolt"]})
+    found = compare_settings(all_pairs(grouped(*runs)), metrics=[AUROC], over={"mean": ["bolt"]})
     assert [one.adjusted for one in found] == holm([one.difference.p for one in found])
-    there, back = (between(found, *pair, metric=AUROC, where="mean") for pair in (("0", "2"), ("2", "0")))
+    there, back = (
+        find_comparison(found, *pair, metric=AUROC, where="mean") for pair in (("0", "2"), ("2", "0"))
+    )
     assert there is not None
     assert back is not None
     assert (there.difference.value, there.difference.low) == (-back.difference.value, -back.difference.high)
@@ -91,11 +93,11 @@ def test_comparisons_are_corrected_together_and_turn_with_their_sides() -> None:
 
 def test_p_goes_below_the_draws_floor_only_where_none_lies_beyond_zero() -> None:
     rng = np.random.default_rng(0)
-    sure = from_draws(rng.normal(6, 1, 1000), value=6.0)
+    sure = difference_from_draws(rng.normal(6, 1, 1000), value=6.0)
     assert 0 < sure.p < 1e-6
-    weak = from_draws(rng.normal(1, 1, 1000), value=1.0)
+    weak = difference_from_draws(rng.normal(1, 1, 1000), value=1.0)
     assert 0.1 < weak.p < 0.5
-    assert from_draws(np.zeros(1000), value=0.0).p == 1
+    assert difference_from_draws(np.zeros(1000), value=0.0).p == 1
 
 
 def test_a_difference_that_turns_with_the_seed_is_not_shown() -> None:
@@ -105,7 +107,7 @@ def test_a_difference_that_turns_with_the_seed_is_not_shown() -> None:
         sweep_run(2, {"x": "2", "seed": "0"}, skills={"bolt": 5.0}, seed=0),
         sweep_run(3, {"x": "2", "seed": "1"}, skills={"bolt": 1.0}, seed=1),
     ]
-    (one,) = compare(all_pairs(grouped(*runs)), metrics=[AUROC], over={"mean": ["bolt"]})
+    (one,) = compare_settings(all_pairs(grouped(*runs)), metrics=[AUROC], over={"mean": ["bolt"]})
     assert one.difference.value > 0.1
     assert not one.consistent
     assert not one.significant
@@ -118,6 +120,6 @@ def test_runs_that_drew_another_number_of_resamples_are_compared_as_independent(
         name: {metric: each[:200] for metric, each in draws.items()}
         for name, draws in b.folder._draws.items()
     }
-    (one,) = compare(all_pairs(grouped(a, b)), metrics=[AUROC], over={"mean": ["bolt", "tray"]})
+    (one,) = compare_settings(all_pairs(grouped(a, b)), metrics=[AUROC], over={"mean": ["bolt", "tray"]})
     assert not one.paired
     assert one.difference.low < one.difference.value < one.difference.high

@@ -73,7 +73,7 @@ def test_the_nearest_patch_is_the_nearest_of_all_training_patches(
     for each in found:
         assert set(each.nearest) == set(NAMES)
         for name, near in each.nearest.items():
-            assert near.record.category == near.category == name
+            assert near.record.category == name
             assert near.record.split == "train"
     slow = _slow(found[0], both)
     assert {name: near.distance for name, near in found[0].nearest.items()} == pytest.approx(slow, rel=1e-3)

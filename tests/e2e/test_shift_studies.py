@@ -125,4 +125,4 @@ def test_every_categorys_model_on_every_other_and_the_distances_between_them(
     found = table(sweep, "distances_0")
     assert {row["layer"] for row in found} == {"layer2", "layer3"}
     assert len(found) == 2 * 6
-    assert "with 3 categories it cannot be shown whether the loss" in (sweep / "study.html").read_text()
+    assert "3 categories are too few to show whether the loss" in (sweep / "study.html").read_text()

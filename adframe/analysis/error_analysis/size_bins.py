@@ -23,6 +23,10 @@ class Criterion(NamedTuple):
         names: names of the lowest, the middle and the highest bin.
         unit: unit of the limits.
         ends: names of the defects of the lowest and of the highest bin in a sentence.
+
+    Example:
+        >>> SIZE.names, SIZE.unit
+        (('small', 'medium', 'large'), '% of the image')
     """
 
     column: str
@@ -49,7 +53,23 @@ BORDER = Criterion(
 
 
 class BinnedRun(NamedTuple):
-    """One run's images of a category, in bins of one criterion; one name and one range per bin."""
+    """The anomalous images of one run and category in bins of one criterion.
+
+    Attributes:
+        category: name of the category.
+        run: name of the run.
+        criterion: property that decides on the bin.
+        names: name of each bin.
+        ranges: range of each bin in per cent, such as `up to 1.2`.
+        bins: recall and AUROC of each bin.
+
+    Example:
+        >>> recall, auroc = (0.5, 0.0, 1.0), (0.75, 0.5, 1.0)
+        >>> bins = (Binned(images=2, found=1, recall=recall, auroc=auroc, drawn={}),) * 2
+        >>> binned = BinnedRun("bolt", "A", SIZE, ("small", "large"), ("up to 1.2", "above 1.2"), bins)
+        >>> [(name, each.found) for name, each in zip(binned.names, binned.bins)]
+        [('small', 1), ('large', 1)]
+    """
 
     category: str
     run: str

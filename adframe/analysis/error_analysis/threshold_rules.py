@@ -45,6 +45,11 @@ class RuleResult(NamedTuple):
         threshold: raw score above which an image is anomalous; None for decisions that have no threshold.
         measures: `f1`, `precision`, `recall` and `fpr`: value, low and high.
         f1_gain: F1 minus that of the run's own decisions; None for these.
+
+    Example:
+        >>> result = RuleResult("bolt", "A", OWN_RULE, 1.5, {"f1": (0.75, 0.5, 1.0)}, f1_gain=None)
+        >>> result.measures["f1"][0]
+        0.75
     """
 
     category: str

@@ -32,6 +32,15 @@ class Thumbnails:
 
     Attributes:
         missing: keys of the images that are neither kept by the run nor on disk.
+
+    Example:
+        >>> from adframe.data.mvtec_ad import MvtecAd
+        >>> from adframe.results.run_folder import RunFolder
+        >>> key = ("bolt", "test/hole/000.png")
+        >>> run = ComparedRun("A", RunFolder(Path("runs/one")), {key: {"path": "/missing/000.png"}})
+        >>> thumbnails = Thumbnails(lambda folder, root: MvtecAd(root=str(root)), width=96)
+        >>> thumbnails.tiles(run, key), thumbnails.missing == {key}
+        ((b'', b'', b''), True)
     """
 
     def __init__(self, open_source: OpenSource, *, width: int = TILE_WIDTH, root: Path | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The page of any sweep: settings next to each other, what differs significantly, what each costs."""
+"""Writes the page of any sweep: its settings next to each other, significant differences, and costs."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from adframe.analysis import statements
-from adframe.analysis.studies import ablation_figures as drawn
-from adframe.analysis.studies import ablation_tables as tables
+from adframe.analysis.studies import ablation_figures, ablation_tables
 from adframe.analysis.studies.ablation_results import AblationResults, read_ablation
-from adframe.analysis.study import LEADERBOARD, TEST_IMAGES, failure_notes, time_of
+from adframe.analysis.study import LEADERBOARD, TEST_IMAGES, failure_notes
 from adframe.reporting import run_facts
 from adframe.reporting.document import Block, Page, Section
 from adframe.reporting.page_writer import write_document
@@ -17,27 +16,33 @@ from adframe.results.names import MEAN
 from adframe.results.sweep_folder import SweepFolder
 
 _INTERVALS = (
-    "Intervals say where a number could lie on other images of the same kind. They say nothing about other "
-    "data, and, without several seeds, nothing about the variation between seeds."
+    "An interval shows where a number could lie on other images of the same kind. It does not cover other "
+    "data, nor, without several seeds, the variation between seeds."
 )
 _SEEDS = (
-    "Of several seeds the mean is shown. Its interval assumes that all seeds err together, which is the "
-    "widest "
-    "that it can be; a difference is significant only where every seed has its sign."
+    "Numbers of several seeds are means. Their intervals assume that the errors of all seeds are the same, "
+    "which gives the widest interval; a difference is significant only if every seed has its sign."
 )
 _INDEPENDENT = (
-    "Some settings were tested on other images or with other seeds than others: their differences are taken "
-    "between independent draws, which is wider."
+    "Some settings were tested on different images or with different seeds: their bootstrap draws are "
+    "treated as independent, which gives wider intervals of the differences."
 )
-_FACTS = ("method", "backbone", "dataset", "image size")
+_COMMON_FACTS = ("method", "backbone", "dataset", "image size")
+_LISTED_CATEGORIES = 4  # of more categories the page head shows the number only
 
 
 class Ablation:
-    """Makes the page of a sweep.
+    """The study of any sweep: it writes a page that compares the settings of the sweep.
 
     Args:
-        metrics: to compare, as far as the runs have them; the first one leads.
-        question: what the sweep asks; by default in terms of what was varied.
+        metrics: the metrics to compare, if the runs have them; the first one is the main metric.
+        question: the question that the sweep asks; None for one that names the keys that were varied.
+
+    Example:
+        >>> from adframe.results.sweep_folder import read_sweep
+        >>> study = Ablation(metrics=["image/auroc"], question="Does a larger coreset help?")
+        >>> study.write(read_sweep(Path("multirun/coreset")))  # doctest: +SKIP
+        PosixPath('multirun/coreset/study.html')
     """
 
     def __init__(
@@ -50,106 +55,129 @@ class Ablation:
         """Writes `study.html`, figures and tables into the sweep's folder.
 
         Args:
-            sweep: a sweep that has ended.
+            sweep: a finished sweep.
 
         Returns:
-            The page; None with fewer than two finished runs on labelled images.
+            The path of the page; None with fewer than two finished runs on labelled images.
 
         Raises:
             AdframeError: a file cannot be read or written.
         """
-        board = read_ablation(sweep, self.metrics)
-        return None if board is None else write_document(sweep.path, self.study(board))
+        results = read_ablation(sweep, self.metrics)
+        return None if results is None else write_document(sweep.path, self.study(results))
 
-    def study(self, board: AblationResults) -> Page:
-        """What the page holds."""
-        keys = ", ".join(board.key_names) or "seeds"
-        means = board.means(board.main)
+    def study(self, results: AblationResults) -> Page:
+        """Builds the page.
+
+        Args:
+            results: the results of the sweep.
+
+        Returns:
+            The page with its findings, sections and notes.
+        """
+        main = results.main_metric
+        keys = ", ".join(results.key_names) or "seeds"
+        question = "How much do runs of one setting differ?"
+        if results.keys:
+            question = f"How does {' and '.join(results.key_names)} change the metrics, and at what cost?"
         return Page(
-            title=statements.headline(board.settings, means, board.pairs, metric=board.main, keys=keys),
-            question=self.question or _question(board),
-            findings=_findings(board),
-            facts=_facts(board),
-            sections=_sections(board),
-            command=board.sweep.command,
+            title=statements.headline(
+                results.settings, results.means(main), results.pairs, metric=main, keys=keys
+            ),
+            question=self.question or question,
+            findings=_ablation_findings(results),
+            facts=_ablation_facts(results),
+            sections=_ablation_sections(results),
+            command=results.sweep.command,
             links=LEADERBOARD,
-            notes=_notes(board),
+            notes=_ablation_notes(results),
         )
 
 
-def _question(board: AblationResults) -> str:
-    if not board.keys:
-        return "How much do runs of one setting differ?"
-    return f"What does {' and '.join(board.key_names)} change in what is found, and at what cost?"
-
-
-def _findings(board: AblationResults) -> list[str]:
-    count = len(board.categories)
-    over = f"in the mean over {count} categories" if count > 1 else f"on {board.categories[0]}"
-    found = [
-        text
-        for metric in board.compared
-        for text in statements.on_metric(board.means(metric), board.pairs, metric=metric, over=over)
-    ]
-    found += statements.by_category(board.within, metric=board.main)
-    found += statements.on_seeds(board.means(board.main), metric=board.main)
-    return [*found, *statements.on_size(board.sizes())]
-
-
-def _facts(board: AblationResults) -> list[tuple[str, str]]:
-    runs = [test for each in board.settings for test in each.runs]
-    known = [dict(run_facts.facts(test.folder)) for test in runs]
-    same = [
-        (name, known[0][name])
-        for name in _FACTS
-        if name in known[0] and len({str(f.get(name)) for f in known}) == 1
-    ]
-    failed = len(board.sweep.failed)
-    names = board.categories
+def _ablation_findings(results: AblationResults) -> list[str]:
+    main, count = results.main_metric, len(results.categories)
+    over = f"in the mean over {count} categories" if count > 1 else f"on {results.categories[0]}"
     return [
-        ("settings", f"{len(board.settings)}"),
+        *(
+            text
+            for metric in results.compared
+            for text in statements.metric_sentences(
+                results.means(metric), results.pairs, metric=metric, over=over
+            )
+        ),
+        *statements.category_sentences(results.category_pairs, metric=main),
+        *statements.seed_sentences(results.means(main), metric=main),
+        *statements.size_sentences(results.sizes()),
+    ]
+
+
+def _ablation_facts(results: AblationResults) -> list[tuple[str, str]]:
+    runs = [test for each in results.settings for test in each.runs]
+    facts = [dict(run_facts.facts(test.folder)) for test in runs]
+    common = [
+        (name, facts[0][name])
+        for name in _COMMON_FACTS
+        if name in facts[0] and len({str(each.get(name)) for each in facts}) == 1
+    ]
+    failed = len(results.sweep.failed)
+    names = results.categories
+    return [
+        ("settings", f"{len(results.settings)}"),
         ("runs", f"{len(runs)}" + (f", {failed} failed" if failed else "")),
         ("seeds", ", ".join(map(str, sorted({test.seed for test in runs})))),
-        *same,
-        ("categories", ", ".join(names) if len(names) < 5 else f"{len(names)}"),
-        ("test images", f"{sum(len(board.settings[0].rows(name)) for name in names)}"),
-        ("time, all runs", time_of(board.sweep)),
+        *common,
+        ("categories", ", ".join(names) if len(names) <= _LISTED_CATEGORIES else f"{len(names)}"),
+        ("test images", f"{sum(len(results.settings[0].rows(name)) for name in names)}"),
+        ("time, all runs", run_facts.duration(results.sweep.seconds)),
     ]
 
 
-def _sections(board: AblationResults) -> list[Section]:
-    results: list[Block] = [
-        tables.results_table(board),
-        *drawn.over_numbers(board),
-        *drawn.category_bars(board),
+def _ablation_sections(results: AblationResults) -> list[Section]:
+    blocks: list[Block] = [
+        ablation_tables.results_table(results),
+        *ablation_figures.metric_curves(results),
+        *ablation_figures.category_bars(results),
     ]
-    if len(board.categories) > 1:
-        results += [tables.categories_table(board), *drawn.categories_matrix(board)]
-    found = [Section("Results", tuple(results))]
-    if len(board.settings) > 1:
-        found.append(Section("Differences", (*drawn.pairs_matrix(board), tables.pairs_table(board))))
-    found.append(Section("Images and pixels", (*drawn.image_and_pixel(board), *drawn.rocs(board))))
-    return [*found, Section("Costs", (tables.costs_table(board),))]
+    if len(results.categories) > 1:
+        blocks += [
+            ablation_tables.categories_table(results),
+            *ablation_figures.categories_matrix(results),
+        ]
+    sections = [Section("Results", tuple(blocks))]
+    if len(results.settings) > 1:
+        differences: list[Block] = [*ablation_figures.pairs_matrix(results)]
+        differences.append(ablation_tables.pairs_table(results))
+        sections.append(Section("Differences", tuple(differences)))
+    figures: list[Block] = [
+        *ablation_figures.image_pixel_scatter(results),
+        *ablation_figures.setting_rocs(results),
+    ]
+    return [
+        *sections,
+        Section("Images and pixels", tuple(figures)),
+        Section("Costs", (ablation_tables.costs_table(results),)),
+    ]
 
 
-def _notes(board: AblationResults) -> list[str]:
+def _ablation_notes(results: AblationResults) -> list[str]:
     notes = [TEST_IMAGES, _INTERVALS]
-    if any(board.estimate(each, MEAN, board.main).seeds > 1 for each in board.settings):
+    if any(results.estimate(each, MEAN, results.main_metric).seeds > 1 for each in results.settings):
         notes.append(_SEEDS)
-    if any(not one.paired for one in board.pairs):
+    if any(not each.paired for each in results.pairs):
         notes.append(_INDEPENDENT)
-    if len(board.shown) < len(board.settings):
+    if len(results.shown) < len(results.settings):
         notes.append(
-            f"Figures show {len(board.shown)} of {len(board.settings)} settings, the first ones of the "
-            "leaderboard; tables and corrections have all."
+            f"Figures show {len(results.shown)} of {len(results.settings)} settings, the best ones of the "
+            "leaderboard; tables and corrections include all settings."
         )
-    if len(board.in_figures) < len(board.categories):
+    if len(results.categories_in_figures) < len(results.categories):
         notes.append(
-            f"Bars and curves show {len(board.in_figures)} of {len(board.categories)} categories, those in "
-            "which the settings lie furthest apart; tables have all."
+            f"Bars and curves show {len(results.categories_in_figures)} of {len(results.categories)} "
+            "categories, those in which the settings differ most; tables include all categories."
         )
-    if board.left_out:
+    if results.left_out:
         notes.append(
-            f"Left out, because no category is common with the first setting: {', '.join(board.left_out)}."
+            "These settings are left out because they share no category with the first one: "
+            f"{', '.join(results.left_out)}."
         )
-    return [*notes, *failure_notes(board.sweep)]
+    return [*notes, *failure_notes(results.sweep)]

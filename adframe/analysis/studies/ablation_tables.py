@@ -1,34 +1,60 @@
-"""The tables of the page of a sweep."""
+"""Builds the tables on the page of a sweep."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from adframe.analysis.compare import Comparison
-from adframe.analysis.studies.ablation_results import AblationResults, cost, raw_estimates
+from adframe.analysis.studies.ablation_results import AblationResults, known_estimates, mean_cost
 from adframe.reporting.document import TableBlock
-from adframe.reporting.format import capitalised, p_value, points, span, title_of, with_interval
-from adframe.reporting.tables import Cell, Column, Table, table_of
+from adframe.reporting.format import capitalised, counted, p_value, points, span, title_of, with_interval
+from adframe.reporting.tables import Cell, Column, Table, table_of, table_of_columns
 from adframe.results.names import MEAN
 from adframe.results.run_folder import MEMORY, MODEL, SECONDS
-from adframe.stats.estimates import Estimate
 
-_PAIRS = 12  # rows on the page
-
-
-def results_table(board: AblationResults) -> TableBlock:
-    """The mean over categories of every setting; the file has every category, raw."""
-    metrics = [name for name in board.metrics if board.means(name)]
-    columns = (Column("setting", key_title(board)), *(Column(name, title_of(name)) for name in metrics))
-    rows = tuple(
-        (each.name, *(with_interval(board.estimate(each, MEAN, name)) for name in metrics))
-        for each in board.settings
+_PAIRS = 12  # rows of the table of pairs on the page
+_PAIR_COLUMNS = (
+    Column("a", "A"),
+    Column("b", "B"),
+    Column("metric_title", "metric"),
+    Column("points", "B minus A"),
+    Column("interval", "95% interval"),
+    Column("p_text", "p"),
+    Column("p_holm_text", "p (Holm)"),
+    Column("draws", "draws"),
+)
+_PAIR_CSV_COLUMNS = tuple(
+    Column(key, key)
+    for key in (
+        *("a", "b", "category", "metric", "difference", "low", "high", "p", "p_holm"),
+        *("paired", "same_sign_in_every_seed"),
     )
-    count = len(board.categories)
-    over = f"Mean over {count} categories" if count > 1 else f"On {board.categories[0]}"
-    seeds = any(value.seeds > 1 for name in metrics for value in board.means(name).values())
+)
+_COSTS = {SECONDS: (1.0, "run, s"), MODEL: (1e6, "model, MB"), MEMORY: (1e6, "process, MB")}
+
+
+def results_table(results: AblationResults) -> TableBlock:
+    """Builds the table of settings and metrics.
+
+    Args:
+        results: the results of the sweep.
+
+    Returns:
+        The means over categories on the page; in the CSV file every category, unrounded.
+    """
+    metrics = [name for name in results.metrics if results.means(name)]
+    columns = (
+        Column("setting", settings_title(results)),
+        *(Column(name, title_of(name)) for name in metrics),
+    )
+    rows = tuple(
+        (each.name, *(with_interval(results.estimate(each, MEAN, name)) for name in metrics))
+        for each in results.settings
+    )
+    count = len(results.categories)
+    over = f"Mean over {count} categories" if count > 1 else f"On {results.categories[0]}"
+    several_seeds = any(value.seeds > 1 for name in metrics for value in results.means(name).values())
     caption = f"{over}, test images, in per cent, with 95% bootstrap intervals" + (
-        "; ± is the standard deviation over seeds." if seeds else "."
+        "; ± is the standard deviation over seeds." if several_seeds else "."
     )
     raw: list[Mapping[str, Cell]] = [
         {
@@ -36,100 +62,118 @@ def results_table(board: AblationResults) -> TableBlock:
             "value": value.value, "low": value.low, "high": value.high, "seeds": value.seeds,
             "seeds_sd": value.spread,
         }
-        for setting, where, metric, value in raw_estimates(board)
+        for setting, where, metric, value in known_estimates(results)
     ]  # fmt: skip
     return TableBlock("results", caption, Table(columns, rows), raw=table_of(raw))
 
 
-def categories_table(board: AblationResults) -> TableBlock:
-    """The first metric, category by category."""
-    places = [*board.categories, MEAN]
-    columns = (Column("setting", key_title(board)), *(Column(name, name, True) for name in places))
-    rows = tuple(
-        (each.name, *(known_value(board.estimate(each, where, board.main)) for where in places))
-        for each in board.settings
-    )
-    caption = f"{capitalised(title_of(board.main))} by category, test images, in per cent."
-    return TableBlock("categories", caption, Table(columns, rows))
+def categories_table(results: AblationResults) -> TableBlock:
+    """Builds the table of the main metric per category.
+
+    Args:
+        results: the results of the sweep.
+
+    Returns:
+        One row per setting; the last column is the mean over categories.
+    """
+    places = [*results.categories, MEAN]
+    columns = (Column("setting", settings_title(results)), *(Column(name, name, True) for name in places))
+    rows = []
+    for each in results.settings:
+        found = [results.estimate(each, where, results.main_metric) for where in places]
+        rows.append((each.name, *(value.value if value.known else None for value in found)))
+    caption = f"{capitalised(title_of(results.main_metric))} per category, test images, in per cent."
+    return TableBlock("categories", caption, Table(columns, tuple(rows)))
 
 
-def pairs_table(board: AblationResults) -> TableBlock:
-    """Every pair of settings, by each metric that is compared."""
-    columns = (
-        Column("a", "A"), Column("b", "B"), Column("metric", "metric"), Column("difference", "B minus A"),
-        Column("interval", "95% interval"), Column("p", "p"), Column("p_holm", "p (Holm)"),
-        Column("draws", "draws"),
-    )  # fmt: skip
-    surest = sorted(board.pairs, key=lambda one: (one.adjusted, one.difference.p))
-    rest = f" The first {_PAIRS} are shown; the file has all." if len(surest) > _PAIRS else ""
+def pairs_table(results: AblationResults) -> TableBlock:
+    """Builds the table of differences between every two settings.
+
+    Args:
+        results: the results of the sweep.
+
+    Returns:
+        On the page the differences of means with the smallest p values; in the CSV file all of them, and
+        those of single categories.
+    """
+    rows = [
+        {
+            "a": each.a,
+            "b": each.b,
+            "category": each.where,
+            "metric": each.metric,
+            "difference": each.difference.value,
+            "low": each.difference.low,
+            "high": each.difference.high,
+            "p": each.difference.p,
+            "p_holm": each.adjusted,
+            "paired": int(each.paired),
+            "same_sign_in_every_seed": int(each.consistent),
+            "metric_title": title_of(each.metric),
+            "points": points(each.difference.value),
+            "interval": span(each.difference.low, each.difference.high, signed=True),
+            "p_text": p_value(each.difference.p),
+            "p_holm_text": p_value(each.adjusted),
+            "draws": "paired" if each.paired else "independent",
+        }
+        for each in [*results.pairs, *results.category_pairs]
+    ]
+    means = rows[: len(results.pairs)]
+    by_p = sorted(means, key=lambda row: (row["p_holm"], row["p"]))
+    rest = f" The first {_PAIRS} are shown; the file has all." if len(by_p) > _PAIRS else ""
     return TableBlock(
         "pairs",
-        "Differences between every two settings, in points, those with the smallest p first. p is the "
-        f"bootstrap's; Holm's correction is over one family of {len(surest)} comparisons. Paired draws are "
-        "of "
-        f"the same images in every resample.{rest}",
-        Table(columns, tuple(_pair(one) for one in surest[:_PAIRS])),
-        raw=table_of([_raw_pair(one) for one in [*board.pairs, *board.within]]),
+        "Differences between every two settings, in points, in ascending order of p. The p values are those "
+        f"of the bootstrap; Holm's correction is over one family of "
+        f"{counted(len(by_p), 'comparison')}. Paired draws "
+        f"have drawn the same images in every resample.{rest}",
+        table_of_columns(_PAIR_COLUMNS, by_p[:_PAIRS]),
+        raw=table_of_columns(_PAIR_CSV_COLUMNS, rows) if rows else table_of([]),
     )
 
 
-def costs_table(board: AblationResults) -> TableBlock:
-    """Time and memory, on average over a setting's runs."""
-    parts = {SECONDS: (1.0, "run, s"), MODEL: (1e6, "model, MB"), MEMORY: (1e6, "process, MB")}
+def costs_table(results: AblationResults) -> TableBlock:
+    """Builds the table of time and memory, averaged over the runs of each setting.
+
+    Args:
+        results: the results of the sweep.
+
+    Returns:
+        Seconds and megabytes on the page; seconds and bytes in the CSV file.
+    """
     columns = (
-        Column("setting", key_title(board)),
-        *(Column(key, title) for key, (_, title) in parts.items()),
+        Column("setting", settings_title(results)),
+        *(Column(key, title) for key, (_, title) in _COSTS.items()),
     )
+    costs = {each.name: {key: mean_cost(each, key) for key in _COSTS} for each in results.settings}
     rows = tuple(
-        (each.name, *(_scaled(cost(each, key), by=unit) for key, (unit, _) in parts.items()))
-        for each in board.settings
+        (name, *(_scaled_cost(own[key], by=unit) for key, (unit, _) in _COSTS.items()))
+        for name, own in costs.items()
     )
-    raw = [{"setting": each.name, **{key: cost(each, key) for key in parts}} for each in board.settings]
+    raw: list[Mapping[str, Cell]] = [{"setting": name, **own} for name, own in costs.items()]
     return TableBlock(
         "costs",
-        "Wall seconds of a run, memory of one category's model, largest memory of the run's process. The "
-        "runs "
-        "of a sweep share features and selections: the first one computes them, and its seconds include "
-        "them.",
+        "Wall time of a run in seconds, memory of one category's model, and peak memory of the run's "
+        "process. The runs of a sweep share features and selections: the first run computes them, and its "
+        "time includes them.",
         Table(columns, rows),
         raw=table_of(raw),
     )
 
 
-def key_title(board: AblationResults) -> str:
-    """The title of the column of settings."""
-    return board.key_names[0] if len(board.key_names) == 1 else "setting"
+def settings_title(results: AblationResults) -> str:
+    """Returns the title of the column that names the settings.
+
+    Args:
+        results: the results of the sweep.
+
+    Returns:
+        The name of the key that was varied, or `setting` where several were.
+    """
+    return results.key_names[0] if len(results.key_names) == 1 else "setting"
 
 
-def known_value(found: Estimate) -> float | None:
-    """The number, or None where it is unknown."""
-    return found.value if found.known else None
-
-
-def _pair(one: Comparison) -> tuple[Cell, ...]:
-    found = one.difference
-    ends = span(found.low, found.high, signed=True)
-    kind = "paired" if one.paired else "independent"
-    return (
-        one.a,
-        one.b,
-        title_of(one.metric),
-        points(found.value),
-        ends,
-        p_value(found.p),
-        p_value(one.adjusted),
-        kind,
-    )
-
-
-def _raw_pair(one: Comparison) -> Mapping[str, Cell]:
-    return {
-        "a": one.a, "b": one.b, "category": one.where, "metric": one.metric,
-        "difference": one.difference.value, "low": one.difference.low, "high": one.difference.high,
-        "p": one.difference.p, "p_holm": one.adjusted,
-        "paired": int(one.paired), "same_sign_in_every_seed": int(one.consistent),
-    }  # fmt: skip
-
-
-def _scaled(value: float | None, *, by: float) -> str | None:
-    return None if value is None else f"{value / by:.3g}" if value / by < 1000 else f"{value / by:.0f}"
+def _scaled_cost(value: float | None, *, by: float) -> str | None:
+    if value is None:
+        return None
+    return f"{value / by:.3g}" if value / by < 1000 else f"{value / by:.0f}"

@@ -1,4 +1,4 @@
-"""Distances between categories' features: the tables and figures of a section."""
+"""Builds the section on distances between the features of categories: its tables and figures."""
 
 from __future__ import annotations
 
@@ -10,136 +10,191 @@ import numpy as np
 from adframe.analysis.studies.transfer_grid import Grid, losses
 from adframe.analysis.studies.transfer_page import METRIC
 from adframe.reporting import figures
-from adframe.reporting.document import Block, Section, TableBlock
+from adframe.reporting.document import Figure, Section, TableBlock
 from adframe.reporting.format import p_value, signed
-from adframe.reporting.tables import Cell, Column, Table
+from adframe.reporting.tables import Column, table_of_columns
 from adframe.results.layer_distances import LayerDistance
 from adframe.stats.mantel import Correlation
 
-MEASURES = {
+MEASURES = {  # name of a measure -> its title
     "mmd": "squared MMD",
     "wasserstein": "sliced Wasserstein",
     "cosine": "1 - cosine of means",
 }
+_CORRELATION_KEYS = ("layer", "distance", "Spearman", "p Mantel", "pairs")
+_DISTANCE_TITLES = {
+    "first": "category",
+    "second": "other",
+    "layer": "layer",
+    "mmd": "MMD²",
+    "mmd_floor": "95% of no difference",
+    "p": "p",
+    "wasserstein": "sliced W2",
+    "cosine": "1 - cosine",
+}
 
 
-def table_of_distances(
-    found: Sequence[LayerDistance], names: Sequence[str], *, layer: str, measure: str
+def distance_matrix(
+    distances: Sequence[LayerDistance], names: Sequence[str], *, layer: str, measure: str
 ) -> np.ndarray:
-    """(k, k) of one layer, symmetric; the diagonal is what halves of one category differ by."""
-    table = np.full((len(names), len(names)), math.nan)
-    for each in found:
+    """Arranges the distances of one layer as a matrix.
+
+    Args:
+        distances: the distances between categories in every layer.
+        names: the k categories, in the order of the rows.
+        layer: name of the layer.
+        measure: a key of `MEASURES`.
+
+    Returns:
+        (k, k) symmetric distances, NaN where unknown; the diagonal has the distance between random halves of
+        one category.
+    """
+    matrix = np.full((len(names), len(names)), math.nan)
+    for each in distances:
         if each.layer == layer:
             a, b = names.index(each.first), names.index(each.second)
             value = each.mmd.squared if measure == "mmd" else getattr(each, measure)
-            table[a, b] = table[b, a] = value
-    return table
+            matrix[a, b] = matrix[b, a] = value
+    return matrix
 
 
 def distance_section(
-    grid: Grid, found: Sequence[LayerDistance], known: Mapping[tuple[str, str], Correlation], *, place: int
+    grid: Grid,
+    distances: Sequence[LayerDistance],
+    correlations: Mapping[tuple[str, str], Correlation],
+    *,
+    place: int,
 ) -> Section:
-    """All of one grid: matrices of the last layer, drift by layer, correlation with the drop, every number.
+    """Builds the section of one grid.
 
     Args:
-        grid: of one method.
-        found: distances of its categories.
-        known: correlations by layer and measure.
-        place: of the grid in the study, for names of files.
+        grid: the grid of one method.
+        distances: the distances between its categories in every layer.
+        correlations: (layer, measure) -> correlation of distance and loss.
+        place: number of the grid in the study, for names of files.
+
+    Returns:
+        Matrices of the last layer, MMD by layer, the loss over the distance, and tables of all numbers.
     """
-    names, layers = list(grid.fitted), list(dict.fromkeys(each.layer for each in found))
+    names, layers = list(grid.fitted), list(dict.fromkeys(each.layer for each in distances))
     last = layers[-1]
-    blocks: list[Block] = [
+    matrices = [
         figures.matrix(
             f"distance_{measure}_{place}",
             caption=f"{title} between features of normal training images, {last}, {grid.name}; on the "
-            "diagonal between random halves of one category: what no difference looks like.",
+            "diagonal between random halves of one category, which shows the value of no difference.",
             rows=names,
             columns=names,
-            values=table_of_distances(found, names, layer=last, measure=measure),
+            values=distance_matrix(distances, names, layer=last, measure=measure),
             unit=title,
         )
         for measure, title in MEASURES.items()
     ]
-    blocks += [_drift(grid, found, layers, place=place), _scatter(grid, found, last, place=place)]
     return Section(
-        f"How far categories lie apart, {grid.name}",
-        (*blocks, _correlation_table(known, place=place), _distance_table(found, place=place)),
+        f"Distances between categories, {grid.name}",
+        (
+            *matrices,
+            _mmd_bars(grid, distances, layers, place=place),
+            _loss_scatter(grid, distances, last, place=place),
+            _correlation_table(correlations, place=place),
+            _distance_table(distances, place=place),
+        ),
     )
 
 
-def _drift(grid: Grid, found: Sequence[LayerDistance], layers: Sequence[str], *, place: int) -> Block:
-    """Each pair's MMD by layer."""
+def _mmd_bars(grid: Grid, distances: Sequence[LayerDistance], layers: Sequence[str], *, place: int) -> Figure:
     values: dict[str, dict[str, float]] = {}
-    for each in found:
+    for each in distances:
         if each.first != each.second:
             values.setdefault(f"{each.first} and {each.second}", {})[each.layer] = each.mmd.squared
-    within = {
+    halves = {
         layer: float(
-            np.mean([each.mmd.squared for each in found if each.first == each.second and each.layer == layer])
+            np.mean(
+                [each.mmd.squared for each in distances if each.first == each.second and each.layer == layer]
+            )
         )
         for layer in layers
     }
     return figures.bars(
         f"drift_{place}",
-        caption=f"Squared MMD by layer, {grid.name}: how far features drift from one category to another.",
-        values={**values, "halves of one": within},
+        caption=f"Squared MMD between the features of two categories by layer, {grid.name}.",
+        values={**values, "halves of one": halves},
         y_name="squared MMD",
     )
 
 
-def _scatter(grid: Grid, found: Sequence[LayerDistance], layer: str, *, place: int) -> Block:
+def _loss_scatter(grid: Grid, distances: Sequence[LayerDistance], layer: str, *, place: int) -> Figure:
     names = list(grid.fitted)
-    table = table_of_distances(found, names, layer=layer, measure="mmd")
+    mmd = distance_matrix(distances, names, layer=layer, measure="mmd")
     points = [
-        (float(table[names.index(fitted), names.index(tested)]), loss, f"{fitted} → {tested}")
+        (float(mmd[names.index(fitted), names.index(tested)]), loss, f"{fitted} → {tested}")
         for (fitted, tested), loss in losses(grid, METRIC).items()
     ]
     return figures.scatter(
         f"drop_{place}",
-        caption="Loss of image AUROC compared with the model trained on the same category, over the "
-        f"distance in {layer}, {grid.name}.",
+        caption="Loss of image AUROC compared with the model fitted on the test category, over the distance "
+        f"in {layer}, {grid.name}.",
         points={grid.name: points},
         x_name="squared MMD",
         y_name="image AUROC lost, %",
     )
 
 
-def _correlation_table(known: Mapping[tuple[str, str], Correlation], *, place: int) -> TableBlock:
-    columns = tuple(Column(key, key) for key in ("layer", "distance", "Spearman", "p Mantel", "pairs"))
-    people: list[tuple[Cell, ...]] = []
-    raw: list[tuple[Cell, ...]] = []
-    for (layer, measure), each in known.items():
-        start = (layer, MEASURES[measure])
-        rho = signed(each.rho) if math.isfinite(each.rho) else None
-        people.append((*start, rho, p_value(each.p), each.entries))
-        raw.append((*start, each.rho, each.p, each.entries))
+def _correlation_table(correlations: Mapping[tuple[str, str], Correlation], *, place: int) -> TableBlock:
+    rows = [
+        {
+            "layer": layer,
+            "distance": MEASURES[measure],
+            "Spearman": each.rho,
+            "p Mantel": each.p,
+            "pairs": each.entries,
+        }
+        for (layer, measure), each in correlations.items()
+    ]
+    columns = tuple(Column(key, key) for key in _CORRELATION_KEYS)
+    texts = [
+        row
+        | {
+            "Spearman": signed(each.rho) if math.isfinite(each.rho) else None,
+            "p Mantel": p_value(each.p),
+        }
+        for row, each in zip(rows, correlations.values(), strict=True)
+    ]
     return TableBlock(
         f"correlation_{place}",
-        "Whether image AUROC drops more the further the categories lie apart. Spearman's rank correlation "
-        "over "
-        "ordered pairs; p by permuting categories, because pairs that share one are not independent.",
-        Table(columns, tuple(people)),
-        Table(columns, tuple(raw)),
+        "Whether the loss of image AUROC increases with the distance between the categories. Spearman's rank "
+        "correlation over ordered pairs; p by permuting categories, because pairs with a common category are "
+        "not independent.",
+        table_of_columns(columns, texts),
+        raw=table_of_columns(columns, rows),
     )
 
 
-def _distance_table(found: Sequence[LayerDistance], *, place: int) -> TableBlock:
-    keys = ("first", "second", "layer", "mmd", "mmd_floor", "p", "wasserstein", "cosine")
-    titles = ("category", "other", "layer", "MMD²", "95% of no difference", "p", "sliced W2", "1 - cosine")
-    people: list[tuple[Cell, ...]] = []
-    raw: list[tuple[Cell, ...]] = []
-    for each in found:
-        start = (each.first, "halves of it" if each.first == each.second else each.second, each.layer)
-        numbers = (each.mmd.squared, each.mmd.floor, each.mmd.p_value, each.wasserstein, each.cosine)
-        raw.append((*start, *(number if math.isfinite(number) else None for number in numbers)))
-        shown = [f"{number:.4f}" if math.isfinite(number) else None for number in numbers]
-        people.append((*start, *shown[:2], p_value(each.mmd.p_value), *shown[3:]))
+def _distance_table(distances: Sequence[LayerDistance], *, place: int) -> TableBlock:
+    rows, texts = [], []
+    for each in distances:
+        names = {
+            "first": each.first,
+            "second": "halves of it" if each.first == each.second else each.second,
+            "layer": each.layer,
+        }
+        numbers = {
+            "mmd": each.mmd.squared,
+            "mmd_floor": each.mmd.floor,
+            "p": each.mmd.p_value,
+            "wasserstein": each.wasserstein,
+            "cosine": each.cosine,
+        }
+        rows.append(
+            names | {key: number if math.isfinite(number) else None for key, number in numbers.items()}
+        )
+        four = {key: f"{number:.4f}" if math.isfinite(number) else None for key, number in numbers.items()}
+        texts.append(names | four | {"p": p_value(each.mmd.p_value)})
     return TableBlock(
         f"distances_{place}",
-        "Distances between features of normal training images by layer. MMD with an RBF kernel, one "
-        "bandwidth per layer by the median heuristic; next to it the value below which 95% of "
-        "permutations of images lie, and the p value by them.",
-        Table(tuple(Column(k, t) for k, t in zip(keys, titles, strict=True)), tuple(people)),
-        Table(tuple(Column(key, key) for key in keys), tuple(raw)),
+        "Distances between features of normal training images by layer. MMD has an RBF kernel with one "
+        "bandwidth per layer (median heuristic). Next to it are the value below which 95% of the "
+        "permutations of images lie, and the p value of these permutations.",
+        table_of_columns([Column(key, title) for key, title in _DISTANCE_TITLES.items()], texts),
+        raw=table_of_columns([Column(key, key) for key in _DISTANCE_TITLES], rows),
     )

@@ -1,157 +1,211 @@
-"""Tables and figures of costs against quality, and which settings are Pareto-optimal."""
+"""Builds the tables and figures of costs and quality, and finds the Pareto-optimal settings."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 
-from adframe.analysis.settings import Setting
-from adframe.analysis.studies.ablation_figures import is_wide, numeric_key, without
-from adframe.analysis.studies.ablation_results import AblationResults, cost
-from adframe.analysis.studies.ablation_tables import key_title
+from adframe.analysis.studies.ablation_figures import (
+    curve_point,
+    name_without,
+    needs_log_axis,
+    numeric_key,
+)
+from adframe.analysis.studies.ablation_results import AblationResults, mean_cost
+from adframe.analysis.studies.ablation_tables import settings_title
 from adframe.reporting import figures
 from adframe.reporting.document import Figure, TableBlock
 from adframe.reporting.format import capitalised, title_of, with_interval
-from adframe.reporting.tables import Cell, Column, Table, table_of
+from adframe.reporting.tables import Cell, Column, table_of, table_of_columns
 from adframe.results.run_folder import MEMORY, MODEL
-from adframe.stats.estimates import Estimate
 
 P50, P95, RATE = "latency/p50_ms", "latency/p95_ms", "latency/images_per_second"
+Costs = Mapping[str, Mapping[str, float]]  # name of the setting -> name of the cost -> value
+_TABLE_COSTS = {
+    P50: ("p50, ms", 1.0),
+    P95: ("p95, ms", 1.0),
+    RATE: ("images per second", 1.0),
+    MODEL: ("model, MB", 1e6),
+    MEMORY: ("process, MB", 1e6),
+}
 
 
-@dataclass(frozen=True, slots=True)
-class Costed:
-    """A setting with its quality and its costs.
+def costs_of(results: AblationResults) -> dict[str, dict[str, float]]:
+    """Collects the costs of every setting whose main metric is known.
 
-    Attributes:
-        setting: the setting.
-        found: its metric, in the mean over categories.
-        costs: by name, as far as they are known.
+    Args:
+        results: the results of the sweep.
+
+    Returns:
+        Name of the setting -> name of the cost -> its mean over runs, in milliseconds, images per second or
+        bytes; unknown costs are left out.
     """
-
-    setting: Setting
-    found: Estimate
-    costs: Mapping[str, float]
-
-    @property
-    def name(self) -> str:
-        """The name of the setting."""
-        return self.setting.name
-
-
-def costed(board: AblationResults) -> list[Costed]:
-    """The costs of every setting of which the metric is known."""
-    means = board.means(board.main)
-    return [Costed(each, means[each.name], _costs(each)) for each in board.settings if each.name in means]
-
-
-def pareto_front(points: Sequence[Costed], key: str) -> list[Costed]:
-    """The Pareto-optimal settings: no other is cheaper and at least as good, or as cheap and better."""
-
-    def dominates(a: Costed, b: Costed) -> bool:
-        no_worse = a.costs[key] <= b.costs[key] and a.found.value >= b.found.value
-        return no_worse and (a.costs[key] < b.costs[key] or a.found.value > b.found.value)
-
-    known = [each for each in points if key in each.costs]
-    return [each for each in known if not any(dominates(other, each) for other in known)]
+    found = {}
+    means = results.means(results.main_metric)
+    for setting in results.settings:
+        if setting.name not in means:
+            continue
+        costs = {key: mean_cost(setting, key) for key in (MODEL, MEMORY)}
+        for key in (P50, P95, RATE):
+            facts = [facts for test in setting.runs for facts in test.folder.val.values()]
+            known = [value for each in facts if (value := each.get(key)) is not None]
+            costs[key] = sum(known) / len(known) if known else None
+        found[setting.name] = {
+            key: value for key, value in costs.items() if value is not None and math.isfinite(value)
+        }
+    return found
 
 
-def _costs(setting: Setting) -> dict[str, float]:
-    found = {key: cost(setting, key) for key in (MODEL, MEMORY)}
-    for key in (P50, P95, RATE):
-        facts = [facts for test in setting.runs for facts in test.folder.val.values()]
-        known = [value for each in facts if (value := each.get(key)) is not None]
-        found[key] = sum(known) / len(known) if known else None
-    return {key: value for key, value in found.items() if value is not None and math.isfinite(value)}
+def pareto_front(costs: Costs, values: Mapping[str, float], key: str) -> list[str]:
+    """Finds the Pareto-optimal settings.
+
+    A setting is dominated if another one is cheaper and at least as good, or as cheap and better.
+
+    Args:
+        costs: name of the setting -> name of the cost -> value.
+        values: name of the setting -> its metric; higher is better.
+        key: name of the cost.
+
+    Returns:
+        Names of the settings that no other one dominates, in the order of `costs`. Settings with an unknown
+        cost are left out.
+
+    Example:
+        >>> costs = {"small": {"seconds": 1.0}, "large": {"seconds": 5.0}, "slow": {"seconds": 9.0}}
+        >>> pareto_front(costs, {"small": 0.8, "large": 0.9, "slow": 0.7}, "seconds")
+        ['small', 'large']
+    """
+    known = {name: (own[key], values[name]) for name, own in costs.items() if key in own}
+
+    def dominates(a: str, b: str) -> bool:
+        (cost_a, value_a), (cost_b, value_b) = known[a], known[b]
+        return cost_a <= cost_b and value_a >= value_b and (cost_a < cost_b or value_a > value_b)
+
+    return [name for name in known if not any(dominates(other, name) for other in known)]
 
 
-def efficiency_table(points: Sequence[Costed], board: AblationResults) -> TableBlock:
-    """The costs of every setting, and its quality."""
-    units = {P50: ("p50, ms", 1.0), P95: ("p95, ms", 1.0), RATE: ("images per second", 1.0),
-             MODEL: ("model, MB", 1e6), MEMORY: ("process, MB", 1e6)}  # fmt: skip
-    fastest = {each.name for each in pareto_front(points, P50)}
-    smallest = {each.name for each in pareto_front(points, MODEL)}
+def efficiency_table(costs: Costs, results: AblationResults) -> TableBlock:
+    """Builds the table of costs and quality.
+
+    Args:
+        costs: the costs by setting, as from `costs_of`.
+        results: the results of the sweep.
+
+    Returns:
+        One row per setting.
+    """
+    means, metric = results.means(results.main_metric), results.main_metric
+    values = {name: each.value for name, each in means.items()}
+    fastest, smallest = (set(pareto_front(costs, values, key)) for key in (P50, MODEL))
     columns = (
-        Column("setting", key_title(board)),
-        *(Column(key, title) for key, (title, _) in units.items()),
-        Column("found", title_of(board.main)),
-        Column("front", "Pareto-optimal in"),
+        Column("setting", settings_title(results)),
+        *(Column(key, title) for key, (title, _) in _TABLE_COSTS.items()),
+        Column("quality", title_of(metric)),
+        Column("fronts", "Pareto-optimal in"),
     )
-    rows: list[tuple[Cell, ...]] = []
-    for each in points:
-        cells = [
-            f"{each.costs[key] / by:.4g}" if key in each.costs else None for key, (_, by) in units.items()
-        ]
-        marks = [word for word, names in (("time", fastest), ("size", smallest)) if each.name in names]
-        rows.append((each.name, *cells, with_interval(each.found), ", ".join(marks) or None))
-    caption = (
-        "Milliseconds of one image by itself, median and 95th percentile; images per second in batches; "
-        "memory "
-        f"of one category's model and of the whole process; {title_of(board.main)} in per cent. A setting is "
-        "Pareto-optimal if no other is both cheaper and at least as good. Runs in one process inherit some "
-        "of "
-        "its memory."
-    )
-    raw: list[Mapping[str, Cell]] = [
-        {"setting": each.name, **each.costs, board.main: each.found.value, "low": each.found.low,
-         "high": each.found.high, "pareto_latency": int(each.name in fastest),
-         "pareto_size": int(each.name in smallest)}
-        for each in points
-    ]  # fmt: skip
-    return TableBlock("efficiency", caption, Table(columns, tuple(rows)), raw=table_of(raw))
-
-
-def against_costs(points: Sequence[Costed], board: AblationResults) -> list[Figure]:
-    """The metric against latency and against size."""
-    wanted = (("latency", P50, 1.0, "median latency of one image, ms"), ("size", MODEL, 1e6, "model, MB"))
-    return [
-        figures.lines(
-            f"{name}_against_quality",
-            caption=f"{capitalised(title_of(board.main))} of test images against {axis}; whiskers are 95% "
-            "bootstrap intervals, rings mark Pareto-optimal settings.",
-            series=_series(points, board, key, by),
-            x_name=axis,
-            y_name=f"{title_of(board.main)}, %",
-            log_x=is_wide([each.costs[key] for each in points if key in each.costs]),
-            rings=[(each.costs[key] / by, each.found.value) for each in pareto_front(points, key)],
-            ring_name="Pareto-optimal",
-        )
-        for name, key, by, axis in wanted
-        if any(key in each.costs for each in points)
+    rows = [
+        {
+            "setting": name,
+            **{
+                key: f"{own[key] / unit:.4g}" if key in own else None
+                for key, (_, unit) in _TABLE_COSTS.items()
+            },
+            "quality": with_interval(means[name]),
+            "fronts": ", ".join(["time"] * (name in fastest) + ["size"] * (name in smallest)) or None,
+        }
+        for name, own in costs.items()
     ]
+    raw: list[Mapping[str, Cell]] = [
+        {
+            "setting": name,
+            **own,
+            metric: means[name].value,
+            "low": means[name].low,
+            "high": means[name].high,
+            "pareto_latency": int(name in fastest),
+            "pareto_size": int(name in smallest),
+        }
+        for name, own in costs.items()
+    ]
+    caption = (
+        "Latency of a single image in milliseconds, median and 95th percentile; images per second in "
+        "batches; memory of one category's model and of the whole process; "
+        f"{title_of(metric)} in per cent. A setting is Pareto-optimal if no other is both cheaper and at "
+        "least as good. Runs in one process inherit some of its memory."
+    )
+    return TableBlock("efficiency", caption, table_of_columns(columns, rows), raw=table_of(raw))
 
 
-def latency_curves(points: Sequence[Costed], board: AblationResults) -> list[Figure]:
-    """Latency against what was swept, where that is a number."""
-    key = numeric_key(board.settings)
+def quality_over_cost(costs: Costs, results: AblationResults) -> list[Figure]:
+    """Draws the main metric over latency and over size.
+
+    Args:
+        costs: the costs by setting, as from `costs_of`.
+        results: the results of the sweep.
+
+    Returns:
+        One figure per cost that is known.
+    """
+    means, title = results.means(results.main_metric), title_of(results.main_metric)
+    values = {name: each.value for name, each in means.items()}
+    settings = {each.name: each for each in results.settings}
+    number = numeric_key(results.settings)
+    found = []
+    for file, key, unit, axis in (
+        ("latency", P50, 1.0, "median latency of one image, ms"),
+        ("size", MODEL, 1e6, "model, MB"),
+    ):
+        known = {name: own[key] for name, own in costs.items() if key in own}
+        if not known:
+            continue
+        # One curve connects the values of the numeric key; every setting is a curve where there is none.
+        series: dict[str, list[figures.Step]] = {}
+        for name, cost in known.items():
+            label = name_without(settings[name], number) if number else name
+            series.setdefault(label, []).append(curve_point(cost / unit, means[name]))
+        found.append(
+            figures.lines(
+                f"{file}_against_quality",
+                caption=f"{capitalised(title)} of test images over {axis}; whiskers are 95% bootstrap "
+                "intervals, rings mark Pareto-optimal settings.",
+                series=series,
+                x_name=axis,
+                y_name=f"{title}, %",
+                log_x=needs_log_axis(list(known.values())),
+                rings=[(known[name] / unit, values[name]) for name in pareto_front(costs, values, key)],
+                ring_name="Pareto-optimal",
+            )
+        )
+    return found
+
+
+def latency_curves(costs: Costs, results: AblationResults) -> list[Figure]:
+    """Draws latency over a key that was varied, where its values are numbers.
+
+    Args:
+        costs: the costs by setting, as from `costs_of`.
+        results: the results of the sweep.
+
+    Returns:
+        The figure; none where no key has numbers as values.
+    """
+    key = numeric_key(results.settings)
     if key is None:
         return []
     series: dict[str, list[figures.Step]] = {}
-    for each in points:
+    for setting in results.settings:
         for cost_key, word in ((P50, "p50"), (P95, "p95")):
-            if cost_key in each.costs:
-                label = f"{without(each.setting, key)} {word}".strip()
-                x = float(each.setting.overrides[key])
-                series.setdefault(label, []).append((x, each.costs[cost_key], None, None))
-    log = is_wide([float(each.overrides[key]) for each in board.settings])
-    caption = f"Latency of one image against {key}: median and 95th percentile."
-    name = board.key_names[board.keys.index(key)]
+            if cost_key in costs.get(setting.name, {}):
+                label = f"{name_without(setting, key)} {word}".strip()
+                x = float(setting.overrides[key])
+                series.setdefault(label, []).append((x, costs[setting.name][cost_key], None, None))
     return [
-        figures.lines("latency", caption=caption, series=series, x_name=name, y_name="latency, ms", log_x=log)
+        figures.lines(
+            "latency",
+            caption=f"Latency of one image over {key}: median and 95th percentile.",
+            series=series,
+            x_name=results.key_names[results.keys.index(key)],
+            y_name="latency, ms",
+            log_x=needs_log_axis([float(each.overrides[key]) for each in results.settings]),
+        )
     ]
-
-
-def _series(
-    points: Sequence[Costed], board: AblationResults, key: str, by: float
-) -> dict[str, list[figures.Step]]:
-    """One curve for each setting of what was swept next to a number; one curve where nothing was."""
-    number = numeric_key(board.settings)
-    series: dict[str, list[figures.Step]] = {}
-    for each in points:
-        if key in each.costs:
-            label = without(each.setting, number) if number else each.name
-            low, high = each.found.low, each.found.high
-            ends = (low, high) if math.isfinite(low) else (None, None)
-            series.setdefault(label, []).append((each.costs[key] / by, each.found.value, *ends))
-    return series

@@ -1,4 +1,4 @@
-"""What the runs of a sweep say about domain shifts: tested clean, shifted, and adapted."""
+"""Reads the runs of a sweep as cases of a domain shift: tested without the shift, with it, and adapted."""
 
 from __future__ import annotations
 
@@ -14,20 +14,30 @@ from adframe.results.sweep_folder import SweepFolder
 
 CLEAN, FROZEN = "clean", "nothing adapted"
 THRESHOLD, REFITTED = "threshold recalibrated", "model refitted"
-ASIDE = ("shift", DOMAINS)  # groups of the configuration that make no other method
+SHIFT_GROUPS = ("shift", DOMAINS)  # groups of the configuration that do not distinguish methods
 
 
 @dataclass(frozen=True)
 class ShiftCase:
-    """One method under one domain.
+    """One method under two or more conditions: mostly without and with a shift.
+
+    The study of global models uses the same record, with one model per category as `clean` and one model for
+    all as `frozen`, so that it has the same tables and figures.
 
     Attributes:
-        method: what distinguishes the method from the sweep's others.
-        domain: the name of the shift.
-        clean: tested on the images as they are.
-        frozen: the same model and threshold, on shifted images.
-        threshold: the same model, its threshold fitted to shifted validation images; None if there is none.
-        refitted: another model, fitted and calibrated on shifted images; None if there is no such run.
+        method: name that distinguishes the method from the sweep's others.
+        domain: name of the shift.
+        clean: the tests on unshifted images.
+        frozen: the tests of the same model and threshold on shifted images.
+        threshold: the tests of the same model with a threshold that was fitted to shifted validation images;
+            None without such tests.
+        refitted: the tests of another model that was fitted and calibrated on shifted images; None without
+            such a run.
+
+    Example:
+        >>> case = ShiftCase("patchcore", "severe", Setting(CLEAN, {}, {}), Setting(FROZEN, {}, {}))
+        >>> [condition.name for condition in case.conditions]
+        ['clean', 'nothing adapted']
     """
 
     method: str
@@ -39,13 +49,13 @@ class ShiftCase:
 
     @property
     def conditions(self) -> list[Setting]:
-        """Those that there are, from clean to refitted."""
+        """The conditions that were tested, from clean to refitted."""
         known = (self.clean, self.frozen, self.threshold, self.refitted)
         return [each for each in known if each is not None]
 
     @property
     def rankings(self) -> list[Setting]:
-        """The conditions that rank images differently: another threshold does not."""
+        """The conditions with different image scores; another threshold changes only the decisions."""
         return [each for each in (self.clean, self.frozen, self.refitted) if each is not None]
 
     @property
@@ -57,52 +67,65 @@ class ShiftCase:
 
 
 def shift_cases(sweep: SweepFolder) -> list[ShiftCase]:
-    """Every method under every domain, in the order of the runs.
+    """Reads every method under every domain.
+
+    Args:
+        sweep: a finished sweep.
+
+    Returns:
+        The cases in the order of the runs.
 
     Raises:
-        AdframeError: no run was tested on images as they are and under another domain.
+        AdframeError: no run was tested both on unshifted images and under another domain.
     """
+
+    def setting_or_none(name: str, tests: Sequence[TestResult]) -> Setting | None:
+        return Setting(name, {}, by_category(tests)) if tests else None
+
     found = []
-    for method, tests in methods_of(load_results(sweep.finished), sweep.varied, aside=ASIDE).items():
-        base = [test for test in tests if not is_shifted(test.config)]
-        for domain in dict.fromkeys(test.domain for test in base if test.domain):
-            again = [test for test in tests if test.own and _learned_from(test.config, domain)]
+    for method, tests in methods_of(load_results(sweep.finished), sweep.varied, ignored=SHIFT_GROUPS).items():
+        unshifted = [test for test in tests if not is_shifted(test.config)]
+        for domain in dict.fromkeys(test.domain for test in unshifted if test.domain):
+            shifted = [test for test in unshifted if test.domain == domain]
+            frozen = [test for test in shifted if test.threshold == OWN]
+            recalibrated = [test for test in shifted if test.threshold == RECALIBRATED]
+            refitted = [test for test in tests if test.own and _is_fitted_under(test.config, domain)]
             found.append(
                 ShiftCase(
                     method,
                     domain,
-                    clean=_setting(CLEAN, [test for test in base if test.own]),
-                    frozen=_setting(FROZEN, _under(base, domain, threshold=OWN)),
-                    threshold=_setting_or_none(THRESHOLD, _under(base, domain, threshold=RECALIBRATED)),
-                    refitted=_setting_or_none(REFITTED, again),
+                    clean=Setting(CLEAN, {}, by_category([test for test in unshifted if test.own])),
+                    frozen=Setting(FROZEN, {}, by_category(frozen)),
+                    threshold=setting_or_none(THRESHOLD, recalibrated),
+                    refitted=setting_or_none(REFITTED, refitted),
                 )
             )
     if not found:
         raise AdframeError(
-            f"{sweep.path} has no run on images as they are (shift=none) that was also tested under another "
-            "domain (+shift@domains.<name>=<shift>); there is no shift to study"
+            f"{sweep.path} has no run on unshifted images (shift=none) that was also tested under another "
+            "domain, so there is no shift to study; add +shift@domains.<name>=<shift>"
         )
     return found
 
 
 def is_shifted(config: Mapping[str, Any]) -> bool:
-    """Whether a run's own images are shifted."""
+    """Returns whether a run's own images are shifted.
+
+    Args:
+        config: the run's configuration.
+
+    Returns:
+        Whether its shift has transforms and is applied to any split.
+
+    Example:
+        >>> is_shifted({"shift": {"transforms": [], "splits": ["test"]}})
+        False
+    """
     return bool(config["shift"]["transforms"]) and bool(config["shift"]["splits"])
 
 
-def _under(tests: Sequence[TestResult], domain: str, *, threshold: str) -> list[TestResult]:
-    return [test for test in tests if test.domain == domain and test.threshold == threshold]
-
-
-def _setting(name: str, tests: Sequence[TestResult]) -> Setting:
-    return Setting(name, {}, by_category(tests))
-
-
-def _setting_or_none(name: str, tests: Sequence[TestResult]) -> Setting | None:
-    return _setting(name, tests) if tests else None
-
-
-def _learned_from(config: Mapping[str, Any], domain: str) -> bool:
-    """Whether a run was fitted, calibrated and tested under a domain."""
-    whole = {"train", "val", "test"} <= set(config["shift"]["splits"])
-    return is_shifted(config) and whole and domain in (config.get(DOMAINS) or {}) and is_own(config, domain)
+def _is_fitted_under(config: Mapping[str, Any], domain: str) -> bool:
+    """Returns whether a run was fitted, calibrated and tested under a domain."""
+    all_splits = {"train", "val", "test"} <= set(config["shift"]["splits"])
+    has_domain = domain in (config.get(DOMAINS) or {})
+    return is_shifted(config) and all_splits and has_domain and is_own(config, domain)

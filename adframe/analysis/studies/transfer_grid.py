@@ -1,4 +1,4 @@
-"""Models fitted on one thing and tested on each other: a grid of tests, as tables and figures."""
+"""A grid of models and test sets, as tables and figures: models are also tested where others were fitted."""
 
 from __future__ import annotations
 
@@ -8,132 +8,174 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from adframe.analysis.questions import Question
+from adframe.analysis.questions import Answer, answer_question
 from adframe.analysis.settings import Setting
-from adframe.analysis.studies.domain_shift_plots import OVERLAPS
+from adframe.analysis.studies.domain_shift_plots import (
+    OVERLAP_METRICS,
+    estimate_cells,
+    estimate_columns,
+    estimate_csv_columns,
+)
 from adframe.metrics import curve_points
 from adframe.reporting import figures
 from adframe.reporting.document import Figure, TableBlock
-from adframe.reporting.format import title_of, with_interval
-from adframe.reporting.tables import Cell, Column, Table
+from adframe.reporting.format import title_of
+from adframe.reporting.tables import Column, table_of_columns
 from adframe.stats.estimates import Estimate
 
-METRICS = ("image/auroc", "pixel/auroc", *OVERLAPS, "image/f1", "image/fpr")
+GRID_METRICS = ("image/auroc", "pixel/auroc", *OVERLAP_METRICS, "image/f1", "image/fpr")
 Place = tuple[str, str]  # fitted on, tested on
 
 
 @dataclass(frozen=True)
-class Square:
-    """One cell of a grid: the tests of one model, and the categories that count.
-
-    Attributes:
-        tests: of the model, by category and seed.
-        categories: those of the cell.
-    """
-
-    tests: Setting
-    categories: tuple[str, ...]
-
-    def estimate(self, metric: str) -> Estimate:
-        """The mean over the categories."""
-        return self.tests.estimate(metric, self.categories)
-
-
-@dataclass(frozen=True)
 class Grid:
-    """All tests of one method, of one category or of several together.
+    """All tests of one method on one category, or on several together.
 
     Attributes:
-        method: what distinguishes the method from the sweep's others.
+        method: name that distinguishes the method from the sweep's others.
         category: the category, `mean` of all, or "" where rows and columns are categories.
-        fitted: names of the rows.
-        tested: names of the columns.
-        squares: (fitted, tested) -> the cell, as far as it was tested.
+        fitted: names of the rows: where a model was fitted.
+        tested: names of the columns: where it was tested.
+        cells: (fitted, tested) -> the tests of that model there; each cell has the tests of its own
+            categories only. Combinations that were not tested are missing.
+
+    Example:
+        >>> cells = {("bolt", "tray"): Setting("", {}, {}), ("tray", "tray"): Setting("", {}, {})}
+        >>> grid = Grid("padim", "", ("bolt", "tray"), ("bolt", "tray"), cells)
+        >>> grid.name, [place for place, _, _ in grid.tested_elsewhere()]
+        ('padim', [('bolt', 'tray')])
     """
 
     method: str
     category: str
     fitted: tuple[str, ...]
     tested: tuple[str, ...]
-    squares: Mapping[Place, Square]
+    cells: Mapping[Place, Setting]
 
     @property
     def name(self) -> str:
-        """What distinguishes it from the study's other grids."""
+        """The name that distinguishes the grid from the study's others."""
         return f"{self.method}, {self.category}" if self.category else self.method
 
     def values(self, metric: str) -> np.ndarray:
-        """(rows, columns), NaN where not known."""
+        """Returns a metric of every cell.
+
+        Args:
+            metric: such as `image/auroc`.
+
+        Returns:
+            (rows, columns) means over categories and seeds; NaN where unknown.
+        """
         found = np.full((len(self.fitted), len(self.tested)), math.nan)
         for row, fitted in enumerate(self.fitted):
             for column, tested in enumerate(self.tested):
-                if square := self.squares.get((fitted, tested)):
-                    found[row, column] = square.estimate(metric).value
+                if cell := self.cells.get((fitted, tested)):
+                    found[row, column] = cell.estimate(metric).value
         return found
 
-    def foreign(self) -> list[tuple[Place, Square, Square]]:
-        """Every model tested elsewhere, and the one that was fitted on what is tested."""
+    def tested_elsewhere(self) -> list[tuple[Place, Setting, Setting]]:
+        """Lists the tests of models where another model was fitted.
+
+        Returns:
+            ((fitted, tested), tests of the model, tests of the model that was fitted there).
+        """
         return [
-            ((fitted, tested), square, own)
-            for (fitted, tested), square in self.squares.items()
-            if fitted != tested and (own := self.squares.get((tested, tested)))
+            ((fitted, tested), cell, own)
+            for (fitted, tested), cell in self.cells.items()
+            if fitted != tested and (own := self.cells.get((tested, tested)))
         ]
 
-    def questions(self, metric: str, *, text: str) -> list[Question]:
-        """Every model tested elsewhere compared with the one that was fitted on what is tested."""
+    def answers(self, metric: str, *, question: str) -> list[Answer]:
+        """Compares every model that was tested elsewhere with the model that was fitted there.
+
+        Args:
+            metric: such as `image/auroc`.
+            question: the text of the question.
+
+        Returns:
+            One answer per cell, without a correction.
+        """
         return [
-            Question(
+            answer_question(
                 f"{self.name}: fitted on {fitted}, tested on {tested}",
-                text, own.tests, square.tests, metric, square.categories,
+                question,
+                own,
+                cell,
+                metric=metric,
+                categories=cell.categories,
             )
-            for (fitted, tested), square, own in self.foreign()
-        ]  # fmt: skip
+            for (fitted, tested), cell, own in self.tested_elsewhere()
+        ]
 
 
 def losses(grid: Grid, metric: str) -> dict[Place, float]:
-    """What each model tested elsewhere lacks compared with the one that was fitted there."""
+    """Computes the loss of every model that was tested elsewhere.
+
+    Args:
+        grid: the grid of a method.
+        metric: such as `image/auroc`.
+
+    Returns:
+        (fitted, tested) -> the metric of the model that was fitted there, minus that of this model; NaN
+        where unknown.
+    """
     return {
-        place: own.estimate(metric).value - square.estimate(metric).value
-        for place, square, own in grid.foreign()
+        place: own.estimate(metric).value - cell.estimate(metric).value
+        for place, cell, own in grid.tested_elsewhere()
     }
 
 
 def grid_table(grids: Sequence[Grid], *, rows: str, columns: str) -> TableBlock:
-    """Every cell with its intervals."""
-    known = [
+    """Builds the table of every cell with its intervals.
+
+    Args:
+        grids: the grids of the study.
+        rows: title of the column that says where a model was fitted.
+        columns: title of the column that says where it was tested.
+
+    Returns:
+        One row per cell.
+    """
+    metrics = [
         metric
-        for metric in METRICS
-        if any(square.estimate(metric).known for grid in grids for square in grid.squares.values())
+        for metric in GRID_METRICS
+        if any(cell.estimate(metric).known for grid in grids for cell in grid.cells.values())
     ]
-    head = (("method", "method"), ("fitted", rows), ("tested", columns))
-    people: list[tuple[Cell, ...]] = []
-    raw: list[tuple[Cell, ...]] = []
+    lines = []
     for grid in grids:
-        for (fitted, tested), square in grid.squares.items():
-            found = [square.estimate(metric) for metric in known]
-            start = (grid.name, fitted, tested)
-            people.append((*start, *(with_interval(each) for each in found)))
-            numbers = [number for each in found for number in (each.value, each.low, each.high)]
-            raw.append((*start, *(number if math.isfinite(number) else None for number in numbers)))
-    start_columns = tuple(Column(key, title) for key, title in head)
-    titles = tuple(Column(metric, title_of(metric)) for metric in known)
-    ends = tuple(Column(f"{key}{end}", f"{key}{end}") for key in known for end in ("", "_low", "_high"))
+        for (fitted, tested), cell in grid.cells.items():
+            line: dict[str, str | float | None] = {"method": grid.name, "fitted": fitted, "tested": tested}
+            for metric in metrics:
+                line |= estimate_cells(metric, cell.estimate(metric))
+            lines.append(line)
+    start = [Column("method", "method"), Column("fitted", rows), Column("tested", columns)]
     return TableBlock(
         "all_tests",
         "Every model on every test set, in per cent with 95% intervals. F1 and FPR are at the threshold "
-        "that was fitted where the model was fitted.",
-        Table((*start_columns, *titles), tuple(people)),
-        Table((*start_columns, *ends), tuple(raw)),
+        "that was fitted together with the model.",
+        table_of_columns([*start, *estimate_columns(metrics)], lines),
+        raw=table_of_columns([*start, *estimate_csv_columns(metrics)], lines),
     )
 
 
-def grid_heats(grids: Sequence[Grid], metric: str, *, name: str, rows: str, columns: str) -> list[Figure]:
-    """One matrix per grid."""
+def grid_matrices(grids: Sequence[Grid], metric: str, *, name: str, rows: str, columns: str) -> list[Figure]:
+    """Draws one matrix per grid.
+
+    Args:
+        grids: the grids to draw.
+        metric: such as `image/auroc`.
+        name: start of the names of the figures' files.
+        rows: name of the vertical axis.
+        columns: name of the horizontal axis.
+
+    Returns:
+        The figures, in the order of the grids.
+    """
     title = title_of(metric)
     return [
         figures.matrix(
             f"{name}_{place}",
-            caption=f"{title}, {grid.name}: rows say where a model was fitted, columns where it was tested.",
+            caption=f"{title}, {grid.name}: rows show where a model was fitted, columns where it was tested.",
             rows=grid.fitted,
             columns=grid.tested,
             values=grid.values(metric),
@@ -146,38 +188,60 @@ def grid_heats(grids: Sequence[Grid], metric: str, *, name: str, rows: str, colu
 
 
 def grid_bars(grid: Grid, metric: str, *, name: str) -> Figure:
-    """One bar per model, grouped by what was tested."""
+    """Draws one bar per model, grouped by test set.
+
+    Args:
+        grid: the grid to draw.
+        metric: such as `image/auroc`.
+        name: name of the figure's files.
+
+    Returns:
+        The figure.
+    """
     title = title_of(metric)
     values: dict[str, dict[str, Estimate]] = {}
-    for (fitted, tested), square in grid.squares.items():
-        values.setdefault(f"fitted on {fitted}", {})[tested] = square.estimate(metric)
-    caption = f"{title} by what was tested, {grid.name}, with 95% intervals."
+    for (fitted, tested), cell in grid.cells.items():
+        values.setdefault(f"fitted on {fitted}", {})[tested] = cell.estimate(metric)
+    caption = f"{title} by test set, {grid.name}, with 95% intervals."
     return figures.bars(name, caption=caption, values=values, y_name=f"{title}, %")
 
 
 def grid_scatter(grids: Sequence[Grid]) -> Figure:
-    """Image against pixel AUROC: tested where the model was fitted, and elsewhere."""
-    points: dict[str, list[tuple[float, float, str]]] = {}
+    """Draws pixel AUROC over image AUROC, one point per cell.
+
+    Args:
+        grids: the grids to draw.
+
+    Returns:
+        The figure; models that were tested elsewhere have a colour of their own.
+    """
+    points: dict[str, list[figures.Point]] = {}
     for grid in grids:
-        for (fitted, tested), square in grid.squares.items():
-            x, y = (square.estimate(metric).value for metric in ("image/auroc", "pixel/auroc"))
-            home = "tested where it was fitted" if fitted == tested else "tested elsewhere"
-            points.setdefault(home, []).append((x, y, f"{fitted} → {tested}"))
+        for (fitted, tested), cell in grid.cells.items():
+            x, y = (cell.estimate(metric).value for metric in ("image/auroc", "pixel/auroc"))
+            group = "tested where it was fitted" if fitted == tested else "tested elsewhere"
+            points.setdefault(group, []).append((x, y, f"{fitted} → {tested}"))
     return figures.scatter(
         "image_against_pixel",
-        caption="Image against pixel AUROC, one point per test.",
+        caption="Pixel AUROC over image AUROC, one point per test.",
         points=points,
         x_name="image AUROC, %",
         y_name="pixel AUROC, %",
     )
 
 
-def grid_roc(grid: Grid, *, name: str) -> Figure:
-    """One panel per test set, one curve per model; only of cells that have a single category."""
+def grid_rocs(grid: Grid, *, name: str) -> Figure:
+    """Draws ROC curves: one panel per test set, one curve per model.
+
+    Args:
+        grid: the grid to draw; only cells with a single category are drawn.
+        name: name of the figure's files.
+
+    Returns:
+        The figure.
+    """
     panels: dict[str, dict[str, tuple[np.ndarray, np.ndarray, float]]] = {}
-    for (fitted, tested), square in grid.squares.items():
-        if len(square.categories) == 1 and (
-            curve := curve_points.roc_of_rows(square.tests.rows(square.categories[0]))
-        ):
+    for (fitted, tested), cell in grid.cells.items():
+        if len(cell.categories) == 1 and (curve := curve_points.roc_of_rows(cell.rows(cell.categories[0]))):
             panels.setdefault(tested, {})[f"fitted on {fitted}"] = (curve.x, curve.y, curve.area)
     return figures.roc_panels(name, caption=f"ROC curves of image scores, {grid.name}.", panels=panels)

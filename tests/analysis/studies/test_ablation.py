@@ -29,8 +29,8 @@ def test_a_page_with_tables_and_figures_of_all_that_finished(tmp_path: Path) -> 
     page = Ablation(metrics=METRICS).write(read_sweep(tmp_path))
     assert page == tmp_path / "study.html"
     text = page.read_text()
-    assert "Run 3 (coreset=2) failed and is in no number here: no such thing" in text
-    assert "chosen on test data" in text
+    assert "Run 3 (coreset=2) failed and is not included in any number here: no such thing" in text
+    assert "you choose it on test data" in text
     names = {path.stem for path in (tmp_path / "figures").glob("*.svg")}
     assert names >= {"curve_image_auroc", "bars_image_auroc", "categories_heatmap", "pairs_heatmap", "roc"}
     rows = list(csv.DictReader((tmp_path / "tables/results.csv").open()))

@@ -6,27 +6,22 @@ from pathlib import Path
 
 import numpy as np
 
-from adframe.analysis.settings import Setting
 from adframe.analysis.studies.efficiency import Efficiency
-from adframe.analysis.studies.pareto import P50, Costed, pareto_front
+from adframe.analysis.studies.pareto import P50, pareto_front
 from adframe.results.sweep_folder import read_sweep
-from adframe.stats.estimates import Estimate
 from tests.fakes.study_runs import leave_latency, leave_run
-
-
-def costed(cost: float, value: float) -> Costed:
-    return Costed(Setting(f"{cost} {value}", {}, {}), Estimate(value, value, value), {P50: cost})
 
 
 def test_the_front_is_what_a_slow_reading_of_pareto_finds() -> None:
     rng = np.random.default_rng(0)
-    points = [costed(*map(float, rng.integers(0, 6, 2))) for _ in range(30)]
-    better = [(a, b) for a in points for b in points
-              if (b.costs[P50] <= a.costs[P50] and b.found.value > a.found.value)
-              or (b.costs[P50] < a.costs[P50] and b.found.value >= a.found.value)]  # fmt: skip
-    beaten = {id(a) for a, _ in better}
-    assert pareto_front(points, P50) == [each for each in points if id(each) not in beaten]
-    assert 0 < len(pareto_front(points, P50)) < 30
+    points = {str(number): tuple(map(float, rng.integers(0, 6, 2))) for number in range(30)}
+    beaten = {a for a, (cost, value) in points.items() for other_cost, other_value in points.values()
+              if (other_cost <= cost and other_value > value)
+              or (other_cost < cost and other_value >= value)}  # fmt: skip
+    costs = {name: {P50: cost} for name, (cost, _) in points.items()}
+    front = pareto_front(costs, {name: value for name, (_, value) in points.items()}, P50)
+    assert front == [name for name in points if name not in beaten]
+    assert 0 < len(front) < 30
 
 
 def test_its_page_sets_latency_against_what_is_found(tmp_path: Path) -> None:
@@ -56,8 +51,8 @@ def test_a_busy_machine_is_said(tmp_path: Path) -> None:
         leave_latency(tmp_path, number, 10.0, load=load)
     busy = Efficiency().write(read_sweep(tmp_path))
     assert busy is not None
-    assert "up to 2.5 processes wanted each core" in busy.read_text()
+    assert "up to 2.5 processes per core were running" in busy.read_text()
     leave_latency(tmp_path, 1, 10.0)
     idle = Efficiency().write(read_sweep(tmp_path))
     assert idle is not None
-    assert "wanted each core" not in idle.read_text()
+    assert "processes per core" not in idle.read_text()

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adframe.analysis.compare import ALPHA, Comparison, all_pairs, compare
+from adframe.analysis.compare import ALPHA, Comparison, all_pairs, compare_settings
 from adframe.analysis.settings import settings_of
 from adframe.results.frame import load_results
 from adframe.results.names import MEAN
@@ -76,7 +76,7 @@ def resamples(*, seed: int, place: int) -> np.ndarray:
 def compared(runs: list[SweepRun]) -> list[Comparison]:
     settings = settings_of(load_results(runs), SweepFolder(Path(), tuple(runs), command="").varied)
     over = {MEAN: list(CLASSES), **{name: [name] for name in CLASSES}}
-    return compare(all_pairs(settings), metrics=[AUROC], over=over)
+    return compare_settings(all_pairs(settings), metrics=[AUROC], over=over)
 
 
 def shares(*, better: float, seeds: int) -> dict[str, float]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adframe.analysis.studies.features import FeatureStudy, findings, mean_of_seeds
+from adframe.analysis.studies.features import FeatureStudy, layer_findings, mean_of_seeds
 from adframe.results.patch_samples import LayerSample, write_patch_sample
 from adframe.results.run_folder import RunFolder
 from adframe.results.sweep_folder import SweepFolder, SweepRun
@@ -27,21 +27,21 @@ def told(name: str, values: np.ndarray) -> LayerSample:
 def test_a_layer_leads_where_every_paired_difference_is_sure() -> None:
     images = np.random.default_rng(0).normal(0.8, 0.05, 1000)
     better, worse = told("layer1", images + 0.02), told("layer2", images)
-    (text,) = findings({"v": {"tray": [sample("tray", better, worse)]}})
+    (text,) = layer_findings({"v": {"tray": [sample("tray", better, worse)]}})
     assert text.startswith("tray: layer1 alone has the highest image AUROC")
     assert (
         "layer2, is lower by 2.0 points (2.0 to 2.0)." in text
     )  # although the two intervals overlap nearly wholly
     rival = told("layer3", images + 0.02 + np.random.default_rng(1).normal(-0.001, 0.01, 1000))
-    assert findings({"v": {"tray": [sample("tray", better, worse, rival)]}}) == []
+    assert layer_findings({"v": {"tray": [sample("tray", better, worse, rival)]}}) == []
 
 
 def test_many_comparisons_need_more_than_one() -> None:
     rng = np.random.default_rng(0)
     gain = rng.normal(0.02, 0.0095, 1000)  # p of about 0.035 by itself
     pair = (told("layer1", 0.8 + gain), told("layer2", np.full(1000, 0.8)))
-    assert len(findings({"v": {"a": [sample("a", *pair)]}})) == 1
-    assert findings({"v": {name: [sample(name, *pair)] for name in "abcd"}}) == []
+    assert len(layer_findings({"v": {"a": [sample("a", *pair)]}})) == 1
+    assert layer_findings({"v": {name: [sample(name, *pair)] for name in "abcd"}}) == []
 
 
 def test_seeds_are_replicates_and_a_layer_leads_in_their_mean() -> None:
@@ -50,7 +50,7 @@ def test_seeds_are_replicates_and_a_layer_leads_in_their_mean() -> None:
     seeds = [
         sample("tray", told("layer1", images + gain), told("layer2", images)) for gain in (-0.02, 0.05, 0.06)
     ]
-    (text,) = findings({"v": {"tray": seeds}})
+    (text,) = layer_findings({"v": {"tray": seeds}})
     assert "layer1 alone has the highest image AUROC" in text
     assert "lower by 3.0 points" in text
     mean = mean_of_seeds(seeds)
