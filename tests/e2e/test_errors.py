@@ -13,6 +13,7 @@ from adframe.results.validation_scores import read_scores
 from tests.e2e.scripts import call, metrics_of
 
 
+@pytest.mark.slow
 def test_a_run_and_its_evaluation_under_a_shift(finished: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(finished, tmp_path / "run"))
     assert call("evaluate", f"run={run}", "shift=severe").code == 0

@@ -79,6 +79,7 @@ def test_validation_scores_are_kept_and_the_domains_are_other_ones(run: Path) ->
     assert not np.array_equal(plain.normal, shifted.normal)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_between_its_tests_goes_on_to_the_same_numbers(
     run: Path, tmp_path: Path
 ) -> None:
@@ -98,6 +99,7 @@ def test_a_run_that_was_stopped_between_its_tests_goes_on_to_the_same_numbers(
     assert (stopped / "transfer/tray/report.html").is_file()
 
 
+@pytest.mark.slow
 def test_one_model_for_all_is_recalibrated_once(base: list[str], tmp_path: Path) -> None:
     run = train_here(*base, *TWO, "scope=global", SEVERE, f"paths.run={tmp_path / 'run'}")
     found = metrics_of(run / "domains/severe")["recalibrated"]

@@ -21,6 +21,7 @@ from adframe.runs.test import load_system
 from tests.e2e.scripts import call, metrics_of
 from tests.e2e.test_shift_studies import swept, table
 
+pytestmark = pytest.mark.slow
 NAMES = ("weave", "tray")
 
 

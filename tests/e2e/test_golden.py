@@ -48,7 +48,13 @@ SHOWN = 60  # differences in a message
 Rows = list[dict[str, str]]
 
 
-@pytest.mark.parametrize("name", CASES)
+# Whole studies take most of the time: one sweep, one comparison and some error analyses stay fast tests.
+_FAST_CASES = ("ablation", "failed", "compare", "errors", "errors_calibrated", "errors_lora")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in _FAST_CASES else pytest.mark.slow) for name in CASES]
+)
 def test_a_golden_folder_gives_the_same_tables(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

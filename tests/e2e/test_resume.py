@@ -99,6 +99,7 @@ def test_resume_refuses_images_that_have_changed(
     assert (stopped / "metrics.json").is_file()
 
 
+@pytest.mark.slow
 def test_a_run_whose_data_moved_is_resumed_with_its_new_place(
     base: list[str], toy: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

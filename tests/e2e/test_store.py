@@ -66,6 +66,7 @@ def test_a_sweep_selects_once(base: list[str], monkeypatch: pytest.MonkeyPatch) 
     assert len(picked) == 2 * 2  # categories; before calibration and after
 
 
+@pytest.mark.slow
 def test_padim_shares_features_too(base: list[str], tmp_path: Path, computed: list[int]) -> None:
     common = (*base, "category=tray", "model=padim", "model.channels=8")
     run = train_here(*common, f"paths.run={tmp_path / 'alone'}")

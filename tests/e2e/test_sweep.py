@@ -61,6 +61,7 @@ def test_the_terminal_shows_what_varies_first_within_100_columns(sweep: tuple[Ou
     assert max(map(len, lines[head : head + 5])) <= 100
 
 
+@pytest.mark.slow
 def test_a_bug_in_one_run_ends_no_other(
     base: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -79,6 +79,7 @@ def test_a_category_does_not_depend_on_which_others_run(
     assert list(metrics_of(alone)["test"]) == ["tray", "mean"]
 
 
+@pytest.mark.slow
 def test_seed_0_is_a_seed(base: list[str], tmp_path: Path) -> None:
     runs = [
         train_here(*base, "category=weave", f"seed={seed}", f"paths.run={tmp_path / str(seed)}")
@@ -88,11 +89,13 @@ def test_seed_0_is_a_seed(base: list[str], tmp_path: Path) -> None:
     assert numbers_of(runs[0]) != numbers_of(runs[1])
 
 
+@pytest.mark.slow
 def test_all_takes_every_category_on_disk(base: list[str], tmp_path: Path) -> None:
     run = train_here(*base, f"paths.run={tmp_path / 'run'}")
     assert set(metrics_of(run)["test"]) == {"bracket", "tray", "weave", "mean"}
 
 
+@pytest.mark.slow
 def test_one_global_model_is_tested_category_by_category(base: list[str], tmp_path: Path) -> None:
     run = train_here(*base, "scope=global", "category=[weave,tray]", f"paths.run={tmp_path / 'run'}")
     metrics = metrics_of(run)
@@ -120,6 +123,7 @@ def test_loco_gives_spro_and_the_logical_and_structural_split(base: list[str], t
     }
 
 
+@pytest.mark.slow
 def test_ad2_is_calibrated_on_its_validation_split(base: list[str], tmp_path: Path) -> None:
     places = (f"dataset.root={tmp_path / 'ad2'}", f"paths.run={tmp_path / 'run'}")
     run = train_here(*base, "dataset.layout=mvtec_ad2", "category=weave", *places)
@@ -141,6 +145,7 @@ def test_a_folder_that_holds_something_is_refused_and_untouched(
     assert file.read_text() == "precious"
 
 
+@pytest.mark.slow
 def test_the_report_says_where_binning_may_show(base: list[str], tmp_path: Path) -> None:
     run = train_here(*base, "category=weave", "metrics.max_bins=1024", f"paths.run={tmp_path / 'run'}")
     fine = train_here(*base, "category=weave", f"paths.run={tmp_path / 'fine'}")
