@@ -19,7 +19,13 @@ def module_of(path: Path) -> str:
     return ".".join(inside.parts).removesuffix(".__init__")
 
 
-@pytest.mark.parametrize("path", WITH_EXAMPLES, ids=module_of)
+def example(path: Path) -> object:
+    """Examples of the public face draw the toy images in full size, which takes ten seconds each."""
+    name = module_of(path)
+    return pytest.param(path, id=name, marks=pytest.mark.slow if name.startswith("adframe.api.") else ())
+
+
+@pytest.mark.parametrize("path", [example(path) for path in WITH_EXAMPLES])
 def test_examples_give_what_they_say(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # an example may write files
     with warnings.catch_warnings():

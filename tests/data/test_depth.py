@@ -161,7 +161,7 @@ def learned_under(root: Path, store: Path, *overrides: str) -> Path:
     cfg = composed("train", "model=sit", "store=disk", f"paths.store={store}", *overrides)
     detector = SimpleNamespace(backbone=SimpleNamespace(digest="d"))
     data = set_up(replace(source(root, "mvtec_ad"), bits=cfg.dataset.bits))
-    kept = ConfigRecipe(cfg).learned(detector, data)  # type: ignore[arg-type]
+    kept = ConfigRecipe(cfg).stored_training(detector, data)  # type: ignore[arg-type]
     assert kept is not None
     return kept.path
 

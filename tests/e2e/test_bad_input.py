@@ -234,7 +234,7 @@ RUNS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda r: spoil(r, "checkpoints/weave.ckpt", b""),
         "weave.ckpt cannot be read safely",
     ),
-    "no checkpoint": (lambda r: (r / "checkpoints/weave.ckpt").unlink(), "weave.ckpt does not exist"),
+    "no checkpoint": (lambda r: (r / "checkpoints/weave.ckpt").unlink(), "weave.ckpt is not there"),
     "another category's": (
         lambda r: shutil.copy(r / "checkpoints/tray.ckpt", r / "checkpoints/weave.ckpt"),
         "weave.ckpt is of unit tray, and unit weave is needed",

@@ -89,6 +89,7 @@ def test_a_place_that_is_empty_is_one_line_and_leaves_nothing(product: Path, tmp
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bolts"]
 
 
+@pytest.mark.slow
 def test_private_test_sets_are_scored_and_not_measured(toy_ad2: object, tmp_path: Path) -> None:
     places = ("dataset=mvtec_ad2", f"dataset.root={toy_ad2.root}", "category=[tray,weave]")
     public = train_here(*TINY, *places, f"paths.run={tmp_path / 'public'}")

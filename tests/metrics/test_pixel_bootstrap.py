@@ -63,6 +63,7 @@ def test_loco_headline_is_the_mean_of_the_subsets_in_every_draw():
     assert drawn["pixel/auspro_0.05"] != pytest.approx(halves[0])
 
 
+@pytest.mark.slow
 def test_every_draw_is_the_definition_on_copied_images():
     images = sorted(images_of("random", count=8) + images_of("tied", count=8), key=lambda image: image.path)
     metrics = fed(images)

@@ -162,6 +162,7 @@ def test_bins_are_of_equal_size_and_hold_what_the_ledger_says(page, pair):
     ]
 
 
+@pytest.mark.slow
 def test_sizes_that_only_one_run_knows_serve_both(pair, tmp_path):
     old = changed(
         pair[1], tmp_path / "old", lambda row, n: row | {"defect_area": None, "defect_border": None}
@@ -298,6 +299,7 @@ def test_what_has_no_decisions_or_other_images_or_is_named_twice_is_refused(pair
         show_errors([pair[0], pair[0]], output=None, seed=0, open_source=open_source)
 
 
+@pytest.mark.slow
 def test_pictures_of_one_part_make_no_finding_and_equal_names_in_categories_are_no_part(pair, tmp_path):
     def named(row, number):
         return row | {"group": Path(row["path"]).name}
