@@ -169,7 +169,8 @@ def _rule_sentences(found: Sequence[RuleResult], corrected: Sequence[float]) -> 
         if others:
             sentences.append(
                 f"In {own.category} F1 of run {own.run} is {_f1_and_fpr(own)} at its own threshold; it "
-                f"differs (after Holm's correction) with other rules of validation: {'; '.join(others)}."
+                "differs (after Holm's correction) with other rules fitted on validation: "
+                f"{'; '.join(others)}."
             )
     return sentences
 
