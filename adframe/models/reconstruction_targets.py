@@ -99,7 +99,7 @@ class ColourTarget(nn.Module):
     Example:
         >>> target = ColourTarget(patch=8, colours=4, cell=4, seed=0)
         >>> target.preview(torch.rand(2, 3, 32, 32))
-        >>> target.finalise_held_out()
+        >>> target.finalise_preview()
         >>> target.palette.shape
         torch.Size([4, 3])
     """
@@ -123,7 +123,7 @@ class ColourTarget(nn.Module):
         cells = F.avg_pool2d(normal, self.cell).permute(0, 2, 3, 1).reshape(-1, 3)
         self._seen.append(cells.cpu())
 
-    def finalise_held_out(self) -> None:
+    def finalise_preview(self) -> None:
         """Fits the palette by k-means to a sample of the collected colours."""
         cells = torch.cat(self._seen).numpy()
         self._seen = []

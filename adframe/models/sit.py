@@ -187,7 +187,7 @@ class SiT(nn.Module):
     def finalise_preview(self) -> None:
         """Fits the palette."""
         if isinstance(self.target, ColourTarget):
-            self.target.finalise_held_out()
+            self.target.finalise_preview()
 
     # Scoring
 
