@@ -17,14 +17,14 @@ setup: .venv/ready
 demo: setup
 	$(BIN)/python train.py
 
-# A worker process for every core. Each starts with a run of neighbouring tests, which share what they train, and
-# takes over half of what another has left when it is done.
+# One worker process per core. Each starts with neighbouring tests, which share the models that they train; a worker
+# that is done takes over half of the tests that another one has left.
 test: setup
 	$(BIN)/python -m pytest -n logical --dist worksteal -m "not slow"
 
-# The slow tests run by themselves: they start processes and wait for them.
+# The slow tests come after the fast ones: whole sweeps, trainings and studies.
 test-all: test
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n logical --dist worksteal -m slow
 
 lint: setup
 	$(BIN)/ruff check .
