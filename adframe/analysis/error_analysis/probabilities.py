@@ -8,21 +8,21 @@ from typing import Any
 import numpy as np
 
 from adframe.analysis.compared_runs import ComparedRun
-from adframe.analysis.comparison_table import LEVEL, RESAMPLES
+from adframe.analysis.comparison_table import LEVEL
 from adframe.analysis.error_analysis.common import (
     CATEGORIES_WITH_FIGURES,
     Analysed,
     categories_of,
     file_stem,
     labels_of,
+    resample_counts,
     rows_of,
-    seed_of,
     without_constant_names,
 )
 from adframe.reporting.document import Block, Section, TableBlock
 from adframe.reporting.figures import reliability as reliability_figure
 from adframe.reporting.tables import Column, table_of_columns
-from adframe.stats.bootstrap import multiplicities, percentile_interval, strata_of
+from adframe.stats.bootstrap import percentile_interval
 from adframe.stats.calibration_error import brier, calibration_error, reliability_bins
 
 _BINS = 10  # of predicted probabilities
@@ -68,13 +68,7 @@ def analyse_probabilities(runs: Sequence[ComparedRun], *, seed: int) -> Analysed
     for (category, name), rows in known.items():
         probabilities = np.array([row["probability"] for row in rows], np.float64)
         labels = labels_of(rows)
-        weights = multiplicities(
-            strata_of(labels, subsets=np.array([row["subset"] for row in rows], dtype=str)),
-            groups=[row["group"] for row in rows],
-            values=(np.array([row["path"] for row in rows], dtype=str),),
-            resamples=RESAMPLES,
-            seed=seed_of(seed, category),
-        ).astype(np.float64)
+        weights = resample_counts(rows, category, seed=seed).astype(np.float64)
         drawn = weights @ (probabilities - labels) ** 2 / weights.sum(axis=1)
         low, high = percentile_interval(drawn, level=LEVEL)
         records.append(

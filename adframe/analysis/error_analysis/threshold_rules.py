@@ -8,12 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from adframe.analysis.compared_runs import ComparedRun
-from adframe.analysis.comparison_table import LEVEL, RESAMPLES
-from adframe.analysis.error_analysis.common import decisions_of, labels_of, rows_of, seed_of
+from adframe.analysis.comparison_table import LEVEL
+from adframe.analysis.error_analysis.common import decisions_of, labels_of, resample_counts, rows_of
 from adframe.calibration.rules import BestF1, FixedFpr, MeanStd, Quantile, Rule, Sample
 from adframe.results.predictions import Row
 from adframe.results.validation_scores import ValidationScores
-from adframe.stats.bootstrap import multiplicities, percentile_interval, strata_of
+from adframe.stats.bootstrap import percentile_interval
 from adframe.stats.estimates import Difference
 from adframe.stats.proportions import wilson
 from adframe.stats.significance import difference_of
@@ -78,13 +78,7 @@ def apply_rules(
     values, labels = np.array([row["score"] for row in rows], dtype=np.float64), labels_of(rows)
     if not labels.any() or labels.all():
         return []
-    weights = multiplicities(
-        strata_of(labels, subsets=np.array([row["subset"] for row in rows], dtype=str)),
-        groups=[row["group"] for row in rows],
-        values=(np.array([row["path"] for row in rows], dtype=str),),
-        resamples=RESAMPLES,
-        seed=seed_of(seed, category),
-    )
+    weights = resample_counts(rows, category, seed=seed)
     fitted = {} if scores is None else fit_thresholds(scores)
     best, own = BestF1().choose(Sample.of(values[~labels], values[labels])), decisions_of(rows)
     decided: list[tuple[str, float | None, np.ndarray]] = [(OWN_RULE, rows[0]["threshold"], own)]
