@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hydra._internal.hydra import Hydra
 
 from adframe.metrics import resampled
 from tests.e2e.scripts import SMALL, train_here
@@ -22,6 +23,15 @@ def few_resamples() -> Iterator[None]:
     """A run of this process draws 200 resamples, not 1000, which were a third of the time that it takes."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(resampled, "RESAMPLES", 200)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compose_once() -> Iterator[None]:
+    """Hydra composes the configuration a first time only to read `hydra.mode`, which this project does not
+    set; that took a sixth of the time of a run of this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Hydra, "get_mode", lambda *_, **__: None)
         yield
 
 

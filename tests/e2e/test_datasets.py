@@ -56,6 +56,7 @@ def test_scoring_only_makes_up_no_metric(product: Path) -> None:
     assert "3 unlabelled; 2 of the unlabelled called anomalous" in (run / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_folder_of_normals_alone_runs_and_so_does_its_board(product: Path) -> None:
     run = train_on(product, "logger=wandb", "logger.mode=offline", "dataset.product=M6 bolt")
     assert set(metrics_of(run)["test"]) == {"M6 bolt", "mean"}
@@ -192,6 +193,7 @@ def test_one_global_model_evaluates_equal(short: Path, tmp_path: Path) -> None:
     assert len(list(Path("splits").iterdir())) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("view", ["image_size=[48,80]", "keep_aspect=true", "image_size=null"])
 def test_every_view_finds_the_defect_of_a_wide_image(view: str, tmp_path: Path) -> None:
     root, size = tmp_path / "strips", (64, 128)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
 import yaml
 
 from adframe.results.patch_samples import read_patch_samples
@@ -13,6 +14,7 @@ from tests.e2e.scripts import call, numbers_of, train_here
 VIT = ("backbone.model=test_vit", "backbone.layers=[blocks.0,blocks.2]")
 
 
+@pytest.mark.slow
 def test_a_run_keeps_patches_and_attention_and_its_numbers(base: list[str], tmp_path: Path) -> None:
     given = [*base, *VIT, "category=[weave,tray]", "scope=global", "store=disk", f"store.folder={tmp_path}"]
     off = train_here(*given, f"paths.run={tmp_path / 'off'}")

@@ -53,6 +53,7 @@ def test_what_was_drawn_is_in_the_ledger(plain: Path, shifted: Path) -> None:
     assert len({one["rotation.degrees"] for one in told}) == len(told)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_shift_repeats_with_any_number_of_workers(
     workers: int, base: list[str], shifted: Path, tmp_path: Path

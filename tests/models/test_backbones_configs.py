@@ -32,6 +32,7 @@ def test_it_is_named_after_its_file_and_timm_has_weights_for_it(name: str) -> No
     assert said["source"] == "package" or said["model"] in known
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VITS)
 def test_a_vision_transformer_maps_any_size_that_divides(name: str) -> None:
     backbone = TimmBackbone(**{**settings(FILES[name]), "source": "random"})
@@ -42,6 +43,7 @@ def test_a_vision_transformer_maps_any_size_that_divides(name: str) -> None:
         assert all(m.isfinite().all() for m in found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["vit_base_16", "dinov2_small_reg", "dinov3_small"])
 def test_positions_matter_at_any_size(name: str) -> None:
     """Were the position embedding lost on stretching, mirrored patches would give the mirrored map."""

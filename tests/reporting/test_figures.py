@@ -76,6 +76,7 @@ def test_on_a_page_text_axes_and_grid_have_the_pages_colour(kind: str) -> None:
     assert "http" not in found
 
 
+@pytest.mark.slow
 def test_nothing_is_imported_to_draw_before_something_is_drawn() -> None:
     rooms = ("run_page", "dataset_page", "leaderboard_page", "page_writer", "patch_sections", "figures")
     names = ", ".join(rooms)

@@ -72,6 +72,7 @@ def test_the_cores_are_divided_between_the_workers(
     assert {job["threads"] for job in noted(tmp_path).values()} == {threads}
 
 
+@pytest.mark.slow
 def test_every_library_gets_its_share_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """In a process of its own: ours keeps the threads that it has."""
     import subprocess

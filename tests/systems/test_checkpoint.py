@@ -107,6 +107,7 @@ def test_a_checkpoint_without_a_checksum_is_refused(file: Path) -> None:
     refused(file, "has no checksum: it was written by an older adframe")
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_anywhere_is_found_or_changes_nothing(file: Path, fitted: TrainingFreeSystem) -> None:
     data, found = file.read_bytes(), 0
     places = [*range(0, len(data), len(data) // 97), *range(len(data) - 400, len(data), 7)]

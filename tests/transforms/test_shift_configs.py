@@ -50,6 +50,7 @@ def test_there_is_one_for_every_transform_and_every_group() -> None:
     assert set(NAMES) == {*ORDER, *groups}
 
 
+@pytest.mark.slow
 def test_presets_are_ordered_by_strength() -> None:
     image = picture(128)
     mild, moderate, severe = (
