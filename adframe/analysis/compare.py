@@ -1,7 +1,9 @@
 """Compares settings pair by pair on the same images, with one correction and one rule for significance.
 
 A difference is significant if its p value, corrected by Holm's method for all comparisons that are made
-together (the family), is below 0.05, its interval does not contain zero, and every seed has its sign.
+together (the family), is below 0.05. The intervals of a family are simultaneous: Bonferroni's level, and
+where Holm's correction shows the sign of a difference, its interval ends at zero at the latest (Guilbaud,
+Biometrical Journal 50, 2008). So an interval excludes zero exactly where the difference is significant.
 """
 
 from __future__ import annotations
@@ -11,34 +13,38 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-from scipy import stats
+from scipy import special
 
-from adframe.analysis.settings import Setting, cut_to_shortest, mean_over_seeds
-from adframe.stats.bootstrap import LEVEL
-from adframe.stats.estimates import Difference
-from adframe.stats.significance import difference_of, holm
+from adframe.analysis.settings import Setting
+from adframe.stats.estimates import NO_DIFFERENCE, Difference
+from adframe.stats.intervals import (
+    DifferenceOf,
+    Interval,
+    MeanOf,
+    SeedError,
+    compare_with_zero,
+    interval_of,
+)
+from adframe.stats.significance import holm
 
 ALPHA = 0.05  # the family-wise error rate of every family of comparisons
-_DRAW_DIGITS = 6  # draws are stored as float32: a smaller difference between two draws is a tie
+_POWER_QUANTILE = 0.8416  # the normal quantile of a power of 80 %
 
 
-def is_significant(p: float, difference: Difference | None = None) -> bool:
+def is_significant(p: float) -> bool:
     """Returns whether a result is significant; every page, table and sentence uses this rule.
 
     Args:
         p: p value, corrected for all comparisons that are made together; NaN where no test was made.
-        difference: the difference that was tested; its interval must exclude zero as well. None for a test
-            without an interval, such as McNemar's.
 
     Returns:
         True for a significant result; False where `p` is NaN.
 
     Example:
-        >>> is_significant(0.01), is_significant(0.01, Difference(0.02, -0.01, 0.05, p=0.01))
+        >>> is_significant(0.01), is_significant(math.nan)
         (True, False)
     """
-    return p < ALPHA and (difference is None or difference.low * difference.high > 0)
+    return p < ALPHA
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +56,12 @@ class Comparison:
         b: name of the second setting.
         where: a category, or `mean` over several.
         metric: such as `image/auroc`.
-        difference: `b` minus `a` as a share in [-1, 1], with its interval and its uncorrected p value.
+        difference: `b` minus `a` as a share in [-1, 1], with its uncorrected p value and its interval, which
+            is simultaneous with those of the family after the correction.
         adjusted: p value after Holm's correction for all comparisons of the family; NaN without one.
         paired: whether the bootstrap draws of both belong to the same images in every resample.
-        consistent: whether the difference has the same sign in every seed.
+        number: the difference at every level; None where only `difference` is known.
+        family: number of comparisons that are corrected together.
 
     Example:
         >>> difference = Difference(0.02, 0.01, 0.03, p=0.002)
@@ -69,12 +77,19 @@ class Comparison:
     difference: Difference
     adjusted: float = math.nan
     paired: bool = True
-    consistent: bool = True
+    number: Interval | None = None
+    family: int = 1
 
     @property
     def significant(self) -> bool:
         """Whether the difference is significant by the rule of this module."""
-        return self.consistent and is_significant(self.adjusted, self.difference)
+        return is_significant(self.adjusted)
+
+    @property
+    def detectable(self) -> float:
+        """The size of a difference that this comparison would find with a probability of 80 %."""
+        needed = float(special.ndtri(1 - ALPHA / self.family / 2))
+        return self.difference.reach * (1 + _POWER_QUANTILE / needed)
 
     @property
     def reversed(self) -> Comparison:
@@ -110,16 +125,60 @@ def compare_settings(
 
 
 def correct_by_holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """Corrects the p values of comparisons for their number by Holm's method.
+    """Corrects the p values of comparisons for their number by Holm's method, and their intervals with them.
 
     Args:
         comparisons: one family; a p value may be NaN.
 
     Returns:
-        The same comparisons in the same order, with `adjusted` set.
+        The same comparisons in the same order, with `adjusted` set and simultaneous intervals.
     """
+    family = max(sum(math.isfinite(each.difference.p) for each in comparisons), 1)
     corrected = holm([each.difference.p for each in comparisons])
-    return [replace(each, adjusted=p) for each, p in zip(comparisons, corrected, strict=True)]
+    found = []
+    for each, p in zip(comparisons, corrected, strict=True):
+        difference = each.difference
+        if each.number is not None:
+            difference = simultaneous(each.number, difference, adjusted=p, family=family)
+        found.append(replace(each, difference=difference, adjusted=p, family=family))
+    return found
+
+
+def compare_together(numbers: Sequence[Interval | None]) -> list[tuple[Difference, float]]:
+    """Compares differences with zero as one family.
+
+    Args:
+        numbers: the differences; None for one that is not tested.
+
+    Returns:
+        For each number, the difference with its simultaneous interval and uncorrected p value, and the p
+        value after Holm's correction; NaN for one that is not tested.
+    """
+    found = [NO_DIFFERENCE if each is None else compare_with_zero(each) for each in numbers]
+    family = max(sum(math.isfinite(each.p) for each in found), 1)
+    corrected = holm([each.p for each in found])
+    return [
+        (each if number is None else simultaneous(number, each, adjusted=p, family=family), p)
+        for number, each, p in zip(numbers, found, corrected, strict=True)
+    ]
+
+
+def simultaneous(number: Interval, difference: Difference, *, adjusted: float, family: int) -> Difference:
+    """Replaces the interval of a difference by one that holds together with the others of its family.
+
+    Args:
+        number: the difference at every level.
+        difference: the same with its uncorrected p value.
+        adjusted: p value after Holm's correction for the family.
+        family: number of differences in the family.
+
+    Returns:
+        The difference with its simultaneous 95 % interval.
+    """
+    low, high = interval_of(number, level=1 - ALPHA / family)
+    if is_significant(adjusted):
+        low, high = (max(low, 0.0), high) if difference.value > 0 else (low, min(high, 0.0))
+    return replace(difference, low=low, high=high)
 
 
 def all_pairs(settings: Sequence[Setting]) -> list[tuple[Setting, Setting]]:
@@ -152,16 +211,16 @@ def compare_pair(
     parts = [part for name in categories if (part := _category_difference(a, b, name, metric)) is not None]
     if not categories or len(parts) < len(categories):
         return None
-    drawn = np.mean(cut_to_shortest([draws for draws, _, _ in parts]), axis=0)
-    difference = difference_from_draws(drawn, value=float(np.mean([value for _, value, _ in parts])))
+    seeds = _seed_error(*(each.values_by_seed(metric, categories) for each in (a, b)))
+    number = MeanOf(parts, seeds)
     return Comparison(
         a.name,
         b.name,
         where,
         metric,
-        difference,
-        paired=all(paired for _, _, paired in parts),
-        consistent=_every_seed_agrees(a, b, categories, metric, sign=math.copysign(1, difference.value)),
+        compare_with_zero(number),
+        paired=all(part.paired for part in parts),
+        number=number,
     )
 
 
@@ -189,74 +248,20 @@ def find_comparison(
     return None
 
 
-def difference_from_draws(drawn: np.ndarray, *, value: float) -> Difference:
-    """Computes a difference with its interval and p value from its bootstrap draws.
-
-    Where all draws lie on one side of zero, their number limits p to 2/1001 or more, and Holm's factor would
-    lift that above any level. There p is that of a normal distribution with the standard deviation of the
-    draws (Davison & Hinkley, Bootstrap Methods and their Application, 1997, section 2.4), but not above the
-    p value of the draws.
-
-    Args:
-        drawn: (resamples,) draws of the difference.
-        value: the difference on the test images themselves.
-
-    Returns:
-        The difference with its 95 % interval and its two-sided p value.
-    """
-    # Rounding makes a tie of two float32 draws that differ by rounding errors only.
-    rounded = np.round(drawn.astype(np.float64), _DRAW_DIGITS)
-    p = difference_of(rounded, value=value, level=LEVEL).p
-    difference = replace(difference_of(drawn, value=value, level=LEVEL), p=p)
-    deviation = float(np.std(drawn))
-    on_both_sides = np.any(rounded <= 0) == np.any(rounded >= 0)
-    if not math.isfinite(p) or not deviation or on_both_sides:
-        return difference
-    return replace(difference, p=min(p, float(2 * stats.norm.sf(abs(value) / deviation))))
-
-
-def _category_difference(
-    a: Setting, b: Setting, category: str, metric: str
-) -> tuple[np.ndarray, float, bool] | None:
-    """Returns b minus a in a category: (resamples,) draws, the value, whether the draws are paired.
-
-    Seeds that both settings have are compared seed by seed. Where seeds or images differ, the draws are
-    treated as independent, which gives a wider interval.
-    """
-    pairs = [
-        (test_a, test_b)
-        for test_a in a.tests.get(category, ())
-        for test_b in b.tests.get(category, ())
-        if test_a.is_paired_with(test_b)
-    ]
-    drawn = [(test_a.draws.get(metric), test_b.draws.get(metric)) for test_a, test_b in pairs]
-    known = [(draws_a, draws_b) for draws_a, draws_b in drawn if draws_a is not None and draws_b is not None]
-    if known and len(known) == len(drawn) and all(len(draws_a) == len(draws_b) for draws_a, draws_b in known):
-        values = [
-            test_b.values.get(metric, math.nan) - test_a.values.get(metric, math.nan)
-            for test_a, test_b in pairs
-        ]
-        differences = mean_over_seeds([draws_b - draws_a for draws_a, draws_b in known])
-        return differences, float(np.mean(values)), True
-    draws_a, draws_b = a.draws(category, metric), b.draws(category, metric)
-    if draws_a is None or draws_b is None:
+def _category_difference(a: Setting, b: Setting, category: str, metric: str) -> DifferenceOf | None:
+    """Returns b minus a in a category; None where a draw is missing."""
+    first, second = a.measured(category, metric), b.measured(category, metric)
+    if first is None or second is None:
         return None
-    draws_a, draws_b = cut_to_shortest([draws_a, draws_b])
-    # The two may share resamples by accident; a fixed permutation makes them independent.
-    order = np.random.default_rng(0).permutation(len(draws_b))
-    value = float(np.mean(b.values(category, metric)) - np.mean(a.values(category, metric)))
-    return draws_b[order] - draws_a, value, False
+    # Another number of resamples draws other images.
+    paired = len(first.drawn) == len(second.drawn) and a.tests[category][0].is_paired_with(
+        b.tests[category][0]
+    )
+    return DifferenceOf(first, second, paired)
 
 
-def _every_seed_agrees(
-    a: Setting, b: Setting, categories: Sequence[str], metric: str, *, sign: float
-) -> bool:
-    """Returns whether b minus a has the given sign in every seed that both have."""
-    values_a, values_b = ([each.values(name, metric) for name in categories] for each in (a, b))
-    seeds = min(len(values) for values in [*values_a, *values_b])
-    if seeds < 2:
-        return True
-    by_category = [
-        np.subtract(of_b[:seeds], of_a[:seeds]) for of_a, of_b in zip(values_a, values_b, strict=True)
-    ]
-    return bool(np.all(np.mean(by_category, axis=0) * sign > 0))
+def _seed_error(a: Mapping[int, float], b: Mapping[int, float]) -> SeedError | None:
+    """Returns the error of a difference of means over seeds; with one seed it cannot be estimated."""
+    if a.keys() == b.keys():
+        return SeedError.of([b[seed] - a[seed] for seed in a])
+    return SeedError.of_difference(SeedError.of(list(a.values())), SeedError.of(list(b.values())))

@@ -21,7 +21,6 @@ from adframe.analysis.compared_runs import (
     read_compared_run,
 )
 from adframe.analysis.comparison_table import (
-    RESAMPLES,
     Line,
     across,
     for_people,
@@ -44,13 +43,12 @@ _FUSED = (
 )
 
 
-def write_comparison(runs: list[Path], *, output: Path | None, seed: int, fuse: bool = False) -> Path:
+def write_comparison(runs: list[Path], *, output: Path | None, fuse: bool = False) -> Path:
     """Prints how the runs differ in image AUROC; writes a page, a CSV, a Markdown and a LaTeX table.
 
     Args:
         runs: folders of two or more runs; each is compared with the first.
         output: the folder to write; None for `<first run>/comparisons/<time>`.
-        seed: seed of the bootstrap.
         fuse: whether the mean of all runs' normalised scores is added as one more run.
 
     Returns:
@@ -68,12 +66,12 @@ def write_comparison(runs: list[Path], *, output: Path | None, seed: int, fuse: 
     ]
     for other in compared[1:]:
         check_same(compared[0], other)
-    lines = lines_of([*compared, fused(compared)] if fuse else compared, seed=seed)
+    lines = lines_of([*compared, fused(compared)] if fuse else compared)
     folder = output or timestamped_folder(runs[0] / "comparisons")
     notes = [*across(lines), *remarks(compared[0]), *([_FUSED] if fuse else [])]
     command = f"compare=[{','.join(str(each.run.path) for each in compared)}]"
     given = [shlex.quote(command), *(["fuse=true"] if fuse else [])]
-    _write(folder, compared, lines, notes=notes, seed=seed, command=f"python evaluate.py {' '.join(given)}")
+    _write(folder, compared, lines, notes=notes, command=f"python evaluate.py {' '.join(given)}")
     print_wide(for_people(lines), rest="comparison.csv")
     console = Console(soft_wrap=True, highlight=False, markup=False)
     for each in compared:
@@ -90,7 +88,6 @@ def _write(
     lines: Sequence[Line],
     *,
     notes: Sequence[str],
-    seed: int,
     command: str,
 ) -> None:
     table, runs = for_people(lines), table_of([about(each) for each in compared])
@@ -102,7 +99,7 @@ def _write(
         sections=[
             Section("Image AUROC", (_results(table), *notes), anchor="results"),
             _runs(compared, runs),
-            Section("How to read this", _reading(seed), anchor="reading"),
+            Section("How to read this", _reading(), anchor="reading"),
         ],
         command=command,
         again="Compare again",
@@ -131,16 +128,16 @@ def _results(table: Table) -> TableBlock:
     return TableBlock("results", caption, table)
 
 
-def _reading(seed: int) -> tuple[Block, ...]:
+def _reading() -> tuple[Block, ...]:
     return (
-        f"An interval holds the middle 95% of {RESAMPLES:,} bootstrap resamples of the test images (seed "
-        f"{seed}). The images of one part are drawn together, and every subset keeps its number of parts. "
-        "All runs see the same resamples, so a difference can be significant although the intervals of the "
-        "runs overlap: use the interval of the difference.",
-        "The p value of DeLong's test is the probability of so large a difference if neither run were "
-        "better. Holm's correction raises it for the number of comparisons in the table; below 0.05 after "
-        "that, the difference is significant. The test is about these models and other images; it says "
-        "nothing about training the models again with another seed.",
-        "The interval of an AUROC of 100 has no width: resampling cannot show errors of a kind that did not "
-        "occur.",
+        "An interval covers the AUROC on other images of the same kind with a probability of 95%; "
+        "docs/metrics.md says how it is made and how often it really does. It is the interval of the run's "
+        "own report. All runs are resampled alike, so a difference can be significant although the intervals "
+        "of the runs overlap: use the interval of the difference.",
+        "The p value is the probability of so large a difference if neither run were better. Holm's "
+        "correction raises it for the number of comparisons in the table; below 0.05 after that, the "
+        "difference is significant. The intervals of differences are simultaneous: all of them together "
+        "hold with a probability of 95%, and one excludes zero exactly where the difference is significant.",
+        "The test is about these models and other images; it says nothing about training the models again "
+        "with another seed.",
     )

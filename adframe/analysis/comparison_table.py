@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from adframe.analysis.compare import ALPHA, is_significant
+from adframe.analysis.compare import ALPHA, Comparison, correct_by_holm
 from adframe.analysis.compared_runs import ComparedRun, parts_of
+from adframe.metrics.measured import measured_metrics
+from adframe.metrics.resampled import resample_weights
 from adframe.reporting.format import gain, p_equals, p_value, with_interval
 from adframe.reporting.tables import Cell, Column, Table, shown
 from adframe.results.names import MEAN
-from adframe.stats.estimates import Estimate
-from adframe.stats.pairwise_auroc import Standing, mean_standings, standings
+from adframe.stats.estimates import UNKNOWN, Estimate
+from adframe.stats.intervals import DifferenceOf, MeanOf, Measured, compare_with_zero, interval_of
 from adframe.stats.significance import holm, wilcoxon
+from adframe.stats.weighted_metrics import weighted_metrics
 
-RESAMPLES, LEVEL = 1000, 0.95
+_METRIC = "image/auroc"
 _MIN_CATEGORIES = 5  # for Wilcoxon's test
 _PAGE_COLUMNS = (
     Column("category", "category"),
     Column("run", "run"),
     Column("auroc", "image AUROC"),
     Column("difference", "difference from A"),
-    Column("p", "p DeLong"),
+    Column("p", "p"),
     Column("holm", "p Holm"),
 )
 _CSV_COLUMNS = (
     "category", "run", "image/auroc", "image/auroc_low", "image/auroc_high", "difference",
-    "difference_low", "difference_high", "p_bootstrap", "p_delong", "p_holm"
+    "difference_low", "difference_high", "p", "p_holm"
 )  # fmt: skip
 
 
@@ -41,77 +43,77 @@ class Line:
     Attributes:
         category: name of the category, or `mean`.
         run: name of the run.
-        standing: its image AUROC, and the difference to the first run.
-        holm: `standing.p` corrected for all comparisons of the table.
+        auroc: its image AUROC, as a share.
+        comparison: how it differs from the first run; None for the first run, and where AUROC is unknown.
 
     Example:
-        >>> first = Standing(0.875, 0.75, 1.0, difference=None, p=math.nan, drawn=np.full(1000, 0.875))
-        >>> for_people([Line("bolt", "A", first, holm=math.nan)]).shown[0][:3]
+        >>> for_people([Line("bolt", "A", Estimate(0.875, 0.75, 1.0), comparison=None)]).shown[0][:3]
         ('bolt', 'A', '87.5 (75.0 to 100.0)')
     """
 
     category: str
     run: str
-    standing: Standing
-    holm: float
+    auroc: Estimate
+    comparison: Comparison | None
 
 
-def lines_of(runs: Sequence[ComparedRun], *, seed: int) -> list[Line]:
+def lines_of(runs: Sequence[ComparedRun]) -> list[Line]:
     """Compares every run with the first in every category, then in the mean of several categories.
+
+    All comparisons are one family.
 
     Args:
         runs: runs on the same images.
-        seed: seed of the bootstrap.
 
     Returns:
         One line per category and run.
     """
     categories = list(dict.fromkeys(category for category, _ in runs[0].images))
-    found = {category: _standings_in(runs, category, seed=seed) for category in categories}
-    rows = list(found.items())
-    if len(rows) > 1:
-        rows.append((MEAN, mean_standings(list(found.values()), level=LEVEL)))
-    flat = [
-        (category, run.name, standing)
-        for category, row in rows
-        for run, standing in zip(runs, row, strict=True)
+    measured = {category: _measured_in(runs, category) for category in categories}
+    places = [(category, [category]) for category in categories]
+    if len(categories) > 1:
+        places.append((MEAN, categories))
+    lines = [
+        _line(place, run.name, runs[0].name, [(measured[name][0], measured[name][number]) for name in of])
+        for place, of in places
+        for number, run in enumerate(runs)
     ]
-    corrected = holm([standing.p for _, _, standing in flat])
-    return [Line(*line, p) for line, p in zip(flat, corrected, strict=True)]
+    compared = [line for line in lines if line.comparison is not None]
+    corrected = correct_by_holm([line.comparison for line in compared if line.comparison is not None])
+    by_line = {id(line): comparison for line, comparison in zip(compared, corrected, strict=True)}
+    return [Line(each.category, each.run, each.auroc, by_line.get(id(each))) for each in lines]
 
 
-def _standings_in(runs: Sequence[ComparedRun], category: str, *, seed: int) -> list[Standing]:
+def _measured_in(runs: Sequence[ComparedRun], category: str) -> list[Measured | None]:
+    """Returns the image AUROC of each run with its draws, on the same resamples; None where it is unknown."""
     keys = sorted(key for key in runs[0].images if key[0] == category)
     rows = [runs[0].images[key] for key in keys]
-    return standings(
-        [np.array([run.images[key]["score"] for key in keys], np.float64) for run in runs],
-        labels=np.array([bool(row["label"]) for row in rows]),
-        subsets=np.array([row["subset"] for row in rows], dtype=str),
-        groups=[row["group"] for row in rows],
-        resamples=RESAMPLES,
-        level=LEVEL,
-        seed=(seed, zlib.crc32(category.encode())),  # or the categories' draws would move together
-    )
+    labels, weights = np.array([bool(row["label"]) for row in rows]), resample_weights(rows)
+    found = []
+    for run in runs:
+        scores = np.array([run.images[key]["score"] for key in keys], np.float64)
+        observed, drawn = (
+            weighted_metrics(scores, labels=labels, weights=counts)[_METRIC]
+            for counts in (np.ones((1, len(rows)), np.uint16), weights)
+        )
+        # The draws that a run stores are float32, and its report must have the same interval.
+        stored = {_METRIC: drawn.astype(np.float32)}
+        found.append(measured_metrics({_METRIC: float(observed[0])}, stored, images=rows).get(_METRIC))
+    return found
 
 
-def significant_lines(lines: Sequence[Line]) -> list[tuple[Line, float]]:
-    """The lines that differ significantly from the first run, each with its corrected p value.
-
-    A category is tested by DeLong's test. The mean over categories has the p value of its bootstrap, which
-    is corrected for the number of runs: DeLong's test is one of a single category.
-
-    Args:
-        lines: the lines of the table.
-    """
-    mean = [line for line in lines if line.category == MEAN]
-    own = [math.nan if line.standing.difference is None else line.standing.difference.p for line in mean]
-    overall = dict(zip([line.run for line in mean], holm(own), strict=True))
-    pairs = [(line, overall[line.run] if line.category == MEAN else line.holm) for line in lines]
-    return [
-        (line, p)
-        for line, p in pairs
-        if line.standing.difference is not None and is_significant(p, line.standing.difference)
-    ]
+def _line(place: str, run: str, first: str, pairs: Sequence[tuple[Measured | None, Measured | None]]) -> Line:
+    """Compares a run with the first one in the mean of categories, given the AUROCs of both in each."""
+    known = [(a, b) for a, b in pairs if a is not None and b is not None]
+    if len(known) < len(pairs):
+        return Line(place, run, UNKNOWN, None)
+    mean = MeanOf([own for _, own in known])
+    auroc = Estimate(mean.value, *interval_of(mean))
+    if run == first:
+        return Line(place, run, auroc, None)
+    number = MeanOf([DifferenceOf(a, b, paired=True) for a, b in known])
+    difference = compare_with_zero(number)
+    return Line(place, run, auroc, Comparison(first, run, place, _METRIC, difference, number=number))
 
 
 def across(lines: Sequence[Line]) -> list[str]:
@@ -122,8 +124,8 @@ def across(lines: Sequence[Line]) -> list[str]:
     """
     values: dict[str, list[float]] = {}
     for line in lines:
-        if line.category != MEAN and math.isfinite(line.standing.value):
-            values.setdefault(line.run, []).append(line.standing.value)
+        if line.category != MEAN and line.auroc.known:
+            values.setdefault(line.run, []).append(line.auroc.value)
     first, *others = values or {"": []}
     count = len(values.get(first, []))
     if count < _MIN_CATEGORIES:
@@ -156,8 +158,8 @@ def remarks(first: ComparedRun) -> list[str]:
     if images == parts:
         return []
     return [
-        f"{images} images show {parts} parts: DeLong's p takes them for independent and is "
-        "too small; the intervals keep a part's images together and are valid."
+        f"{images} images show {parts} parts. Intervals and p values keep the images of a part together: "
+        "they count parts, not images."
     ]
 
 
@@ -171,13 +173,11 @@ def for_people(lines: Iterable[Line]) -> Table:
 
 
 def _cells(line: Line) -> tuple[Cell, ...]:
-    own, more = line.standing, line.standing.difference
-    start = (line.category, line.run, with_interval(Estimate(own.value, own.low, own.high)))
-    return (
-        (*start, None, None, None)
-        if more is None
-        else (*start, gain(more), p_value(own.p), p_value(line.holm))
-    )
+    start = (line.category, line.run, with_interval(line.auroc))
+    if line.comparison is None:
+        return (*start, None, None, None)
+    difference = line.comparison.difference
+    return (*start, gain(difference), p_value(difference.p), p_value(line.comparison.adjusted))
 
 
 def for_programs(lines: Iterable[Line]) -> Table:
@@ -197,17 +197,19 @@ def verdict(lines: Sequence[Line]) -> str:
     """
     last = [line for line in lines if line.category == lines[-1].category]
     where = "mean image AUROC" if last[0].category == MEAN else f"image AUROC of {last[0].category}"
-    known = [line for line in last if math.isfinite(line.standing.value)]
+    known = [line for line in last if line.auroc.known]
     if not known:
         return f"{len(last)} runs without an {where}: it needs normal and anomalous images"
-    best = max(known, key=lambda line: line.standing.value)
-    numbers = ", ".join(f"{line.run} {shown(line.standing.value, percent=True)}" for line in last)
-    if not any(line.category == last[0].category for line, _ in significant_lines(lines)):
+    best = max(known, key=lambda line: line.auroc.value)
+    numbers = ", ".join(f"{line.run} {shown(line.auroc.value, percent=True)}" for line in last)
+    if not any(line.comparison is not None and line.comparison.significant for line in last):
         return f"No significant difference from A in {where}: {numbers}"
     return f"{best.run} has the highest {where}: {numbers}"
 
 
 def _raw(line: Line) -> tuple[Cell, ...]:
-    own, more = line.standing, line.standing.difference
-    gain = (None,) * 4 if more is None else (more.value, more.low, more.high, more.p)
-    return (line.category, line.run, own.value, own.low, own.high, *gain, own.p, line.holm)
+    start = (line.category, line.run, line.auroc.value, line.auroc.low, line.auroc.high)
+    if line.comparison is None:
+        return (*start, None, None, None, None, math.nan)
+    difference = line.comparison.difference
+    return (*start, difference.value, difference.low, difference.high, difference.p, line.comparison.adjusted)

@@ -1,23 +1,22 @@
 """The settings that a study compares: tests that differ only in seed or category belong to one setting.
 
-Seeds and categories are replicates in every study. Two settings are compared by the bootstrap draws of their
-tests: tests with the same seed and the same images have drawn the same images in every resample, so their
-differences are paired.
+Seeds and categories are replicates in every study. Tests on the same images have drawn the same images in
+every bootstrap resample, so their differences are paired.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from adframe.results.frame import Results, TestResult
 from adframe.results.names import MEAN, method_of
 from adframe.results.predictions import Row
-from adframe.stats.bootstrap import LEVEL, percentile_interval
 from adframe.stats.estimates import UNKNOWN, Estimate
+from adframe.stats.intervals import MeanOf, Measured, SeedError, interval_of
 
 REPLICATES = ("seed", "category")  # keys of the configuration that do not distinguish settings
 DATASET = "dataset"
@@ -75,19 +74,43 @@ class Setting:
         values = [test.values.get(metric, math.nan) for test in self.tests.get(category, ())]
         return [value for value in values if math.isfinite(value)]
 
-    def draws(self, category: str, metric: str) -> np.ndarray | None:
-        """Returns the bootstrap draws of a metric, averaged over seeds.
+    def measured(self, category: str, metric: str) -> Measured | None:
+        """Returns a metric with its bootstrap draws, averaged over seeds.
 
         Args:
             category: the tested category.
             metric: such as `image/auroc`.
 
         Returns:
-            (resamples,) draws; None where a seed has none.
+            The metric; None where the category was not tested, or a seed has no draws.
         """
-        found = [test.draws.get(metric) for test in self.tests.get(category, ())]
-        known = [draws for draws in found if draws is not None]
-        return mean_over_seeds(known) if known and len(known) == len(found) else None
+        tests = self.tests.get(category, ())
+        found = [test.measured.get(metric) for test in tests]
+        known = [each for each in found if each is not None]
+        if not known or len(known) < len(found):
+            return None
+        return mean_over_seeds(known, paired=all(test.is_paired_with(tests[0]) for test in tests))
+
+    def values_by_seed(self, metric: str, categories: Sequence[str]) -> dict[int, float]:
+        """Returns the mean of a metric over categories for each seed.
+
+        Args:
+            metric: such as `image/auroc`.
+            categories: the categories of the mean.
+
+        Returns:
+            Seed -> mean, for the seeds in which the metric is known in every category.
+        """
+        by_category = [
+            {
+                test.seed: value
+                for test in self.tests.get(name, ())
+                if math.isfinite(value := test.values.get(metric, math.nan))
+            }
+            for name in categories
+        ]
+        seeds = [seed for seed in by_category[0] if all(seed in each for each in by_category)]
+        return {seed: float(np.mean([each[seed] for each in by_category])) for seed in seeds}
 
     def estimate(self, metric: str, categories: Sequence[str] | None = None) -> Estimate:
         """Estimates a metric: its mean over categories and seeds.
@@ -97,24 +120,22 @@ class Setting:
             categories: the categories of the mean; None for all categories of the setting.
 
         Returns:
-            The mean with its 95 % interval and its standard deviation over seeds; `UNKNOWN` where the metric
-            is unknown in one of the categories.
+            The mean with its standard deviation over seeds and its 95 % interval, which allows for the choice
+            of images and of seeds; `UNKNOWN` where the metric is unknown in one of the categories.
         """
         names = self.categories if categories is None else categories
         by_category = [self.values(name, metric) for name in names]
         if not by_category or not all(by_category):
             return UNKNOWN
         value = float(np.mean([np.mean(values) for values in by_category]))
-        known = [draws for name in names if (draws := self.draws(name, metric)) is not None]
-        low, high = (
-            percentile_interval(np.mean(cut_to_shortest(known), axis=0), level=LEVEL)
-            if len(known) == len(names)
-            else (math.nan, math.nan)
-        )
-        seeds = min(map(len, by_category))
-        by_seed = np.mean([values[:seeds] for values in by_category], axis=0)
-        spread = float(np.std(by_seed, ddof=1)) if seeds > 1 else math.nan
-        return Estimate(value, low, high, spread=spread, seeds=seeds)
+        by_seed = list(self.values_by_seed(metric, names).values())
+        seeds = SeedError.of(by_seed)
+        known = [each for name in names if (each := self.measured(name, metric)) is not None]
+        ends = (math.nan, math.nan)
+        if len(known) == len(names):
+            ends = interval_of(MeanOf(known, seeds))
+        spread = float(np.std(by_seed, ddof=1)) if seeds is not None else math.nan
+        return Estimate(value, *ends, spread=spread, seeds=max(len(by_seed), 1))
 
     def rows(self, category: str) -> list[Row]:
         """Returns the predictions of the first seed.
@@ -214,46 +235,35 @@ def common_categories(settings: Sequence[Setting]) -> list[str]:
     return [name for name in settings[0].tests if all(name in each.tests for each in settings)]
 
 
-def cut_to_shortest(draws: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Cuts bootstrap draws to the number of resamples that all have; releases may differ in that number.
+def mean_over_seeds(measured: Sequence[Measured], *, paired: bool) -> Measured:
+    """Averages a metric over seeds.
 
     Args:
-        draws: (resamples,) each; the lengths may differ.
+        measured: the metric of each seed, on the same images.
+        paired: whether the draws of all seeds belong to the same images in every resample. Otherwise the
+            errors of the first seed stand for those of the mean: averaging independent draws would make them
+            smaller with every seed, although there are no more images.
 
     Returns:
-        The first draws of each, all of the same length.
+        The mean with its draws.
 
     Example:
-        >>> [each.tolist() for each in cut_to_shortest([np.arange(3), np.arange(2)])]
-        [[0, 1], [0, 1]]
+        >>> from adframe.stats.intervals import Units
+        >>> first = Measured("image/auroc", 0.8, np.array([0.7, 0.9]), Units(20, 40))
+        >>> second = Measured("image/auroc", 0.9, np.array([0.9, 0.9]), Units(20, 40))
+        >>> mean_over_seeds([first, second], paired=True).drawn.round(2).tolist()
+        [0.8, 0.9]
+        >>> mean_over_seeds([first, second], paired=False).drawn.round(2).tolist()
+        [0.75, 0.95]
     """
-    count = min(map(len, draws))
-    return [each[:count] for each in draws]
-
-
-def mean_over_seeds(draws: Sequence[np.ndarray]) -> np.ndarray:
-    """Averages the bootstrap draws of several seeds under the assumption that their errors are the same.
-
-    Seeds are tested on the same images, but each seed has drawn its own resamples of them. A plain mean of
-    such draws would become narrower with every seed, although there are no more images. So the draws are
-    averaged by rank, which is the widest possible result.
-
-    Args:
-        draws: (resamples,) of each seed.
-
-    Returns:
-        (resamples,) means, in the order of the first seed's draws.
-
-    Example:
-        >>> mean_over_seeds([np.array([1.0, 3.0]), np.array([6.0, 2.0])]).tolist()
-        [1.5, 4.5]
-    """
-    if len(draws) == 1:
-        return draws[0]
-    draws = cut_to_shortest(draws)
-    means = np.empty(len(draws[0]))
-    means[np.argsort(draws[0], kind="stable")] = np.mean([np.sort(each) for each in draws], axis=0)
-    return means
+    value = float(np.mean([each.value for each in measured]))
+    if paired:
+        count = min(len(each.drawn) for each in measured)
+        drawn = np.asarray(np.mean([each.drawn[:count] for each in measured], axis=0, dtype=np.float64))
+    else:
+        drawn = measured[0].drawn + (value - measured[0].value)
+    called = float(np.mean([each.called for each in measured]))
+    return replace(measured[0], value=value, drawn=drawn, called=called)
 
 
 def short_key(key: str, keys: Sequence[str]) -> str:

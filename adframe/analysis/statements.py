@@ -190,12 +190,11 @@ def not_significant_sentences(comparisons: Sequence[tuple[str, Comparison]]) -> 
 
 def _no_difference_sentence(own: Sequence[Comparison], *, name: str, over: str, count: int) -> str:
     widest = max(own, key=lambda each: abs(each.difference.value))
-    reach = _detectable_range(own)
-    limit = f" Differences below about {reach} points cannot be detected here." if reach else ""
+    limit = _detectable_sentence(own)
     return (
         f"{name} {over}: no significant difference between any two of the {count} settings. The largest "
         f"difference is {gain(widest.difference)} for {widest.b} compared with {widest.a} "
-        f"({p_equals(widest.adjusted)} after Holm's correction).{limit}"
+        f"({p_equals(widest.adjusted)} after Holm's correction).{f' {limit}' if limit else ''}"
     )
 
 
@@ -216,15 +215,18 @@ def _indistinguishable_sentences(against_best: Sequence[Comparison]) -> list[str
         return []
     names = ", ".join(each.a for each in similar[:_LISTED])
     more = f" and {len(similar) - _LISTED} more" if len(similar) > _LISTED else ""
-    reach = _detectable_range(similar)
-    limit = f": differences below about {reach} points cannot be detected here" if reach else ""
-    return [f"It does not differ significantly from {names}{more}{limit}."]
+    limit = _detectable_sentence(similar)
+    return [f"It does not differ significantly from {names}{more}.", *([limit] if limit else [])]
 
 
-def _detectable_range(comparisons: Sequence[Comparison]) -> str:
-    """Returns the smallest and the largest detectable difference in points; "" where none is known."""
-    reach = sorted(each.difference.reach for each in comparisons if each.difference.reach > 0)
-    if not reach:
+def _detectable_sentence(comparisons: Sequence[Comparison]) -> str:
+    """States the smallest difference that these comparisons would find; "" where it is unknown."""
+    sizes = sorted(each.detectable for each in comparisons if each.detectable > 0)
+    if not sizes:
         return ""
-    low, high = hundredths(reach[0]), hundredths(reach[-1])
-    return low if low == high else f"{low} to {high}"
+    low, high = hundredths(sizes[0]), hundredths(sizes[-1])
+    size = low if low == high else f"{low} to {high}"
+    return (
+        f"With these test images, a true difference of {size} points would be found with a probability of "
+        "80%, and a smaller one more rarely."
+    )

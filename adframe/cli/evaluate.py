@@ -43,12 +43,11 @@ def run_evaluation(cfg: DictConfig, typed: TypedOverrides) -> Path:
     check_evaluation(cfg, overrides=typed.overrides, hydra_overrides=typed.hydra)
     if cfg.compare is not None:
         runs = [Path(str(path)) for path in cfg.compare]
-        return write_comparison(runs, output=None, seed=read_config(runs[0])["seed"], fuse=cfg.fuse)
+        return write_comparison(runs, output=None, fuse=cfg.fuse)
     if cfg.errors is not None:
         runs = [Path(cfg.errors)] if isinstance(cfg.errors, str) else [Path(str(path)) for path in cfg.errors]
         root = None if cfg.dataset.root is None else Path(str(cfg.dataset.root)).resolve()
-        seed = read_config(runs[0])["seed"]
-        return show_errors(runs, output=None, seed=seed, root=root, open_source=open_source)
+        return show_errors(runs, output=None, root=root, open_source=open_source)
     return _evaluate_run(cfg, typed)
 
 

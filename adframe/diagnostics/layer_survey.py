@@ -4,6 +4,7 @@ sample.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,8 @@ from adframe.ops.mask_coverage import covered
 from adframe.ops.neighbours import RoundedBank, nearest, round_bank
 from adframe.ops.patches import as_rows
 from adframe.ops.reservoir import Reservoir
-from adframe.results.patch_samples import ANOMALOUS, NORMAL, TRAIN, LayerSample
+from adframe.results.patch_samples import ANOMALOUS, NORMAL, TRAIN, LayerSample, measured_auroc
+from adframe.stats.intervals import Units, interval_of
 
 # Cells neither normal nor anomalous, or of images without ground truth.
 _PARTLY_COVERED = -1
@@ -132,6 +134,8 @@ class LayerSurvey:
         counts = [len(rows) for rows, _ in filled.values()]
         streams = [places[:, 0] + (kind != TRAIN) * len(trained) for kind, (_, places) in filled.items()]
         cells = np.concatenate([places[:, 1] for _, places in filled.values()])
+        anomalous = sum(record.label == 1 for record in tested)
+        units = Units(len(tested) - anomalous, anomalous)
         images = self._image_auroc(tested, weights)
         patches = cell_auroc(self._cells[NORMAL], self._cells[ANOMALOUS], weights=weights)
         return LayerSample(
@@ -141,8 +145,8 @@ class LayerSurvey:
             kinds=np.repeat(np.array(list(filled), np.int8), counts),
             images=np.concatenate(streams).astype(np.int32),
             cells=np.stack(np.divmod(cells, self.grid[1]), axis=1).astype(np.int16),
-            image_auroc=(images.value, images.low, images.high),
-            patch_auroc=(patches.value, patches.low, patches.high),
+            image_auroc=_with_interval("image_auroc", images, units),
+            patch_auroc=_with_interval("patch_auroc", patches, units),
             drawn=np.stack([images.drawn, patches.drawn]).astype(np.float32),
             reached=self._reached,
         )
@@ -158,6 +162,11 @@ class LayerSurvey:
             for label in (0, 1)
         ]
         return cell_auroc(sides[0], sides[1], weights=weights)
+
+
+def _with_interval(measure: str, found: CellAuroc, units: Units) -> tuple[float, float, float]:
+    number = measured_auroc(measure, found.value, found.drawn, units)
+    return (number.value, *(interval_of(number) if number.known else (math.nan, math.nan)))
 
 
 def size_of(grid: Tensor) -> Size:

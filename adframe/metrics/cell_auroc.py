@@ -1,4 +1,4 @@
-"""Computes the AUROC over the cells of many images, with an interval."""
+"""Computes the AUROC over the cells of many images, with its bootstrap draws."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
-from adframe.stats.bootstrap import percentile_interval
 
 # Number of distinct scores that a resample distinguishes.
 MAX_EDGES = 1024
@@ -21,14 +19,10 @@ class CellAuroc:
     Attributes:
         value: AUROC in [0, 1] over all images.
         drawn: (resamples,) float64, the AUROC of each resample.
-        low: lower end of the interval.
-        high: upper end of the interval.
     """
 
     value: float
     drawn: np.ndarray
-    low: float
-    high: float
 
 
 def cell_auroc(
@@ -36,33 +30,31 @@ def cell_auroc(
     anomalous: Sequence[np.ndarray],
     *,
     weights: np.ndarray,
-    level: float = 0.95,
 ) -> CellAuroc:
     """Computes the probability that an anomalous cell of any image scores above a normal one; ties count
     half.
 
-    The value is exact. Its interval resamples whole images, because the cells of one image are not
-    independent. It distinguishes `MAX_EDGES` quantiles of the scores where there are more distinct ones.
+    The value is exact. Its draws resample whole images, because the cells of one image are not independent.
+    They distinguish `MAX_EDGES` quantiles of the scores where there are more distinct ones.
 
     Args:
         normal: n arrays (k,), the scores of the normal cells of each image, k >= 0.
         anomalous: n arrays (k,), the scores of the anomalous cells of each image.
         weights: (resamples, n) how often each image counts in each resample (`bootstrap.multiplicities`).
-        level: share of the resamples inside the interval, in (0, 1).
 
     Returns:
-        The value and its interval.
+        The value and its draws.
     """
     below, above = (np.concatenate([*parts, np.empty(0)]) for parts in (normal, anomalous))
     if not len(below) or not len(above):
-        return CellAuroc(math.nan, np.full(len(weights), math.nan), math.nan, math.nan)
+        return CellAuroc(math.nan, np.full(len(weights), math.nan))
     ordered = np.sort(below)
     wins = np.searchsorted(ordered, above, "left") + np.searchsorted(ordered, above, "right")
     value = float(wins.mean() / 2 / len(below))
     edges = _bin_edges(np.concatenate([below, above]))
     tallies = [_counts_per_image(parts, edges) for parts in (normal, anomalous)]  # (n, bins) each
     drawn = _auroc_of_counts(*(weights.astype(np.float64) @ tally for tally in tallies))
-    return CellAuroc(value, drawn, *percentile_interval(drawn, level=level))
+    return CellAuroc(value, drawn)
 
 
 def _bin_edges(scores: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from adframe.errors import AdframeError
 from adframe.metrics.image import HALVES, Labelled, select_labelled
 from adframe.metrics.pixel import PixelMetrics
 from adframe.metrics.probabilities import probability_resampled
-from adframe.stats.bootstrap import RESAMPLES, multiplicities, strata_of
+from adframe.stats.bootstrap import RESAMPLES, RESAMPLING_SEED, multiplicities, strata_of
 from adframe.stats.weighted_metrics import weighted_metrics
 
 _DECISIONS = ("f1", "accuracy", "balanced_accuracy", "precision", "recall", "fpr")
@@ -20,7 +20,7 @@ _DECISIONS = ("f1", "accuracy", "balanced_accuracy", "precision", "recall", "fpr
 PredictionRow = dict[str, Any]
 
 
-def drawn_metrics(rows: Sequence[PredictionRow], *, pixel: PixelMetrics, seed: int) -> dict[str, np.ndarray]:
+def drawn_metrics(rows: Sequence[PredictionRow], *, pixel: PixelMetrics) -> dict[str, np.ndarray]:
     """Computes image and pixel metrics on each resample of the images; all metrics share the resamples.
 
     Another category is drawn independently.
@@ -28,12 +28,11 @@ def drawn_metrics(rows: Sequence[PredictionRow], *, pixel: PixelMetrics, seed: i
     Args:
         rows: prediction rows of one category.
         pixel: pixel metrics that hold the whole test split.
-        seed: seed of the run.
 
     Returns:
         (RESAMPLES,) float64 by metric name.
     """
-    own = seed + zlib.crc32(rows[0]["category"].encode())
+    own = RESAMPLING_SEED + zlib.crc32(rows[0]["category"].encode())
     # Every row of a category has the same.
     threshold = rows[0]["threshold"]
     drawn = _image_draws(
@@ -49,12 +48,37 @@ def drawn_metrics(rows: Sequence[PredictionRow], *, pixel: PixelMetrics, seed: i
         )
         drawn |= {f"zones/image/{name}": by_zones[f"image/{name}"] for name in _DECISIONS}
     if known := [row for row in _rows_with(rows, "probability") if row["label"] is not None]:
-        drawn |= _probability_draws(known, seed=own)
+        drawn |= _probability_draws(known)
     return drawn | pixel.resampled(resamples=RESAMPLES, seed=own)
 
 
+def resample_weights(rows: Sequence[PredictionRow]) -> np.ndarray:
+    """Draws how often each image counts in each resample, as `drawn_metrics` does.
+
+    Args:
+        rows: prediction rows of n labelled images of one category.
+
+    Returns:
+        (RESAMPLES, n) uint16.
+    """
+    subsets, conditions, paths = (
+        np.array([row[key] for row in rows], dtype=str) for key in ("subset", "condition", "path")
+    )
+    return multiplicities(
+        strata_of(np.array([bool(row["label"]) for row in rows]), subsets=subsets, conditions=conditions),
+        groups=[row["group"] for row in rows],
+        values=(paths,),
+        resamples=RESAMPLES,
+        seed=(RESAMPLING_SEED + zlib.crc32(rows[0]["category"].encode()),),
+    )
+
+
 def drawn_decisions(
-    rows: Sequence[PredictionRow], *, threshold: float, seed: int, resamples: int | None = None
+    rows: Sequence[PredictionRow],
+    *,
+    threshold: float,
+    seed: int = RESAMPLING_SEED,
+    resamples: int | None = None,
 ) -> dict[str, np.ndarray]:
     """Computes `image/f1` and the other metrics of decisions at another threshold, on the resamples of
     `drawn_metrics`.
@@ -62,7 +86,7 @@ def drawn_decisions(
     Args:
         rows: prediction rows of one category.
         threshold: an image is called anomalous where `score > threshold`.
-        seed: seed of the run.
+        seed: seed of the resamples; that of `drawn_metrics` by default.
         resamples: number of resamples; None uses that of a run.
 
     Returns:
@@ -92,20 +116,11 @@ def _image_draws(
     )
 
 
-def _probability_draws(rows: Sequence[PredictionRow], *, seed: int) -> dict[str, np.ndarray]:
-    labels = np.array([bool(row["label"]) for row in rows])
-    subsets, conditions, paths = (
-        np.array([row[key] for row in rows], dtype=str) for key in ("subset", "condition", "path")
-    )
-    weights = multiplicities(
-        strata_of(labels, subsets=subsets, conditions=conditions),
-        groups=[row["group"] for row in rows],
-        values=(paths,),
-        resamples=RESAMPLES,
-        seed=(seed,),
-    )
+def _probability_draws(rows: Sequence[PredictionRow]) -> dict[str, np.ndarray]:
     return probability_resampled(
-        np.array([row["probability"] for row in rows]), labels=labels, weights=weights
+        np.array([row["probability"] for row in rows]),
+        labels=np.array([bool(row["label"]) for row in rows]),
+        weights=resample_weights(rows),
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from adframe.reporting import figure_style as style
 from adframe.reporting.document import Figure
 from adframe.stats.calibration_error import Bin
-from adframe.stats.proportions import wilson
+from adframe.stats.proportions import share_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,9 +80,9 @@ def _draw_diagram(axes: Axes, series: Mapping[str, Sequence[Bin]], *, labels: Se
         look = style.looks(labels.index(label))
         x = np.array([each.predicted for each in bins]) * 100
         y = np.array([each.observed for each in bins]) * 100
-        ends = np.array([wilson(round(each.observed * each.count), each.count) for each in bins]).reshape(
-            -1, 2
-        )
+        ends = np.array(
+            [share_interval(round(each.observed * each.count), each.count) for each in bins]
+        ).reshape(-1, 2)
         reach = np.abs(ends * 100 - y[:, None]).T
         axes.errorbar(x, y, reach, fmt="none", ecolor=look["color"], elinewidth=0.8, capsize=2, alpha=0.7)
         axes.plot(x, y, **(look | {"markersize": 3.5}))

@@ -124,7 +124,7 @@ def decisions_section(run: RunFolder) -> Section:
             )
             if ends is not None
         }
-    caption = "Images by decision; rates in per cent. In brackets: the 95 % interval of the rate (Wilson)."
+    caption = "Images by decision; rates in per cent. In brackets: the 95 % interval of the rate."
     table = TableBlock("decisions", caption, Table(columns, rows), notes=notes, total="all images")
     return Section("Decisions at the threshold", (table,), anchor="decisions")
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from adframe.metrics.curve_points import roc_points
 from adframe.results.predictions import Row
-from adframe.stats.proportions import wilson
+from adframe.stats import proportions
 
 NO_LIGHT = "(none)"  # title of images without a light condition
 
@@ -157,7 +157,7 @@ def latency_summary(rows: Sequence[Row]) -> tuple[float | None, float | None]:
 
 
 def share_interval(part: int, whole: int) -> tuple[float, float] | None:
-    """Computes the 95 % Wilson interval of a share.
+    """Computes the 95 % interval of a share.
 
     Args:
         part: number of images that count.
@@ -166,7 +166,7 @@ def share_interval(part: int, whole: int) -> tuple[float, float] | None:
     Returns:
         (low, high) in [0, 1]; None without images.
     """
-    return wilson(part, whole) if whole else None
+    return proportions.share_interval(part, whole) if whole else None
 
 
 def _summarise_group(name: str, anomalous: list[Row], normals: list[Row]) -> GroupSummary:

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from adframe.metrics.measured import measured_metrics
 from adframe.metrics.resampled import drawn_decisions
 from adframe.results.names import MEAN, method_of, name_of
 from adframe.results.predictions import Row
 from adframe.results.run_folder import RunFolder
 from adframe.results.sweep_folder import SweepRun
+from adframe.stats.intervals import Measured, interval_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,7 +77,10 @@ class TestResult:
         if self.threshold == RECALIBRATED:
             count = len(next(iter(found.values()))) if found else None
             decided = drawn_decisions(
-                self.rows, threshold=self.values["threshold"], seed=self.seed, resamples=count
+                self.rows,
+                threshold=self.values["threshold"],
+                seed=self.resampling_seed,
+                resamples=count,
             )
             found = found | {name: draws.astype(np.float32) for name, draws in decided.items()}
         return found
@@ -89,6 +94,18 @@ class TestResult:
     def images(self) -> tuple[tuple[str, ...], ...]:
         """The tested images with their kinds; the bootstrap draws depend on nothing else but the seed."""
         return self.folder.images(self.category)
+
+    @cached_property
+    def measured(self) -> dict[str, Measured]:
+        """The metrics with their draws, from which intervals are computed, by metric."""
+        images = [row for row in self.folder.rows if row["category"] == self.category]
+        return measured_metrics(self.values, self.draws, images=images)
+
+    @property
+    def resampling_seed(self) -> int:
+        """The seed of the bootstrap draws."""
+        seed = self.folder.resampling_seed(self.category)
+        return self.seed if seed is None else seed
 
     @property
     def own(self) -> bool:
@@ -110,9 +127,9 @@ class TestResult:
             other: another test.
 
         Returns:
-            Whether seed and images are the same.
+            Whether images and the seed of the resamples are the same.
         """
-        return self.seed == other.seed and self.images == other.images
+        return self.resampling_seed == other.resampling_seed and self.images == other.images
 
 
 @dataclass(frozen=True)
@@ -139,7 +156,11 @@ class Results:
         )
         rows = []
         for test in self.tests:
-            ends = test.folder.intervals.get(test.category, {})
+            ends = (
+                {name: interval_of(each) for name, each in test.measured.items()}
+                if test.threshold == RECALIBRATED
+                else test.folder.intervals.get(test.category, {})
+            )
             start = (
                 test.run, method_of(test.config), name_of(test.config.get("dataset")), test.fitted,
                 test.category, test.domain, test.threshold, test.seed,

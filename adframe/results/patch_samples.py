@@ -16,6 +16,7 @@ from adframe.errors import AdframeError
 from adframe.io.anomaly_maps import HALF_MAX
 from adframe.io.files import write_whole
 from adframe.results.names import FEATURES_FOLDER
+from adframe.stats.intervals import Measured, Units
 
 TRAIN, NORMAL, ANOMALOUS = 0, 1, 2  # kinds of patches: training; test without a defect, with a defect
 Triple = tuple[float, float, float]  # value, low, high
@@ -102,6 +103,27 @@ class PatchSample:
     anomalous: int
     tested: int
     seconds: float
+
+    @property
+    def units(self) -> Units:
+        """The numbers of normal and of anomalous test images."""
+        return Units(self.tested - self.anomalous, self.anomalous)
+
+
+def measured_auroc(measure: str, value: float, drawn: np.ndarray, units: Units) -> Measured:
+    """Joins an AUROC of a layer with its bootstrap draws.
+
+    Args:
+        measure: `image_auroc` or `patch_auroc`.
+        value: the AUROC in [0, 1].
+        drawn: (resamples,) draws.
+        units: the numbers of test images.
+
+    Returns:
+        The AUROC; that of patches has the interval of a pixel metric.
+    """
+    name = {"image_auroc": "image/auroc", "patch_auroc": "pixel/auroc"}[measure]
+    return Measured(name, value, np.asarray(drawn), units)
 
 
 def sample_file(run: Path, *, category: str) -> Path:

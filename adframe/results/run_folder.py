@@ -23,6 +23,7 @@ import yaml
 from adframe.errors import AdframeError
 from adframe.io.files import remove_left_over, write_json, write_whole
 from adframe.io.secrets import hide_secrets
+from adframe.metrics.measured import intervals_of, intervals_of_means, measured_metrics
 from adframe.results.gallery import GalleryEntry, read_gallery
 from adframe.results.names import DOMAINS, MEAN, RECALIBRATED, TRANSFER, Metrics
 from adframe.results.predictions import Row, read_predictions, write_predictions
@@ -38,8 +39,10 @@ from adframe.results.run_files import (
     read_run_file,
     read_shaped_file,
 )
-from adframe.stats.bootstrap import mean_of, percentile_intervals
+from adframe.stats.bootstrap import RESAMPLING_SEED
+from adframe.stats.intervals import Measured
 
+_RESAMPLING_SEEDS = "resampling_seeds"  # a key of metrics.json: category -> seed of its draws
 _STARTED = "started"  # a key of every environment.json
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"  # checkpoints of an unfinished training
 SECONDS, MODEL, MEMORY = "seconds", "model/bytes", "peak_memory_bytes"  # names of costs
@@ -78,6 +81,7 @@ class RunFolder:
         self._made: list[Path] = []  # folders that `open` created, innermost first
         self._draws: dict[str, dict[str, np.ndarray]] = {}
         self._gallery: list[GalleryEntry] | None = None
+        self._intervals: Mapping[str, Mapping[str, tuple[float, float]]] | None = None
 
     # Reading
 
@@ -121,8 +125,22 @@ class RunFolder:
 
     @property
     def intervals(self) -> Mapping[str, Mapping[str, tuple[float, float]]]:
-        """The 95 % intervals of the test metrics, by category and metric."""
-        return intervals_in(self.metrics.get("intervals"), file=self.path / "metrics.json")
+        """The 95 % intervals of the test metrics, by category and metric.
+
+        An earlier version stored percentiles of the draws; they are replaced where the draws are there.
+        """
+        stored = intervals_in(self.metrics.get("intervals"), file=self.path / "metrics.json")
+        if all(self.resampling_seed(name) is not None for name in self.done):
+            return stored
+        if self._intervals is None:
+            measured = {name: self.measured(name) for name in self.done}
+            if all(measured.values()):
+                again = {name: intervals_of(each) for name, each in measured.items()}
+                again[MEAN] = intervals_of_means(list(measured.values()))
+                self._intervals = intervals_in({"test": again}, file=self.path / "metrics.json")
+            else:
+                self._intervals = stored
+        return self._intervals
 
     @property
     def defects(self) -> Mapping[str, Metrics]:
@@ -209,6 +227,30 @@ class RunFolder:
             file = self.path / "resamples" / f"{category}.npz"
             self._draws[category] = read_draws(file) if file.is_file() else {}
         return self._draws[category]
+
+    def measured(self, category: str) -> dict[str, Measured]:
+        """Joins the test metrics of a category with their bootstrap draws.
+
+        Args:
+            category: its name.
+
+        Returns:
+            Metric -> the metric with its draws; {} where the run has none.
+        """
+        images = [row for row in self.rows if row["category"] == category]
+        return measured_metrics(self.test[category], self.draws(category), images=images)
+
+    def resampling_seed(self, category: str) -> int | None:
+        """Returns the seed of the bootstrap draws of a category.
+
+        Args:
+            category: its name.
+
+        Returns:
+            The seed; None for a run of an earlier version, which resampled with its own seed.
+        """
+        found = self.metrics.get(_RESAMPLING_SEEDS, {}).get(category)
+        return None if found is None else int(found)
 
     def domains(self) -> dict[str, Path]:
         """Returns the folders of tests under other domains, by the name of the domain."""
@@ -340,14 +382,19 @@ class RunFolder:
         test = {name: row for name, row in self.metrics["test"].items() if name != MEAN}
         test[category] = results
         stored = self.metrics.get("intervals", {}).get("test", {})
-        intervals = {name: stored[name] for name in self.done} | {category: percentile_intervals(drawn)}
-        earlier = [read_draws(self.path / "resamples" / f"{name}.npz") for name in self.done]
-        write_whole(self.path / "resamples" / f"{category}.npz", pack_draws(drawn))
-        intervals[MEAN] = percentile_intervals(mean_of([*earlier, drawn]))
+        seeds = self.metrics.get(_RESAMPLING_SEEDS, {})
+        # Draws are stored as float32: whoever reads them later must find the same intervals.
+        self._draws[category] = {name: values.astype(np.float32) for name, values in drawn.items()}
+        write_whole(self.path / "resamples" / f"{category}.npz", pack_draws(self._draws[category]))
+        measured = {name: self.measured(name) for name in self.done}
+        measured[category] = measured_metrics(results, self._draws[category], images=rows)
+        intervals = {name: stored[name] for name in self.done} | {category: intervals_of(measured[category])}
+        intervals[MEAN] = intervals_of_means(list(measured.values()))
         metrics = {
             **self.metrics,
             "test": test | {MEAN: mean_row(test)},
             "intervals": {"test": intervals},
+            _RESAMPLING_SEEDS: {**seeds, category: RESAMPLING_SEED},
             "defects": {"test": {**self.metrics.get("defects", {}).get("test", {}), category: defects}},
         }
         write_predictions(self.path / "predictions.parquet", self.rows + rows)

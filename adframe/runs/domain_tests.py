@@ -18,6 +18,7 @@ from adframe.data.datamodule import AnomalyData
 from adframe.errors import AdframeError
 from adframe.io.files import write_json
 from adframe.metrics.image import decision_metrics
+from adframe.metrics.measured import intervals_of, measured_metrics
 from adframe.metrics.resampled import drawn_decisions
 from adframe.reporting.run_page import write_page
 from adframe.results.names import DOMAINS, RECALIBRATED, TRANSFER, is_own
@@ -26,7 +27,6 @@ from adframe.results.run_folder import RunFolder
 from adframe.results.validation_scores import write_scores
 from adframe.runs.recipe import Recipe
 from adframe.runs.test import evaluate_category
-from adframe.stats.bootstrap import percentile_intervals
 from adframe.systems.detection import DetectionSystem
 
 
@@ -180,7 +180,8 @@ def _enter_recalibrated(
         rows = [row for row in results.rows if row["category"] == category and row["label"] is not None]
         decisions = np.array([row["score"] > threshold for row in rows])
         labels = np.array([bool(row["label"]) for row in rows])
-        draws = drawn_decisions(rows, threshold=threshold, seed=recipe.seed)
-        entries["test"][category] = {"threshold": threshold, **decision_metrics(decisions, labels=labels)}
-        entries["intervals"][category] = percentile_intervals(draws)
+        metrics = decision_metrics(decisions, labels=labels)
+        measured = measured_metrics(metrics, drawn_decisions(rows, threshold=threshold), images=rows)
+        entries["test"][category] = {"threshold": threshold, **metrics}
+        entries["intervals"][category] = intervals_of(measured)
     write_json(results.path / "metrics.json", results.metrics)

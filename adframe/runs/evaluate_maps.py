@@ -124,7 +124,7 @@ def evaluate_maps(
                     rows=rows,
                     pictures=[],
                     defects=defect_metrics(rows, pixel=pixel),
-                    drawn=drawn_metrics(rows, pixel=pixel, seed=seed),
+                    drawn=drawn_metrics(rows, pixel=pixel),
                 )
     except BaseException:
         folder.discard()

@@ -62,7 +62,7 @@ def evaluate_category(
         rows=recorder.rows,
         pictures=pictures,
         defects=defect_metrics(recorder.rows, pixel=system.pixel),
-        drawn=drawn_metrics(recorder.rows, pixel=system.pixel, seed=recipe.seed),
+        drawn=drawn_metrics(recorder.rows, pixel=system.pixel),
     )
 
 

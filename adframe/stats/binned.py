@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from adframe.stats.bootstrap import multiplicities, percentile_interval, strata_of
-from adframe.stats.estimates import Difference
-from adframe.stats.proportions import fisher, newcombe, wilson
-from adframe.stats.significance import difference_of
+from adframe.stats.bootstrap import multiplicities, strata_of
+from adframe.stats.intervals import DifferenceOf, Measured, Units
 from adframe.stats.weighted_metrics import weighted_metrics
 
 # Each of two bins must have this many images to be compared.
@@ -25,16 +22,14 @@ class Binned:
     Attributes:
         images: number of anomalous images in the bin.
         found: number of these that are called anomalous.
-        recall: recall with Wilson's interval: value, low, high.
-        auroc: AUROC with its bootstrap interval: value, low, high.
-        drawn: (resamples,) values of `recall` and `auroc`.
+        recall: their recall with its bootstrap draws.
+        auroc: their AUROC with its bootstrap draws.
     """
 
     images: int
     found: int
-    recall: tuple[float, float, float]
-    auroc: tuple[float, float, float]
-    drawn: dict[str, np.ndarray]
+    recall: Measured
+    auroc: Measured
 
 
 def terciles(values: np.ndarray) -> list[float]:
@@ -63,7 +58,6 @@ def by_bin(
     groups: Sequence[str],
     paths: Sequence[str],
     resamples: int,
-    level: float,
     seed: Sequence[int],
 ) -> list[Binned]:
     """Computes recall and AUROC of each bin that has an image, from the lowest bin.
@@ -76,7 +70,6 @@ def by_bin(
         groups: (n,) images of one part share a group; "" for an image on its own.
         paths: (n,) paths that identify the images, so that another run has the same resamples.
         resamples: number of resamples.
-        level: level of the intervals, in (0, 1).
         seed: whole numbers >= 0.
 
     Returns:
@@ -92,43 +85,43 @@ def by_bin(
         resamples=resamples,
         seed=seed,
     )
+    # An image without a part is a part of its own.
+    parts = np.array([group or f"image {path}" for group, path in zip(groups, paths, strict=True)])[used]
     found = []
     for number in np.unique(place[truth]):
         rows = ~truth | (place == number)
         part = (used_scores[rows], truth[rows], decided[rows], weights[:, rows])
-        found.append(_bin_record(*part, level=level))
+        found.append(_bin_record(*part, units=_units(parts[rows], truth[rows])))
     return found
 
 
-def bin_differences(first: Binned, last: Binned, *, level: float) -> tuple[Difference, Difference]:
+def bin_differences(first: Binned, last: Binned) -> tuple[DifferenceOf, DifferenceOf] | None:
     """Computes the last bin minus the first, in recall and in AUROC.
-
-    Recall gets Newcombe's interval, and the larger p of Fisher's exact test and of the bootstrap: the first
-    is valid for few images, the second where several images show one part.
 
     Args:
         first: the first bin.
         last: the last bin.
-        level: level of the intervals, in (0, 1).
 
     Returns:
-        The difference in recall and the difference in AUROC; NaN where a bin has fewer than `MIN_BIN_IMAGES`
-        images.
+        The difference in recall and the difference in AUROC; None where a bin has fewer than
+        `MIN_BIN_IMAGES` images.
     """
     if min(first.images, last.images) < MIN_BIN_IMAGES:
-        nothing = Difference(math.nan, math.nan, math.nan, math.nan)
-        return nothing, nothing
-    shares = (first.found, first.images), (last.found, last.images)
-    recall, auroc = (
-        difference_of(last.drawn[key] - first.drawn[key], value=b[0] - a[0], level=level)
-        for key, a, b in (("recall", first.recall, last.recall), ("auroc", first.auroc, last.auroc))
+        return None
+    # Recalls are of other images; AUROCs are of the same normal images.
+    return (
+        DifferenceOf(first.recall, last.recall, paired=False),
+        DifferenceOf(first.auroc, last.auroc, paired=True),
     )
-    ends = newcombe(*shares, level=level)
-    return Difference(recall.value, *ends, p=max(recall.p, fisher(*shares))), auroc
 
 
 def _bin_record(
-    scores: np.ndarray, labels: np.ndarray, decisions: np.ndarray, weights: np.ndarray, *, level: float
+    scores: np.ndarray,
+    labels: np.ndarray,
+    decisions: np.ndarray,
+    weights: np.ndarray,
+    *,
+    units: Units,
 ) -> Binned:
     count, hits = int(labels.sum()), int((labels & decisions).sum())
     once = np.ones((1, len(scores)), np.uint16)
@@ -140,7 +133,11 @@ def _bin_record(
     return Binned(
         images=count,
         found=hits,
-        recall=(hits / count, *wilson(hits, count, level=level)),
-        auroc=(float(observed[0]), *percentile_interval(drawn, level=level)),
-        drawn={"recall": recalls, "auroc": drawn},
+        recall=Measured("image/recall", hits / count, recalls, units),
+        auroc=Measured("image/auroc", float(observed[0]), drawn, units),
     )
+
+
+def _units(parts: np.ndarray, labels: np.ndarray) -> Units:
+    counts = len(np.unique(parts[~labels])), len(np.unique(parts[labels]))
+    return Units(*counts, grouped=sum(counts) < len(parts))

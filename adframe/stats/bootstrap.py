@@ -8,21 +8,23 @@ chapter 13 for percentile intervals, chapter 8 for other units than single value
 A resample is how often each image counts. Images are identified by their paths, so that the same images and
 seed give the same resamples for image metrics, for pixel metrics, and for another run.
 
-A limit of the method: a metric at its bound, such as an AUROC of 1, gets an interval of width 0, and so does
-a class with a single part. With few parts percentile intervals are somewhat too short.
+The draws give variances and correlations, from which `intervals` computes intervals. Percentiles of the draws
+themselves are too close together with few parts, and have no width where a metric is 1.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 # Confidence level of every interval.
 LEVEL = 0.95
 RESAMPLES = 1000
+# Every run resamples with this seed, whatever its own seed is, so that runs on the same images are paired.
+RESAMPLING_SEED = 0
 
 
 def strata_of(labels: np.ndarray, *, subsets: np.ndarray, conditions: np.ndarray | None = None) -> np.ndarray:
@@ -118,29 +120,3 @@ def _draw_groups(strata: list[list[int]], *, resamples: int, rng: np.random.Gene
         picks = rng.integers(size, size=(resamples, size)) + rows * size
         counts[:, members] = np.bincount(picks.reshape(-1), minlength=resamples * size).reshape(-1, size)
     return counts
-
-
-def percentile_intervals(drawn: Mapping[str, np.ndarray]) -> dict[str, list[float]]:
-    """Returns 95 % intervals of the metrics that have a value in every resample.
-
-    Args:
-        drawn: (resamples,) values by metric name.
-
-    Returns:
-        [low, high] by metric name.
-    """
-    found = {name: percentile_interval(values, level=LEVEL) for name, values in drawn.items()}
-    return {name: [low, high] for name, (low, high) in found.items() if math.isfinite(low)}
-
-
-def mean_of(categories: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Averages resampled metrics over categories; metrics that a category lacks are left out.
-
-    Args:
-        categories: for each category, (resamples,) values by metric name.
-
-    Returns:
-        (resamples,) means by metric name.
-    """
-    names = [name for name in categories[0] if all(name in each for each in categories)]
-    return {name: np.mean([each[name] for each in categories], axis=0) for name in names}

@@ -35,9 +35,13 @@ LEVEL = 0.95
 Ends = tuple[np.ndarray, np.ndarray]
 # Number of errors that weigh as much as the design effect 1.
 _SHRINKAGE = 4.0
-# Units on which two runs count as different beyond those that were observed. Agresti & Min (Statistics in
-# Medicine 24, 2005) add one; with half a unit the coverage of differences was closer to nominal.
-_EXTRA_DISCORDANT = 0.5
+# Units on which two runs count as different beyond those that were observed: one for decisions (Agresti &
+# Min, Statistics in Medicine 24, 2005); rankings differ by less than whole units.
+_EXTRA_DISCORDANT = 1.0
+_EXTRA_RANKED = 0.25
+_RANKED = ("image/auroc", "image/auroc_subset_mean", "image/ap", "image/f1_max")
+# Shares of the images of one class.
+_COUNTED = ("image/recall", "image/fpr")
 # The draws overestimate these by as much as the test images do, because they choose or interpolate along a
 # curve. The lower end allows for that.
 _BIASED = ("image/ap", "image/f1_max")
@@ -76,10 +80,12 @@ class Units:
     Attributes:
         normal: units with normal images.
         anomalous: units with anomalous images.
+        grouped: whether a unit has several images, which are not independent.
     """
 
     normal: int
     anomalous: int
+    grouped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +152,13 @@ class Measured:
         units = _units_of_share(name, value=self.value, units=self.units, called=self.called)
         share = self.value * (1 - self.value)
         effect = self.deviation**2 * units / share if share > 0 and self.deviation > 0 else 1.0
+        if name in _COUNTED and not self.units.grouped:
+            effect = 1.0  # a share of independent images, for which the draws add nothing but noise
         errors = units * min(self.value, 1 - self.value)
         effective = units * (errors + _SHRINKAGE) / (errors * effect + _SHRINKAGE)
         bias = float(np.mean(self.drawn, dtype=np.float64)) - self.value if name in _BIASED else 0.0
-        low, _ = _agresti_coull(min(max(self.value - bias, 0.0), 1.0), effective, quantiles)
-        _, high = _agresti_coull(self.value, effective, quantiles)
+        low, _ = agresti_coull(min(max(self.value - bias, 0.0), 1.0), effective, quantiles)
+        _, high = agresti_coull(self.value, effective, quantiles)
         return np.minimum(low, self.value), np.maximum(high, self.value)
 
     def _logit_ends(self, quantiles: np.ndarray) -> Ends:
@@ -186,8 +194,8 @@ class Measured:
         low, high = np.quantile(self.drawn, [tail, 1 - tail])
         number = np.full(len(quantiles), float(self.units.normal))
         bounded = 0.95**self.units.anomalous <= tail
-        low, _ = _agresti_coull(low, number, quantiles)
-        _, high = _agresti_coull(high, number, quantiles)
+        low, _ = agresti_coull(low, number, quantiles)
+        _, high = agresti_coull(high, number, quantiles)
         return np.minimum(low, self.value), np.maximum(np.where(bounded, high, 1.0), self.value)
 
 
@@ -205,7 +213,7 @@ class SeedError:
     """
 
     deviation: float
-    freedom: int
+    freedom: float
 
     @classmethod
     def of(cls, values: Sequence[float]) -> SeedError | None:
@@ -220,6 +228,23 @@ class SeedError:
         if len(values) < 2:
             return None
         return cls(float(np.std(values, ddof=1)) / math.sqrt(len(values)), len(values) - 1)
+
+    @classmethod
+    def of_difference(cls, a: SeedError | None, b: SeedError | None) -> SeedError | None:
+        """Adds the errors of two means over other seeds (Welch, Biometrika 34, 1947).
+
+        Args:
+            a: the error of one mean; None where it is unknown.
+            b: the error of the other mean; None where it is unknown.
+
+        Returns:
+            The error of their difference; the known one where the other is unknown.
+        """
+        if a is None or b is None:
+            return a or b
+        variance = a.deviation**2 + b.deviation**2
+        parts = a.deviation**4 / a.freedom + b.deviation**4 / b.freedom
+        return cls(math.sqrt(variance), variance**2 / parts if parts else a.freedom + b.freedom)
 
     def widen(self, reach: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
         """Adds this error to an independent one, by Satterthwaite's approximation (Biometrics 2, 1946).
@@ -281,14 +306,16 @@ class DifferenceOf:
         (a_low, a_high), (b_low, b_high) = (each.ends(quantiles) for each in (self.first, self.second))
         a_below, a_above = self.first.value - a_low, a_high - self.first.value
         b_below, b_above = self.second.value - b_low, b_high - self.second.value
-        correlation = self._correlation
-        below = b_below**2 + a_above**2 - 2 * correlation * b_below * a_above
-        above = b_above**2 + a_below**2 - 2 * correlation * b_above * a_below
+        shared, opposite = max(self._correlation, 0.0), min(self._correlation, 0.0)
+        # Errors that both have in common lie on the same side of both values, others on opposite sides. With
+        # symmetric intervals this is MOVER's formula for correlated numbers.
+        common = shared * np.maximum((b_below - a_below) ** 2, (b_above - a_above) ** 2)
         extra = (quantiles * self._least_deviation) ** 2
-        return (
-            self.value - np.sqrt(np.maximum(below, 0) + extra),
-            self.value + np.sqrt(np.maximum(above, 0) + extra),
+        below, above = (
+            (1 - shared) * (b**2 + a**2) + common - 2 * opposite * b * a + extra
+            for b, a in ((b_below, a_above), (b_above, a_below))
         )
+        return self.value - np.sqrt(below), self.value + np.sqrt(above)
 
     @property
     def _correlation(self) -> float:
@@ -315,7 +342,8 @@ class DifferenceOf:
             _units_of_share(name, value=each.value, units=each.units, called=each.called)
             for each in (self.first, self.second)
         ]
-        return math.sqrt(_EXTRA_DISCORDANT / (units[0] * units[1]))
+        extra = _EXTRA_RANKED if name in _RANKED else _EXTRA_DISCORDANT
+        return math.sqrt(extra / (units[0] * units[1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,7 +432,19 @@ def compare_with_zero(difference: Interval, *, level: float = LEVEL) -> Differen
     return Difference(value, low, high, float(2 * special.ndtr(-quantile)))
 
 
-def _agresti_coull(share: float | np.ndarray, number: float | np.ndarray, quantiles: np.ndarray) -> Ends:
+def agresti_coull(
+    share: float | np.ndarray, number: float | np.ndarray, quantiles: float | np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Computes the interval of a share (Agresti & Coull, The American Statistician 52, 1998).
+
+    Args:
+        share: the share, in [0, 1].
+        number: the number of units, which may be an effective one.
+        quantiles: normal quantiles, such as 1.96.
+
+    Returns:
+        Lower and upper ends in [0, 1].
+    """
     whole = number + quantiles**2
     middle = (number * share + quantiles**2 / 2) / whole
     reach = quantiles * np.sqrt(middle * (1 - middle) / whole)

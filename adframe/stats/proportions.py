@@ -10,9 +10,14 @@ import math
 
 from scipy import stats
 
+from adframe.stats.intervals import agresti_coull
 
-def wilson(part: int, whole: int, *, level: float = 0.95) -> tuple[float, float]:
-    """Computes the score interval of a share (Wilson, JASA 22, 1927).
+
+def share_interval(part: int, whole: int, *, level: float = 0.95) -> tuple[float, float]:
+    """Computes the interval of a share (Agresti & Coull, The American Statistician 52, 1998).
+
+    It covers the true share at the nominal level near 0 and 1 as well, where Wilson's interval, of which it
+    is an approximation, is too short (Brown, Cai & DasGupta, Statistical Science 16, 2001).
 
     Args:
         part: number of images with the property.
@@ -21,30 +26,16 @@ def wilson(part: int, whole: int, *, level: float = 0.95) -> tuple[float, float]
 
     Returns:
         Lower and upper end in [0, 1]; NaN without images.
+
+    Example:
+        >>> low, high = share_interval(20, 20)
+        >>> round(low, 2), high
+        (0.81, 1.0)
     """
     if not whole:
         return math.nan, math.nan
-    low, high = stats.binomtest(part, whole).proportion_ci(level, method="wilson")
+    low, high = agresti_coull(part / whole, whole, stats.norm.ppf((1 + level) / 2))
     return float(low), float(high)
-
-
-def newcombe(first: tuple[int, int], last: tuple[int, int], *, level: float = 0.95) -> tuple[float, float]:
-    """Computes the interval of the last share minus the first (Newcombe, Statistics in Medicine 17, 1998,
-    method 10).
-
-    Args:
-        first: part and whole of the first share.
-        last: part and whole of the last share, of other images.
-        level: level of the interval, in (0, 1).
-
-    Returns:
-        Lower and upper end; NaN where one share has no images.
-    """
-    if not first[1] or not last[1]:
-        return math.nan, math.nan
-    a, b = first[0] / first[1], last[0] / last[1]
-    (a_low, a_high), (b_low, b_high) = (wilson(*each, level=level) for each in (first, last))
-    return b - a - math.hypot(b - b_low, a_high - a), b - a + math.hypot(b_high - b, a - a_low)
 
 
 def fisher(first: tuple[int, int], last: tuple[int, int]) -> float:

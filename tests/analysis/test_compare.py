@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adframe.analysis.compare import all_pairs, compare_settings, difference_from_draws, find_comparison
+from adframe.analysis.compare import all_pairs, compare_settings, find_comparison
 from adframe.analysis.settings import Setting, mean_over_seeds, settings_of
 from adframe.results.frame import load_results
 from adframe.results.sweep_folder import SweepFolder, SweepRun
+from adframe.stats.intervals import Measured, Units
 from adframe.stats.significance import holm
 from tests.fakes.study_runs import sweep_run
 
@@ -47,16 +48,29 @@ def test_a_mean_over_classes_is_that_of_the_run_and_its_interval_too() -> None:
     assert run.folder is not None
     found = one.estimate(AUROC, ["bolt", "tray"])
     assert found.value == pytest.approx(run.folder.test["mean"][AUROC])
-    drawn = np.mean([run.folder.draws(name)[AUROC] for name in ("bolt", "tray")], axis=0)
-    assert (found.low, found.high) == pytest.approx(tuple(np.percentile(drawn, (2.5, 97.5))), abs=1e-3)
+    assert (found.low, found.high) == pytest.approx(run.folder.intervals["mean"][AUROC])
 
 
 def test_several_seeds_do_not_narrow_what_the_images_leave_open() -> None:
     rng = np.random.default_rng(0)
-    seeds = [rng.normal(size=1000) for _ in range(5)]
-    assert np.std(mean_over_seeds(seeds)) == pytest.approx(1, abs=0.05)
-    assert np.std(np.mean(seeds, axis=0)) < 0.5
-    assert np.array_equal(np.argsort(mean_over_seeds(seeds)), np.argsort(seeds[0]))
+    seeds = [Measured(AUROC, 0.8, 0.8 + rng.normal(size=1000) / 20, Units(40, 40)) for _ in range(5)]
+    apart = mean_over_seeds(seeds, paired=False)
+    assert np.std(apart.drawn) == pytest.approx(1 / 20, rel=0.05)
+    assert np.std(mean_over_seeds(seeds, paired=True).drawn) < 0.6 / 20
+
+
+def test_seeds_that_differ_widen_the_interval() -> None:
+    alike, different = (
+        grouped(
+            *(
+                sweep_run(seed, {"seed": str(seed)}, skills={"bolt": skill}, seed=seed)
+                for seed, skill in enumerate(skills)
+            )
+        )[0].estimate(AUROC)
+        for skills in ((1.0, 1.0, 1.0), (0.2, 1.0, 1.8))
+    )
+    assert different.spread > 2 * alike.spread
+    assert different.high - different.low > 1.3 * (alike.high - alike.low)
 
 
 def test_differences_are_paired_on_the_same_images_and_seed_only() -> None:
@@ -91,13 +105,17 @@ def test_comparisons_are_corrected_together_and_turn_with_their_sides() -> None:
     assert there.difference.value > 0
 
 
-def test_p_goes_below_the_draws_floor_only_where_none_lies_beyond_zero() -> None:
-    rng = np.random.default_rng(0)
-    sure = difference_from_draws(rng.normal(6, 1, 1000), value=6.0)
-    assert 0 < sure.p < 1e-6
-    weak = difference_from_draws(rng.normal(1, 1, 1000), value=1.0)
-    assert 0.1 < weak.p < 0.5
-    assert difference_from_draws(np.zeros(1000), value=0.0).p == 1
+def test_an_interval_excludes_zero_exactly_where_the_difference_is_significant() -> None:
+    runs = [
+        sweep_run(place, {"x": str(place)}, skills={"bolt": skill})
+        for place, skill in enumerate((0, 0.4, 0.8, 1.2, 1.6, 2))
+    ]
+    found = compare_settings(all_pairs(grouped(*runs)), metrics=[AUROC], over={"mean": ["bolt"]})
+    assert 0 < sum(one.significant for one in found) < len(found)
+    for one in found:
+        crosses = one.difference.low < 0 < one.difference.high
+        assert one.significant == (not crosses)
+        assert one.detectable > one.difference.reach
 
 
 def test_a_difference_that_turns_with_the_seed_is_not_shown() -> None:
@@ -109,7 +127,6 @@ def test_a_difference_that_turns_with_the_seed_is_not_shown() -> None:
     ]
     (one,) = compare_settings(all_pairs(grouped(*runs)), metrics=[AUROC], over={"mean": ["bolt"]})
     assert one.difference.value > 0.1
-    assert not one.consistent
     assert not one.significant
 
 

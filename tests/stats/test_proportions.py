@@ -5,35 +5,27 @@ from __future__ import annotations
 import math
 from itertools import combinations
 
+import numpy as np
 import pytest
 from scipy import stats
 
-from adframe.stats.proportions import excess_alarms_p, fisher, mcnemar, newcombe, wilson
+from adframe.stats.proportions import excess_alarms_p, fisher, mcnemar, share_interval
 
 
 @pytest.mark.parametrize(("part", "whole"), [(0, 7), (3, 7), (7, 7), (41, 160)])
-def test_wilson_is_scipys(part: int, whole: int) -> None:
-    ends = stats.binomtest(part, whole).proportion_ci(0.95, method="wilson")
-    assert wilson(part, whole) == pytest.approx((ends.low, ends.high), abs=1e-12)
-    low, high = wilson(part, whole)
-    assert 0 <= low <= part / whole <= high <= 1
-    assert high > low
+def test_the_interval_of_a_share_contains_wilsons(part: int, whole: int) -> None:
+    wilson = stats.binomtest(part, whole).proportion_ci(0.95, method="wilson")
+    low, high = share_interval(part, whole)
+    assert 0 <= low <= wilson.low + 1e-12 < wilson.high - 1e-12 <= high <= 1
+    assert low <= part / whole <= high
 
 
-@pytest.mark.parametrize(
-    ("last", "first", "ends"),
-    [
-        ((56, 70), (48, 80), (0.0524, 0.3339)),
-        ((9, 10), (3, 10), (0.1705, 0.8090)),
-        ((10, 10), (0, 10), (0.6075, 1.0)),
-    ],
-)
-def test_newcombe_is_his_table_of_examples(
-    last: tuple[int, int], first: tuple[int, int], ends: tuple[float, float]
-) -> None:
-    assert newcombe(first, last) == pytest.approx(ends, abs=5e-5)  # table II, method 10
-    low, high = newcombe(last, first)
-    assert (-high, -low) == pytest.approx(ends, abs=5e-5)
+@pytest.mark.parametrize("whole", [10, 20, 40, 200])
+def test_the_interval_of_a_share_covers_it_near_one_too(whole: int) -> None:
+    ends = np.array([share_interval(part, whole) for part in range(whole + 1)])
+    for share in (0.6, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999):
+        inside = (ends[:, 0] <= share) & (share <= ends[:, 1])
+        assert stats.binom.pmf(np.arange(whole + 1), whole, share)[inside].sum() > 0.929
 
 
 def test_mcnemar_counts_only_images_that_one_judges_rightly() -> None:
@@ -61,5 +53,5 @@ def test_more_alarms_is_counted_out_over_all_orders(above: int, alarms: int) -> 
 
 
 def test_where_there_is_nothing_there_is_no_number() -> None:
-    assert all(math.isnan(end) for end in (*wilson(0, 0), *newcombe((0, 0), (1, 2))))
+    assert all(math.isnan(end) for end in share_interval(0, 0))
     assert math.isnan(excess_alarms_p((0, 5), (0, 0)))

@@ -24,7 +24,7 @@ from adframe.analysis.error_analysis.thumbnails import Thumbnails
 from adframe.reporting.document import Block, Picture, Pictures, Section, TableBlock
 from adframe.reporting.format import counted, p_equals, p_value, percent, signed, span
 from adframe.reporting.tables import Column, table_of_columns
-from adframe.stats.proportions import mcnemar, wilson
+from adframe.stats.proportions import mcnemar, share_interval
 from adframe.stats.significance import holm
 
 _PICTURES_PER_CATEGORY = 10
@@ -147,10 +147,10 @@ def _types_table(runs: Sequence[ComparedRun], found: Mapping[str, Sequence[Key]]
                     "images": whole,
                     "all": part,
                     "share": shares[name],
-                    "interval": span(*wilson(part, whole)),
+                    "interval": span(*share_interval(part, whole)),
                 }
             )
-    text = "Images that every run misclassifies at its own threshold, with Wilson's interval of their share."
+    text = "Images that every run misclassifies at its own threshold, with the interval of their share."
     return TableBlock("wrong_by_all", text, without_constant_names(table_of_columns(_TYPE_COLUMNS, rows)))
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from adframe.analysis.compare import is_significant
+from adframe.analysis.compare import compare_together, is_significant
 from adframe.analysis.compared_runs import ComparedRun
-from adframe.analysis.comparison_table import LEVEL
 from adframe.analysis.error_analysis.common import (
     CATEGORIES_WITH_FIGURES,
     Analysed,
@@ -21,7 +20,7 @@ from adframe.reporting.figures import bars
 from adframe.reporting.format import gain, p_equals, p_value, percent, points, span
 from adframe.reporting.tables import Column, table_of_columns
 from adframe.stats.binned import MIN_BIN_IMAGES, bin_differences
-from adframe.stats.significance import holm
+from adframe.stats.intervals import interval_of
 
 _TITLE = "By size of the defect, and by its distance from the border"
 _BIN_COLUMNS = (
@@ -63,25 +62,23 @@ _DIFFERENCE_CSV_COLUMNS = tuple(
 _HOW = (
     "Each category's annotated test defects are divided into thirds, so that every bin has enough images for "
     "an interval. The limits are the category's own, are the same for all runs, and are given in the table. "
-    "Equal values share a bin, so there may be fewer than three. Recall has Wilson's interval, which keeps a "
-    "width at 0 and 100; AUROC, of a bin's defects against all normal images, has the bootstrap's. Images "
-    "without an annotation are left out. Bins may also differ in their types of defect, so that a difference "
-    "does not show its cause."
+    "Equal values share a bin, so there may be fewer than three. AUROC is of a bin's defects against all "
+    "normal images. Images without an annotation are left out. Bins may also differ in their types of "
+    "defect, so that a difference does not show its cause."
 )
 
 
-def analyse_defect_size(runs: Sequence[ComparedRun], *, seed: int) -> Analysed:
+def analyse_defect_size(runs: Sequence[ComparedRun]) -> Analysed:
     """Compares recall, and AUROC against normal images, by size and place of the defect.
 
     Args:
         runs: runs on the same images.
-        seed: seed of the bootstrap.
     """
     found = [
         binned
         for criterion in (SIZE, BORDER)
         for category in categories_of(runs)
-        for binned in binned_runs(runs, category, criterion, seed=seed)
+        for binned in binned_runs(runs, category, criterion)
     ]
     if not found:
         nothing = (
@@ -89,9 +86,7 @@ def analyse_defect_size(runs: Sequence[ComparedRun], *, seed: int) -> Analysed:
             f"kept, add them with: python evaluate.py run={runs[0].run.path}"
         )
         return Section(_TITLE, (nothing,)), []
-    rows = [row for binned in found for row in _difference_rows(binned)]
-    for row, corrected in zip(rows, holm([row["p"] for row in rows]), strict=True):
-        row |= {"p_holm": corrected, "p_text": p_value(corrected)}
+    rows = _difference_rows(found)
     blocks: list[Block] = [_HOW]
     for criterion in (SIZE, BORDER):
         own = [binned for binned in found if binned.criterion is criterion]
@@ -100,14 +95,14 @@ def analyse_defect_size(runs: Sequence[ComparedRun], *, seed: int) -> Analysed:
     blocks.append(
         TableBlock(
             "extent_differences",
-            "The last bin compared with the first, in points. Recall: Newcombe's interval and the larger p "
-            "of Fisher's exact test and the bootstrap by part; AUROC: bootstrap. Corrected by Holm for all "
-            f"of the table; bins of fewer than {MIN_BIN_IMAGES} images are not compared.",
+            "The last bin compared with the first, in points, with simultaneous intervals and p values "
+            f"corrected by Holm for all of the table; bins of fewer than {MIN_BIN_IMAGES} images are not "
+            "compared.",
             without_constant_names(table_of_columns(_DIFFERENCE_COLUMNS, rows)),
             raw=table_of_columns(_DIFFERENCE_CSV_COLUMNS, rows),
         )
     )
-    findings = [_difference_sentence(row) for row in rows if is_significant(row["p_holm"], row["comparison"])]
+    findings = [_difference_sentence(row) for row in rows if is_significant(row["p_holm"])]
     return Section(_TITLE, tuple(blocks)), findings
 
 
@@ -123,8 +118,14 @@ def _bins_table(criterion: Criterion, found: Sequence[BinnedRun]) -> TableBlock:
                 "images": each.images,
                 "found": each.found,
             }
-            for key, (value, low, high) in (("recall", each.recall), ("auroc", each.auroc)):
-                row |= {key: value, f"{key}_low": low, f"{key}_high": high, f"{key}_ends": span(low, high)}
+            for key, measured in (("recall", each.recall), ("auroc", each.auroc)):
+                low, high = interval_of(measured)
+                row |= {
+                    key: measured.value,
+                    f"{key}_low": low,
+                    f"{key}_high": high,
+                    f"{key}_ends": span(low, high),
+                }
             rows.append(row)
     return TableBlock(
         file_stem("by", criterion.column),
@@ -141,10 +142,10 @@ def _recall_bars(criterion: Criterion, found: Sequence[BinnedRun]) -> list[Figur
         bars(
             file_stem("recall_by", criterion.column, category),
             caption=f"Share of the defects of {category} that are found at the threshold, by "
-            f"{criterion.title} ({criterion.unit}), with Wilson's 95% intervals.",
+            f"{criterion.title} ({criterion.unit}), with 95% intervals.",
             values={
                 f"run {binned.run}": {
-                    f"{name} ({range_})": each.recall
+                    f"{name} ({range_})": (each.recall.value, *interval_of(each.recall))
                     for name, range_, each in zip(binned.names, binned.ranges, binned.bins, strict=True)
                 }
                 for binned in found
@@ -156,34 +157,40 @@ def _recall_bars(criterion: Criterion, found: Sequence[BinnedRun]) -> list[Figur
     ]
 
 
-def _difference_rows(binned: BinnedRun) -> list[dict[str, Any]]:
-    """The last bin compared with the first, in recall and in AUROC."""
-    recall, auroc = bin_differences(binned.bins[0], binned.bins[-1], level=LEVEL)
-    return [
-        {
-            "binned": binned,
-            "comparison": comparison,
-            "category": binned.category,
-            "run": binned.run,
-            "sorted_by": binned.criterion.title,
-            "measure": measure,
-            "compared": f"{binned.names[-1]} against {binned.names[0]}",
-            "difference": comparison.value,
-            "low": comparison.low,
-            "high": comparison.high,
-            "difference_text": points(comparison.value),
-            "interval": span(comparison.low, comparison.high, signed=True),
-            "p": comparison.p,
-        }
-        for measure, comparison in (("recall", recall), ("AUROC", auroc))
-    ]
+def _difference_rows(found: Sequence[BinnedRun]) -> list[dict[str, Any]]:
+    """The last bin of each run compared with the first, in recall and in AUROC, all as one family."""
+    pairs = [bin_differences(binned.bins[0], binned.bins[-1]) or (None, None) for binned in found]
+    compared = iter(compare_together([number for pair in pairs for number in pair]))
+    rows = []
+    for binned in found:
+        for measure, (difference, p) in zip(("recall", "AUROC"), compared, strict=False):
+            rows.append(
+                {
+                    "binned": binned,
+                    "comparison": difference,
+                    "category": binned.category,
+                    "run": binned.run,
+                    "sorted_by": binned.criterion.title,
+                    "measure": measure,
+                    "compared": f"{binned.names[-1]} against {binned.names[0]}",
+                    "difference": difference.value,
+                    "low": difference.low,
+                    "high": difference.high,
+                    "difference_text": points(difference.value),
+                    "interval": span(difference.low, difference.high, signed=True),
+                    "p": difference.p,
+                    "p_holm": p,
+                    "p_text": p_value(p),
+                }
+            )
+    return rows
 
 
 def _difference_sentence(row: Mapping[str, Any]) -> str:
     binned: BinnedRun = row["binned"]
     is_recall = row["measure"] == "recall"
     values = [each.recall if is_recall else each.auroc for each in (binned.bins[0], binned.bins[-1])]
-    first, last = (f"{percent(value)} ({span(low, high)})" for value, low, high in values)
+    first, last = (f"{percent(each.value)} ({span(*interval_of(each))})" for each in values)
     (first_name, last_name), unit = binned.criterion.ends, binned.criterion.unit
     verb, worse, better = ("finds", "less often", "more often") if is_recall else ("ranks", "worse", "better")
     return (

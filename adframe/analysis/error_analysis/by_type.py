@@ -24,7 +24,7 @@ from adframe.reporting.document import Figure, Section, TableBlock
 from adframe.reporting.figures import bars
 from adframe.reporting.format import p_equals, p_value, percent, span
 from adframe.reporting.tables import Column, table_of_columns
-from adframe.stats.proportions import fisher, wilson
+from adframe.stats.proportions import fisher, share_interval
 from adframe.stats.significance import holm
 
 _MIN_IMAGES = 5  # of a type, and of the others, for the two to be compared
@@ -61,7 +61,7 @@ def analyse_types(runs: Sequence[ComparedRun]) -> Analysed:
     images, parts = parts_of(runs[0])
     numbers = TableBlock(
         "by_type",
-        "Decisions at the calibrated threshold, in images, with Wilson's interval of the share that was "
+        "Decisions at the calibrated threshold, in images, with the interval of the share that was "
         "called anomalous; p of Fisher's exact test of each type against the category's other types, "
         "corrected by Holm for all comparisons of the table. Types with fewer than "
         f"{_MIN_IMAGES} images are not tested." + (DEPENDENT_IMAGES if images > parts else ""),
@@ -92,7 +92,7 @@ def _type_rows(run: ComparedRun, category: str) -> list[dict[str, Any]]:
         hits, images = int(called[own].sum()), len(own)
         others = None if name == GOOD else (all_found - hits, all_defects - images)
         tested = others is not None and min(images, others[1]) >= _MIN_IMAGES
-        low, high = wilson(hits, images)
+        low, high = share_interval(hits, images)
         counts = (None, None, images - hits, hits) if others is None else (hits, images - hits, None, None)
         found.append(
             {
@@ -125,7 +125,7 @@ def _type_bars(runs: Sequence[ComparedRun], rows: Sequence[Mapping[str, Any]], c
     return bars(
         file_stem("by_type", category),
         caption=f"Share of the images of {category} that are called anomalous, by type of defect; for "
-        f"{GOOD} images these are false alarms. Whiskers are Wilson's 95% intervals.",
+        f"{GOOD} images these are false alarms. Whiskers are 95% intervals.",
         values=values,
         y_name="called anomalous, %",
     )
@@ -136,6 +136,6 @@ def _type_sentence(row: Mapping[str, Any]) -> str:
     return (
         f"Run {row['run']} misses {row['type']} in {row['category']} more often than the other types: it "
         f"finds {row['called']} of {row['images']}, {percent(row['share'])} ({row['interval']}), "
-        f"compared with {percent(others[0] / others[1])} ({span(*wilson(*others))}) of the others "
+        f"compared with {percent(others[0] / others[1])} ({span(*share_interval(*others))}) of the others "
         f"({p_equals(row['p_holm'])} after Holm's correction)."
     )

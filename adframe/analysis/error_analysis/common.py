@@ -10,12 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from adframe.analysis.compared_runs import ComparedRun, Key
-from adframe.analysis.comparison_table import RESAMPLES
 from adframe.errors import AdframeError
 from adframe.reporting.document import Section
 from adframe.reporting.tables import Table
 from adframe.results.predictions import Row
-from adframe.stats.bootstrap import multiplicities, strata_of
 
 CATEGORIES_WITH_FIGURES = 6  # the tables have all categories
 DEPENDENT_IMAGES = (
@@ -150,40 +148,6 @@ def margin(run: ComparedRun, key: Key) -> float:
     """
     row = run.images[key]
     return float(row["score"] - row["threshold"]) * (1 if row["label"] == 1 else -1)
-
-
-def seed_of(seed: int, category: str) -> tuple[int, int]:
-    """Returns the seed of a category's bootstrap draws.
-
-    Each category has its own: with one seed the draws of all categories would vary together.
-
-    Args:
-        seed: seed of the analysis.
-        category: name of the category.
-    """
-    return seed, zlib.crc32(category.encode())
-
-
-def resample_counts(rows: Sequence[Row], category: str, *, seed: int) -> np.ndarray:
-    """Draws how often each test image counts in each bootstrap resample.
-
-    The draws depend on the images alone, so that all runs and all sections have the same ones.
-
-    Args:
-        rows: predictions of n images of the category.
-        category: name of the category.
-        seed: seed of the analysis.
-
-    Returns:
-        (resamples, n) uint16.
-    """
-    return multiplicities(
-        strata_of(labels_of(rows), subsets=np.array([row["subset"] for row in rows], dtype=str)),
-        groups=[row["group"] for row in rows],
-        values=(np.array([row["path"] for row in rows], dtype=str),),
-        resamples=RESAMPLES,
-        seed=seed_of(seed, category),
-    )
 
 
 def file_stem(*parts: str) -> str:

@@ -21,7 +21,7 @@ from adframe.reporting.document import TableBlock
 from adframe.reporting.format import p_equals, p_value, percent, span
 from adframe.reporting.tables import Column, table_of_columns
 from adframe.results.validation_scores import ValidationScores
-from adframe.stats.proportions import excess_alarms_p, wilson
+from adframe.stats.proportions import excess_alarms_p, share_interval
 from adframe.stats.significance import holm
 
 ScoresByRun = Mapping[tuple[str, str], ValidationScores | None]  # by name of the run and category
@@ -90,7 +90,7 @@ def _false_alarm_row(run: ComparedRun, category: str, scores: ValidationScores) 
         "alarms": new[0],
         "images": new[1],
         "fpr": new[0] / new[1] if new[1] else None,
-        "fpr_ends": span(*wilson(*new)),
+        "fpr_ends": span(*share_interval(*new)),
         "p_value": p,
         "p": p_value(p),
     }

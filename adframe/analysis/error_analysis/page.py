@@ -38,7 +38,7 @@ from adframe.reporting.page_writer import write_document
 from adframe.reporting.run_facts import duration
 from adframe.reporting.summary import confusion
 from adframe.reporting.tables import table_of
-from adframe.stats.proportions import wilson
+from adframe.stats.proportions import share_interval
 
 _FINDINGS = 6  # of a section in the list at the top of the page
 _NOTES = (
@@ -53,7 +53,6 @@ def show_errors(
     *,
     open_source: OpenSource,
     output: Path | None,
-    seed: int,
     root: Path | None = None,
 ) -> Path:
     """Writes the page of the error analysis with its figures and tables, and prints the findings.
@@ -62,7 +61,6 @@ def show_errors(
         runs: folders of one run, or of several runs on the same images.
         open_source: returns the dataset of a run, for pictures.
         output: the folder to write; None for `<first run>/errors/<time>`.
-        seed: seed of the bootstrap.
         root: root of the dataset, for the pictures; None for where each run found it.
 
     Returns:
@@ -80,7 +78,7 @@ def show_errors(
         read_compared_run(name, path) for name, path in zip(string.ascii_uppercase, runs, strict=False)
     ]
     thumbnails = Thumbnails(open_source, root=root)
-    parts = _analyse(compared, thumbnails=thumbnails, seed=seed)
+    parts = _analyse(compared, thumbnails=thumbnails)
     folder = output or timestamped_folder(runs[0] / "errors")
     given = f"errors=[{','.join(map(str, runs))}]"
     command = f"python evaluate.py {shlex.quote(given)}"
@@ -93,32 +91,31 @@ def show_errors(
     return folder
 
 
-def error_sections(runs: Sequence[ComparedRun], *, open_source: OpenSource, seed: int = 0) -> list[Section]:
+def error_sections(runs: Sequence[ComparedRun], *, open_source: OpenSource) -> list[Section]:
     """Returns the error analysis as sections of another study's page.
 
     Args:
         runs: runs on the same images, with the names that the page uses.
         open_source: returns the dataset of a run, for pictures.
-        seed: seed of the bootstrap.
 
     Raises:
         AdframeError: a run has no decisions, or the runs were tested on different images.
     """
-    return [section for section, _ in _analyse(runs, thumbnails=Thumbnails(open_source), seed=seed)]
+    return [section for section, _ in _analyse(runs, thumbnails=Thumbnails(open_source))]
 
 
-def _analyse(runs: Sequence[ComparedRun], *, thumbnails: Thumbnails, seed: int) -> list[Analysed]:
+def _analyse(runs: Sequence[ComparedRun], *, thumbnails: Thumbnails) -> list[Analysed]:
     check_decided(runs)
     for other in runs[1:]:
         check_same(runs[0], other)
     parts = [
         analyse_mistakes(runs, thumbnails=thumbnails),
         analyse_types(runs),
-        analyse_defect_size(runs, seed=seed),
+        analyse_defect_size(runs),
     ]
     if len(runs) > 1:
-        parts += [analyse_agreement(runs, thumbnails=thumbnails), analyse_ranking(runs, seed=seed)]
-    return [*parts, analyse_threshold_rules(runs, seed=seed), analyse_probabilities(runs, seed=seed)]
+        parts += [analyse_agreement(runs, thumbnails=thumbnails), analyse_ranking(runs)]
+    return [*parts, analyse_threshold_rules(runs), analyse_probabilities(runs)]
 
 
 def _study(
@@ -195,4 +192,5 @@ def _rate_text(part: int, rest: int, what: str) -> str:
     whole = part + rest
     if not whole:
         return f"no {what.rsplit(' ', 1)[0]}"
-    return f"{part} of {whole} {what} ({percent(part / whole)}, 95% interval {span(*wilson(part, whole))})"
+    ends = span(*share_interval(part, whole))
+    return f"{part} of {whole} {what} ({percent(part / whole)}, 95% interval {ends})"

@@ -8,21 +8,20 @@ from typing import Any
 import numpy as np
 
 from adframe.analysis.compared_runs import ComparedRun
-from adframe.analysis.comparison_table import LEVEL
 from adframe.analysis.error_analysis.common import (
     CATEGORIES_WITH_FIGURES,
     Analysed,
     categories_of,
     file_stem,
     labels_of,
-    resample_counts,
     rows_of,
     without_constant_names,
 )
+from adframe.metrics.measured import intervals_of, measured_metrics
+from adframe.metrics.resampled import resample_weights
 from adframe.reporting.document import Block, Section, TableBlock
 from adframe.reporting.figures import reliability as reliability_figure
 from adframe.reporting.tables import Column, table_of_columns
-from adframe.stats.bootstrap import percentile_interval
 from adframe.stats.calibration_error import brier, calibration_error, reliability_bins
 
 _BINS = 10  # of predicted probabilities
@@ -48,12 +47,11 @@ _HOW = (
 )
 
 
-def analyse_probabilities(runs: Sequence[ComparedRun], *, seed: int) -> Analysed:
+def analyse_probabilities(runs: Sequence[ComparedRun]) -> Analysed:
     """Measures how well the probabilities of each run are calibrated, where it has any.
 
     Args:
         runs: runs on the same images.
-        seed: seed of the bootstrap.
     """
     known = {
         (category, run.name): rows
@@ -68,9 +66,11 @@ def analyse_probabilities(runs: Sequence[ComparedRun], *, seed: int) -> Analysed
     for (category, name), rows in known.items():
         probabilities = np.array([row["probability"] for row in rows], np.float64)
         labels = labels_of(rows)
-        weights = resample_counts(rows, category, seed=seed).astype(np.float64)
+        weights = resample_weights(rows).astype(np.float64)
         drawn = weights @ (probabilities - labels) ** 2 / weights.sum(axis=1)
-        low, high = percentile_interval(drawn, level=LEVEL)
+        value = brier(probabilities, labels)
+        measured = measured_metrics({"image/brier": value}, {"image/brier": drawn}, images=rows)
+        low, high = intervals_of(measured)["image/brier"]
         records.append(
             {
                 "category": category,
@@ -78,7 +78,7 @@ def analyse_probabilities(runs: Sequence[ComparedRun], *, seed: int) -> Analysed
                 "images": len(labels),
                 "share": float(labels.mean()),
                 "predicted": float(probabilities.mean()),
-                "brier": brier(probabilities, labels),
+                "brier": value,
                 "brier_ends": f"{low:.3f} to {high:.3f}",
                 "ece": calibration_error(probabilities, labels, bins=_BINS),
             }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -9,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from adframe.analysis.compared_runs import ComparedRun, Key
-from adframe.analysis.comparison_table import LEVEL, RESAMPLES
-from adframe.analysis.error_analysis.common import decisions_of, keys_of, labels_of, rows_of, seed_of
+from adframe.analysis.error_analysis.common import decisions_of, keys_of, labels_of, rows_of
 from adframe.stats.binned import Binned, by_bin, terciles
+from adframe.stats.bootstrap import RESAMPLES, RESAMPLING_SEED
 
 
 class Criterion(NamedTuple):
@@ -64,8 +65,10 @@ class BinnedRun(NamedTuple):
         bins: recall and AUROC of each bin.
 
     Example:
-        >>> recall, auroc = (0.5, 0.0, 1.0), (0.75, 0.5, 1.0)
-        >>> bins = (Binned(images=2, found=1, recall=recall, auroc=auroc, drawn={}),) * 2
+        >>> from adframe.stats.intervals import Measured, Units
+        >>> recall = Measured("image/recall", 0.5, np.array([0.0, 0.5, 1.0]), Units(3, 2))
+        >>> auroc = Measured("image/auroc", 0.75, np.array([0.5, 0.75, 1.0]), Units(3, 2))
+        >>> bins = (Binned(images=2, found=1, recall=recall, auroc=auroc),) * 2
         >>> binned = BinnedRun("bolt", "A", SIZE, ("small", "large"), ("up to 1.2", "above 1.2"), bins)
         >>> [(name, each.found) for name, each in zip(binned.names, binned.bins)]
         [('small', 1), ('large', 1)]
@@ -79,16 +82,13 @@ class BinnedRun(NamedTuple):
     bins: tuple[Binned, ...]
 
 
-def binned_runs(
-    runs: Sequence[ComparedRun], category: str, criterion: Criterion, *, seed: int
-) -> list[BinnedRun]:
+def binned_runs(runs: Sequence[ComparedRun], category: str, criterion: Criterion) -> list[BinnedRun]:
     """Puts the annotated defects of a category into bins of about equal numbers.
 
     Args:
         runs: runs on the same images; the bins are the same for all.
         category: name of the category.
         criterion: property that decides on the bin.
-        seed: seed of the bootstrap.
 
     Returns:
         One record per run; none where no defect is annotated, or all have the same value.
@@ -115,8 +115,7 @@ def binned_runs(
             groups=[row["group"] for row in rows],
             paths=[key[1] for key in keys],
             resamples=RESAMPLES,
-            level=LEVEL,
-            seed=seed_of(seed, category),
+            seed=(RESAMPLING_SEED, zlib.crc32(category.encode())),
         )
         found.append(BinnedRun(category, run.name, criterion, names, ranges, tuple(bins)))
     return found

@@ -8,15 +8,13 @@ from typing import NamedTuple
 import numpy as np
 
 from adframe.analysis.compared_runs import ComparedRun
-from adframe.analysis.comparison_table import LEVEL
-from adframe.analysis.error_analysis.common import decisions_of, labels_of, resample_counts, rows_of
+from adframe.analysis.error_analysis.common import decisions_of, labels_of, rows_of
 from adframe.calibration.rules import BestF1, FixedFpr, MeanStd, Quantile, Rule, Sample
+from adframe.metrics.measured import measured_metrics
+from adframe.metrics.resampled import resample_weights
 from adframe.results.predictions import Row
 from adframe.results.validation_scores import ValidationScores
-from adframe.stats.bootstrap import percentile_interval
-from adframe.stats.estimates import Difference
-from adframe.stats.proportions import wilson
-from adframe.stats.significance import difference_of
+from adframe.stats.intervals import DifferenceOf, Measured, interval_of
 from adframe.stats.weighted_metrics import weighted_metrics
 
 OWN_RULE, LARGEST_NORMAL = "as the run decided", "largest normal score"
@@ -57,19 +55,16 @@ class RuleResult(NamedTuple):
     rule: str
     threshold: float | None
     measures: Mapping[str, tuple[float, float, float]]
-    f1_gain: Difference | None
+    f1_gain: DifferenceOf | None
 
 
-def apply_rules(
-    run: ComparedRun, category: str, scores: ValidationScores | None, *, seed: int
-) -> list[RuleResult]:
+def apply_rules(run: ComparedRun, category: str, scores: ValidationScores | None) -> list[RuleResult]:
     """Decides a run's test images by every rule: the run's own decisions first, bounds last.
 
     Args:
         run: the run.
         category: name of the category.
         scores: validation scores on which rules are fitted; None where the run has kept none.
-        seed: seed of the bootstrap.
 
     Returns:
         One record per rule; nothing where normal or anomalous images are missing.
@@ -78,23 +73,23 @@ def apply_rules(
     values, labels = np.array([row["score"] for row in rows], dtype=np.float64), labels_of(rows)
     if not labels.any() or labels.all():
         return []
-    weights = resample_counts(rows, category, seed=seed)
+    weights = resample_weights(rows)
     fitted = {} if scores is None else fit_thresholds(scores)
     best, own = BestF1().choose(Sample.of(values[~labels], values[labels])), decisions_of(rows)
     decided: list[tuple[str, float | None, np.ndarray]] = [(OWN_RULE, rows[0]["threshold"], own)]
     decided += [(name, threshold, values > threshold) for name, threshold in fitted.items()]
     decided += [*_stored_decisions(rows), (ORACLE, best, values > best), (ALL_ANOMALOUS, None, labels | True)]
-    return [
-        RuleResult(
-            category,
-            run.name,
-            rule,
-            threshold,
-            _measures(decisions, labels=labels, weights=weights),
-            None if rule == OWN_RULE else _f1_gain(decisions, own, labels=labels, weights=weights),
-        )
-        for rule, threshold, decisions in decided
-    ]
+    found = []
+    own_f1 = _measured(own, rows, weights=weights)["image/f1"]
+    for rule, threshold, decisions in decided:
+        measured = _measured(decisions, rows, weights=weights)
+        measures = {
+            name: (measured[f"image/{name}"].value, *interval_of(measured[f"image/{name}"]))
+            for name in ("f1", "precision", "recall", "fpr")
+        }
+        gain = None if rule == OWN_RULE else DifferenceOf(own_f1, measured["image/f1"], paired=True)
+        found.append(RuleResult(category, run.name, rule, threshold, measures, gain))
+    return found
 
 
 def fit_thresholds(scores: ValidationScores) -> dict[str, float]:
@@ -121,38 +116,12 @@ def _stored_decisions(rows: Sequence[Row]) -> list[tuple[str, float | None, np.n
     ]
 
 
-def _weighted(decisions: np.ndarray, *, labels: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
-    """(resamples,) of each measure; the decisions take the place of scores."""
-    scores = decisions.astype(np.float64)
-    return weighted_metrics(scores, labels=labels, weights=weights, threshold=0.5)
-
-
-def _measures(
-    decisions: np.ndarray, *, labels: np.ndarray, weights: np.ndarray
-) -> dict[str, tuple[float, float, float]]:
-    once = np.ones((1, len(labels)), np.uint16)
-    observed = _weighted(decisions, labels=labels, weights=once)
-    drawn = _weighted(decisions, labels=labels, weights=weights)
-    found = {
-        name: (
-            float(observed[f"image/{name}"][0]),
-            *percentile_interval(drawn[f"image/{name}"], level=LEVEL),
-        )
-        for name in ("f1", "precision")
-    }
-    for name, side in (("recall", labels), ("fpr", ~labels)):
-        part, whole = int((decisions & side).sum()), int(side.sum())
-        found[name] = (part / whole, *wilson(part, whole, level=LEVEL))
-    return found
-
-
-def _f1_gain(
-    decisions: np.ndarray, own: np.ndarray, *, labels: np.ndarray, weights: np.ndarray
-) -> Difference:
-    once = np.ones((1, len(labels)), np.uint16)
+def _measured(decisions: np.ndarray, rows: Sequence[Row], *, weights: np.ndarray) -> dict[str, Measured]:
+    """Returns the metrics of decisions with their draws, by metric name."""
+    # The decisions take the place of scores.
+    scores, labels = decisions.astype(np.float64), labels_of(rows)
     observed, drawn = (
-        _weighted(decisions, labels=labels, weights=counts)["image/f1"]
-        - _weighted(own, labels=labels, weights=counts)["image/f1"]
-        for counts in (once, weights)
+        weighted_metrics(scores, labels=labels, weights=counts, threshold=0.5)
+        for counts in (np.ones((1, len(labels)), np.uint16), weights)
     )
-    return difference_of(drawn, value=float(observed[0]), level=LEVEL)
+    return measured_metrics({name: float(each[0]) for name, each in observed.items()}, drawn, images=rows)

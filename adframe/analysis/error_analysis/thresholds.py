@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
-from adframe.analysis.compare import is_significant
+from adframe.analysis.compare import compare_together, is_significant
 from adframe.analysis.compared_runs import ComparedRun
 from adframe.analysis.error_analysis.common import (
     CATEGORIES_WITH_FIGURES,
@@ -22,8 +21,10 @@ from adframe.reporting.figures import bars
 from adframe.reporting.format import gain, p_value, percent, span
 from adframe.reporting.tables import Column, shown, table_of_columns
 from adframe.results.validation_scores import read_scores
-from adframe.stats.significance import holm
+from adframe.stats.estimates import Difference
+from adframe.stats.intervals import compare_with_zero
 
+Gain = tuple[Difference, float]  # a gain in F1, and its p value after Holm's correction
 _TITLE = "Rules for the threshold"
 _COLUMNS = (
     Column("category", "category"),
@@ -48,43 +49,37 @@ _HOW = (
     "Each rule is fitted on the scores of the run's validation images, those that its own threshold came "
     "from, and its decisions are compared with the labels of the test images. By the pixel threshold an "
     "image is anomalous where any pixel of its map is above it; by zone thresholds, where any zone is. "
-    "Recall and FPR have Wilson's intervals, F1 the bootstrap's. The comparison reports: a rule that is "
+    "The comparison reports: a rule that is "
     "chosen by it is chosen on test images. The oracle is the best F1 that any single threshold reaches on "
     "these test images: it uses their labels, so it is an upper bound and not a rule. F1 depends on the "
     "share of anomalous images: the last row shows the F1 of calling all images anomalous."
 )
 
 
-def analyse_threshold_rules(runs: Sequence[ComparedRun], *, seed: int) -> Analysed:
+def analyse_threshold_rules(runs: Sequence[ComparedRun]) -> Analysed:
     """Compares F1, precision, recall and FPR of rules that are fitted on validation images.
 
     Args:
         runs: runs on the same images.
-        seed: seed of the bootstrap.
     """
     names = categories_of(runs)
     validation = {
         (run.name, name): read_scores(run.run.path, category=name) for run in runs for name in names
     }
     found = [
-        each
-        for name in names
-        for run in runs
-        for each in apply_rules(run, name, validation[run.name, name], seed=seed)
+        each for name in names for run in runs for each in apply_rules(run, name, validation[run.name, name])
     ]
     if not found:
         return Section(_TITLE, ("Rules are compared where there are test images of both kinds.",)), []
-    corrected = holm(
-        [each.f1_gain.p if each.f1_gain and each.rule not in BOUNDS else math.nan for each in found]
-    )
+    gains = compare_together([None if each.rule in BOUNDS else each.f1_gain for each in found])
     alarms, findings = analyse_false_alarms(runs, validation)
-    blocks: list[Block] = [*alarms, _HOW, *_missing_scores(runs, validation), _rules_table(found, corrected)]
+    blocks: list[Block] = [*alarms, _HOW, *_missing_scores(runs, validation), _rules_table(found, gains)]
     blocks += [
         _f1_bars(found, name)
         for name in names[:CATEGORIES_WITH_FIGURES]
         if any(each.category == name for each in found)
     ]
-    return Section(_TITLE, tuple(blocks)), [*findings, *_rule_sentences(found, corrected)]
+    return Section(_TITLE, tuple(blocks)), [*findings, *_rule_sentences(found, gains)]
 
 
 def _missing_scores(runs: Sequence[ComparedRun], validation: ScoresByRun) -> list[str]:
@@ -106,23 +101,24 @@ def _missing_scores(runs: Sequence[ComparedRun], validation: ScoresByRun) -> lis
     return remarks
 
 
-def _rules_table(found: Sequence[RuleResult], corrected: Sequence[float]) -> TableBlock:
+def _rules_table(found: Sequence[RuleResult], gains: Sequence[Gain]) -> TableBlock:
     rows: list[dict[str, Any]] = []
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}  # rules with one threshold share a row
-    for each, p in zip(found, corrected, strict=True):
-        more = each.f1_gain
+    for each, (tested, p) in zip(found, gains, strict=True):
+        # The bounds have a difference as well, but no test.
+        more = compare_with_zero(each.f1_gain) if each.rule in BOUNDS and each.f1_gain else tested
         row: dict[str, Any] = {
             "category": each.category,
             "run": each.run,
             "rule": each.rule,
             "threshold": each.threshold,
-            "f1_more": None if more is None else more.value,
-            "f1_more_low": None if more is None else more.low,
-            "f1_more_high": None if more is None else more.high,
-            "f1_more_text": "" if more is None else gain(more),
-            "p": None if more is None else more.p,
+            "f1_more": None if each.f1_gain is None else more.value,
+            "f1_more_low": None if each.f1_gain is None else more.low,
+            "f1_more_high": None if each.f1_gain is None else more.high,
+            "f1_more_text": "" if each.f1_gain is None else gain(more),
+            "p": None if each.f1_gain is None else more.p,
             "p_holm": p,
-            "p_text": "" if more is None else p_value(p),
+            "p_text": "" if each.f1_gain is None else p_value(p),
         }
         for name, (value, low, high) in each.measures.items():
             row |= {name: value, f"{name}_low": low, f"{name}_high": high}
@@ -134,8 +130,8 @@ def _rules_table(found: Sequence[RuleResult], corrected: Sequence[float]) -> Tab
     return TableBlock(
         "threshold_rules",
         "The decisions of each rule, fitted on validation, on the test images; the difference in F1 to the "
-        "run's own decisions is in points, on the same resamples, and Holm's correction is for all rules of "
-        "the table.",
+        "run's own decisions is in points, with simultaneous intervals, and Holm's correction is for all "
+        "rules of the table.",
         without_constant_names(table_of_columns(_COLUMNS, short)),
         raw=table_of_columns(_CSV_COLUMNS, rows),
     )
@@ -145,7 +141,7 @@ def _f1_bars(found: Sequence[RuleResult], category: str) -> Figure:
     own = [each for each in found if each.category == category]
     return bars(
         file_stem("f1_by_rule", category),
-        caption=f"F1 of each rule on the test images of {category}, with 95% bootstrap intervals.",
+        caption=f"F1 of each rule on the test images of {category}, with 95% intervals.",
         values={
             f"run {run}": {each.rule: each.measures["f1"] for each in own if each.run == run}
             for run in dict.fromkeys(each.run for each in own)
@@ -154,17 +150,14 @@ def _f1_bars(found: Sequence[RuleResult], category: str) -> Figure:
     )
 
 
-def _rule_sentences(found: Sequence[RuleResult], corrected: Sequence[float]) -> list[str]:
+def _rule_sentences(found: Sequence[RuleResult], gains: Sequence[Gain]) -> list[str]:
     """One sentence for each run and category in which a rule differs from the run's own threshold."""
     sentences = []
     for own in (each for each in found if each.rule == OWN_RULE):
         others = [
             f"{each.rule} {_f1_and_fpr(each)}"
-            for each, p in zip(found, corrected, strict=True)
-            if (each.category, each.run) == (own.category, own.run)
-            and each.rule not in BOUNDS
-            and each.f1_gain is not None
-            and is_significant(p, each.f1_gain)
+            for each, (_, p) in zip(found, gains, strict=True)
+            if (each.category, each.run) == (own.category, own.run) and is_significant(p)
         ]
         if others:
             sentences.append(

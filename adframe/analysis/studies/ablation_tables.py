@@ -26,7 +26,7 @@ _PAIR_CSV_COLUMNS = tuple(
     Column(key, key)
     for key in (
         *("a", "b", "category", "metric", "difference", "low", "high", "p", "p_holm"),
-        *("paired", "same_sign_in_every_seed"),
+        "paired",
     )
 )
 _COSTS = {SECONDS: (1.0, "run, s"), MODEL: (1e6, "model, MB"), MEMORY: (1e6, "process, MB")}
@@ -108,7 +108,6 @@ def pairs_table(results: AblationResults) -> TableBlock:
             "p": each.difference.p,
             "p_holm": each.adjusted,
             "paired": int(each.paired),
-            "same_sign_in_every_seed": int(each.consistent),
             "metric_title": title_of(each.metric),
             "points": points(each.difference.value),
             "interval": span(each.difference.low, each.difference.high, signed=True),

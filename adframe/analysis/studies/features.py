@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from adframe.analysis.compare import difference_from_draws, is_significant
+from adframe.analysis.compare import compare_together, is_significant
 from adframe.analysis.settings import mean_over_seeds, settings_of
 from adframe.analysis.study import LEADERBOARD
 from adframe.reporting.document import Page
@@ -24,11 +24,9 @@ from adframe.reporting.patch_sections import (
 )
 from adframe.results.frame import load_results
 from adframe.results.layer_distances import layer_distances, shared_layers
-from adframe.results.patch_samples import PatchSample, read_patch_sample
+from adframe.results.patch_samples import PatchSample, measured_auroc, read_patch_sample
 from adframe.results.sweep_folder import SweepFolder
-from adframe.stats.bootstrap import LEVEL, percentile_interval
-from adframe.stats.estimates import Difference
-from adframe.stats.significance import holm
+from adframe.stats.intervals import DifferenceOf, Measured, interval_of
 
 NOTES = (
     "Layers are ranked on test images. Reporting the ranking is correct, but if you choose a layer by this "
@@ -124,15 +122,20 @@ def layer_findings(samples: SamplesBySeed) -> list[str]:
         for better, other in itertools.permutations(mean.layers, 2)
         if getattr(better, measure)[0] > getattr(other, measure)[0]
     ]
-    differences = [
-        _layer_difference(means[measure, where][1], measure, better=better.name, other=other.name)
-        for measure, where, better, other in pairs
-    ]
-    corrected = zip(pairs, differences, holm([each.p for each in differences]), strict=True)
+    compared = compare_together(
+        [
+            DifferenceOf(
+                _measured_layer(means[measure, where][1], measure, other.name),
+                _measured_layer(means[measure, where][1], measure, better.name),
+                paired=True,
+            )
+            for measure, where, better, other in pairs
+        ]
+    )
     significant = {
         (measure, where, better.name, other.name): difference
-        for (measure, where, better, other), difference, p in corrected
-        if is_significant(p, difference)
+        for (measure, where, better, other), (difference, p) in zip(pairs, compared, strict=True)
+        if is_significant(p)
     }
     found = []
     for measure, where in dict.fromkeys(pair[:2] for pair in pairs):
@@ -167,29 +170,26 @@ def mean_of_seeds(samples: Sequence[PatchSample]) -> PatchSample:
         return first
     layers = []
     for layer in first.layers:
-        own = [other for sample in samples for other in sample.layers if other.name == layer.name]
-        drawn = np.stack(
-            [mean_over_seeds([each.drawn[row] for each in own]) for row in range(len(AUROC_TITLES))]
-        )
-        ends = [percentile_interval(row, level=LEVEL) for row in drawn]
-        image, patch = (
-            float(np.mean([getattr(each, measure)[0] for each in own])) for measure in AUROC_TITLES
-        )
+        image, patch = (_measured_layer(samples, measure, layer.name) for measure in AUROC_TITLES)
         layers.append(
-            replace(layer, image_auroc=(image, *ends[0]), patch_auroc=(patch, *ends[1]), drawn=drawn)
+            replace(
+                layer,
+                image_auroc=(image.value, *interval_of(image)),
+                patch_auroc=(patch.value, *interval_of(patch)),
+                drawn=np.stack([image.drawn, patch.drawn]),
+            )
         )
     return replace(first, layers=tuple(layers))
 
 
-def _layer_difference(samples: Sequence[PatchSample], measure: str, *, better: str, other: str) -> Difference:
-    """Computes the measure of one layer minus that of another, in the mean over seeds."""
+def _measured_layer(samples: Sequence[PatchSample], measure: str, name: str) -> Measured:
+    """Returns the AUROC of a layer with its draws, in the mean over seeds."""
     row = list(AUROC_TITLES).index(measure)
-    values, drawn = [], []
+    found = []
     for sample in samples:
-        layers = {layer.name: layer for layer in sample.layers}
-        values.append(getattr(layers[better], measure)[0] - getattr(layers[other], measure)[0])
-        drawn.append(layers[better].drawn[row].astype(float) - layers[other].drawn[row].astype(float))
-    return difference_from_draws(mean_over_seeds(drawn), value=float(np.mean(values)))
+        layer = next(each for each in sample.layers if each.name == name)
+        found.append(measured_auroc(measure, getattr(layer, measure)[0], layer.drawn[row], sample.units))
+    return mean_over_seeds(found, paired=False)
 
 
 def _read_samples(

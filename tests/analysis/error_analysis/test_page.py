@@ -73,7 +73,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def page(pair: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return show_errors(pair, output=tmp_path_factory.mktemp("out") / "page", seed=0, open_source=open_source)
+    return show_errors(pair, output=tmp_path_factory.mktemp("out") / "page", open_source=open_source)
 
 
 def lines_of(page: Path, name: str) -> list[dict[str, str]]:
@@ -147,7 +147,7 @@ def test_small_defects_that_are_missed_are_said_and_chance_is_not(page, pair, tm
         return row | ({"defect_area": rng.random(), "defect_border": rng.random()} if row["label"] else {})
 
     chance = changed(pair[0], tmp_path / "chance", random_size)
-    quiet = show_errors([chance], output=tmp_path / "quiet", seed=0, open_source=open_source)
+    quiet = show_errors([chance], output=tmp_path / "quiet", open_source=open_source)
     assert "less often than large ones" not in (quiet / "errors.html").read_text()
 
 
@@ -167,10 +167,10 @@ def test_sizes_that_only_one_run_knows_serve_both(pair, tmp_path):
     old = changed(
         pair[1], tmp_path / "old", lambda row, n: row | {"defect_area": None, "defect_border": None}
     )
-    shown = show_errors([old, pair[0]], output=tmp_path / "out", seed=0, open_source=open_source)
+    shown = show_errors([old, pair[0]], output=tmp_path / "out", open_source=open_source)
     lines = lines_of(shown, "by_defect_area")
     assert {line["run"] for line in lines} == {"A", "B"}
-    alone = show_errors([old], output=tmp_path / "alone", seed=0, open_source=open_source)
+    alone = show_errors([old], output=tmp_path / "alone", open_source=open_source)
     assert "No test image has an annotated defect in its predictions" in (alone / "errors.html").read_text()
 
 
@@ -198,7 +198,7 @@ def test_rules_are_fitted_on_validation_alone(pair, tmp_path):
     run = read_compared_run("A", tied)
     turned = changed(tied, tmp_path / "turned", lambda row, number: row | {"label": int(number % 3 == 0)})
     other = read_compared_run("A", turned)
-    first, second = (apply_rules(each, "tray", scores, seed=0) for each in (run, other))
+    first, second = (apply_rules(each, "tray", scores) for each in (run, other))
     cuts = [{each.rule: each.threshold for each in found} for found in (first, second)]
     assert cuts[0].pop(ORACLE) != cuts[1].pop(ORACLE)
     assert cuts[0] == cuts[1]
@@ -215,7 +215,7 @@ def test_rules_are_fitted_on_validation_alone(pair, tmp_path):
 
 def test_without_validation_scores_the_page_says_what_is_missing(tmp_path):
     run = read_compared_run("A", write_run(tmp_path / "run", categories=("bolt",), pictures=0))
-    section, findings = analyse_threshold_rules([run], seed=0)
+    section, findings = analyse_threshold_rules([run])
     assert any("Without validation scores: A" in block for block in section.blocks if isinstance(block, str))
     assert findings == []
 
@@ -225,9 +225,9 @@ def test_more_false_alarms_than_validation_promises_are_said(pair, tmp_path):
         return row | {"score": row["score"] + (2.5 if row["label"] == 0 else 0.0)}
 
     run = changed(pair[0], tmp_path / "loud", louder)
-    found = analyse_threshold_rules([read_compared_run("A", run)], seed=0)[1]
+    found = analyse_threshold_rules([read_compared_run("A", run)])[1]
     assert any("Run A has more false alarms on bolt" in text for text in found)
-    calm = analyse_threshold_rules([read_compared_run("A", pair[0])], seed=0)[1]
+    calm = analyse_threshold_rules([read_compared_run("A", pair[0])])[1]
     assert not any("has more false alarms" in text for text in calm)
 
 
@@ -264,7 +264,7 @@ def test_many_mistakes_are_cut_short_and_the_page_says_by_how_many(pair, tmp_pat
         return row | {"score": 0.0 if row["label"] else row["score"]}
 
     shown = show_errors(
-        [changed(pair[0], tmp_path / "bad", wrong)], output=tmp_path / "out", seed=0, open_source=open_source
+        [changed(pair[0], tmp_path / "bad", wrong)], output=tmp_path / "out", open_source=open_source
     )
     text = (shown / "errors.html").read_text()
     assert re.search(r"12 of each kind are shown, \d+ are left out", text)
@@ -273,9 +273,7 @@ def test_many_mistakes_are_cut_short_and_the_page_says_by_how_many(pair, tmp_pat
 
 
 def test_probabilities_are_shown_where_a_run_has_them(pair, tmp_path):
-    rich = show_errors(
-        [write_rich_run(tmp_path / "rich")], output=tmp_path / "out", seed=0, open_source=open_source
-    )
+    rich = show_errors([write_rich_run(tmp_path / "rich")], output=tmp_path / "out", open_source=open_source)
     (line,) = [each for each in lines_of(rich, "probabilities") if each["category"] == "tray"]
     rows = rows_of(tmp_path / "rich", "tray")
     assert float(line["brier"]) == pytest.approx(
@@ -291,12 +289,12 @@ def test_what_has_no_decisions_or_other_images_or_is_named_twice_is_refused(pair
     rows = read_predictions(pair[0] / "predictions.parquet")
     write_predictions(tmp_path / "open" / "predictions.parquet", [row | {"decision": None} for row in rows])
     with pytest.raises(AdframeError, match="no decisions"):
-        show_errors([tmp_path / "open"], output=None, seed=0, open_source=open_source)
+        show_errors([tmp_path / "open"], output=None, open_source=open_source)
     write_predictions(tmp_path / "open" / "predictions.parquet", rows[1:])
     with pytest.raises(AdframeError, match="different images"):
-        show_errors([pair[0], tmp_path / "open"], output=None, seed=0, open_source=open_source)
+        show_errors([pair[0], tmp_path / "open"], output=None, open_source=open_source)
     with pytest.raises(AdframeError, match="twice"):
-        show_errors([pair[0], pair[0]], output=None, seed=0, open_source=open_source)
+        show_errors([pair[0], pair[0]], output=None, open_source=open_source)
 
 
 @pytest.mark.slow
@@ -313,7 +311,7 @@ def test_pictures_of_one_part_make_no_finding_and_equal_names_in_categories_are_
     for place, (change, said) in enumerate(((named, True), (together, False))):
         first = changed(pair[0], tmp_path / f"a{place}", change)
         other = changed(first, tmp_path / f"b{place}", hopeless)
-        page = show_errors([first, other], output=tmp_path / f"out{place}", seed=0, open_source=open_source)
+        page = show_errors([first, other], output=tmp_path / f"out{place}", open_source=open_source)
         text = (page / "errors.html").read_text()
         assert ("decides more images of bolt correctly" in text) == said
         assert ("no conclusion is drawn from it" in text) == (not said)

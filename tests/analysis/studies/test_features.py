@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from adframe.analysis.studies.features import FeatureStudy, layer_findings, mean_of_seeds
-from adframe.results.patch_samples import LayerSample, write_patch_sample
+from adframe.results.patch_samples import LayerSample, PatchSample, write_patch_sample
 from adframe.results.run_folder import RunFolder
 from adframe.results.sweep_folder import SweepFolder, SweepRun
 from tests.fakes.patches import layer, sample
@@ -24,32 +24,35 @@ def told(name: str, values: np.ndarray) -> LayerSample:
     )  # fmt: skip
 
 
+def many(*layers: LayerSample, category: str = "tray") -> PatchSample:
+    """A sample of so many test images that only its draws limit what is known."""
+    return replace(sample(category, *layers), anomalous=2000, tested=4000)
+
+
 def test_a_layer_leads_where_every_paired_difference_is_sure() -> None:
     images = np.random.default_rng(0).normal(0.8, 0.05, 1000)
     better, worse = told("layer1", images + 0.02), told("layer2", images)
-    (text,) = layer_findings({"v": {"tray": [sample("tray", better, worse)]}})
+    (text,) = layer_findings({"v": {"tray": [many(better, worse)]}})
     assert text.startswith("tray: layer1 alone has the highest image AUROC")
     assert (
-        "layer2, is lower by 2.0 points (2.0 to 2.0)." in text
+        "layer2, is lower by 2.0 points (1.7 to 2.3)." in text
     )  # although the two intervals overlap nearly wholly
     rival = told("layer3", images + 0.02 + np.random.default_rng(1).normal(-0.001, 0.01, 1000))
-    assert layer_findings({"v": {"tray": [sample("tray", better, worse, rival)]}}) == []
+    assert layer_findings({"v": {"tray": [many(better, worse, rival)]}}) == []
 
 
 def test_many_comparisons_need_more_than_one() -> None:
     rng = np.random.default_rng(0)
     gain = rng.normal(0.02, 0.0095, 1000)  # p of about 0.035 by itself
     pair = (told("layer1", 0.8 + gain), told("layer2", np.full(1000, 0.8)))
-    assert len(layer_findings({"v": {"a": [sample("a", *pair)]}})) == 1
-    assert layer_findings({"v": {name: [sample(name, *pair)] for name in "abcd"}}) == []
+    assert len(layer_findings({"v": {"a": [many(*pair, category="a")]}})) == 1
+    assert layer_findings({"v": {name: [many(*pair, category=name)] for name in "abcd"}}) == []
 
 
 def test_seeds_are_replicates_and_a_layer_leads_in_their_mean() -> None:
     """The first seed alone would name layer2; in the mean over the seeds layer1 is better."""
     images = np.random.default_rng(0).normal(0.8, 0.05, 1000)
-    seeds = [
-        sample("tray", told("layer1", images + gain), told("layer2", images)) for gain in (-0.02, 0.05, 0.06)
-    ]
+    seeds = [many(told("layer1", images + gain), told("layer2", images)) for gain in (-0.02, 0.05, 0.06)]
     (text,) = layer_findings({"v": {"tray": seeds}})
     assert "layer1 alone has the highest image AUROC" in text
     assert "lower by 3.0 points" in text
