@@ -10,10 +10,12 @@ intervals of this module use the bootstrap draws only for variances and correlat
   shrunk towards 1, the more the fewer errors there are. `_units_of_share` has the number of units of each
   metric: that of AUROC is from Hanley and McNeil's variance (Newcombe, Statistics in Medicine 25, 2006,
   method 5), that of AP follows Boyd, Eng & Page (ECML PKDD 2013).
-* A pixel metric has a t interval on the logit scale, corrected for skewness (Johnson, JASA 73, 1978).
-* Means over categories and differences combine the intervals of their parts (MOVER: Zou & Donner, Statistics
-  in Medicine 27, 2008; Newcombe's intervals of differences of two shares are special cases). The correlation
-  of two runs on the same images is that of their draws. An error that differs between seeds is one more part.
+* A pixel metric has a t interval on the logit scale, corrected for skewness (Johnson, JASA 73, 1978), with
+  some images more that stand for rare ones.
+* The variance of a difference on the same images is that of the differences of the draws, and of a unit more
+  on which the two are different (Agresti & Min, Statistics in Medicine 24, 2005).
+* In a mean over categories their variances and their units are added. The error that differs between seeds
+  is added by Satterthwaite's approximation.
 * The p value of a difference is the level at which its interval ends at zero.
 
 `benchmarks/coverage.py` measures the coverage; docs/metrics.md has its table.
@@ -22,7 +24,7 @@ intervals of this module use the bootstrap draws only for variances and correlat
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -35,22 +37,20 @@ LEVEL = 0.95
 Ends = tuple[np.ndarray, np.ndarray]
 # Number of errors that weigh as much as the design effect 1.
 _SHRINKAGE = 4.0
-# Units on which two runs count as different beyond those that were observed: one for decisions (Agresti &
-# Min, Statistics in Medicine 24, 2005); rankings differ by less than whole units.
-_EXTRA_DISCORDANT = 1.0
-_EXTRA_RANKED = 0.25
-_RANKED = ("image/auroc", "image/auroc_subset_mean", "image/ap", "image/f1_max")
 # Shares of the images of one class.
 _COUNTED = ("image/recall", "image/fpr")
 # The draws overestimate these by as much as the test images do, because they choose or interpolate along a
 # curve. The lower end allows for that.
 _BIASED = ("image/ap", "image/f1_max")
+# Units on which two runs count as different beyond those that were observed. Agresti & Min (Statistics in
+# Medicine 24, 2005) add one to paired shares; decisions needed two.
+_EXTRA_DISCORDANT = {"image/auroc": 1.0, "image/auroc_subset_mean": 1.0, "image/ap": 1.0}
+# The variance of a difference of pixel metrics that unseen images add, as a share of that of the draws.
+_UNSEEN_VARIANCE = 0.5
 # Number of unseen images in the variance of a pixel metric. With many images the draws limit what they add.
 _UNSEEN_IMAGES, _MANY_IMAGES, _MOST_UNSEEN = 3.0, 20, 2.0
 # Largest skewness, as sixths, that is estimated from draws.
 _MOST_SKEWED = 0.3
-# Draws are stored as float32.
-_ROUNDING = 1e-7
 _HIGHER_SIDE = 8.0  # largest normal quantile at which p values are looked for: p is never below 1e-15
 _QUANTILES = np.linspace(0, _HIGHER_SIDE, 641)
 
@@ -117,6 +117,19 @@ class Measured:
         """Whether the metric and its interval are defined."""
         return bool(math.isfinite(self.value) and len(self.drawn) and np.isfinite(self.drawn).all())
 
+    @property
+    def variance(self) -> float:
+        """The variance of the draws, corrected for the small number of units."""
+        return float(np.var(self.drawn, dtype=np.float64)) * self.correction
+
+    @property
+    def correction(self) -> float:
+        """The factor by which the bootstrap's variance is too small: it is n / (n - 1) for a mean of n."""
+        one_class = {"recall": self.units.anomalous, "fpr": self.units.normal}
+        both = [count for count in (self.units.normal, self.units.anomalous) if count]
+        fewest = max(one_class.get(self.metric.split("/")[-1], min(both, default=1)), 2)
+        return fewest / (fewest - 1)
+
     def ends(self, quantiles: np.ndarray) -> Ends:
         """Computes the ends of two-sided intervals; see `Interval.ends`.
 
@@ -126,77 +139,7 @@ class Measured:
         Returns:
             (k,) lower and (k,) upper ends in [0, 1].
         """
-        name = "/".join(self.metric.split("/")[-2:])
-        if name == "image/fpr95":
-            return self._fpr95_ends(quantiles)
-        if name.startswith("pixel/") and self.deviation > 0 and 0 < self.value < 1:
-            return self._logit_ends(quantiles)
-        return self._share_ends(quantiles, name)
-
-    @property
-    def deviation(self) -> float:
-        """The standard deviation of the draws, corrected for the small number of units."""
-        factor = 1 - 1 / max(self._fewest, 2)
-        return float(np.std(self.drawn, dtype=np.float64)) / math.sqrt(factor)
-
-    @property
-    def _fewest(self) -> int:
-        """The number of units of the class that limits what is known."""
-        name = self.metric.split("/")[-1]
-        one_class = {"recall": self.units.anomalous, "fpr": self.units.normal}
-        both = [count for count in (self.units.normal, self.units.anomalous) if count]
-        return one_class.get(name, min(both, default=1))
-
-    def _share_ends(self, quantiles: np.ndarray, name: str) -> Ends:
-        """The interval of a share of images (Agresti & Coull) with an effective number of units."""
-        units = _units_of_share(name, value=self.value, units=self.units, called=self.called)
-        share = self.value * (1 - self.value)
-        effect = self.deviation**2 * units / share if share > 0 and self.deviation > 0 else 1.0
-        if name in _COUNTED and not self.units.grouped:
-            effect = 1.0  # a share of independent images, for which the draws add nothing but noise
-        errors = units * min(self.value, 1 - self.value)
-        effective = units * (errors + _SHRINKAGE) / (errors * effect + _SHRINKAGE)
-        bias = float(np.mean(self.drawn, dtype=np.float64)) - self.value if name in _BIASED else 0.0
-        low, _ = agresti_coull(min(max(self.value - bias, 0.0), 1.0), effective, quantiles)
-        _, high = agresti_coull(self.value, effective, quantiles)
-        return np.minimum(low, self.value), np.maximum(high, self.value)
-
-    def _logit_ends(self, quantiles: np.ndarray) -> Ends:
-        """The t interval on the logit scale, extended to the longer tail of the draws.
-
-        Few images show rare ones too seldom, so that the variance of the draws is too small just where the
-        metric is high. Some images more, of which the metric is 0 or 1, stand for them.
-        """
-        anomalous = max(self.units.anomalous, 1)
-        share = self.value * (1 - self.value)
-        variance = self.deviation**2
-        unseen = _UNSEEN_IMAGES * share / anomalous**2
-        if anomalous >= _MANY_IMAGES:
-            unseen = min(unseen, _MOST_UNSEEN * variance)
-        width = math.sqrt(variance + unseen) / share
-        reach = _t_quantiles(quantiles, max(self.units.normal + anomalous - 2, 1))
-        # Johnson (JASA 73, 1978): the skewness of the estimate shifts a t interval. The second term is the
-        # change of scale, as the width depends on the value on the logit scale.
-        skewness = _skewness(self.drawn) / 6 + width * (2 * self.value - 1) / 3
-        shift = min(max(skewness, -_MOST_SKEWED), _MOST_SKEWED) * (1 + 2 * reach**2)
-        middle = special.logit(self.value)
-        low = special.expit(middle + width * (np.minimum(shift, 0) - reach))
-        high = special.expit(middle + width * (np.maximum(shift, 0) + reach))
-        return low, high
-
-    def _fpr95_ends(self, quantiles: np.ndarray) -> Ends:
-        """The interval of a false-positive rate at thresholds that the draws choose.
-
-        The threshold is a quantile of the anomalous scores. So few anomalous images that none of them may lie
-        below the true quantile say nothing about the upper end.
-        """
-        tail = special.ndtr(-quantiles)
-        low, high = np.quantile(self.drawn, [tail, 1 - tail])
-        number = np.full(len(quantiles), float(self.units.normal))
-        bounded = 0.95**self.units.anomalous <= tail
-        low, _ = agresti_coull(low, number, quantiles)
-        _, high = agresti_coull(high, number, quantiles)
-        return np.minimum(low, self.value), np.maximum(np.where(bounded, high, 1.0), self.value)
+        return MeanOf((self,)).ends(quantiles)
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +230,7 @@ class DifferenceOf:
 
     @property
     def drawn(self) -> np.ndarray:
-        """The (resamples,) draws of the difference, for the correlation with other differences."""
+        """The (resamples,) draws of the difference."""
         count = min(len(self.first.drawn), len(self.second.drawn))
         first, second = self.first.drawn[:count], self.second.drawn[:count]
         # Unpaired tests may share resamples by accident; a fixed permutation makes them independent.
@@ -295,7 +238,7 @@ class DifferenceOf:
         return np.asarray(second[order] - first, np.float64)
 
     def ends(self, quantiles: np.ndarray) -> Ends:
-        """Computes the ends of two-sided intervals by MOVER; see `Interval.ends`.
+        """Computes the ends of two-sided intervals; see `Interval.ends`.
 
         Args:
             quantiles: (k,) normal quantiles >= 0.
@@ -303,65 +246,29 @@ class DifferenceOf:
         Returns:
             (k,) lower and (k,) upper ends.
         """
-        (a_low, a_high), (b_low, b_high) = (each.ends(quantiles) for each in (self.first, self.second))
-        a_below, a_above = self.first.value - a_low, a_high - self.first.value
-        b_below, b_above = self.second.value - b_low, b_high - self.second.value
-        shared, opposite = max(self._correlation, 0.0), min(self._correlation, 0.0)
-        # Errors that both have in common lie on the same side of both values, others on opposite sides. With
-        # symmetric intervals this is MOVER's formula for correlated numbers.
-        common = shared * np.maximum((b_below - a_below) ** 2, (b_above - a_above) ** 2)
-        extra = (quantiles * self._least_deviation) ** 2
-        below, above = (
-            (1 - shared) * (b**2 + a**2) + common - 2 * opposite * b * a + extra
-            for b, a in ((b_below, a_above), (b_above, a_below))
-        )
-        return self.value - np.sqrt(below), self.value + np.sqrt(above)
-
-    @property
-    def _correlation(self) -> float:
-        if not self.paired:
-            return 0.0
-        count = min(len(self.first.drawn), len(self.second.drawn))
-        drawn = [np.asarray(each.drawn[:count], np.float64) for each in (self.first, self.second)]
-        deviations = [np.std(each) for each in drawn]
-        # Rounding of stored draws is no spread: a run that is perfect in every draw tells no correlation.
-        if min(deviations) < _ROUNDING:
-            return 0.0
-        covariance = np.mean((drawn[0] - drawn[0].mean()) * (drawn[1] - drawn[1].mean()))
-        return float(covariance / (deviations[0] * deviations[1]))
-
-    @property
-    def _least_deviation(self) -> float:
-        """The standard deviation that is left where both runs agree on every image."""
-        if not self.paired:
-            return 0.0
-        name = "/".join(self.first.metric.split("/")[-2:])
-        if name.startswith("pixel/"):
-            return 0.0
-        units = [
-            _units_of_share(name, value=each.value, units=each.units, called=each.called)
-            for each in (self.first, self.second)
-        ]
-        extra = _EXTRA_RANKED if name in _RANKED else _EXTRA_DISCORDANT
-        return math.sqrt(extra / (units[0] * units[1]))
+        return MeanOf((self,)).ends(quantiles)
 
 
 @dataclass(frozen=True, slots=True)
 class MeanOf:
-    """The mean of independent numbers, such as those of several categories.
+    """The mean of one metric, or of its differences, over independent categories.
+
+    The images of all categories together decide on its interval: their variances are added, and so are their
+    units. Each category has the same weight (as in stratified intervals of shares: Yan & Su, Statistics in
+    Biopharmaceutical Research 2, 2010).
 
     Attributes:
-        parts: the numbers.
+        parts: the metric, or its difference, in each category.
         seeds: the error of the mean that comes from the choice of seeds; None where there is one seed.
 
     Example:
         >>> parts = [Measured("image/recall", 0.5, np.full(9, 0.5), Units(40, 40)) for _ in range(4)]
         >>> one, four = interval_of(parts[0]), interval_of(MeanOf(parts))
-        >>> round((one[1] - one[0]) / (four[1] - four[0]), 3)
-        2.0
+        >>> round((one[1] - one[0]) / (four[1] - four[0]), 1)
+        1.9
     """
 
-    parts: Sequence[Interval]
+    parts: Sequence[Measured] | Sequence[DifferenceOf]
     seeds: SeedError | None = None
 
     @property
@@ -370,7 +277,7 @@ class MeanOf:
         return float(np.mean([each.value for each in self.parts]))
 
     def ends(self, quantiles: np.ndarray) -> Ends:
-        """Computes the ends of two-sided intervals by MOVER; see `Interval.ends`.
+        """Computes the ends of two-sided intervals; see `Interval.ends`.
 
         Args:
             quantiles: (k,) normal quantiles >= 0.
@@ -378,15 +285,104 @@ class MeanOf:
         Returns:
             (k,) lower and (k,) upper ends.
         """
-        below, above = np.zeros(len(quantiles)), np.zeros(len(quantiles))
-        for each in self.parts:
-            low, high = each.ends(quantiles)
-            below += (each.value - low) ** 2
-            above += (high - each.value) ** 2
-        ends = [np.sqrt(each) / len(self.parts) for each in (below, above)]
-        if self.seeds is not None:
-            ends = [self.seeds.widen(each, quantiles) for each in ends]
-        return self.value - ends[0], self.value + ends[1]
+        differences = [each for each in self.parts if isinstance(each, DifferenceOf)]
+        measured = [each for each in self.parts if isinstance(each, Measured)]
+        if differences:
+            low, high = _difference_ends(differences, quantiles)
+        else:
+            name = _name_of(measured[0])
+            low, high = _ENDS.get(name, _pixel_ends if name.startswith("pixel/") else _share_ends)(
+                measured, quantiles
+            )
+        if self.seeds is None:
+            return low, high
+        value = self.value
+        return (
+            value - self.seeds.widen(value - low, quantiles),
+            value + self.seeds.widen(high - value, quantiles),
+        )
+
+
+def _share_ends(parts: Sequence[Measured], quantiles: np.ndarray) -> Ends:
+    """The interval of a share of images (Agresti & Coull) with an effective number of units."""
+    value = _mean(each.value for each in parts)
+    units = _pooled(_units_of_share(each) for each in parts)
+    share, variance = value * (1 - value), _variance_of_mean(each.variance for each in parts)
+    effect = variance * units / share if share > 0 and variance > 0 else 1.0
+    if len(parts) == 1 and _name_of(parts[0]) in _COUNTED and not parts[0].units.grouped:
+        effect = 1.0  # a share of independent images, for which the draws add nothing but noise
+    errors = units * min(value, 1 - value)
+    effective = units * (errors + _SHRINKAGE) / (errors * effect + _SHRINKAGE)
+    biased = _name_of(parts[0]) in _BIASED
+    bias = _mean(np.mean(each.drawn, dtype=np.float64) - each.value for each in parts) if biased else 0.0
+    low, _ = agresti_coull(min(max(value - bias, 0.0), 1.0), effective, quantiles)
+    _, high = agresti_coull(value, effective, quantiles)
+    return np.minimum(low, value), np.maximum(high, value)
+
+
+def _pixel_ends(parts: Sequence[Measured], quantiles: np.ndarray) -> Ends:
+    """The t interval on the logit scale, extended to the longer tail of the draws.
+
+    Few images show rare ones too seldom, so that the variance of the draws is too small just where the
+    metric is high. Some images more, of which the metric is 0 or 1, stand for them.
+    """
+    value, variance = _mean(each.value for each in parts), _variance_of_mean(each.variance for each in parts)
+    if not 0 < value < 1 or not variance:
+        return _share_ends(parts, quantiles)
+    share, anomalous = value * (1 - value), _pooled(each.units.anomalous for each in parts)
+    unseen = _UNSEEN_IMAGES * share / anomalous**2
+    if anomalous >= _MANY_IMAGES:
+        unseen = min(unseen, _MOST_UNSEEN * variance)
+    width = math.sqrt(variance + unseen) / share
+    reach = _t_quantiles(quantiles, _freedom(parts))
+    # The second term is the change of scale: on the logit scale the width depends on the value.
+    skewness = _skewness([each.drawn for each in parts]) + width * (2 * value - 1) / 3
+    shift = min(max(skewness, -_MOST_SKEWED), _MOST_SKEWED) * (1 + 2 * reach**2)
+    middle = special.logit(value)
+    low = special.expit(middle + width * (np.minimum(shift, 0) - reach))
+    high = special.expit(middle + width * (np.maximum(shift, 0) + reach))
+    return low, high
+
+
+def _fpr95_ends(parts: Sequence[Measured], quantiles: np.ndarray) -> Ends:
+    """The interval of a false-positive rate at thresholds that the draws choose.
+
+    The threshold is a quantile of the anomalous scores. So few anomalous images that none of them may lie
+    below the true quantile say nothing about the upper end.
+    """
+    value, tail = _mean(each.value for each in parts), special.ndtr(-quantiles)
+    count = min(len(each.drawn) for each in parts)
+    drawn = np.mean([each.drawn[:count] for each in parts], axis=0, dtype=np.float64)
+    low, high = np.quantile(drawn, [tail, 1 - tail])
+    number = np.full(len(quantiles), _pooled(each.units.normal for each in parts))
+    bounded = 0.95 ** min(each.units.anomalous for each in parts) <= tail
+    low, _ = agresti_coull(low, number, quantiles)
+    _, high = agresti_coull(high, number, quantiles)
+    return np.minimum(low, value), np.maximum(np.where(bounded, high, 1.0), value)
+
+
+def _difference_ends(parts: Sequence[DifferenceOf], quantiles: np.ndarray) -> Ends:
+    """The interval of a difference, from the variance of the draws and of units that were not observed."""
+    value, drawn = _mean(each.value for each in parts), [each.drawn for each in parts]
+    variance = _variance_of_mean(
+        float(np.var(own)) * max(each.first.correction, each.second.correction)
+        for own, each in zip(drawn, parts, strict=True)
+    )
+    name = _name_of(parts[0].first)
+    units = [_pooled(_units_of_share(each) for each in own) for own in _sides(parts)]
+    if not name.startswith("pixel/"):
+        variance += _EXTRA_DISCORDANT.get(name, 2.0) * (units[0] ** -2 + units[1] ** -2) / 2
+        return value - quantiles * math.sqrt(variance), value + quantiles * math.sqrt(variance)
+    # One image stands for those that were not seen where both runs are perfect.
+    variance = (1 + _UNSEEN_VARIANCE) * variance or 1 / (units[0] * units[1])
+    reach = _t_quantiles(quantiles, _freedom([each.first for each in parts]))
+    skewness = _skewness(drawn)
+    shift = min(max(skewness, -_MOST_SKEWED), _MOST_SKEWED) * (1 + 2 * reach**2)
+    width = math.sqrt(variance)
+    return value + width * (np.minimum(shift, 0) - reach), value + width * (np.maximum(shift, 0) + reach)
+
+
+_ENDS = {"image/fpr95": _fpr95_ends}
 
 
 def interval_of(number: Interval, *, level: float = LEVEL) -> tuple[float, float]:
@@ -451,9 +447,40 @@ def agresti_coull(
     return np.maximum(middle - reach, 0.0), np.minimum(middle + reach, 1.0)
 
 
-def _skewness(drawn: np.ndarray) -> float:
-    excess = np.asarray(drawn, np.float64) - np.mean(drawn, dtype=np.float64)
-    return float(np.mean(excess**3) / max(float(np.std(excess)) ** 3, 1e-30))
+def _name_of(measured: Measured) -> str:
+    """Returns the metric's name without the prefix of a subset or a condition."""
+    return "/".join(measured.metric.split("/")[-2:])
+
+
+def _sides(parts: Sequence[DifferenceOf]) -> tuple[list[Measured], list[Measured]]:
+    return [each.first for each in parts], [each.second for each in parts]
+
+
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))
+
+
+def _variance_of_mean(variances: Iterable[float]) -> float:
+    """Returns the variance of a mean of independent numbers."""
+    own = list(variances)
+    return sum(own) / len(own) ** 2
+
+
+def _pooled(numbers: Iterable[float]) -> float:
+    """Returns the number of units of a mean over categories that have the same weight."""
+    own = [max(number, 1) for number in numbers]
+    return len(own) ** 2 / sum(1 / number for number in own)
+
+
+def _freedom(parts: Sequence[Measured]) -> float:
+    return sum(max(each.units.normal + each.units.anomalous - 2, 1) for each in parts)
+
+
+def _skewness(drawn: Sequence[np.ndarray]) -> float:
+    """Returns a sixth of the skewness of the mean of independent draws (Johnson, JASA 73, 1978)."""
+    excess = [np.asarray(each, np.float64) - np.mean(each, dtype=np.float64) for each in drawn]
+    third, second = (sum(float(np.mean(each**power)) for each in excess) for power in (3, 2))
+    return float(third / max(second, 1e-30) ** 1.5 / 6)
 
 
 def _t_quantiles(quantiles: np.ndarray, freedom: float | np.ndarray) -> np.ndarray:
@@ -462,20 +489,22 @@ def _t_quantiles(quantiles: np.ndarray, freedom: float | np.ndarray) -> np.ndarr
     return found
 
 
-def _units_of_share(name: str, *, value: float, units: Units, called: float) -> float:
+def _units_of_share(measured: Measured) -> float:
     """Returns the number of units for which a metric varies as a share of units does.
 
     The factors of AP and of F1 are those with which `benchmarks/coverage.py` finds the nominal coverage.
     """
-    normal, anomalous = max(units.normal, 1), max(units.anomalous, 1)
+    normal, anomalous = max(measured.units.normal, 1), max(measured.units.anomalous, 1)
+    name = _name_of(measured)
     if name in ("image/auroc", "image/auroc_subset_mean"):
-        better = max(value, 0.5)
+        better = max(measured.value, 0.5)
         pairs = (normal + anomalous) / 2 - 1
-        return normal * anomalous / (1 + pairs * ((1 - better) / (2 - better) + better / (1 + better)))
+        spread = 1 + pairs * ((1 - better) / (2 - better) + better / (1 + better))
+        return normal * anomalous / spread
     if name == "image/balanced_accuracy":
         return 4 * normal * anomalous / (normal + anomalous)
-    if name == "image/precision":
-        return max(called, 1.0) if math.isfinite(called) else float(anomalous)
+    if name == "image/precision" and math.isfinite(measured.called):
+        return max(measured.called, 1.0)
     numbers = {
         "image/ap": 0.7 * anomalous,
         "image/f1_max": 1.6 * anomalous,
