@@ -11,7 +11,14 @@ from adframe.reporting.tables import DASH, shown
 from adframe.results.names import MEAN, name_of
 from adframe.results.run_folder import RunFolder
 
-_METHODS = {"patchcore": "PatchCore", "padim": "PaDiM", "sit": "SiT", "dinov2_lora": "DINOv2-LoRA"}
+_METHODS = {
+    "patchcore": "PatchCore",
+    "create_patchcore": "PatchCore",  # the function that a configuration names
+    "padim": "PaDiM",
+    "sit": "SiT",
+    "dinov2_lora": "DINOv2-LoRA",
+    "anomaly_dino": "AnomalyDINO",
+}
 DATASETS = {
     "mvtec_ad": "MVTec AD",
     "mvtec_loco": "MVTec LOCO",
@@ -31,7 +38,7 @@ def method(run: RunFolder) -> str:
     Returns:
         For example `PatchCore`; `The method` where it is unknown.
     """
-    name = _chosen_name(run, "model", also="method")
+    name = _chosen_name(run, "model", also="method" if "method" in run.environment else "")
     return _METHODS.get(name.lower(), name) or "The method"
 
 

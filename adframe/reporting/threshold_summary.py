@@ -12,12 +12,17 @@ from adframe.reporting.summary import confusion
 from adframe.results.names import name_of
 from adframe.results.run_folder import RunFolder
 
+UNLIKE_VALIDATION = "unlike_validation"  # fact of a run: category -> p value of the check
 _RULES = {
     "Quantile": "quantile (q {q:g})",
     "MeanStd": "mean + {deviations:g} std",
     "FixedFpr": "false-positive rate {fpr:g} (split conformal)",
     "BestF1": "best F1",
 }
+_UNLIKE = (
+    "This holds for images like those of validation only, and the normal test images are different: see the "
+    "warning."
+)
 _SCALES = {"z_score": "scores also as z-scores", "ecdf": "scores also as ranks among normal scores"}
 _PROBABILITIES = {
     "isotonic": "probabilities by isotonic regression",
@@ -124,13 +129,16 @@ def promise_sentences(run: RunFolder) -> list[str]:
         run: the run.
 
     Returns:
-        One sentence for all categories with the same number of images; none for a rule without a rate.
+        One sentence for all categories with the same number of images; none for a rule without a rate. A
+        category whose validation images differ from its test images has no rate to rely on.
     """
     names: dict[str, list[str]] = {}
     lines = category_thresholds(run)
+    unlike = run.environment.get(UNLIKE_VALIDATION) or {}
     for line in lines:
         if line.sentence:
-            names.setdefault(line.sentence, []).append(line.category)
+            text = f"{line.sentence} {_UNLIKE}" if line.category in unlike else line.sentence
+            names.setdefault(text, []).append(line.category)
     if len(names) == 1 and len(next(iter(names.values()))) == len(lines):
         return list(names)
     return [f"{', '.join(categories)}: {sentence}" for sentence, categories in names.items()]

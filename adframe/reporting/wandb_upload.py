@@ -49,10 +49,7 @@ def show_run(board: Any, run: Path) -> None:
     environment = json.loads((run / "environment.json").read_text())
     costs = {f"cost/{k}": environment[k] for k in ("wall_seconds", "peak_memory_bytes") if k in environment}
     board.log(flat_metrics(run) | costs)
-    # The sentence at the top of the report stands in the overview of the run, too.
-    headline = run_verdict(RunFolder.read(run))
-    board.summary.update({"environment": environment, "headline": headline})
-    board.notes = board.notes or headline
+    board.summary.update({"environment": environment, "headline": run_verdict(RunFolder.read(run))})
     rows = read_predictions(run / "predictions.parquet")
     for category in dict.fromkeys(row["category"] for row in rows):
         board.log(_curve_charts([row for row in rows if row["category"] == category], category))

@@ -170,7 +170,12 @@ def _enter_recalibrated(
     calibrated = DetectionSystem(detector=system.detector, calibrator=recipe.calibrator(), pixel=system.pixel)
     trainer = recipe.trainer([ProgressLine(title=f"{unit}, thresholds")], None)
     trainer.validate(calibrated, dataloaders=data.val_dataloader(), verbose=False)
-    write_scores(results.path, unit=unit, scores=calibrated.validation_scores())
+    write_scores(
+        results.path,
+        unit=unit,
+        scores=calibrated.validation_scores(),
+        parts=calibrated.validation_parts(),
+    )
     threshold = calibrated.calibrator.fitted.threshold
     entries: dict[str, Any] = results.metrics.setdefault(
         RECALIBRATED, {"test": {}, "intervals": {}, "val": {}}
