@@ -27,6 +27,7 @@ TITLES = HEADLINE | {  # with metrics that are shown, but not in the table of ca
     "image/class_f1": "class F1",
     "image/f1": "image F1",
     "image/recall": "recall",
+    "image/balanced_accuracy": "balanced accuracy",
     "image/fpr": "FPR",
     "image/ece": "ECE",
     "image/brier": "Brier score",

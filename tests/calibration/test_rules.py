@@ -58,14 +58,6 @@ def test_mean_and_deviations_far_from_zero() -> None:
     assert threshold_of(MeanStd(deviations=2), SCORES + 1e8) - 1e8 == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize(("n", "fpr"), [(9, 0.1), (19, 0.1), (50, 0.05), (99, 0.01)])
-def test_the_promised_rate_holds_for_the_next_image(n: int, fpr: float) -> None:
-    draws = np.random.default_rng(1).random((4000, n + 1))  # each row: n to fit on, then a new normal image
-    rates = [draw[-1] > threshold_of(FixedFpr(fpr=fpr), draw[:-1]) for draw in draws]
-    assert np.mean(rates) <= fpr + 3 * np.sqrt(fpr * (1 - fpr) / 4000)
-    assert np.mean(rates) >= fpr - 1 / (n + 1) - 3 * np.sqrt(fpr * (1 - fpr) / 4000)
-
-
 def test_too_few_images_for_the_promise_take_the_largest() -> None:
     assert threshold_of(FixedFpr(fpr=0.001), SCORES) == SCORES.max()
 
