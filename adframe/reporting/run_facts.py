@@ -38,7 +38,7 @@ def method(run: RunFolder) -> str:
     Returns:
         For example `PatchCore`; `The method` where it is unknown.
     """
-    name = _chosen_name(run, "model", also="method" if "method" in run.environment else "")
+    name = _chosen_name(run, "model", also="method")
     return _METHODS.get(name.lower(), name) or "The method"
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from adframe.analysis.settings import Setting
 from adframe.analysis.studies.domain_shift_plots import (
     estimate_cells,
-    estimate_columns,
     estimate_csv_columns,
 )
 from adframe.analysis.studies.shift_results import ShiftCase
 from adframe.reporting.document import TableBlock
+from adframe.reporting.format import span, title_of
 from adframe.reporting.summary import Confusion, confusion
 from adframe.reporting.tables import Column, table_of_columns
 
@@ -30,7 +31,8 @@ def decisions_table(cases: Sequence[ShiftCase]) -> TableBlock:
         One row per case and condition: counts over all categories of the first seed, and rates in the mean
         over categories and seeds.
     """
-    rows = []
+    rows: list[dict[str, str | float | None]] = []
+    ends: dict[tuple[int, int], str] = {}
     for case in cases:
         for condition in case.conditions:
             counts = decisions_of(condition, case.categories)
@@ -43,19 +45,24 @@ def decisions_table(cases: Sequence[ShiftCase]) -> TableBlock:
                 "alarms text": f"{counts.false_alarms} of {normal}",
             }
             row |= dict(zip(_COUNTS, (counts.found, defects, counts.false_alarms, normal), strict=True))
-            for metric in _RATES:
-                row |= estimate_cells(metric, condition.estimate(metric, case.categories))
+            for place, metric in enumerate(_RATES):
+                estimate = condition.estimate(metric, case.categories)
+                row |= estimate_cells(metric, estimate)
+                if math.isfinite(estimate.low):
+                    ends[len(rows), len(_START) + 2 + place] = f"({span(estimate.low, estimate.high)})"
             rows.append(row)
     shown = (Column("found text", "defects found"), Column("alarms text", "false alarms"))
+    rates = [Column(metric, title_of(metric), True) for metric in _RATES]
     return TableBlock(
         "decisions",
         "Decisions by condition: images of all categories with the first seed, and rates in per cent in the "
         "mean over the categories, with 95% intervals. A lower false-positive rate is a gain only as far as "
         "recall is kept.",
-        table_of_columns([*_START, *shown, *estimate_columns(_RATES)], rows),
+        table_of_columns([*_START, *shown, *rates], rows),
         raw=table_of_columns(
             [*_START, *(Column(key, key) for key in _COUNTS), *estimate_csv_columns(_RATES)], rows
         ),
+        notes=ends,
     )
 
 
@@ -72,8 +79,8 @@ def decisions_of(condition: Setting, categories: Sequence[str]) -> Confusion:
     decided = []
     for name in categories:
         threshold = condition.tests[name][0].image_threshold
-        # Without a threshold (NaN) no score lies above it, and nothing was decided.
-        known = threshold == threshold
+        # Without a threshold (NaN) nothing was decided, although no score lies above it.
+        known = math.isfinite(threshold)
         decided += [
             row | {"decision": row["score"] > threshold if known else None} for row in condition.rows(name)
         ]

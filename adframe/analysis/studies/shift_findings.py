@@ -115,30 +115,29 @@ def shift_title(answers: Sequence[Answer]) -> str:
     Returns:
         One sentence without a full stop.
     """
-    loss = {
+    questions = {
         "balanced accuracy with the frozen threshold": _FROZEN["balanced accuracy"],
         "image AUROC": _AUROC_LOSS,
     }
+    single = len({each.subject for each in answers}) == 1
+
+    def largest(name: str, own: Sequence[Answer]) -> str:
+        worst = min(own, key=lambda each: each.value)
+        doubt = [] if worst.significant else ["not significant"]
+        where = "; ".join([*([] if single else [worst.subject]), *doubt])
+        up_to = "" if single else "up to "
+        return f"{up_to}{hundredths(-worst.value)} points of {name}{f' ({where})' if where else ''}"
+
     parts = []
-    for name, question in loss.items():
+    for name, question in questions.items():
         own = [each for each in answers if each.question == question and each.significant and each.value < 0]
-        if own:
-            worst = min(own, key=lambda each: each.value)
-            parts.append(f"up to {hundredths(-worst.value)} points of {name} ({worst.subject})")
-    title = (
-        f"The shift costs {' and '.join(parts)}"
-        if parts
-        else "The shift causes no significant loss of balanced accuracy or of image AUROC"
-    )
+        parts += [largest(name, own)] if own else []
+    title = "The shift causes no significant loss of balanced accuracy or of image AUROC"
+    if parts:
+        title = f"The shift costs {' and '.join(parts)}"
     harmed = [each for each in answers if each.question == _RECALIBRATED["F1"] and _is_named(each, "F1")]
-    lost = [each for each in harmed if each.value < 0]
-    if not lost:
-        return title
-    worst = min(lost, key=lambda each: each.value)
-    doubt = "" if worst.significant else ", not significant"
-    return (
-        f"{title}; recalibrating costs up to {hundredths(-worst.value)} points of F1 ({worst.subject}{doubt})"
-    )
+    harmed = [each for each in harmed if each.value < 0]
+    return f"{title}; recalibrating costs {largest('F1', harmed)}" if harmed else title
 
 
 def validation_images(cases: Sequence[ShiftCase]) -> dict[str, int]:

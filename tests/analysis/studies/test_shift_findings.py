@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,9 +46,9 @@ def recalibrated(fpr: float, f1: float, *, significant: bool = True, recall: flo
 def test_a_loss_of_f1_stands_in_the_sentence_on_the_false_alarms() -> None:
     found = shift_findings(recalibrated(-0.3, -0.484), images={SUBJECT: 4})
     assert found[0] == (
-        "patchcore, dark: the shift lowers image AUROC by 3.4 points (1.7 to 5.1); recalibrating the threshold "
-        "on 4 normal validation images lowers the false-positive rate by 30.0 points (15.0 to 45.0) and lowers "
-        "F1 by 48.4 points (24.2 to 72.6)."
+        "patchcore, dark: the shift lowers image AUROC by 3.4 points (1.7 to 5.1); recalibrating the "
+        "threshold on 4 normal validation images lowers the false-positive rate by 30.0 points (15.0 to "
+        "45.0) and lowers F1 by 48.4 points (24.2 to 72.6)."
     )
 
 
@@ -66,12 +67,17 @@ def test_a_small_loss_that_is_not_significant_is_listed_with_the_others() -> Non
 
 def test_the_title_follows_the_decisions_and_warns_of_a_harmful_recalibration() -> None:
     lost = answer("balanced accuracy at the frozen threshold", -0.12)
-    assert shift_title([lost, *recalibrated(-0.3, 0.1)]) == (
-        "The shift costs up to 12.0 points of balanced accuracy with the frozen threshold (patchcore, dark) "
-        "and up to 3.4 points of image AUROC (patchcore, dark)"
+    alone = (
+        "The shift costs 12.0 points of balanced accuracy with the frozen threshold and 3.4 points of image "
     )
-    assert shift_title([lost, *recalibrated(-0.3, -0.484)]).endswith(
-        "; recalibrating costs up to 48.4 points of F1 (patchcore, dark)"
+    alone += "AUROC"
+    assert shift_title([lost, *recalibrated(-0.3, 0.1)]) == alone
+    harmful = [lost, *recalibrated(-0.3, -0.484)]
+    assert shift_title(harmful) == f"{alone}; recalibrating costs 48.4 points of F1"
+    other = replace(answer("F1 after recalibration", -0.5, significant=False), subject="padim, dark")
+    assert shift_title([*harmful, other]).endswith(
+        "and up to 3.4 points of image AUROC (patchcore, dark); recalibrating costs up to 50.0 points of F1 "
+        "(padim, dark; not significant)"
     )
     assert shift_title([answer("image AUROC lost to the shift", -0.01, significant=False)]) == (
         "The shift causes no significant loss of balanced accuracy or of image AUROC"
