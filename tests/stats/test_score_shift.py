@@ -59,6 +59,18 @@ def test_too_few_images_are_no_evidence_however_far_they_lie_apart(known: int, n
     assert p > LEVEL
 
 
+def test_a_promise_of_one_fifth_that_becomes_three_fifths_is_found() -> None:
+    """As on a set of glass fibre, where the normal images of test were others than those of training."""
+    shift, found = stats.norm.isf(0.2) - stats.norm.isf(0.61), 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        known, new = rng.normal(size=32), rng.normal(size=40) + shift
+        threshold = FixedFpr(fpr=0.2).choose(Sample.of(known, np.zeros(0)))
+        alarms = (int((known > threshold).sum()), 32), (int((new > threshold).sum()), 40)
+        found += score_shift_p(known, new, alarms=alarms, upward=True) < LEVEL
+    assert found > 180
+
+
 def test_a_shift_a_wider_distribution_and_more_alarms_are_found() -> None:
     rng = np.random.default_rng(0)
     known, new = rng.normal(size=60), rng.normal(size=60)
