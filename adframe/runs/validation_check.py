@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -73,7 +74,9 @@ class ScoreCheck:
         )
 
 
-def check_validation(folder: RunFolder, *, refitted: bool) -> list[ScoreCheck]:
+def check_validation(
+    folder: RunFolder, *, refitted: bool, validation: Path | None = None
+) -> list[ScoreCheck]:
     """Compares the scores of normal validation images with those of normal test images, by category.
 
     The labels of the test images serve this report only: no threshold, model or setting is chosen by the
@@ -83,13 +86,14 @@ def check_validation(folder: RunFolder, *, refitted: bool) -> list[ScoreCheck]:
         folder: the folder of the run or of its evaluation, with the results of all categories.
         refitted: whether the validation images joined the model after they were scored. It then scores all
             normal images lower, so that only higher scores of test images are a difference.
+        validation: the folder of the run whose validation scores gave the thresholds; None for `folder`.
 
     Returns:
         One check per category with validation scores and labelled normal test images.
     """
     checks = []
     for category in folder.done:
-        scores = read_scores(folder.path, category=category)
+        scores = read_scores(validation or folder.path, category=category)
         rows = [row for row in folder.rows if row["category"] == category and row["label"] == 0]
         rows = [row for row in rows if math.isfinite(row["score"]) and row["decision"] is not None]
         if scores is not None and rows and scores.parts.get(category):
@@ -101,8 +105,10 @@ def check_validation(folder: RunFolder, *, refitted: bool) -> list[ScoreCheck]:
     return checks
 
 
-def warn_of_unlike_validation(folder: RunFolder, *, refitted: bool) -> None:
-    """Adds a warning to the run, and prints it, for each category whose validation images differ from its
+def warn_of_unlike_validation(
+    folder: RunFolder, *, refitted: bool, validation: Path | None = None, printed: bool = True
+) -> None:
+    """Adds a warning to the run for each category whose validation images differ from its
     test images.
 
     The p values are corrected by Holm's method for the number of categories, and tested at the level of 0.01.
@@ -110,15 +116,18 @@ def warn_of_unlike_validation(folder: RunFolder, *, refitted: bool) -> None:
     Args:
         folder: the folder of the run or of its evaluation, with the results of all categories.
         refitted: as in `check_validation`.
+        validation: as in `check_validation`.
+        printed: whether the terminal shows the warning as well as the report.
     """
-    checks = check_validation(folder, refitted=refitted)
+    checks = check_validation(folder, refitted=refitted, validation=validation)
     found = {}
     for check, p in zip(checks, holm([check.p for check in checks]), strict=True):
         if p < LEVEL:
             found[check.category] = p
             line = check.sentence(p)
             folder.add_warnings(check.category, [line])
-            warn(f"{check.category}: {line}")
+            if printed:
+                warn(f"{check.category}: {line}")
     if found or UNLIKE_VALIDATION in folder.environment:
         folder.add_facts({UNLIKE_VALIDATION: found})
 

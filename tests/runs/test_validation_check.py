@@ -141,3 +141,15 @@ def test_one_run_in_a_hundred_is_warned_without_a_reason(tmp_path, categories):
         warned += "warnings" in folder.environment
     # A level of 1 in 20 instead of 1 in 100 would be refused in 98 of 100 tries.
     assert stats.binomtest(warned, runs, 0.01, alternative="greater").pvalue > 0.001
+
+
+def test_another_domain_is_compared_with_the_validation_images_of_the_run_quietly(tmp_path, capsys):
+    rng = np.random.default_rng(6)
+    run = leave_run(tmp_path / "run", {"a": rng.normal(size=32)}, {"a": rng.normal(size=41)})
+    shifted = leave_run(
+        run.path / "domains/dark", {"a": rng.normal(size=32) + 3}, {"a": rng.normal(size=41) + 3}
+    )
+    warn_of_unlike_validation(shifted, refitted=False, validation=run.path, printed=False)
+    assert "the validation images do not look like the test images" in shifted.environment["warnings"][0]
+    assert capsys.readouterr().err == ""
+    assert check_validation(shifted, refitted=False)[0].p > 0.01  # the recalibrated threshold has its own

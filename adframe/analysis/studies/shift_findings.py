@@ -121,23 +121,20 @@ def shift_title(answers: Sequence[Answer]) -> str:
     }
     single = len({each.subject for each in answers}) == 1
 
-    def largest(name: str, own: Sequence[Answer]) -> str:
-        worst = min(own, key=lambda each: each.value)
-        doubt = [] if worst.significant else ["not significant"]
-        where = "; ".join([*([] if single else [worst.subject]), *doubt])
-        up_to = "" if single else "up to "
-        return f"{up_to}{hundredths(-worst.value)} points of {name}{f' ({where})' if where else ''}"
-
-    parts = []
-    for name, question in questions.items():
+    def largest_loss(name: str, question: str) -> list[str]:
         own = [each for each in answers if each.question == question and each.significant and each.value < 0]
-        parts += [largest(name, own)] if own else []
+        if not own:
+            return []
+        worst = min(own, key=lambda each: each.value)
+        size = f"{hundredths(-worst.value)} points of {name}"
+        return [size if single else f"up to {size} ({worst.subject})"]
+
+    parts = [part for name, question in questions.items() for part in largest_loss(name, question)]
     title = "The shift causes no significant loss of balanced accuracy or of image AUROC"
     if parts:
         title = f"The shift costs {' and '.join(parts)}"
-    harmed = [each for each in answers if each.question == _RECALIBRATED["F1"] and _is_named(each, "F1")]
-    harmed = [each for each in harmed if each.value < 0]
-    return f"{title}; recalibrating costs {largest('F1', harmed)}" if harmed else title
+    harm = largest_loss("F1", _RECALIBRATED["F1"])
+    return f"{title}; recalibrating costs {harm[0]}" if harm else title
 
 
 def validation_images(cases: Sequence[ShiftCase]) -> dict[str, int]:
@@ -195,9 +192,11 @@ def _clause(start: str, own: Mapping[str, Answer], questions: Mapping[str, str],
         answer = own.get(question)
         if answer is not None and _is_named(answer, name):
             verb = "raises" if answer.value > 0 else "lowers"
-            doubt = "" if answer.significant else ", not significant"
             article = "the " if name == "false-positive rate" else ""
-            parts.append(f"{verb} {article}{name} by {amount(answer.comparison.difference)}{doubt}")
+            size = amount(answer.comparison.difference)
+            if not answer.significant:
+                size = f"{size.removesuffix(')')}; not significant)"
+            parts.append(f"{verb} {article}{name} by {size}")
             named.append(answer)
     if not parts:
         return ""
