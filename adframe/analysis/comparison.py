@@ -29,6 +29,7 @@ from adframe.analysis.comparison_table import (
     remarks,
     verdict,
 )
+from adframe.analysis.decision_sentences import decision_sentences
 from adframe.errors import AdframeError
 from adframe.io.files import timestamped_folder, write_whole
 from adframe.reporting.console import print_wide
@@ -68,7 +69,12 @@ def write_comparison(runs: list[Path], *, output: Path | None, fuse: bool = Fals
         check_same(compared[0], other)
     lines = lines_of([*compared, fused(compared)] if fuse else compared)
     folder = output or timestamped_folder(runs[0] / "comparisons")
-    notes = [*across(lines), *remarks(compared[0]), *([_FUSED] if fuse else [])]
+    notes = [
+        *decision_sentences(compared),
+        *across(lines),
+        *remarks(compared[0]),
+        *([_FUSED] if fuse else []),
+    ]
     command = f"compare=[{','.join(str(each.run.path) for each in compared)}]"
     given = [shlex.quote(command), *(["fuse=true"] if fuse else [])]
     _write(folder, compared, lines, notes=notes, command=f"python evaluate.py {' '.join(given)}")

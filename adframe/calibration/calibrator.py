@@ -65,8 +65,8 @@ class FittedCalibration:
 
     @property
     def fpr_floor(self) -> float:
-        """Returns 1 / (n + 1): no threshold fitted on n normal images can guarantee a lower false-positive
-        rate.
+        """Returns the lowest false-positive rate that a threshold fitted on n normal images can guarantee,
+        1 / (n + 1).
         """
         return 1 / (self.n + 1)
 
@@ -214,15 +214,24 @@ class Calibrator(nn.Module):
         return found
 
     def facts(self) -> dict[str, float]:
-        """Returns the numbers that a report states, by metric name."""
+        """Returns the numbers that a report states, by metric name.
+
+        A rule for images that promises a false-positive rate adds this rate and the rate that it guarantees
+        with the number of images that there are.
+        """
         fitted = self.fitted
-        return {
+        facts = {
             "calibration/threshold": fitted.threshold,
             "calibration/n": fitted.n,
             "calibration/fpr_floor": fitted.fpr_floor,
             "calibration/pixel_threshold": fitted.pixel_threshold,
             "calibration/pixels": fitted.pixels,
         }
+        promised = getattr(self.image, "promised_rate", None)
+        if promised is not None and hasattr(self.image, "expected_rate"):
+            facts["calibration/promised_fpr"] = promised
+            facts["calibration/expected_fpr"] = self.image.expected_rate(fitted.n)
+        return facts
 
     def get_extra_state(self) -> dict[str, Any]:
         """Returns plain values, which the state dict of a checkpoint contains."""

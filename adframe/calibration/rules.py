@@ -66,6 +66,10 @@ class Sample:
 class Rule(Protocol):
     """A rule that chooses a threshold.
 
+    A rule that promises a false-positive rate has two more members: `promised_rate`, the rate in (0, 1), and
+    `expected_rate(images)`, the highest mean rate among other normal images, given the number of normal
+    validation images. The run then reports how many images the rate needs, and how many there are.
+
     Attributes:
         uses_anomalous: whether the rule also uses the scores of anomalous validation images.
 
@@ -93,8 +97,80 @@ class Rule(Protocol):
         ...
 
 
+def images_needed(rate: float) -> int:
+    """Computes how many normal images a threshold needs to guarantee a false-positive rate.
+
+    Another normal image exceeds all n scores with a probability of up to 1 / (n + 1), so no threshold that
+    is one of the scores can guarantee a lower rate.
+
+    Args:
+        rate: in (0, 1).
+
+    Returns:
+        The smallest n with 1 / (n + 1) <= rate.
+
+    Example:
+        >>> images_needed(0.01), images_needed(0.2)
+        (99, 4)
+    """
+    # The quotient is rounded first, because 1 / 0.05 - 1 can lie just above 19 in floating point.
+    return max(1, math.ceil(round(1 / rate - 1, 9)))
+
+
+def rate_text(rate: float) -> str:
+    """Writes a false-positive rate in per cent, with up to three significant digits.
+
+    Args:
+        rate: in [0, 1].
+
+    Returns:
+        For example `0.5%`.
+
+    Example:
+        >>> rate_text(0.01), rate_text(1 / 33)
+        ('1%', '3.03%')
+    """
+    return f"{100 * rate:.3g}%"
+
+
+def promise_sentence(rate: float, *, images: int, expected: float) -> str:
+    """Says how many normal validation images a false-positive rate needs, and how many there are.
+
+    Args:
+        rate: the false-positive rate that the rule promises, in (0, 1).
+        images: number of normal validation images.
+        expected: rate among other normal images that the rule guarantees with this number of images.
+
+    Returns:
+        One sentence.
+
+    Example:
+        >>> promise_sentence(0.01, images=120, expected=0.008)
+        'A false-positive rate of 1% needs 99 normal validation images, and there are 120.'
+    """
+    needed, exact = images_needed(rate), round(expected, 9) <= round(rate, 9)
+    start = f"A false-positive rate of {rate_text(rate)} needs {needed:,} normal validation images, "
+    if images < needed:
+        return (
+            f"{start}but there {'is' if images == 1 else 'are'} only {images:,}: the threshold is the "
+            f"highest score, which up to {rate_text(expected)} of other normal images exceed on average."
+        )
+    more = (
+        ""
+        if exact
+        else (
+            f", but a quantile of so few scores lets through up to {rate_text(expected)} on average; "
+            "calibration=fixed_fpr keeps the rate"
+        )
+    )
+    return f"{start}and there are {images:,}{more}."
+
+
 class Quantile:
     """Chooses the q-quantile of normal scores; the next larger score where q falls between two.
+
+    The rate 1 - q holds among the validation images themselves. Among other normal images the expected rate
+    is up to (2 q - 1) / (n + 1) higher (`expected_rate`); `FixedFpr` keeps the rate there as well.
 
     Args:
         q: in (0, 1); 0.995 corresponds to one false alarm in 200 normal images.
@@ -125,13 +201,33 @@ class Quantile:
         Returns:
             The threshold, a normal score.
         """
-        last = int(sample.normal.sum()) - 1
+        return sample.order_statistic(self._rank(int(sample.normal.sum())))
+
+    @property
+    def promised_rate(self) -> float:
+        """The false-positive rate that the rule asks for, in (0, 1)."""
+        return round(1 - self.q, 12)
+
+    def expected_rate(self, images: int) -> float:
+        """Computes the highest mean false-positive rate among other normal images.
+
+        Args:
+            images: number of normal validation images.
+
+        Returns:
+            A rate in (0, 1), whatever the distribution of the scores.
+        """
+        return (images + 1 - self._rank(images)) / (images + 1)
+
+    def _rank(self, images: int) -> int:
         # The product is rounded first, because floating point can put it just above a whole number.
-        return sample.order_statistic(math.ceil(round(self.q * last, 9)) + 1)
+        return math.ceil(round(self.q * (images - 1), 9)) + 1
 
 
 class MeanStd:
     """Chooses the mean plus a number of (population) standard deviations of normal scores.
+
+    It promises no false-positive rate: that depends on the distribution of the scores.
 
     Args:
         deviations: number of standard deviations, 0 or more; the authors of MVTec AD 2 suggest 3 for pixels.
@@ -170,8 +266,9 @@ class FixedFpr:
     2005).
 
     A new normal image exceeds the ceil((n + 1)(1 - fpr))-th smallest of n normal scores with a probability of
-    at most `fpr`, whatever their distribution. Where n is too small for this guarantee, the largest score is
-    taken, which guarantees 1 / (n + 1). Pixels of one image are not independent draws: for them the threshold
+    at most `fpr`, whatever their distribution, if it comes from the same distribution as theirs. This needs
+    `images_needed(fpr)` normal images: 99 for 1 %. With fewer images the largest score is taken, which
+    guarantees 1 / (n + 1). Pixels of one image are not independent draws: for them the threshold
     is an order statistic without a guarantee.
 
     Args:
@@ -202,9 +299,28 @@ class FixedFpr:
         Returns:
             The threshold, a normal score.
         """
-        n = int(sample.normal.sum())
+        return sample.order_statistic(self._rank(int(sample.normal.sum())))
+
+    @property
+    def promised_rate(self) -> float:
+        """The false-positive rate that the rule promises, in (0, 1)."""
+        return self.fpr
+
+    def expected_rate(self, images: int) -> float:
+        """Computes the highest mean false-positive rate among other normal images.
+
+        Args:
+            images: number of normal validation images.
+
+        Returns:
+            A rate in (0, 1), whatever the distribution of the scores; at most `fpr` where there are enough
+            images.
+        """
+        return (images + 1 - self._rank(images)) / (images + 1)
+
+    def _rank(self, images: int) -> int:
         # The product is rounded first, because (9 + 1) * (1 - 0.1) is 9.000000000000002 in floating point.
-        return sample.order_statistic(min(math.ceil(round((n + 1) * (1 - self.fpr), 9)), n))
+        return min(math.ceil(round((images + 1) * (1 - self.fpr), 9)), images)
 
 
 class BestF1:

@@ -62,7 +62,8 @@ def print_run(folder: RunFolder) -> Path:
         Its folder.
     """
     print_table(folder.metrics)
-    announce(folder, folder.path / "report.html")
+    # Read again, because a folder that was written in this process has no configuration.
+    announce(RunFolder.read(folder.path), folder.path / "report.html")
     return folder.path
 
 

@@ -10,7 +10,11 @@ from typing import Any
 
 from rich.console import Console
 
+from adframe.reporting.format import counted
+from adframe.reporting.run_facts import run_verdict
 from adframe.reporting.tables import Table, metrics_table
+from adframe.reporting.threshold_summary import promise_sentences
+from adframe.results.run_folder import RunFolder
 
 # Warnings of libraries about facts that a user cannot change.
 LIBRARY_WARNINGS = (
@@ -63,20 +67,23 @@ def warn(text: str) -> None:
     Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"note: {text}")
 
 
-def announce(folder: Any, page: Path) -> None:
-    """Prints the thresholds of a run, the origin of its backbones, and where its report lies.
+def announce(folder: RunFolder, page: Path) -> None:
+    """Prints the result of a run in one sentence, its thresholds, and where its report lies.
 
     Args:
-        folder: the `RunFolder` of the finished run.
+        folder: the finished run.
         page: path of its report.
     """
     console = Console(soft_wrap=True, highlight=False, markup=False)
+    console.print(f"{run_verdict(folder)}.")
     for unit, facts in folder.metrics["val"].items():
-        threshold, count = facts["calibration/threshold"], facts["calibration/n"]
+        count = int(facts["calibration/n"])
         console.print(
-            f"{unit}: threshold {threshold:.4g} from {count:.0f} normal validation images, which cannot "
-            f"support a false-positive rate below {facts['calibration/fpr_floor']:.1%}"
+            f"{unit}: threshold {facts['calibration/threshold']:.4g} from "
+            f"{counted(count, 'normal validation image')}"
         )
+    for sentence in promise_sentences(folder):
+        console.print(sentence)
     for unit, origin in folder.environment.get("weights", {}).items():
         console.print(f"{unit}: backbone from {origin}")
     console.print(f"run folder: {folder.path}\nreport:     {page}")

@@ -12,6 +12,7 @@ from adframe.reporting import run_facts
 from adframe.reporting.document import Page, Section, TableBlock
 from adframe.reporting.format import span
 from adframe.reporting.page_writer import render_page
+from adframe.reporting.summary import confusion
 from adframe.reporting.tables import Cell, Column, Table, is_share, shown, table_of
 from adframe.results.run_folder import MEMORY, MODEL, SECONDS
 from adframe.results.sweep_folder import SweepFolder, SweepRun
@@ -150,7 +151,8 @@ def _page(sweep: SweepFolder, *, title: str, study: Path | None) -> Page:
 
 
 def leaderboard_title(sweep: SweepFolder) -> str:
-    """Summarises a sweep in one sentence: the number of runs, and the best run with its number.
+    """Summarises a sweep in one sentence: the number of runs, and the best run with its number and its
+    decisions on test images.
 
     Args:
         sweep: the runs, the best one first.
@@ -168,8 +170,14 @@ def leaderboard_title(sweep: SweepFolder) -> str:
     number = shown(value, percent=is_share(sweep.ordering))
     name = table_of([{sweep.ordering: 0.0}]).header[0]
     side = "lowest" if sweep.objective and sweep.minimise else "highest"
-    return f"{start}: the {side} {name} is {number}" + (
-        f", with {overrides}" if overrides and len(done) > 1 else ""
+    counts = confusion(first.folder.rows) if first.folder is not None else None
+    decisions = (
+        f"; this run {counts.decisions}" if counts is not None and counts.found + counts.missed else ""
+    )
+    return (
+        f"{start}: the {side} {name} is {number}"
+        + (f", with {overrides}" if overrides and len(done) > 1 else "")
+        + decisions
     )
 
 

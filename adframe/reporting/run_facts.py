@@ -11,7 +11,14 @@ from adframe.reporting.tables import DASH, shown
 from adframe.results.names import MEAN, name_of
 from adframe.results.run_folder import RunFolder
 
-_METHODS = {"patchcore": "PatchCore", "padim": "PaDiM", "sit": "SiT", "dinov2_lora": "DINOv2-LoRA"}
+_METHODS = {
+    "patchcore": "PatchCore",
+    "create_patchcore": "PatchCore",  # the function that a configuration names
+    "padim": "PaDiM",
+    "sit": "SiT",
+    "dinov2_lora": "DINOv2-LoRA",
+    "anomaly_dino": "AnomalyDINO",
+}
 DATASETS = {
     "mvtec_ad": "MVTec AD",
     "mvtec_loco": "MVTec LOCO",
@@ -20,13 +27,6 @@ DATASETS = {
     "visa": "VisA",
     "btad": "BTAD",
 }
-# The lowest image AUROC of each verdict; the page always shows the number next to the words.
-_VERDICTS = (
-    (0.95, "finds the defects in"),
-    (0.8, "finds most defects in"),
-    (0.6, "finds some defects in"),
-    (0.0, "is near chance on"),
-)
 
 
 def method(run: RunFolder) -> str:
@@ -56,30 +56,39 @@ def dataset(run: RunFolder) -> str:
 
 
 def run_verdict(run: RunFolder) -> str:
-    """Summarises a run in one sentence: how well the method finds defects, and the weakest category.
+    """Summarises a run in one sentence: its decisions first, then image AUROC, and the weakest category.
 
     Args:
         run: the run.
 
     Returns:
-        The title of the page, without a full stop.
+        The title of the page, without a full stop. Where the run has decided nothing, the sentence has the
+        image AUROC only.
     """
     names = run.categories
     count = f"{len(names)} {dataset(run)} categories".replace("  ", " ")
     where = count if len(names) != 1 else f"{names[0]} ({dataset(run)})".removesuffix(" ()")
+    counts = {name: confusion([row for row in run.rows if row["category"] == name]) for name in names}
+    decided = {name: each.decisions for name, each in counts.items() if each.total}
     values = {name: finite_number(run.test.get(name, {}).get("image/auroc")) for name in names}
     known = {name: value for name, value in values.items() if value is not None}
     mean = finite_number(run.test.get(MEAN, {}).get("image/auroc"))
     if mean is None and known:
         mean = sum(known.values()) / len(known)
-    if mean is None:
-        return f"{method(run)} scored {where}; there is no image AUROC without labels of both kinds"
-    words = next(text for least, text in _VERDICTS if mean >= least)
-    sentence = f"{method(run)} {words} {where} with an image AUROC of {shown(mean, percent=True)}"
-    if len(known) < 2:
-        return sentence
-    weakest = min(known, key=lambda name: known[name])
-    return f"{sentence} (mean); weakest: {weakest} {shown(known[weakest], percent=True)}"
+    area = f"image AUROC {shown(mean, percent=True)}" if mean is not None else ""
+    if not decided:
+        if not area:
+            return f"{method(run)} scored {where}; there is no image AUROC without labels of both kinds"
+        weakest = min(known, key=lambda name: known[name], default="")
+        rest = f" (mean); weakest: {weakest} {shown(known[weakest], percent=True)}" if len(known) > 1 else ""
+        return f"{method(run)} on {where}: {area}{rest}"
+    text = f"{method(run)} on {where}: {confusion(run.rows).decisions}"
+    if area:
+        text += f"; {'mean ' if len(known) > 1 else ''}{area}"
+    if len(decided) < 2:
+        return text
+    weakest = min(decided, key=lambda name: counts[name].balanced_accuracy)
+    return f"{text}; weakest: {weakest}, {decided[weakest]}"
 
 
 def facts(run: RunFolder) -> list[tuple[str, str]]:
@@ -131,15 +140,15 @@ def tiles(run: RunFolder) -> list[tuple[str, str]]:
         for key, text in ranked.items()
         if finite_number(row.get(key)) is not None
     ]
-    found = known[:2]
     counts = confusion(run.rows)
+    found = []
     if counts.recall is not None:
         found.append(("anomalous images found", f"{counts.found} of {counts.found + counts.missed}"))
     if counts.fpr is not None:
         alarms = f"{counts.false_alarms} of {counts.false_alarms + counts.passed}"
         found.append(("false alarms", alarms))
     median, _ = latency_summary(run.rows)
-    return found + ([("per image, median", f"{shown(median)} ms")] if median is not None else [])
+    return found + known[:2] + ([("per image, median", f"{shown(median)} ms")] if median is not None else [])
 
 
 def model_facts(run: RunFolder, category: str) -> dict[str, float]:

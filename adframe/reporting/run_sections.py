@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from adframe.calibration.rules import rate_text
 from adframe.reporting import run_facts, threshold_summary
 from adframe.reporting.document import (
     Block,
@@ -16,7 +17,7 @@ from adframe.reporting.document import (
 )
 from adframe.reporting.feature_figures import feature_figures
 from adframe.reporting.figure_reliability import reliability_panels
-from adframe.reporting.format import percent, span
+from adframe.reporting.format import span
 from adframe.reporting.probability_summary import calibrations
 from adframe.reporting.summary import confusion, latency_summary, share_interval
 from adframe.reporting.tables import Cell, Column, Table
@@ -39,28 +40,20 @@ def calibration_section(run: RunFolder) -> Section:
     """
     name = threshold_summary.calibration_name(run)
     lines = threshold_summary.category_thresholds(run)
-    asked, unsupported = threshold_summary.asked_rate(run), threshold_summary.unsupported_fpr(run, lines)
     blocks: list[Block] = [f"Rule: {name}."] if name else []
     blocks.append(
         "Thresholds are set on validation images, never on the test images; an image or pixel with a higher "
-        "score than its threshold is called anomalous. n normal validation images cannot support a "
-        "false-positive rate below 1/(n + 1)."
+        "score than its threshold is called anomalous."
     )
-    if unsupported and asked is not None:
-        where = f" of {', '.join(unsupported)}" if len(unsupported) < len(lines) else ""
-        blocks.append(
-            Text(
-                f"The requested false-positive rate of {percent(asked)} is lower than the validation "
-                f"images{where} can support: such a threshold means “above every normal validation image”.",
-                "note",
-            )
-        )
+    supported = all(line.is_supported for line in lines)
+    sentences = threshold_summary.promise_sentences(run)
+    blocks += sentences if supported else [Text(sentence, "note") for sentence in sentences]
     rule = threshold_summary.pixel_rule(run)
     columns = [
         Column("category", "category"),
         Column("threshold", "image threshold, raw score"),
         Column("images", "validation images"),
-        Column("floor", "lowest supported FPR, %", True),
+        Column("floor", "lowest FPR that they can guarantee, %", True),
         Column("seen", "FPR on test images, %", True),
     ]
     rows: list[tuple[Cell, ...]] = [
@@ -75,6 +68,9 @@ def calibration_section(run: RunFolder) -> Section:
             (*row, line.pixel_threshold, None if line.pixels is None else f"{line.pixels:,}")
             for row, line in zip(rows, lines, strict=True)
         ]
+    if promised := next((line.promised for line in lines if line.promised is not None), None):
+        columns.insert(3, Column("needed", f"images needed for {rate_text(promised)}"))
+        rows = [(*row[:3], line.needed, *row[3:]) for row, line in zip(rows, lines, strict=True)]
     blocks.append(TableBlock("thresholds", "", Table(tuple(columns), tuple(rows))))
     return Section("Calibration", tuple(blocks), anchor="calibration")
 

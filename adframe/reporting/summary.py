@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from adframe.metrics.curve_points import roc_points
+from adframe.reporting.format import counted
 from adframe.results.predictions import Row
 from adframe.stats import proportions
 
@@ -29,6 +30,8 @@ class Confusion:
         >>> counts = Confusion(found=8, missed=2, false_alarms=1, passed=9)
         >>> counts.recall, counts.fpr
         (0.8, 0.1)
+        >>> counts.decisions
+        'found 8 of 10 defects, false alarms on 1 of 10 normal images'
     """
 
     found: int
@@ -57,9 +60,24 @@ class Confusion:
         return _share_or_none(2 * self.found, 2 * self.found + self.missed + self.false_alarms)
 
     @property
+    def balanced_accuracy(self) -> float:
+        """The mean of the known ones of recall and 1 - FPR; NaN without images."""
+        shares = [self.recall, None if self.fpr is None else 1 - self.fpr]
+        known = [share for share in shares if share is not None]
+        return sum(known) / len(known) if known else math.nan
+
+    @property
     def total(self) -> int:
         """The number of images with both a label and a decision."""
         return self.found + self.missed + self.false_alarms + self.passed
+
+    @property
+    def decisions(self) -> str:
+        """The decisions in words, such as `found 22 of 40 defects, false alarms on 2 of 40 normal images`."""
+        defects, normal = self.found + self.missed, self.false_alarms + self.passed
+        parts = [f"found {self.found} of {counted(defects, 'defect')}"] if defects else []
+        alarms = f"false alarms on {self.false_alarms} of {counted(normal, 'normal image')}"
+        return ", ".join([*parts, alarms] if normal else parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,13 @@ from typing import Any
 import wandb
 
 from adframe.metrics.curve_points import pr_points, roc_points
+from adframe.reporting.run_facts import run_verdict
 from adframe.reporting.tables import Table
 from adframe.results.features import features_finding, read_features
 from adframe.results.gallery import read_gallery
 from adframe.results.names import FEATURES_FOLDER
 from adframe.results.predictions import read_predictions
+from adframe.results.run_folder import RunFolder
 
 POINTS = 200  # per curve, about as many as a dashboard draws
 
@@ -47,7 +49,7 @@ def show_run(board: Any, run: Path) -> None:
     environment = json.loads((run / "environment.json").read_text())
     costs = {f"cost/{k}": environment[k] for k in ("wall_seconds", "peak_memory_bytes") if k in environment}
     board.log(flat_metrics(run) | costs)
-    board.summary.update({"environment": environment})
+    board.summary.update({"environment": environment, "headline": run_verdict(RunFolder.read(run))})
     rows = read_predictions(run / "predictions.parquet")
     for category in dict.fromkeys(row["category"] for row in rows):
         board.log(_curve_charts([row for row in rows if row["category"] == category], category))

@@ -27,6 +27,7 @@ TITLES = HEADLINE | {  # with metrics that are shown, but not in the table of ca
     "image/class_f1": "class F1",
     "image/f1": "image F1",
     "image/recall": "recall",
+    "image/balanced_accuracy": "balanced accuracy",
     "image/fpr": "FPR",
     "image/ece": "ECE",
     "image/brier": "Brier score",
@@ -37,6 +38,7 @@ TITLES = HEADLINE | {  # with metrics that are shown, but not in the table of ca
     "zones/pixel/segf1": "SegF1, zones",
     "zones/pixel/iou": "IoU, zones",
 }
+_BUILT = {"create_patchcore": "PatchCore"}  # function in a configuration -> class that it builds
 FEATURES_FOLDER = "features"  # embeddings and patch samples
 DOMAINS, TRANSFER = "domains", "transfer"  # keys of the configuration, and folders of a run
 RECALIBRATED = "recalibrated"  # part of a domain's metrics.json
@@ -85,7 +87,9 @@ def method_of(config: Mapping[str, Any]) -> str:
         config: the run's configuration.
 
     Returns:
-        The name of the class of its model; "" where it is unknown.
+        The name of the class of its model, also where the configuration names the function that builds it;
+        "" where it is unknown.
     """
     node = config.get("model")
-    return str(node.get("_target_", "")).rpartition(".")[2] if isinstance(node, Mapping) else str(node or "")
+    name = str(node.get("_target_", "")).rpartition(".")[2] if isinstance(node, Mapping) else str(node or "")
+    return _BUILT.get(name, name)

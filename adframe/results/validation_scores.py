@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,8 @@ class ValidationScores:
     Attributes:
         normal: (n,) float64.
         anomalous: (m,) float64; empty where all validation images are normal.
+        parts: category -> the scores of each part's normal images, in the order of their paths; {} in files
+            of earlier versions.
 
     Example:
         >>> ValidationScores(normal=np.array([0.1, 0.3]), anomalous=np.array([])).normal.tolist()
@@ -33,17 +36,27 @@ class ValidationScores:
 
     normal: np.ndarray
     anomalous: np.ndarray
+    parts: Mapping[str, Sequence[np.ndarray]] = field(default_factory=dict)
 
 
-def write_scores(run: Path, *, unit: str, scores: Mapping[str, Sequence[float]]) -> None:
+def write_scores(
+    run: Path,
+    *,
+    unit: str,
+    scores: Mapping[str, Sequence[float]],
+    parts: Mapping[str, Sequence[Sequence[float]]] | None = None,
+) -> None:
     """Writes the validation scores of a model.
 
     Args:
         run: the run's folder.
         unit: the model: a category, or `global`.
         scores: raw scores under `normal` and `anomalous`.
+        parts: category -> the scores of each part's normal images; None where the parts are unknown.
     """
-    kept = {kind: sorted(map(float, scores[kind])) for kind in ("normal", "anomalous")}
+    kept: dict[str, Any] = {kind: sorted(map(float, scores[kind])) for kind in ("normal", "anomalous")}
+    if parts:
+        kept["parts"] = {name: [list(map(float, part)) for part in own] for name, own in parts.items()}
     write_json(run / VALIDATION_FOLDER / f"{unit}.json", kept)
 
 
@@ -67,11 +80,17 @@ def read_scores(run: Path, *, category: str) -> ValidationScores | None:
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         kept = [np.array(stored[kind], dtype=np.float64) for kind in ("normal", "anomalous")]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        parts = {
+            str(name): [np.array(part, dtype=np.float64) for part in own]
+            for name, own in stored.get("parts", {}).items()
+        }
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise AdframeError(f"cannot read {path}: {error!r}; delete it, or run again") from error
     if not len(kept[0]) or not all(np.isfinite(each).all() and each.ndim == 1 for each in kept):
         raise AdframeError(f"{path} has no finite normal scores; delete it, or run again")
-    return ValidationScores(*kept)
+    if not all(len(part) and np.isfinite(part).all() for own in parts.values() for part in own):
+        raise AdframeError(f"{path} has a part without finite scores; delete it, or run again")
+    return ValidationScores(kept[0], kept[1], parts)
 
 
 def copy_scores(run: Path, *, to: Path) -> None:

@@ -21,13 +21,17 @@ from adframe.metrics.image import decision_metrics
 from adframe.metrics.measured import intervals_of, measured_metrics
 from adframe.metrics.resampled import drawn_decisions
 from adframe.reporting.run_page import write_page
+from adframe.reporting.threshold_summary import UNLIKE_VALIDATION
 from adframe.results.names import DOMAINS, RECALIBRATED, TRANSFER, is_own
 from adframe.results.run_files import read_run_file
 from adframe.results.run_folder import RunFolder
 from adframe.results.validation_scores import write_scores
 from adframe.runs.recipe import Recipe
 from adframe.runs.test import evaluate_category
+from adframe.runs.validation_check import warn_of_unlike_validation
 from adframe.systems.detection import DetectionSystem
+
+_OWN_FACTS = ("warnings", "wall_seconds", UNLIKE_VALIDATION)  # of a run, not of its further tests
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,7 @@ class FurtherTest:
         if (self.path / "config.yaml").is_file():
             results.reopen()
             return results
-        facts = {k: v for k, v in run.environment.items() if k not in ("warnings", "wall_seconds")}
+        facts = {k: v for k, v in run.environment.items() if k not in _OWN_FACTS}
         if self.domain is not None:
             facts["shift"] = own.shift_name
         results.open(config=own.config, environment=facts)
@@ -153,10 +157,18 @@ def check_further(recipe: Recipe, units: Mapping[str, AnomalyData]) -> None:
 def write_further_pages(tests: Sequence[FurtherTest]) -> None:
     """Writes the report of each folder of results.
 
+    Under a domain the run's own validation images gave the thresholds. That they differ from the shifted test
+    images is no surprise, so only the report of the domain says it.
+
     Args:
         tests: all of them done; several models may share a folder.
     """
-    for path in dict.fromkeys(test.path for test in tests):
+    for path, domain in {test.path: test.domain for test in tests}.items():
+        if domain is not None:
+            results = RunFolder(path)
+            results.reopen()
+            run = path.parents[1]
+            warn_of_unlike_validation(results, refitted=False, validation=run, printed=False)
         write_page(path)
 
 
@@ -170,7 +182,12 @@ def _enter_recalibrated(
     calibrated = DetectionSystem(detector=system.detector, calibrator=recipe.calibrator(), pixel=system.pixel)
     trainer = recipe.trainer([ProgressLine(title=f"{unit}, thresholds")], None)
     trainer.validate(calibrated, dataloaders=data.val_dataloader(), verbose=False)
-    write_scores(results.path, unit=unit, scores=calibrated.validation_scores())
+    write_scores(
+        results.path,
+        unit=unit,
+        scores=calibrated.validation_scores(),
+        parts=calibrated.validation_parts(),
+    )
     threshold = calibrated.calibrator.fitted.threshold
     entries: dict[str, Any] = results.metrics.setdefault(
         RECALIBRATED, {"test": {}, "intervals": {}, "val": {}}

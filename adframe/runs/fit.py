@@ -65,7 +65,7 @@ def fit_model(
     else:
         recipe.trainer(callbacks, tracker).fit(system, datamodule=data)
     save_checkpoint(system, folder.checkpoint(unit), of=recipe.identity(unit))
-    write_scores(folder.path, unit=unit, scores=system.validation_scores())
+    write_scores(folder.path, unit=unit, scores=system.validation_scores(), parts=system.validation_parts())
     _export(system, folder.path / "checkpoints" / f"{unit}.merged.safetensors")
     folder.add_facts({"weights": {**folder.environment.get("weights", {}), unit: _weights_origin(system)}})
     # Only now, because a run that is stopped before the checkpoint is written resumes from this folder.

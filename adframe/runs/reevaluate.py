@@ -18,6 +18,7 @@ from adframe.runs.finish import finish_evaluation
 from adframe.runs.provenance import environment
 from adframe.runs.recipe import Recipe
 from adframe.runs.test import evaluate_category, load_system
+from adframe.runs.validation_check import warn_of_unlike_validation
 
 
 def reevaluate(recipe: Recipe, run: RunFolder, categories: Sequence[str]) -> RunFolder:
@@ -64,6 +65,7 @@ def reevaluate(recipe: Recipe, run: RunFolder, categories: Sequence[str]) -> Run
     except BaseException:
         folder.discard()
         raise
+    warn_of_unlike_validation(folder, refitted=recipe.refit and recipe.learning() is None)
     finish_evaluation(folder, seconds=time.perf_counter() - start)
     return folder
 

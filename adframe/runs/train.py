@@ -31,6 +31,7 @@ from adframe.runs.moved_data import write_moved_data
 from adframe.runs.provenance import environment
 from adframe.runs.recipe import Recipe, check_buildable
 from adframe.runs.test import evaluate_category, load_system
+from adframe.runs.validation_check import warn_of_unlike_validation
 from adframe.systems.detection import DetectionSystem
 
 
@@ -135,6 +136,7 @@ def _work_through(
             folder.add_facts({"wall_seconds": spent + time.perf_counter() - start} | peak_memory())
         write_further_pages(further)
         folder.add_facts({"wall_seconds": spent + time.perf_counter() - start} | peak_memory())
+        warn_of_unlike_validation(folder, refitted=recipe.refit and recipe.learning() is None)
         write_page(folder.path)
     return folder
 

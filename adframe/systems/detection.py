@@ -127,6 +127,10 @@ class DetectionSystem(L.LightningModule):
         """Returns the raw scores on which the thresholds are fitted, under `normal` and `anomalous`."""
         return self._validation.scores()
 
+    def validation_parts(self) -> dict[str, list[list[float]]]:
+        """Returns the scores of normal validation images by category and part."""
+        return self._validation.parts()
+
     def on_test_epoch_start(self) -> None:
         """Resets all results, so that none of another category remain."""
         self.tested, fitted = TestedImages(), self.calibrator.fitted

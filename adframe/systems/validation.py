@@ -6,7 +6,7 @@ import numpy as np
 
 from adframe.calibration.calibrator import Calibrator, Zone
 from adframe.calibration.rules import Sample
-from adframe.contracts import GEOMETRY, GOOD, RECORD, REGIONS, Batch, Region
+from adframe.contracts import GEOMETRY, GOOD, RECORD, REGIONS, Batch, Record, Region
 from adframe.metrics.histogram import PixelHistograms
 from adframe.metrics.image import image_metrics
 from adframe.ops.geometry import restore
@@ -26,12 +26,15 @@ class Validation:
         >>> validation = Validation(zones=1)
         >>> validation.scores()
         {'normal': [], 'anomalous': []}
+        >>> validation.parts()
+        {}
     """
 
     def __init__(self, *, zones: int) -> None:
         self.grid = (zones, zones)
         self._scores: list[float] = []
         self._labels: list[int] = []  # -1 for unknown
+        self._records: list[Record] = []
         self._peaks: list[np.ndarray] = []
         self._pixels = PixelHistograms()
 
@@ -49,6 +52,7 @@ class Validation:
             regions = [] if record.label == 0 else truths[i]
             self._scores.append(scores[i])
             self._labels.append(-1 if record.label is None else record.label)
+            self._records.append(record)
             self._peaks.append(peaks_of(whole, grid=self.grid))
             if regions is not None:
                 self._count(whole, union(regions, whole.shape), path=str(record.path))
@@ -87,6 +91,15 @@ class Validation:
             name: [score for score, own in pairs if own == label]
             for name, label in (("normal", 0), ("anomalous", 1))
         }
+
+    def parts(self) -> dict[str, list[list[float]]]:
+        """Returns raw scores of normal images by category and part, the images of a part by their paths."""
+        found: dict[str, dict[str, list[float]]] = {}
+        images = zip(self._records, self._scores, self._labels, strict=True)
+        for record, score, label in sorted(images, key=lambda image: str(image[0].path)):
+            if label == 0:
+                found.setdefault(record.category, {}).setdefault(record.unit, []).append(score)
+        return {category: list(parts.values()) for category, parts in found.items()}
 
     def _count(self, scores: np.ndarray, inside: np.ndarray, *, path: str) -> None:
         for place, pixels in zones_of((scores.shape[0], scores.shape[1]), grid=self.grid):

@@ -1,7 +1,16 @@
 import numpy as np
 import pytest
 
-from adframe.calibration.rules import BestF1, FixedFpr, MeanStd, Quantile, Rule, Sample
+from adframe.calibration.rules import (
+    BestF1,
+    FixedFpr,
+    MeanStd,
+    Quantile,
+    Rule,
+    Sample,
+    images_needed,
+    promise_sentence,
+)
 from adframe.errors import AdframeError
 
 SCORES = np.random.default_rng(0).normal(size=200)
@@ -49,14 +58,6 @@ def test_mean_and_deviations_far_from_zero() -> None:
     assert threshold_of(MeanStd(deviations=2), SCORES + 1e8) - 1e8 == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize(("n", "fpr"), [(9, 0.1), (19, 0.1), (50, 0.05), (99, 0.01)])
-def test_the_promised_rate_holds_for_the_next_image(n: int, fpr: float) -> None:
-    draws = np.random.default_rng(1).random((4000, n + 1))  # each row: n to fit on, then a new normal image
-    rates = [draw[-1] > threshold_of(FixedFpr(fpr=fpr), draw[:-1]) for draw in draws]
-    assert np.mean(rates) <= fpr + 3 * np.sqrt(fpr * (1 - fpr) / 4000)
-    assert np.mean(rates) >= fpr - 1 / (n + 1) - 3 * np.sqrt(fpr * (1 - fpr) / 4000)
-
-
 def test_too_few_images_for_the_promise_take_the_largest() -> None:
     assert threshold_of(FixedFpr(fpr=0.001), SCORES) == SCORES.max()
 
@@ -100,3 +101,35 @@ def test_neighbouring_numbers_are_told_apart() -> None:
 def test_impossible_numbers_are_refused(make, word: str) -> None:
     with pytest.raises(AdframeError, match=word):
         make()
+
+
+@pytest.mark.parametrize(
+    ("rate", "count"), [(0.01, 99), (0.005, 199), (0.05, 19), (0.2, 4), (0.3, 3), (0.9, 1)]
+)
+def test_the_number_of_images_that_a_rate_needs_is_exact(rate: float, count: int) -> None:
+    assert images_needed(rate) == count
+    assert FixedFpr(fpr=rate).expected_rate(count) <= rate + 1e-12
+    if count > 1:
+        assert FixedFpr(fpr=rate).expected_rate(count - 1) > rate
+
+
+@pytest.mark.parametrize(
+    "rule", [Quantile(q=0.995), Quantile(q=0.8), FixedFpr(fpr=0.05)], ids=lambda rule: rule.statistic()
+)
+@pytest.mark.parametrize("n", [1, 4, 19, 199, 250])
+def test_the_expected_rate_is_that_of_the_order_statistic(rule: Quantile | FixedFpr, n: int) -> None:
+    scores = np.arange(float(n))
+    above = int((scores > threshold_of(rule, scores)).sum())
+    assert rule.expected_rate(n) == pytest.approx((above + 1) / (n + 1))
+    if isinstance(rule, Quantile):
+        assert (
+            rule.expected_rate(n) <= max(rule.promised_rate + (2 * rule.q - 1) / (n + 1), 1 / (n + 1)) + 1e-12
+        )
+
+
+def test_the_sentence_on_a_quantile_says_where_it_lets_more_through() -> None:
+    exact = promise_sentence(0.005, images=199, expected=Quantile(q=0.995).expected_rate(199))
+    assert exact == "A false-positive rate of 0.5% needs 199 normal validation images, and there are 199."
+    more = promise_sentence(0.005, images=250, expected=Quantile(q=0.995).expected_rate(250))
+    assert "there are 250, but a quantile of so few scores lets through up to 0.797% on average" in more
+    assert "there is only 1:" in promise_sentence(0.2, images=1, expected=0.5)

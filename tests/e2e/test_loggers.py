@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,6 +81,15 @@ def test_the_offline_file_holds_every_metric(history: dict[str, Any], offline: t
     for category, row in metrics_of(offline[1])["test"].items():
         for name, value in row.items():
             assert history[f"test/{category}/{name}"] == pytest.approx(value, abs=1e-12)
+
+
+@pytest.mark.slow
+def test_the_summary_holds_the_headline_of_the_report(logged: list[Record]) -> None:
+    summary = [items(record.summary.update) for record in logged if record.HasField("summary")]
+    (headline,) = {each["headline"] for each in summary if "headline" in each}
+    assert re.fullmatch(
+        r"PatchCore on weave .*: found \d of \d defects, false alarms on .* image AUROC .*", headline
+    )
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from adframe.results.predictions import SCHEMA, read_predictions
-from tests.e2e.scripts import metrics_of, numbers_of, train_here
+from tests.e2e.scripts import call, metrics_of, numbers_of, train_here
 
 IMAGE = {
     f"image/{name}" for name in ("auroc", "ap", "f1_max", "f1", "accuracy", "precision", "recall", "fpr")
@@ -151,3 +151,19 @@ def test_the_report_says_where_binning_may_show(base: list[str], tmp_path: Path)
     fine = train_here(*base, "category=weave", f"paths.run={tmp_path / 'fine'}")
     assert "may be off by up to" in (run / "report.html").read_text()
     assert "may be off by up to" not in (fine / "report.html").read_text()
+
+
+def test_the_terminal_ends_with_decisions_and_with_what_the_rate_needs(
+    base: list[str], tmp_path: Path
+) -> None:
+    given = ("category=weave", "calibration=fixed_fpr", f"paths.run={tmp_path / 'run'}")
+    outcome = call("train", *base, *given)
+    assert (outcome.code, outcome.err) == (0, "")
+    facts = metrics_of(tmp_path / "run")["val"]["weave"]
+    assert re.search(
+        r"PatchCore on weave .*: found \d of \d defects, false alarms on \d of \d normal", outcome.out
+    )
+    needs = "A false-positive rate of 1% needs 99 normal validation images, but there is only 1"
+    assert f"{needs}: the threshold is the highest score" in outcome.out
+    assert needs in (tmp_path / "run/report.html").read_text()
+    assert (facts["calibration/promised_fpr"], facts["calibration/n"]) == (0.01, 1)

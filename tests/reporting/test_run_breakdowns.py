@@ -12,7 +12,7 @@ from adframe.reporting.run_breakdowns import (
 )
 from adframe.reporting.run_page import cell_intervals, write_page
 from adframe.reporting.tables import metrics_table
-from adframe.reporting.threshold_summary import asked_rate, calibration_name
+from adframe.reporting.threshold_summary import calibration_name, category_thresholds, promise_sentences
 from adframe.results.run_folder import RunFolder
 from tests.fakes.run_folder import row, write_rich_run, write_run
 
@@ -102,11 +102,36 @@ def test_the_rules_are_named_with_their_settings(image, text, asked):
     node = {"image": image, "pixel": {"_target_": "x.MeanStd", "deviations": 3.0}, "probability": "platt"}
     run = run_of(config={"calibration": node})
     assert calibration_name(run) == f"{text}, mean + 3 std on pixels; probabilities by Platt scaling"
-    assert asked_rate(run) == (None if asked is None else pytest.approx(asked))
+    assert promised_by(node) == (None if asked is None else pytest.approx(asked))
+
+
+def promised_by(calibration):
+    """The rate that a run of an earlier version promises; its metrics have the number of images only."""
+    facts = {"calibration/threshold": 1.0, "calibration/n": 32}
+    run = run_of(test={"bolt": {}}, val={"bolt": facts}, config={"calibration": calibration})
+    return category_thresholds(run)[0].promised
+
+
+def test_a_rate_is_said_with_the_images_that_it_needs_and_those_that_there_are():
+    image = {"_target_": "adframe.calibration.rules.FixedFpr", "fpr": 0.01}
+    few, many = ({"calibration/threshold": 1.0, "calibration/n": n} for n in (32, 120))
+    config = {"calibration": {"image": image}}
+    short = "A false-positive rate of 1% needs 99 normal validation images, but there are only 32: the "
+    short += "threshold is the highest score, which up to 3.03% of other normal images exceed on average."
+    enough = "A false-positive rate of 1% needs 99 normal validation images, and there are 120."
+    both = {"bolt": {}, "tray": {}}
+    assert promise_sentences(run_of(test=both, val={"bolt": few, "tray": few}, config=config)) == [short]
+    found = promise_sentences(run_of(test=both, val={"bolt": few, "tray": many}, config=config))
+    assert found == [f"bolt: {short}", f"tray: {enough}"]
+    facts = few | {"calibration/promised_fpr": 0.2, "calibration/expected_fpr": 0.18}
+    (found,) = promise_sentences(run_of(test={"bolt": {}}, val={"global": facts}, config={}))
+    assert found == "A false-positive rate of 20% needs 4 normal validation images, and there are 32."
+    mean = {"calibration": {"image": {"_target_": "x.MeanStd", "deviations": 3.0}}}
+    assert promise_sentences(run_of(test={"bolt": {}}, val={"bolt": few}, config=mean)) == []
 
 
 def test_a_run_of_one_rule_is_named_as_before():
     run = run_of(config={"calibration": {"_target_": "x.Quantile", "q": 0.9}})
     assert calibration_name(run) == "quantile (q 0.9)"
     assert calibration_name(run_of(config={"calibration": "f1"})) == "f1"
-    assert asked_rate(run) == pytest.approx(0.1)
+    assert promised_by(run.config["calibration"]) == pytest.approx(0.1)

@@ -9,7 +9,7 @@ from adframe.errors import AdframeError
 from adframe.io.files import write_json
 from adframe.reporting.run_page import best_and_worst, write_page
 from adframe.reporting.tables import metrics_table
-from adframe.results.predictions import write_predictions
+from adframe.results.predictions import read_predictions, write_predictions
 from tests.fakes.run_folder import LOCO, row, write_run
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -60,19 +60,43 @@ def test_the_page_is_a_function_of_the_folder(tmp_path):
     assert write_page(run).read_bytes() == write_page(run).read_bytes()
 
 
-def test_the_verdict_names_the_mean_and_the_weakest(tmp_path):
-    text = write_page(write_run(tmp_path, categories=("bolt", "gasket", "tray"))).read_text()
-    assert re.search(
-        r"<h1>PatchCore finds .* 3 toy categories with an image AUROC of [\d.]+ \(mean\); weakest: tray", text
+def title_of(run):
+    return re.search(r"<h1>(.*?)</h1>", write_page(run).read_text())[1]
+
+
+def test_the_verdict_counts_decisions_and_names_the_weakest(tmp_path):
+    run = write_run(tmp_path, categories=("bolt", "gasket", "tray"))
+    rows = read_predictions(run / "predictions.parquet")
+    found, alarms = (sum(each["decision"] for each in rows if each["label"] == label) for label in (1, 0))
+    tray = sum(each["decision"] for each in rows if each["label"] == 1 and each["category"] == "tray")
+    start = (
+        f"PatchCore on 3 toy categories: found {found} of 126 defects, false alarms on {alarms} of 90 normal"
     )
-    assert "hunter2" not in text  # the logger's key
+    assert title_of(run).startswith(f"{start} images; mean image AUROC ")
+    assert f"; weakest: tray, found {tray} of 42 defects, false alarms on " in title_of(run)
+    assert "hunter2" not in write_page(run).read_text()  # the logger's key
+
+
+def test_the_verdict_on_one_category_counts_decisions_although_the_ranking_is_good(tmp_path):
+    write_json(tmp_path / "metrics.json", {"test": {"bolt": {"image/auroc": 0.93}}})
+    rows = [row(label=1, defect="hole", subset="anomaly", decision=n < 22) for n in range(40)]
+    rows += [row(label=0, decision=n < 2) for n in range(40)]
+    write_predictions(tmp_path / "predictions.parquet", rows)
+    assert title_of(tmp_path) == (
+        "The method on bolt: found 22 of 40 defects, false alarms on 2 of 40 normal images; image AUROC 93.0"
+    )
+
+
+def test_a_run_without_decisions_is_summarised_by_its_ranking(tmp_path):
+    write_json(tmp_path / "metrics.json", {"test": {"bolt": {"image/auroc": 0.93}}})
+    assert title_of(tmp_path) == "The method on bolt: image AUROC 93.0"
 
 
 def test_categories_of_several_datasets_are_counted_without_a_datasets_name(tmp_path):
     run = write_run(tmp_path, categories=("bolt", "tray"))
     config = run / "config.yaml"
     config.write_text(config.read_text().replace("name: toy", "name: several"))
-    assert re.search(r"<h1>PatchCore finds .* 2 categories with an image AUROC", write_page(run).read_text())
+    assert title_of(run).startswith("PatchCore on 2 categories: found ")
 
 
 def test_hostile_names_are_harmless(tmp_path):

@@ -29,7 +29,25 @@ def test_one_model_for_all_serves_every_category_that_has_none_of_its_own(tmp_pa
     assert read_scores(tmp_path / "nowhere", category="tray") is None
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"normal": [], "anomalous": []}', '{"normal": [null]}'])
+def test_scores_of_each_part_come_back_in_order(tmp_path):
+    parts = {"bolt": [[2.5, 0.5], [1.0]]}
+    write_scores(tmp_path, unit="bolt", scores=SCORES, parts=parts)
+    kept = read_scores(tmp_path, category="bolt")
+    assert [each.tolist() for each in kept.parts["bolt"]] == parts["bolt"]
+    write_scores(tmp_path, unit="bolt", scores=SCORES)  # as earlier versions did
+    assert read_scores(tmp_path, category="bolt").parts == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"normal": [1], "anomalous": [], "parts": {"a": [[]]}}',
+        "{",
+        "[]",
+        '{"normal": [], "anomalous": []}',
+        '{"normal": [null]}',
+    ],
+)
 def test_what_cannot_be_understood_names_the_file(tmp_path, text):
     (tmp_path / "validation").mkdir()
     (tmp_path / "validation" / "tray.json").write_text(text)

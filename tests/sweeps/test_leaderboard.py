@@ -12,7 +12,11 @@ from omegaconf import OmegaConf
 
 from adframe.cli import attempts
 from adframe.io.files import write_json
+from adframe.reporting.leaderboard_page import leaderboard_title
+from adframe.results.run_folder import RunFolder
+from adframe.results.sweep_folder import SweepFolder, SweepRun
 from adframe.sweeps.leaderboard import Leaderboard
+from tests.fakes.run_folder import row
 
 
 @pytest.fixture(autouse=True)
@@ -110,6 +114,21 @@ def test_intervals_memory_and_the_best_are_in_the_tables(tmp_path: Path) -> None
     text = (tmp_path / "leaderboard.md").read_text()
     assert "| 1 | 1 | 3 | 2 | 1500 | **90.0 (10.0 to 95.0)** | 50.0 |" in text
     assert "2 runs: the highest image AUROC is 90.0, with seed=1" in text
+
+
+def test_the_title_counts_the_decisions_of_the_best_run() -> None:
+    rows = [row(label=1, decision=n < 22) for n in range(40)] + [row(decision=n < 2) for n in range(40)]
+    runs = []
+    for number, area in enumerate((0.9, 0.8)):
+        folder = RunFolder(Path(str(number)))
+        folder.metrics = {"test": {"mean": {"image/auroc": area}}, "val": {}}
+        folder.rows = rows if area == 0.9 else []
+        runs.append(SweepRun(str(number), {"coreset": f"{number}"}, folder))
+    title = leaderboard_title(SweepFolder(Path(), tuple(runs), command=""))
+    assert title == (
+        "2 runs: the highest image AUROC is 90.0, with coreset=0; this run found 22 of 40 defects, false "
+        "alarms on 2 of 40 normal images"
+    )
 
 
 def test_a_search_is_in_the_order_of_what_it_looked_for(tmp_path: Path) -> None:

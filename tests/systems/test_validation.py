@@ -62,3 +62,12 @@ def test_where_both_classes_are_there_they_are_ranked() -> None:
         validation.add(batch | {RECORD: records}, scores=scores, maps=MAPS)
     assert both.facts()["image/auroc"] == pytest.approx(4 / 6)
     assert one.facts() == {}
+
+
+def test_scores_are_kept_by_category_and_part_in_the_order_of_their_paths() -> None:
+    names = (("b", "x/2.png", "x", 0), ("a", "1.png", "", 0), ("b", "x/1.png", "x", 0), ("b", "3.png", "", 1))
+    records = [Record(Path(path), c, "val", label=label, group=group) for c, path, group, label in names]
+    validation = Validation(zones=1)
+    batch = {RECORD: records, GEOMETRY: PLACES[:4], REGIONS: [[], [], [], None]}
+    validation.add(batch, scores=[1.0, 2.0, 3.0, 4.0], maps=MAPS[:4])
+    assert validation.parts() == {"a": [[2.0]], "b": [[3.0, 1.0]]}

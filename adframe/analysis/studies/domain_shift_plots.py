@@ -19,7 +19,7 @@ from adframe.stats.drift import score_drift
 from adframe.stats.estimates import UNKNOWN, Estimate
 
 OVERLAP_METRICS = ("pixel/auspro_0.05", "pixel/aupro_0.3")
-DECISION_METRICS = ("image/f1", "image/recall", "image/fpr")
+DECISION_METRICS = ("image/f1", "image/recall", "image/balanced_accuracy", "image/fpr")
 _CONDITION_TITLES = {  # attribute of a case -> its title
     "clean": "clean",
     "frozen": "frozen",
@@ -74,8 +74,8 @@ def conditions_table(cases: Sequence[ShiftCase]) -> TableBlock:
     return TableBlock(
         "conditions",
         "Test images under each condition, in per cent with 95% intervals. Another threshold does not change "
-        "the scores, so only decisions (F1, recall, FPR) differ between the frozen and the recalibrated "
-        "threshold.",
+        "the scores, so only decisions (F1, recall, balanced accuracy, FPR) differ between the frozen and "
+        "the recalibrated threshold.",
         table_of_columns([*start, *estimate_columns(metrics)], rows),
         raw=table_of_columns([*start, *estimate_csv_columns(metrics)], rows),
     )
