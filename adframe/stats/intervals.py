@@ -34,9 +34,15 @@ import numpy as np
 from scipy import special
 
 from adframe.stats.estimates import NO_DIFFERENCE, Difference
+from adframe.stats.interval_formulas import (
+    Ends,
+    agresti_coull,
+    score_ends,
+    skewness_of_mean,
+    t_quantiles,
+)
 
 LEVEL = 0.95
-Ends = tuple[np.ndarray, np.ndarray]
 # Number of errors that weigh as much as the design effect 1.
 _SHRINKAGE = 4.0
 # Shares of the images of one class.
@@ -209,7 +215,7 @@ class SeedError:
             return reach
         # The degrees of freedom of the error from images are those of a normal distribution.
         freedom = self.freedom * ((images + variance) / variance) ** 2
-        widened: np.ndarray = _t_quantiles(quantiles, freedom) * np.sqrt(images + variance)
+        widened: np.ndarray = t_quantiles(quantiles, freedom) * np.sqrt(images + variance)
         return widened
 
 
@@ -338,9 +344,9 @@ def _pixel_ends(parts: Sequence[Measured], quantiles: np.ndarray) -> Ends:
     if anomalous >= _MANY_IMAGES:
         unseen = min(unseen, _MOST_UNSEEN * variance)
     width = math.sqrt(variance + unseen) / share
-    reach = _t_quantiles(quantiles, _freedom(parts))
+    reach = t_quantiles(quantiles, _freedom(parts))
     # The second term is the change of scale: on the logit scale the width depends on the value.
-    skewness = _skewness([each.drawn for each in parts]) + width * (2 * value - 1) / 3
+    skewness = skewness_of_mean([each.drawn for each in parts]) + width * (2 * value - 1) / 3
     shift = min(max(skewness, -_MOST_SKEWED), _MOST_SKEWED) * (1 + 2 * reach**2)
     middle = special.logit(value)
     low = special.expit(middle + width * (np.minimum(shift, 0) - reach))
@@ -376,26 +382,14 @@ def _difference_ends(parts: Sequence[DifferenceOf], quantiles: np.ndarray) -> En
     first, second = ([getattr(each, side) for each in parts] for side in ("first", "second"))
     units = (_pooled(map(_units_of_share, first)), _pooled(map(_units_of_share, second)))
     if not name.startswith("pixel/"):
-        return _score_ends(value, variance + _extra_variance(name, units), _pooled_pair(units), quantiles)
+        return score_ends(value, variance + _extra_variance(name, units), _pooled_pair(units), quantiles)
     # One image stands for those that were not seen where both runs are perfect.
     variance = (1 + _UNSEEN_VARIANCE) * variance or 1 / (units[0] * units[1])
-    reach = _t_quantiles(quantiles, _freedom(first))
-    skewness = _skewness(drawn)
+    reach = t_quantiles(quantiles, _freedom(first))
+    skewness = skewness_of_mean(drawn)
     shift = min(max(skewness, -_MOST_SKEWED), _MOST_SKEWED) * (1 + 2 * reach**2)
     width = math.sqrt(variance)
     return value + width * (np.minimum(shift, 0) - reach), value + width * (np.maximum(shift, 0) + reach)
-
-
-def _score_ends(value: float, variance: float, units: float, quantiles: np.ndarray) -> Ends:
-    """The score interval of a difference of shares: its variance depends on the difference that is tested.
-
-    A difference of d makes images discordant, which adds to the variance where d is not the difference that
-    was observed (Tango, Statistics in Medicine 17, 1998). So a p value has the variance of no difference.
-    """
-    discordant = variance + value**2 / units
-    scale = 1 + quantiles**2 / units
-    reach = quantiles * np.sqrt(np.maximum(discordant * scale - value**2 / units, 0)) / scale
-    return np.maximum(value / scale - reach, -1.0), np.minimum(value / scale + reach, 1.0)
 
 
 def _extra_variance(name: str, units: tuple[float, float]) -> float:
@@ -454,25 +448,6 @@ def compare_with_zero(difference: Interval, *, level: float = LEVEL) -> Differen
     return Difference(value, low, high, float(2 * special.ndtr(-quantile)))
 
 
-def agresti_coull(
-    share: float | np.ndarray, number: float | np.ndarray, quantiles: float | np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Computes the interval of a share (Agresti & Coull, The American Statistician 52, 1998).
-
-    Args:
-        share: the share, in [0, 1].
-        number: the number of units, which may be an effective one.
-        quantiles: normal quantiles, such as 1.96.
-
-    Returns:
-        Lower and upper ends in [0, 1].
-    """
-    whole = number + quantiles**2
-    middle = (number * share + quantiles**2 / 2) / whole
-    reach = quantiles * np.sqrt(middle * (1 - middle) / whole)
-    return np.maximum(middle - reach, 0.0), np.minimum(middle + reach, 1.0)
-
-
 def _name_of(measured: Measured) -> str:
     """Returns the metric's name without the prefix of a subset or a condition."""
     return "/".join(measured.metric.split("/")[-2:])
@@ -496,19 +471,6 @@ def _pooled(numbers: Iterable[float]) -> float:
 
 def _freedom(parts: Sequence[Measured]) -> float:
     return sum(max(each.units.normal + each.units.anomalous - 2, 1) for each in parts)
-
-
-def _skewness(drawn: Sequence[np.ndarray]) -> float:
-    """Returns a sixth of the skewness of the mean of independent draws (Johnson, JASA 73, 1978)."""
-    excess = [np.asarray(each, np.float64) - np.mean(each, dtype=np.float64) for each in drawn]
-    third, second = (sum(float(np.mean(each**power)) for each in excess) for power in (3, 2))
-    return float(third / max(second, 1e-30) ** 1.5 / 6)
-
-
-def _t_quantiles(quantiles: np.ndarray, freedom: float | np.ndarray) -> np.ndarray:
-    """Returns the quantiles of Student's t distribution at the levels of (k,) normal quantiles."""
-    found: np.ndarray = -special.stdtrit(freedom, special.ndtr(-quantiles))
-    return found
 
 
 def _units_of_share(measured: Measured) -> float:

@@ -10,7 +10,7 @@ import math
 
 from scipy import stats
 
-from adframe.stats.intervals import agresti_coull
+from adframe.stats.interval_formulas import agresti_coull
 
 
 def share_interval(part: int, whole: int, *, level: float = 0.95) -> tuple[float, float]:
