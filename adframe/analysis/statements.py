@@ -191,8 +191,9 @@ def not_significant_sentences(comparisons: Sequence[tuple[str, Comparison]]) -> 
 def _no_difference_sentence(own: Sequence[Comparison], *, name: str, over: str, count: int) -> str:
     widest = max(own, key=lambda each: abs(each.difference.value))
     limit = _detectable_sentence(own)
+    which = "the two settings" if count == 2 else f"any two of the {count} settings"
     return (
-        f"{name} {over}: no significant difference between any two of the {count} settings. The largest "
+        f"{name} {over}: no significant difference between {which}. The largest "
         f"difference is {gain(widest.difference)} for {widest.b} compared with {widest.a} "
         f"({p_equals(widest.adjusted)} after Holm's correction).{f' {limit}' if limit else ''}"
     )

@@ -69,7 +69,7 @@ class Fitted:
 
     @property
     def intervals(self) -> Mapping[str, tuple[float, float]]:
-        """The 95 % bootstrap intervals of the metrics."""
+        """The 95 % intervals of the metrics."""
         return self.run.intervals.get(MEAN, {})
 
     @property

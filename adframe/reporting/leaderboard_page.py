@@ -121,7 +121,7 @@ def _page(sweep: SweepFolder, *, title: str, study: Path | None) -> Page:
         if key == "run" and (sweep.path / run.name / "report.html").is_file()
     }
     caption = "Metrics of the test images in per cent, as a mean over the categories."
-    caption += " In brackets: the 95 % bootstrap interval." if notes else ""
+    caption += " In brackets: the 95 % interval." if notes else ""
     caption += " The best value of each column is marked." if marks else ""
     table = TableBlock(
         NAME,

@@ -142,7 +142,7 @@ def _results_section(run: RunFolder) -> Section:
     parts = ["Metrics of the test images by category, in per cent; images are ranked by raw scores."]
     if notes:
         parts.append(
-            "In brackets: the 95 % bootstrap interval, which says how much the number would vary with other "
+            "In brackets: the 95 % interval, which says how much the number would vary with other "
             "images of the same kind; images of one physical part are resampled together."
         )
     if MEAN in run.intervals:

@@ -199,24 +199,27 @@ class SeedError:
         parts = a.deviation**4 / a.freedom + b.deviation**4 / b.freedom
         return cls(math.sqrt(variance), variance**2 / parts if parts else a.freedom + b.freedom)
 
-    def widen(self, reach: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
+    def widen(
+        self, below: np.ndarray, above: np.ndarray, quantiles: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Adds this error to an independent one, by Satterthwaite's approximation (Biometrics 2, 1946).
 
         Args:
-            reach: (k,) distances from the value to the ends of its interval without this error.
+            below: (k,) distances from the value to the lower ends of its interval without this error.
+            above: (k,) distances to the upper ends.
             quantiles: (k,) normal quantiles of that interval.
 
         Returns:
-            (k,) distances with this error.
+            Both distances with this error.
         """
-        images = (reach / np.maximum(quantiles, 1e-9)) ** 2
         variance = self.deviation**2
         if not variance:
-            return reach
+            return below, above
+        images = [(reach / np.maximum(quantiles, 1e-9)) ** 2 for reach in (below, above)]
         # The degrees of freedom of the error from images are those of a normal distribution.
-        freedom = self.freedom * ((images + variance) / variance) ** 2
-        widened: np.ndarray = t_quantiles(quantiles, freedom) * np.sqrt(images + variance)
-        return widened
+        freedom = self.freedom * (((images[0] + images[1]) / 2 + variance) / variance) ** 2
+        reach = t_quantiles(quantiles, freedom)
+        return reach * np.sqrt(images[0] + variance), reach * np.sqrt(images[1] + variance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,10 +310,8 @@ class MeanOf:
         if self.seeds is None:
             return low, high
         value = self.value
-        return (
-            value - self.seeds.widen(value - low, quantiles),
-            value + self.seeds.widen(high - value, quantiles),
-        )
+        below, above = self.seeds.widen(value - low, high - value, quantiles)
+        return value - below, value + above
 
 
 def _share_ends(parts: Sequence[Measured], quantiles: np.ndarray) -> Ends:

@@ -20,12 +20,12 @@ _INTERVALS = (
     "data, nor, without several seeds, the variation between seeds."
 )
 _SEEDS = (
-    "Numbers of several seeds are means. Their intervals assume that the errors of all seeds are the same, "
-    "which gives the widest interval; a difference is significant only if every seed has its sign."
+    "Numbers of several seeds are means, and ± is their standard deviation. Intervals and p values allow "
+    "for other images and for other seeds; two or three seeds tell little about others, so they are wide."
 )
 _INDEPENDENT = (
-    "Some settings were tested on different images or with different seeds: their bootstrap draws are "
-    "treated as independent, which gives wider intervals of the differences."
+    "Some settings were not tested on the same images: they are compared as independent, which gives wider "
+    "intervals of the differences."
 )
 _COMMON_FACTS = ("method", "backbone", "dataset", "image size")
 _LISTED_CATEGORIES = 4  # of more categories the page head shows the number only

@@ -37,9 +37,8 @@ def category_bars(results: AblationResults) -> list[Figure]:
     found = []
     for metric in metrics:
         base = _CHANCE_AUROC if metric.endswith("auroc") else 0.0
-        caption = (
-            f"{capitalised(title_of(metric))} per category, test images; whiskers are 95% bootstrap intervals"
-            + (", and bars begin at chance." if base else ".")
+        caption = f"{capitalised(title_of(metric))} per category, test images; whiskers are 95% intervals" + (
+            ", and bars begin at chance." if base else "."
         )
         values = {
             each.name: {where: results.estimate(each, where, metric) for where in places}
@@ -189,7 +188,7 @@ def metric_curves(results: AblationResults) -> list[Figure]:
                 label = name_without(each, key) if several_keys else category
                 if value.known:
                     series.setdefault(label, []).append(curve_point(xs[each.name], value))
-        caption = f"{capitalised(title_of(metric))} over {key}, test images, with 95% bootstrap intervals."
+        caption = f"{capitalised(title_of(metric))} over {key}, test images, with 95% intervals."
         drawn = dict(list(series.items())[:_MAX_CURVES])
         if len(series) > len(drawn):
             caption += f" The first {len(drawn)} of {len(series)} curves are shown."

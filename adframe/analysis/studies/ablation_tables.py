@@ -53,7 +53,7 @@ def results_table(results: AblationResults) -> TableBlock:
     count = len(results.categories)
     over = f"Mean over {count} categories" if count > 1 else f"On {results.categories[0]}"
     several_seeds = any(value.seeds > 1 for name in metrics for value in results.means(name).values())
-    caption = f"{over}, test images, in per cent, with 95% bootstrap intervals" + (
+    caption = f"{over}, test images, in per cent, with 95% intervals" + (
         "; ± is the standard deviation over seeds." if several_seeds else "."
     )
     raw: list[Mapping[str, Cell]] = [
@@ -122,9 +122,8 @@ def pairs_table(results: AblationResults) -> TableBlock:
     rest = f" The first {_PAIRS} are shown; the file has all." if len(by_p) > _PAIRS else ""
     return TableBlock(
         "pairs",
-        "Differences between every two settings, in points, in ascending order of p. The p values are those "
-        f"of the bootstrap; Holm's correction is over one family of "
-        f"{counted(len(by_p), 'comparison')}. Paired draws "
+        "Differences between every two settings, in points, in ascending order of p. Holm's correction and "
+        f"the simultaneous intervals are for one family of {counted(len(by_p), 'comparison')}. Paired draws "
         f"have drawn the same images in every resample.{rest}",
         table_of_columns(_PAIR_COLUMNS, by_p[:_PAIRS]),
         raw=table_of_columns(_PAIR_CSV_COLUMNS, rows) if rows else table_of([]),

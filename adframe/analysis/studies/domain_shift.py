@@ -75,8 +75,8 @@ def _shift_sections(cases: Sequence[ShiftCase], answers: Sequence[Answer]) -> li
     table = answers_table(
         answers,
         caption="Differences in the mean over the categories, in points, on the same images under both "
-        "conditions; p values of the bootstrap, and after Holm's correction for all rows with the same "
-        "question.",
+        "conditions, with simultaneous intervals; p values also after Holm's correction for all rows with "
+        "the same question.",
     )
     metrics = (("image/auroc", "auroc"), ("image/fpr", "fpr"))
     comparison = [plots.domains_matrix(cases, metric, name=f"heat_{file}") for metric, file in metrics]

@@ -166,7 +166,7 @@ def quality_over_cost(costs: Costs, results: AblationResults) -> list[Figure]:
         found.append(
             figures.lines(
                 f"{file}_against_quality",
-                caption=f"{capitalised(title)} of test images over {axis}; whiskers are 95% bootstrap "
+                caption=f"{capitalised(title)} of test images over {axis}; whiskers are 95% "
                 "intervals, rings mark Pareto-optimal settings.",
                 series=series,
                 x_name=axis,
