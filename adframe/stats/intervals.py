@@ -10,8 +10,9 @@ intervals of this module use the bootstrap draws only for variances and correlat
   shrunk towards 1, the more the fewer errors there are. `_units_of_share` has the number of units of each
   metric: that of AUROC is from Hanley and McNeil's variance (Newcombe, Statistics in Medicine 25, 2006,
   method 5), that of AP follows Boyd, Eng & Page (ECML PKDD 2013).
-* A pixel metric has a t interval on the logit scale, corrected for skewness (Johnson, JASA 73, 1978), with
-  some images more that stand for rare ones.
+* A pixel metric has the interval of a share whose number of units explains the variance of the draws and of
+  some images more, which stand for rare ones; the longer tail of the draws lengthens one side (Johnson, JASA
+  73, 1978).
 * The variance of a difference on the same images is that of the differences of the draws, and of a unit more
   on which the two are different (Agresti & Min, Statistics in Medicine 24, 2005). For image metrics it is
   the score interval, of which the variance depends on the difference that is tested (Tango, Statistics in
@@ -57,9 +58,15 @@ _EXTRA_DISCORDANT = {
 }  # fmt: skip
 # The variance of a difference of pixel metrics that unseen images add, as a share of that of the draws.
 _UNSEEN_VARIANCE = 0.5
-# Number of unseen images in the variance of a pixel metric. With many images the draws limit what they add.
-_UNSEEN_IMAGES, _MANY_IMAGES, _MOST_UNSEEN = 3.0, 20, 2.0
-# Largest skewness, as sixths, that is estimated from draws.
+# Number of unseen images in the variance of a pixel metric.
+_UNSEEN_IMAGES = 3.0
+# Metrics of one class, or of the images that are called anomalous. With five of them the interval of a share
+# covers less than 93 % at some shares; with one unit fewer it does not.
+_FEW_UNITS = ("image/recall", "image/fpr", "image/precision")
+# Few seeds may be close together by chance. Then Satterthwaite's formula finds far too many degrees of
+# freedom; so it takes the variance of seeds to be at least this multiple of that of images.
+_LEAST_SEED_VARIANCE = 2.0
+# Largest skewness of a difference, as sixths, that is estimated from draws.
 _MOST_SKEWED = 0.3
 _HIGHER_SIDE = 8.0  # largest normal quantile at which p values are looked for: p is never below 1e-15
 _QUANTILES = np.linspace(0, _HIGHER_SIDE, 641)
@@ -202,7 +209,8 @@ class SeedError:
     def widen(
         self, below: np.ndarray, above: np.ndarray, quantiles: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Adds this error to an independent one, by Satterthwaite's approximation (Biometrics 2, 1946).
+        """Adds this error to an independent one, by Satterthwaite's approximation (Biometrics 2, 1946) or
+        by MOVER (Zou & Donner, Statistics in Medicine 27, 2008), whichever is shorter.
 
         Args:
             below: (k,) distances from the value to the lower ends of its interval without this error.
@@ -217,9 +225,16 @@ class SeedError:
             return below, above
         images = [(reach / np.maximum(quantiles, 1e-9)) ** 2 for reach in (below, above)]
         # The degrees of freedom of the error from images are those of a normal distribution.
-        freedom = self.freedom * (((images[0] + images[1]) / 2 + variance) / variance) ** 2
-        reach = t_quantiles(quantiles, freedom)
-        return reach * np.sqrt(images[0] + variance), reach * np.sqrt(images[1] + variance)
+        mean = (images[0] + images[1]) / 2
+        least = np.maximum(variance, _LEAST_SEED_VARIANCE * mean)
+        joint = t_quantiles(quantiles, self.freedom * ((mean + least) / least) ** 2)
+        # MOVER of both errors is never too short, but longer where seeds differ much.
+        own = t_quantiles(quantiles, self.freedom) * self.deviation
+        wide_below, wide_above = (
+            np.minimum(joint * np.sqrt(each + variance), np.hypot(reach, own))
+            for each, reach in zip(images, (below, above), strict=True)
+        )
+        return wide_below, wide_above
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,35 +339,32 @@ def _share_ends(parts: Sequence[Measured], quantiles: np.ndarray) -> Ends:
         effect = 1.0  # a share of independent images, for which the draws add nothing but noise
     errors = units * min(value, 1 - value)
     effective = units * (errors + _SHRINKAGE) / (errors * effect + _SHRINKAGE)
+    if _name_of(parts[0]) in _FEW_UNITS:
+        effective = max(effective - 1, 0.0)
     bias = _mean(np.mean(each.drawn, dtype=np.float64) - each.value for each in parts)
-    start = value - _BIASES.get(_name_of(parts[0]), 0.0) * bias
-    low, _ = agresti_coull(min(max(start, 0.0), 1.0), effective, quantiles)
+    start = value - _BIASES.get(_name_of(parts[0]), 0.0) * max(bias, 0.0)
+    low, _ = agresti_coull(max(start, 0.0), effective, quantiles)
     _, high = agresti_coull(value, effective, quantiles)
     return np.minimum(low, value), np.maximum(high, value)
 
 
 def _pixel_ends(parts: Sequence[Measured], quantiles: np.ndarray) -> Ends:
-    """The t interval on the logit scale, extended to the longer tail of the draws.
+    """The interval of a share with the number of units that explains the variance of the draws.
 
     Few images show rare ones too seldom, so that the variance of the draws is too small just where the
     metric is high. Some images more, of which the metric is 0 or 1, stand for them.
     """
     value, variance = _mean(each.value for each in parts), _variance_of_mean(each.variance for each in parts)
-    if not 0 < value < 1 or not variance:
-        return _share_ends(parts, quantiles)
     share, anomalous = value * (1 - value), _pooled(each.units.anomalous for each in parts)
-    unseen = _UNSEEN_IMAGES * share / anomalous**2
-    if anomalous >= _MANY_IMAGES:
-        unseen = min(unseen, _MOST_UNSEEN * variance)
-    width = math.sqrt(variance + unseen) / share
+    explained = variance / share if share > 0 else 0.0
+    number = 1 / (explained + _UNSEEN_IMAGES / anomalous**2)
     reach = t_quantiles(quantiles, _freedom(parts))
-    # The second term is the change of scale: on the logit scale the width depends on the value.
-    skewness = skewness_of_mean([each.drawn for each in parts]) + width * (2 * value - 1) / 3
-    shift = min(max(skewness, -_MOST_SKEWED), _MOST_SKEWED) * (1 + 2 * reach**2)
-    middle = special.logit(value)
-    low = special.expit(middle + width * (np.minimum(shift, 0) - reach))
-    high = special.expit(middle + width * (np.maximum(shift, 0) + reach))
-    return low, high
+    # The interval of a share allows for the skewness of a share; only what is beyond it lengthens one side.
+    own = (1 - 2 * value) / math.sqrt(max(number * share, 1e-9)) / 6
+    shift = (skewness_of_mean([each.drawn for each in parts]) - own) * (1 + 2 * reach**2)
+    low, _ = agresti_coull(value, number, reach + np.maximum(-shift, 0))
+    _, high = agresti_coull(value, number, reach + np.maximum(shift, 0))
+    return np.minimum(low, value), np.maximum(high, value)
 
 
 def _fpr95_ends(parts: Sequence[Measured], quantiles: np.ndarray) -> Ends:
@@ -487,12 +499,14 @@ def _units_of_share(measured: Measured) -> float:
         spread = 1 + pairs * ((1 - better) / (2 - better) + better / (1 + better))
         return normal * anomalous / spread
     if name == "image/balanced_accuracy":
-        return 4 * normal * anomalous / (normal + anomalous)
+        # All errors may be in the smaller class, which then has half of the weight.
+        return 2.2 * min(normal, anomalous)
     if name == "image/precision" and math.isfinite(measured.called):
+        # Where no image is called anomalous, nothing is known about the precision.
         return max(measured.called, 1.0)
     numbers = {
         "image/ap": 0.7 * anomalous,
-        "image/f1_max": 1.6 * anomalous,
+        "image/f1_max": 2.0 * anomalous,
         "image/f1": 1.6 * anomalous,
         "image/class_f1": 1.6 * anomalous,
         "image/fpr": normal,

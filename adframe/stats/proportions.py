@@ -30,11 +30,12 @@ def share_interval(part: int, whole: int, *, level: float = 0.95) -> tuple[float
     Example:
         >>> low, high = share_interval(20, 20)
         >>> round(low, 2), high
-        (0.81, 1.0)
+        (0.8, 1.0)
     """
     if not whole:
         return math.nan, math.nan
-    low, high = agresti_coull(part / whole, whole, stats.norm.ppf((1 + level) / 2))
+    # One image fewer: with few images it covers at least 93 % (`intervals`, where it is the same for recall).
+    low, high = agresti_coull(part / whole, whole - 1, stats.norm.ppf((1 + level) / 2))
     return float(low), float(high)
 
 
