@@ -141,11 +141,8 @@ class Coverage:
 
     @property
     def too_high(self) -> bool:
-        """Tells whether the coverage is above the highest one, by more than two standard errors, though the
-        number of images allows a lower one.
-        """
-        allowed = self.one_sided <= _ONE_SIDED
-        return allowed and self.coverage > HIGHEST + 2 * _standard_error(HIGHEST, self.simulations)
+        """Tells whether the coverage is above the highest one, though the number of images allows less."""
+        return self.one_sided <= _ONE_SIDED and self.coverage > HIGHEST
 
 
 def image_settings(*, full: bool = False) -> Iterator[Setting]:
@@ -324,7 +321,7 @@ def _has_no_error(number: Measured | DifferenceOf) -> bool:
 
 
 def _mean_truth(tests: Sequence[SimulatedTest], *, spread: float) -> dict[str, float]:
-    """Averages true values over categories and over the distribution of seeds, by Gauss-Hermite quadrature."""
+    """Averages true values over categories and, by Gauss-Hermite quadrature, over seeds."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(7) if spread else (np.zeros(1), np.ones(1))
     truths = [[test.truth(float(node) * spread) for node in nodes] for test in tests]
     return {
