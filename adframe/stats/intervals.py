@@ -10,7 +10,8 @@ intervals of this module use the bootstrap draws only for variances and correlat
   shrunk towards 1, the more the fewer errors there are. `_units_of_share` has the number of units of each
   metric: that of AUROC is from Hanley and McNeil's variance (Newcombe, Statistics in Medicine 25, 2006,
   method 5), that of AP follows Boyd, Eng & Page (ECML PKDD 2013).
-* A pixel metric has a t interval on the logit scale, corrected for skewness (Johnson, JASA 73, 1978).
+* A pixel metric has the interval of a share, too. Its number of units is the one that explains the variance
+  of the draws, and the t quantile is corrected for skewness beyond that of a share (Johnson, JASA 73, 1978).
 * Means over categories and differences combine the intervals of their parts (MOVER: Zou & Donner, Statistics
   in Medicine 27, 2008; Newcombe's intervals of differences of two shares are special cases). The correlation
   of two runs on the same images is that of their draws. An error that differs between seeds is one more part.
@@ -41,10 +42,15 @@ _EXTRA_DISCORDANT = 0.5
 # The draws overestimate these by as much as the test images do, because they choose or interpolate along a
 # curve. The lower end allows for that.
 _BIASED = ("image/ap", "image/f1_max")
-# Number of unseen images in the variance of a pixel metric. With many images the draws limit what they add.
-_UNSEEN_IMAGES, _MANY_IMAGES, _MOST_UNSEEN = 3.0, 20, 2.0
-# Largest skewness, as sixths, that is estimated from draws.
-_MOST_SKEWED = 0.3
+# Number of unseen images in the variance of a pixel metric.
+_UNSEEN_IMAGES = 3.0
+# Metrics of one class, or of the reported images. With five of them the interval of a share covers less than
+# 93 % at some shares; with one unit fewer it does not.
+_FEW_UNITS = ("image/recall", "image/fpr", "image/precision")
+# The units of a ranking metric are a cautious number, for values near 1. Two runs are seldom both
+# overestimated so much, so that their difference allows more units.
+_RANKING = ("image/auroc", "image/auroc_subset_mean", "image/ap", "image/f1_max")
+_MORE_IN_DIFFERENCES = 1.5
 # Draws are stored as float32.
 _ROUNDING = 1e-7
 _HIGHER_SIDE = 8.0  # largest normal quantile at which p values are looked for: p is never below 1e-15
@@ -120,12 +126,20 @@ class Measured:
         Returns:
             (k,) lower and (k,) upper ends in [0, 1].
         """
-        name = "/".join(self.metric.split("/")[-2:])
-        if name == "image/fpr95":
+        return self._ends(quantiles)
+
+    def _ends(self, quantiles: np.ndarray, *, more_units: float = 1.0) -> Ends:
+        """The interval; `more_units` multiplies the number of units of a ranking metric."""
+        if self.name == "image/fpr95":
             return self._fpr95_ends(quantiles)
-        if name.startswith("pixel/") and self.deviation > 0 and 0 < self.value < 1:
-            return self._logit_ends(quantiles)
-        return self._share_ends(quantiles, name)
+        if self.name.startswith("pixel/"):
+            return self._pixel_ends(quantiles)
+        return self._image_ends(quantiles, more_units=more_units if self.name in _RANKING else 1.0)
+
+    @property
+    def name(self) -> str:
+        """The name of the metric without a prefix."""
+        return "/".join(self.metric.split("/")[-2:])
 
     @property
     def deviation(self) -> float:
@@ -141,40 +155,40 @@ class Measured:
         both = [count for count in (self.units.normal, self.units.anomalous) if count]
         return one_class.get(name, min(both, default=1))
 
-    def _share_ends(self, quantiles: np.ndarray, name: str) -> Ends:
+    def _image_ends(self, quantiles: np.ndarray, *, more_units: float) -> Ends:
         """The interval of a share of images (Agresti & Coull) with an effective number of units."""
-        units = _units_of_share(name, value=self.value, units=self.units, called=self.called)
+        units = (
+            _units_of_share(self.name, value=self.value, units=self.units, called=self.called) * more_units
+        )
         share = self.value * (1 - self.value)
         effect = self.deviation**2 * units / share if share > 0 and self.deviation > 0 else 1.0
         errors = units * min(self.value, 1 - self.value)
         effective = units * (errors + _SHRINKAGE) / (errors * effect + _SHRINKAGE)
-        bias = float(np.mean(self.drawn, dtype=np.float64)) - self.value if name in _BIASED else 0.0
+        if self.name in _FEW_UNITS:
+            effective = max(effective - 1, 0.0)
+        bias = float(np.mean(self.drawn, dtype=np.float64)) - self.value if self.name in _BIASED else 0.0
         low, _ = _agresti_coull(min(max(self.value - bias, 0.0), 1.0), effective, quantiles)
         _, high = _agresti_coull(self.value, effective, quantiles)
         return np.minimum(low, self.value), np.maximum(high, self.value)
 
-    def _logit_ends(self, quantiles: np.ndarray) -> Ends:
-        """The t interval on the logit scale, extended to the longer tail of the draws.
+    def _pixel_ends(self, quantiles: np.ndarray) -> Ends:
+        """The interval of a share with the number of units that explains the variance of the draws.
 
         Few images show rare ones too seldom, so that the variance of the draws is too small just where the
         metric is high. Some images more, of which the metric is 0 or 1, stand for them.
         """
         anomalous = max(self.units.anomalous, 1)
         share = self.value * (1 - self.value)
-        variance = self.deviation**2
-        unseen = _UNSEEN_IMAGES * share / anomalous**2
-        if anomalous >= _MANY_IMAGES:
-            unseen = min(unseen, _MOST_UNSEEN * variance)
-        width = math.sqrt(variance + unseen) / share
+        variance = self.deviation**2 / share if share > 0 else 0.0
+        number = 1 / (variance + _UNSEEN_IMAGES / anomalous**2)
         reach = _t_quantiles(quantiles, max(self.units.normal + anomalous - 2, 1))
-        # Johnson (JASA 73, 1978): the skewness of the estimate shifts a t interval. The second term is the
-        # change of scale, as the width depends on the value on the logit scale.
-        skewness = _skewness(self.drawn) / 6 + width * (2 * self.value - 1) / 3
-        shift = min(max(skewness, -_MOST_SKEWED), _MOST_SKEWED) * (1 + 2 * reach**2)
-        middle = special.logit(self.value)
-        low = special.expit(middle + width * (np.minimum(shift, 0) - reach))
-        high = special.expit(middle + width * (np.maximum(shift, 0) + reach))
-        return low, high
+        # Johnson (JASA 73, 1978): skewness shifts a t interval. The interval of a share allows for that of a
+        # share; only what is beyond it lengthens one side.
+        own = (1 - 2 * self.value) / math.sqrt(max(number * share, _ROUNDING))
+        shift = (_skewness(self.drawn) - own) / 6 * (1 + 2 * reach**2)
+        low, _ = _agresti_coull(self.value, number, reach + np.maximum(-shift, 0))
+        _, high = _agresti_coull(self.value, number, reach + np.maximum(shift, 0))
+        return np.minimum(low, self.value), np.maximum(high, self.value)
 
     def _fpr95_ends(self, quantiles: np.ndarray) -> Ends:
         """The interval of a false-positive rate at thresholds that the draws choose.
@@ -278,7 +292,9 @@ class DifferenceOf:
         Returns:
             (k,) lower and (k,) upper ends.
         """
-        (a_low, a_high), (b_low, b_high) = (each.ends(quantiles) for each in (self.first, self.second))
+        (a_low, a_high), (b_low, b_high) = (
+            each._ends(quantiles, more_units=_MORE_IN_DIFFERENCES) for each in (self.first, self.second)
+        )
         a_below, a_above = self.first.value - a_low, a_high - self.first.value
         b_below, b_above = self.second.value - b_low, b_high - self.second.value
         correlation = self._correlation
@@ -306,16 +322,13 @@ class DifferenceOf:
     @property
     def _least_deviation(self) -> float:
         """The standard deviation that is left where both runs agree on every image."""
-        if not self.paired:
-            return 0.0
-        name = "/".join(self.first.metric.split("/")[-2:])
-        if name.startswith("pixel/"):
+        if not self.paired or self.first.name.startswith("pixel/"):
             return 0.0
         units = [
-            _units_of_share(name, value=each.value, units=each.units, called=each.called)
+            _units_of_share(each.name, value=each.value, units=each.units, called=each.called)
             for each in (self.first, self.second)
         ]
-        return math.sqrt(_EXTRA_DISCORDANT / (units[0] * units[1]))
+        return math.sqrt(_EXTRA_DISCORDANT / (max(units[0], 1.0) * max(units[1], 1.0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -425,7 +438,8 @@ def _t_quantiles(quantiles: np.ndarray, freedom: float | np.ndarray) -> np.ndarr
 def _units_of_share(name: str, *, value: float, units: Units, called: float) -> float:
     """Returns the number of units for which a metric varies as a share of units does.
 
-    The factors of AP and of F1 are those with which `benchmarks/coverage.py` finds the nominal coverage.
+    The factors of AP, F1 and balanced accuracy are those with which `benchmarks/coverage.py` finds the
+    nominal coverage.
     """
     normal, anomalous = max(units.normal, 1), max(units.anomalous, 1)
     if name in ("image/auroc", "image/auroc_subset_mean"):
@@ -433,12 +447,14 @@ def _units_of_share(name: str, *, value: float, units: Units, called: float) -> 
         pairs = (normal + anomalous) / 2 - 1
         return normal * anomalous / (1 + pairs * ((1 - better) / (2 - better) + better / (1 + better)))
     if name == "image/balanced_accuracy":
-        return 4 * normal * anomalous / (normal + anomalous)
+        # All errors may be in the smaller class, which then has half of the weight.
+        return 2.2 * min(normal, anomalous)
     if name == "image/precision":
-        return max(called, 1.0) if math.isfinite(called) else float(anomalous)
+        # Where no image is reported, nothing is known about the precision.
+        return called if math.isfinite(called) else float(anomalous)
     numbers = {
         "image/ap": 0.7 * anomalous,
-        "image/f1_max": 1.6 * anomalous,
+        "image/f1_max": 2.0 * anomalous,
         "image/f1": 1.6 * anomalous,
         "image/class_f1": 1.6 * anomalous,
         "image/fpr": normal,
