@@ -159,13 +159,25 @@ def test_differences_of_unknown_numbers_are_unknown():
 
 
 @pytest.mark.parametrize("metric", ["image/auroc", "image/recall", "pixel/auroc"])
-def test_means_of_equal_parts_shrink_with_the_square_root(metric):
+def test_intervals_of_means_shrink_with_the_square_root_and_become_symmetric(metric):
     one = measured(metric)
     low, high = interval_of(one)
-    for count in (4, 9):
+    for count in (4, 9, 100):
         mean_low, mean_high = interval_of(MeanOf([one] * count))
-        assert one.value - mean_low == pytest.approx((one.value - low) / math.sqrt(count))
-        assert mean_high - one.value == pytest.approx((high - one.value) / math.sqrt(count))
+        assert mean_high - mean_low == pytest.approx((high - low) / math.sqrt(count), rel=0.1)
+    assert one.value - mean_low == pytest.approx(mean_high - one.value, rel=0.01)
+    symmetric = measured(metric, value=0.5)
+    if not metric.startswith("pixel/"):
+        widths = [np.diff(interval_of(MeanOf([symmetric] * count))) for count in (1, 4)]
+        assert widths[1] == pytest.approx(widths[0] / 2, rel=1e-3)
+
+
+def test_bias_of_the_best_f1_does_not_shrink_with_the_number_of_categories():
+    drawn = np.random.default_rng(0).normal(0.92, 0.02, size=500)  # 0.02 above the value
+    one = Measured("image/f1_max", 0.9, np.float32(drawn), Units(40, 60))
+    assert one.bias == pytest.approx(0.05, abs=0.01)
+    low, _ = interval_of(MeanOf([one] * 100))
+    assert 0.9 - one.bias - 0.02 < low < 0.9 - one.bias
 
 
 def test_mean_of_one_number_has_its_interval():
