@@ -55,6 +55,9 @@ _RANKING = ("image/auroc", "image/auroc_subset_mean", "image/ap", "image/f1_max"
 _MORE_IN_DIFFERENCES = 1.5
 # Draws are stored as float32.
 _ROUNDING = 1e-7
+# Few seeds may be close together by chance. Then Satterthwaite's formula finds far too many degrees of
+# freedom; so it takes the variance of seeds to be at least this multiple of that of images.
+_LEAST_SEED_VARIANCE = 2.0
 _HIGHER_SIDE = 8.0  # largest normal quantile at which p values are looked for: p is never below 1e-15
 _QUANTILES = np.linspace(0, _HIGHER_SIDE, 641)
 
@@ -247,7 +250,8 @@ class SeedError:
         return cls(float(np.std(values, ddof=1)) / math.sqrt(len(values)), len(values) - 1)
 
     def widen(self, reach: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
-        """Adds this error to an independent one, by Satterthwaite's approximation (Biometrics 2, 1946).
+        """Adds this error to an independent one, by Satterthwaite's approximation (Biometrics 2, 1946)
+        or by MOVER, whichever is shorter.
 
         Args:
             reach: (k,) distances from the value to the ends of its interval without this error.
@@ -261,8 +265,12 @@ class SeedError:
         if not variance:
             return reach
         # The degrees of freedom of the error from images are those of a normal distribution.
-        freedom = self.freedom * ((images + variance) / variance) ** 2
-        widened: np.ndarray = _t_quantiles(quantiles, freedom) * np.sqrt(images + variance)
+        least = np.maximum(variance, _LEAST_SEED_VARIANCE * images)
+        freedom = self.freedom * ((images + least) / least) ** 2
+        joint = _t_quantiles(quantiles, freedom) * np.sqrt(images + variance)
+        # MOVER of both errors is never too short, but longer where seeds differ much.
+        separate = np.hypot(reach, _t_quantiles(quantiles, self.freedom) * self.deviation)
+        widened: np.ndarray = np.minimum(joint, separate)
         return widened
 
 
