@@ -257,13 +257,19 @@ class DifferenceOf:
         return self.second.value - self.first.value
 
     @property
-    def drawn(self) -> np.ndarray:
-        """The (resamples,) draws of the difference."""
-        count = min(len(self.first.drawn), len(self.second.drawn))
-        first, second = self.first.drawn[:count], self.second.drawn[:count]
-        # Unpaired tests may share resamples by accident; a fixed permutation makes them independent.
-        order = slice(None) if self.paired else np.random.default_rng(0).permutation(count)
-        return np.asarray(second[order] - first, np.float64)
+    def variance(self) -> float:
+        """The variance of the difference; unpaired tests are independent."""
+        if not self.paired:
+            return self.first.variance + self.second.variance
+        (drawn,) = self.errors
+        return float(np.var(drawn)) * max(self.first.correction, self.second.correction)
+
+    @property
+    def errors(self) -> list[np.ndarray]:
+        """Independent (resamples,) draws of which the draws of the difference are the sum."""
+        first, second = (np.asarray(each.drawn, np.float64) for each in (self.first, self.second))
+        count = min(len(first), len(second))
+        return [second[:count] - first[:count]] if self.paired else [second, -first]
 
     def ends(self, quantiles: np.ndarray) -> Ends:
         """Computes the ends of two-sided intervals; see `Interval.ends`.
@@ -386,11 +392,7 @@ def _fpr95_ends(parts: Sequence[Measured], quantiles: np.ndarray) -> Ends:
 
 def _difference_ends(parts: Sequence[DifferenceOf], quantiles: np.ndarray) -> Ends:
     """The interval of a difference, from the variance of the draws and of units that were not observed."""
-    value, drawn = _mean(each.value for each in parts), [each.drawn for each in parts]
-    variance = _variance_of_mean(
-        float(np.var(own)) * max(each.first.correction, each.second.correction)
-        for own, each in zip(drawn, parts, strict=True)
-    )
+    value, variance = _mean(each.value for each in parts), _variance_of_mean(each.variance for each in parts)
     name = _name_of(parts[0].first)
     first, second = ([getattr(each, side) for each in parts] for side in ("first", "second"))
     units = (_pooled(map(_units_of_share, first)), _pooled(map(_units_of_share, second)))
@@ -399,7 +401,7 @@ def _difference_ends(parts: Sequence[DifferenceOf], quantiles: np.ndarray) -> En
     # One image stands for those that were not seen where both runs are perfect.
     variance = (1 + _UNSEEN_VARIANCE) * variance or 1 / (units[0] * units[1])
     reach = t_quantiles(quantiles, _freedom(first))
-    skewness = skewness_of_mean(drawn)
+    skewness = skewness_of_mean([error for each in parts for error in each.errors])
     shift = min(max(skewness, -_MOST_SKEWED), _MOST_SKEWED) * (1 + 2 * reach**2)
     width = math.sqrt(variance)
     return value + width * (np.minimum(shift, 0) - reach), value + width * (np.maximum(shift, 0) + reach)
@@ -510,6 +512,7 @@ def _units_of_share(measured: Measured) -> float:
         "image/f1": 1.6 * anomalous,
         "image/class_f1": 1.6 * anomalous,
         "image/fpr": normal,
+        "image/fpr95": normal,
         "image/accuracy": normal + anomalous,
         "image/brier": normal + anomalous,
         "image/ece": normal + anomalous,

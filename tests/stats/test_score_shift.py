@@ -12,7 +12,7 @@ from adframe.calibration.rules import FixedFpr, Quantile, Sample
 from adframe.stats.score_shift import comparable_scores, score_shift_p
 
 LEVEL = 0.01
-RUNS = 3000
+RUNS = 1000
 DISTRIBUTIONS = {
     "normal": lambda rng, n: rng.normal(size=n),
     "heavy-tailed": lambda rng, n: rng.standard_t(2, size=n),
