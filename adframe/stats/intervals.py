@@ -137,6 +137,9 @@ class Measured:
     @property
     def variance(self) -> float:
         """The variance of the draws, corrected for the small number of units."""
+        if _name_of(self) in _COUNTED and not self.units.grouped:
+            # A share of independent images, for which the draws add nothing but noise.
+            return self.value * (1 - self.value) / _units_of_share(self)
         return float(np.var(self.drawn, dtype=np.float64)) * self.correction
 
     @property
@@ -341,8 +344,6 @@ def _share_ends(parts: Sequence[Measured], quantiles: np.ndarray) -> Ends:
     units = _pooled(_units_of_share(each) for each in parts)
     share, variance = value * (1 - value), _variance_of_mean(each.variance for each in parts)
     effect = variance * units / share if share > 0 and variance > 0 else 1.0
-    if len(parts) == 1 and _name_of(parts[0]) in _COUNTED and not parts[0].units.grouped:
-        effect = 1.0  # a share of independent images, for which the draws add nothing but noise
     errors = units * min(value, 1 - value)
     effective = units * (errors + _SHRINKAGE) / (errors * effect + _SHRINKAGE)
     if _name_of(parts[0]) in _FEW_UNITS:
