@@ -51,9 +51,9 @@ def share(part, whole, *, seed=0):
     return Measured("image/recall", part / whole, np.float32(drawn), Units(whole, whole))
 
 
-def coverage_of(*tests, kind="one test", simulations=200, **options):
+def coverage_of(*tests, kind="one test", simulations=120, **options):
     setting = Setting(kind, "", (tests[0],), tests[1:], **options)
-    found = measure_coverage(setting, simulations=simulations, resamples=200, seed=(1,))
+    found = measure_coverage(setting, simulations=simulations, resamples=150, seed=(1,))
     return {each.metric: each for each in found}
 
 
