@@ -65,7 +65,7 @@ _UNSEEN_IMAGES = 3.0
 _FEW_UNITS = ("image/recall", "image/fpr", "image/precision")
 # Few seeds may be close together by chance. Then Satterthwaite's formula finds far too many degrees of
 # freedom; so it takes the variance of seeds to be at least this multiple of that of images.
-_LEAST_SEED_VARIANCE = 2.0
+_LEAST_SEED_VARIANCE = 1.0
 # Largest skewness of a difference, as sixths, that is estimated from draws.
 _MOST_SKEWED = 0.3
 _HIGHER_SIDE = 8.0  # largest normal quantile at which p values are looked for: p is never below 1e-15
@@ -335,7 +335,8 @@ class MeanOf:
             return low, high
         value = self.value
         below, above = self.seeds.widen(value - low, high - value, quantiles)
-        return value - below, value + above
+        least = -1.0 if differences else 0.0
+        return np.maximum(value - below, least), np.minimum(value + above, 1.0)
 
 
 def _share_ends(parts: Sequence[Measured], quantiles: np.ndarray) -> Ends:
