@@ -139,7 +139,7 @@ class Measured:
         """The variance of the draws, corrected for the small number of units."""
         if _name_of(self) in _COUNTED and not self.units.grouped:
             # A share of independent images, for which the draws add nothing but noise.
-            return self.value * (1 - self.value) / _units_of_share(self)
+            return self.value * (1 - self.value) / _units_of_share(self) * self.correction
         return float(np.var(self.drawn, dtype=np.float64)) * self.correction
 
     @property

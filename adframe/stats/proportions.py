@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from scipy import stats
 
-from adframe.stats.interval_formulas import agresti_coull
+from adframe.stats.intervals import Measured, Units, interval_of
 
 
 def share_interval(part: int, whole: int, *, level: float = 0.95) -> tuple[float, float]:
@@ -34,9 +35,9 @@ def share_interval(part: int, whole: int, *, level: float = 0.95) -> tuple[float
     """
     if not whole:
         return math.nan, math.nan
-    # One image fewer: with few images it covers at least 93 % (`intervals`, where it is the same for recall).
-    low, high = agresti_coull(part / whole, whole - 1, stats.norm.ppf((1 + level) / 2))
-    return float(low), float(high)
+    share = part / whole
+    # The same interval as that of recall, so that a page never shows two for one share.
+    return interval_of(Measured("image/recall", share, np.array([share]), Units(whole, whole)), level=level)
 
 
 def fisher(first: tuple[int, int], last: tuple[int, int]) -> float:

@@ -44,7 +44,7 @@ def test_what_a_run_keeps_is_what_its_threshold_and_its_sizes_came_from(finished
         (["errors=nowhere"], "nowhere"),
         (["errors=[RUN,RUN]"], "different"),
         (["errors=RUN", "category=tray"], "remove category=tray"),
-        (["errors=3"], "3 is no run's folder"),
+        (["errors=3"], "cannot read 3/metrics.json"),
         (["errors=[]"], "errors=[] is not possible"),
     ],
 )
