@@ -58,6 +58,7 @@ _EXTRA_DISCORDANT = {
 }  # fmt: skip
 # The variance of a difference of pixel metrics that unseen images add, as a share of that of the draws.
 _UNSEEN_VARIANCE = 0.5
+_MANY_IMAGES = 20
 # Number of unseen images in the variance of a pixel metric.
 _UNSEEN_IMAGES = 3.0
 # Metrics of one class, or of the images that are called anomalous. With five of them the interval of a share
@@ -400,8 +401,13 @@ def _difference_ends(parts: Sequence[DifferenceOf], quantiles: np.ndarray) -> En
     units = (_pooled(map(_units_of_share, first)), _pooled(map(_units_of_share, second)))
     if not name.startswith("pixel/"):
         return score_ends(value, variance + _extra_variance(name, units), _pooled_pair(units), quantiles)
-    # One image stands for those that were not seen where both runs are perfect.
-    variance = (1 + _UNSEEN_VARIANCE) * variance or 1 / (units[0] * units[1])
+    shares = math.prod(_mean(each.value * (1 - each.value) for each in own) for own in (first, second))
+    # One image of which one run's metric is 1 and the other's is 0 stands for those that were not seen. With
+    # many images the draws tell enough about them, except where both runs are perfect.
+    unseen = (math.sqrt(shares) or 1.0) / (units[0] * units[1])
+    if min(units) >= _MANY_IMAGES and variance:
+        unseen = 0.0
+    variance += max(_UNSEEN_VARIANCE * variance, unseen)
     reach = t_quantiles(quantiles, _freedom(first))
     skewness = skewness_of_mean([error for each in parts for error in each.errors])
     shift = min(max(skewness, -_MOST_SKEWED), _MOST_SKEWED) * (1 + 2 * reach**2)
