@@ -29,8 +29,8 @@ def few_resamples() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def compose_once() -> Iterator[None]:
-    """Hydra composes a configuration once more only to read `hydra.mode`, a sixth of the time of a run of this
-    process. `train` and `evaluate` without an experiment do not set it, and are spared that."""
+    """Hydra composes a configuration once more only to read `hydra.mode`, a sixth of the time of a run
+    here. `train` and `evaluate` without an experiment do not set it, and are spared that."""
     original = Hydra.get_mode
 
     def get_mode(self: Hydra, config_name: str | None, overrides: list[str]) -> Any:
