@@ -400,7 +400,9 @@ def _difference_ends(parts: Sequence[DifferenceOf], quantiles: np.ndarray) -> En
     first, second = ([getattr(each, side) for each in parts] for side in ("first", "second"))
     units = (_pooled(map(_units_of_share, first)), _pooled(map(_units_of_share, second)))
     if not name.startswith("pixel/"):
-        return score_ends(value, variance + _extra_variance(name, units), _pooled_pair(units), quantiles)
+        # Units that were not observed, on which the two are different.
+        variance += _EXTRA_DISCORDANT.get(name, 1.5) * (units[0] ** -2 + units[1] ** -2) / 2
+        return score_ends(value, variance, 2 / (1 / units[0] + 1 / units[1]), quantiles)
     shares = math.prod(_mean(each.value * (1 - each.value) for each in own) for own in (first, second))
     # One image of which one run's metric is 1 and the other's is 0 stands for those that were not seen. With
     # many images the draws tell enough about them, except where both runs are perfect.
@@ -413,16 +415,6 @@ def _difference_ends(parts: Sequence[DifferenceOf], quantiles: np.ndarray) -> En
     shift = min(max(skewness, -_MOST_SKEWED), _MOST_SKEWED) * (1 + 2 * reach**2)
     width = math.sqrt(variance)
     return value + width * (np.minimum(shift, 0) - reach), value + width * (np.maximum(shift, 0) + reach)
-
-
-def _extra_variance(name: str, units: tuple[float, float]) -> float:
-    """Returns the variance of units that were not observed, on which two runs are different."""
-    return _EXTRA_DISCORDANT.get(name, 1.5) * (units[0] ** -2 + units[1] ** -2) / 2
-
-
-def _pooled_pair(units: tuple[float, float]) -> float:
-    """Returns the harmonic mean of the units of two tests."""
-    return 2 / (1 / units[0] + 1 / units[1])
 
 
 _ENDS = {"image/fpr95": _fpr95_ends}
