@@ -133,15 +133,11 @@ def correct_by_holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
     Returns:
         The same comparisons in the same order, with `adjusted` set and simultaneous intervals.
     """
-    family = max(sum(math.isfinite(each.difference.p) for each in comparisons), 1)
-    corrected = holm([each.difference.p for each in comparisons])
-    found = []
-    for each, p in zip(comparisons, corrected, strict=True):
-        difference = each.difference
-        if each.number is not None:
-            difference = simultaneous(each.number, difference, adjusted=p, family=family)
-        found.append(replace(each, difference=difference, adjusted=p, family=family))
-    return found
+    pairs = [(each.number, each.difference) for each in comparisons]
+    return [
+        replace(each, difference=difference, adjusted=p, family=_family_size(pairs))
+        for each, (difference, p) in zip(comparisons, _corrected(pairs), strict=True)
+    ]
 
 
 def compare_together(numbers: Sequence[Interval | None]) -> list[tuple[Difference, float]]:
@@ -154,13 +150,23 @@ def compare_together(numbers: Sequence[Interval | None]) -> list[tuple[Differenc
         For each number, the difference with its simultaneous interval and uncorrected p value, and the p
         value after Holm's correction; NaN for one that is not tested.
     """
-    found = [NO_DIFFERENCE if each is None else compare_with_zero(each) for each in numbers]
-    family = max(sum(math.isfinite(each.p) for each in found), 1)
-    corrected = holm([each.p for each in found])
+    return _corrected(
+        [(each, NO_DIFFERENCE if each is None else compare_with_zero(each)) for each in numbers]
+    )
+
+
+def _corrected(family: Sequence[tuple[Interval | None, Difference]]) -> list[tuple[Difference, float]]:
+    """Corrects p values by Holm's method, and intervals where the difference is known at every level."""
+    size = _family_size(family)
     return [
-        (each if number is None else simultaneous(number, each, adjusted=p, family=family), p)
-        for number, each, p in zip(numbers, found, corrected, strict=True)
+        (difference if number is None else simultaneous(number, difference, adjusted=p, family=size), p)
+        for (number, difference), p in zip(family, holm([each.p for _, each in family]), strict=True)
     ]
+
+
+def _family_size(family: Sequence[tuple[Interval | None, Difference]]) -> int:
+    """Returns the number of tests that were made; 1 where there was none."""
+    return max(sum(math.isfinite(each.p) for _, each in family), 1)
 
 
 def simultaneous(number: Interval, difference: Difference, *, adjusted: float, family: int) -> Difference:
