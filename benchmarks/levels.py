@@ -50,6 +50,7 @@ from adframe.stats.intervals import DifferenceOf, Measured, Units
 from adframe.stats.proportions import excess_alarms_p, fisher, mcnemar
 from adframe.stats.significance import holm, wilcoxon
 from adframe.stats.weighted_metrics import weighted_metrics
+from benchmarks.simulation.common import draw_weights
 
 RESAMPLES = 300
 METRICS = ("image/auroc", "image/ap", "image/f1_max")
@@ -267,19 +268,18 @@ def defect_bins(rng: np.random.Generator, better: float) -> bool:
 def threshold_rules(rng: np.random.Generator, better: float) -> bool:
     """F1 of four rules, each compared with that of the run's own threshold.
 
-    Without a true difference the other rules decide as well, on other images: their thresholds lie on the
-    other side of the one with the best F1.
+    Without a true difference all decide equally well, but on other images: each has an error of its own.
     """
     category = CATEGORIES[0]
     labels = labels_of(category)
     scores = scores_of(category, draw_difficulty(category, rng), rng, skill=category.skill)
-    weights = _weights(category, rng)
+    weights = draw_weights(labels, np.arange(len(labels)), rng, resamples=RESAMPLES)
 
     def f1_of(called: np.ndarray) -> Measured:
         found = weighted_metrics(
             called.astype(float),
             labels=labels,
-            weights=np.concatenate([np.ones((1, len(labels)), np.int64), weights]),
+            weights=weights,
             threshold=0.5,
         )["image/f1"]
         return Measured("image/f1", float(found[0]), found[1:], Units(category.normal, category.anomalous))
@@ -294,7 +294,8 @@ def feature_layers(rng: np.random.Generator, better: float) -> bool:
     """Every pair of three layers by the AUROC of images, in two categories."""
     numbers = []
     for category in CATEGORIES[:2]:
-        labels, weights = labels_of(category), _weights(category, rng)
+        labels = labels_of(category)
+        weights = draw_weights(labels, np.arange(len(labels)), rng, resamples=RESAMPLES)
         difficulty = draw_difficulty(category, rng)
         layers = []
         for layer in range(3):
@@ -302,7 +303,7 @@ def feature_layers(rng: np.random.Generator, better: float) -> bool:
             found = weighted_metrics(
                 scores_of(category, difficulty, rng, skill=skill),
                 labels=labels,
-                weights=np.concatenate([np.ones((1, len(labels)), np.int64), weights]),
+                weights=weights,
             )["image/auroc"]
             units = Units(category.normal, category.anomalous)
             layers.append(measured_auroc("image_auroc", float(found[0]), found[1:], units))
@@ -345,15 +346,6 @@ def false_alarms(rng: np.random.Generator, better: float) -> bool:
         known, new = rng.normal(size=30), rng.normal(size=normal) + better
         p_values.append(excess_alarms_p((0, 30), (int((new > known.max()).sum()), normal)))
     return any(is_significant(p) for p in holm(p_values))
-
-
-def _weights(category: Category, rng: np.random.Generator) -> np.ndarray:
-    """(RESAMPLES, n) how often each image counts, drawn within each class."""
-    counts = [
-        rng.multinomial(number, np.full(number, 1 / number), size=RESAMPLES)
-        for number in (category.normal, category.anomalous)
-    ]
-    return np.concatenate(counts, axis=1)
 
 
 # claim, the sweep, and the difference at which the power is measured, with its description
