@@ -19,11 +19,12 @@ from adframe.reporting.feature_figures import feature_figures
 from adframe.reporting.figure_reliability import reliability_panels
 from adframe.reporting.format import span
 from adframe.reporting.probability_summary import calibrations
-from adframe.reporting.summary import confusion, latency_summary, share_interval
+from adframe.reporting.summary import confusion, latency_summary
 from adframe.reporting.tables import Cell, Column, Table
 from adframe.reporting.training_curves import TrainingCurve, training_curves
 from adframe.results.run_files import config_text
 from adframe.results.run_folder import RunFolder
+from adframe.stats.proportions import share_interval
 
 _SHOWN_FIRST = 3  # trainings, or categories, whose figures are shown at once; the others are folded
 _GROUP = "Run"
@@ -113,12 +114,12 @@ def decisions_section(run: RunFolder) -> Section:
     notes: dict[tuple[int, int], str] = {}
     for place, (_, count) in enumerate(lines):
         notes |= {
-            (place, 1 + len(titles) + rates.index(rate)): f"({span(*ends)})"
-            for rate, ends in (
-                (rates[2], share_interval(count.found, count.found + count.missed)),
-                (rates[3], share_interval(count.false_alarms, count.false_alarms + count.passed)),
+            (place, 1 + len(titles) + rates.index(rate)): f"({span(*share_interval(part, part + rest))})"
+            for rate, part, rest in (
+                (rates[2], count.found, count.missed),
+                (rates[3], count.false_alarms, count.passed),
             )
-            if ends is not None
+            if part + rest
         }
     caption = "Images by decision; rates in per cent. In brackets: the 95 % interval of the rate."
     table = TableBlock("decisions", caption, Table(columns, rows), notes=notes, total="all images")

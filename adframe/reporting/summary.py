@@ -11,7 +11,6 @@ import numpy as np
 from adframe.metrics.curve_points import roc_points
 from adframe.reporting.format import counted
 from adframe.results.predictions import Row
-from adframe.stats import proportions
 
 NO_LIGHT = "(none)"  # title of images without a light condition
 
@@ -172,19 +171,6 @@ def latency_summary(rows: Sequence[Row]) -> tuple[float | None, float | None]:
     if not values:
         return None, None
     return float(np.median(values)), float(np.percentile(values, 95))
-
-
-def share_interval(part: int, whole: int) -> tuple[float, float] | None:
-    """Computes the 95 % interval of a share.
-
-    Args:
-        part: number of images that count.
-        whole: number of all images.
-
-    Returns:
-        (low, high) in [0, 1]; None without images.
-    """
-    return proportions.share_interval(part, whole) if whole else None
 
 
 def _summarise_group(name: str, anomalous: list[Row], normals: list[Row]) -> GroupSummary:

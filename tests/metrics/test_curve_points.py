@@ -4,7 +4,8 @@ import pytest
 from adframe.metrics.curve_points import bin_edges, pr_points, roc_points
 from adframe.reporting.figure_render import svg
 from adframe.reporting.figure_scores import scores
-from adframe.reporting.summary import by_condition, by_defect, confusion, latency_summary, share_interval
+from adframe.reporting.summary import by_condition, by_defect, confusion, latency_summary
+from adframe.stats.proportions import share_interval
 from tests.fakes.run_folder import row
 
 
