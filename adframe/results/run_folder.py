@@ -162,7 +162,7 @@ class RunFolder:
 
     @property
     def seed(self) -> int:
-        """The seed of the run, on which its bootstrap draws depend."""
+        """The seed of the run; `resampling_seed` has that of its bootstrap draws."""
         return int(self.config.get("seed", self.environment.get("seed", 0)))
 
     @property

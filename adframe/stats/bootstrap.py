@@ -1,14 +1,14 @@
-"""Draws bootstrap resamples and computes percentile intervals.
+"""Draws bootstrap resamples.
 
 The unit of resampling is a group (all pictures of one part), because the pictures of a part are not
 independent. Groups are resampled within strata (normal, logical, structural, ...), so that no resample lacks
 a class and every metric is defined on each (Efron & Tibshirani, An Introduction to the Bootstrap, 1993:
-chapter 13 for percentile intervals, chapter 8 for other units than single values).
+chapter 8 for other units than single values).
 
 A resample is how often each image counts. Images are identified by their paths, so that the same images and
 seed give the same resamples for image metrics, for pixel metrics, and for another run.
 
-The draws give variances and correlations, from which `intervals` computes intervals. Percentiles of the draws
+The draws give variances and skewness, from which `intervals` computes intervals. Percentiles of the draws
 themselves are too close together with few parts, and have no width where a metric is 1.
 """
 
@@ -20,8 +20,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-# Confidence level of every interval.
-LEVEL = 0.95
 RESAMPLES = 1000
 # Every run resamples with this seed, whatever its own seed is, so that runs on the same images are paired.
 RESAMPLING_SEED = 0

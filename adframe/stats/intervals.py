@@ -1,7 +1,7 @@
 """Computes intervals of metrics, of their means and of their differences, with coverage that was measured.
 
 A percentile bootstrap interval is too short with few images, and has no width where a metric is 1. The
-intervals of this module use the bootstrap draws only for variances and correlations:
+intervals of this module use the bootstrap draws only for variances, biases and skewness:
 
 * A metric that counts images (recall, AUROC, AP, F1, ...) has the interval of a share (Agresti & Coull, The
   American Statistician 52, 1998) with an effective number of units. A unit is a part, or an image on its
@@ -327,11 +327,12 @@ class MeanOf:
         measured = [each for each in self.parts if isinstance(each, Measured)]
         if differences:
             low, high = _difference_ends(differences, quantiles)
+        elif _name_of(measured[0]) == "image/fpr95":
+            low, high = _fpr95_ends(measured, quantiles)
+        elif _name_of(measured[0]).startswith("pixel/"):
+            low, high = _pixel_ends(measured, quantiles)
         else:
-            name = _name_of(measured[0])
-            low, high = _ENDS.get(name, _pixel_ends if name.startswith("pixel/") else _share_ends)(
-                measured, quantiles
-            )
+            low, high = _share_ends(measured, quantiles)
         if self.seeds is None:
             return low, high
         value = self.value
@@ -417,9 +418,6 @@ def _difference_ends(parts: Sequence[DifferenceOf], quantiles: np.ndarray) -> En
     return value + width * (np.minimum(shift, 0) - reach), value + width * (np.maximum(shift, 0) + reach)
 
 
-_ENDS = {"image/fpr95": _fpr95_ends}
-
-
 def interval_of(number: Interval, *, level: float = LEVEL) -> tuple[float, float]:
     """Computes the interval of a number.
 
@@ -434,12 +432,11 @@ def interval_of(number: Interval, *, level: float = LEVEL) -> tuple[float, float
     return float(low[0]), float(high[0])
 
 
-def compare_with_zero(difference: Interval, *, level: float = LEVEL) -> Difference:
-    """Computes the interval and the p value of a difference.
+def compare_with_zero(difference: Interval) -> Difference:
+    """Computes the 95 % interval and the p value of a difference.
 
     Args:
         difference: a difference, or a mean of differences.
-        level: level of the interval, in (0, 1).
 
     Returns:
         The difference; its p value is the level at which its interval ends at zero, and 1 for no difference.
@@ -459,7 +456,7 @@ def compare_with_zero(difference: Interval, *, level: float = LEVEL) -> Differen
         before, after = distance[beyond[0] - 1], distance[beyond[0]]
         step = _QUANTILES[1] * before / (before - after)
         quantile = float(_QUANTILES[beyond[0] - 1] + step)
-    low, high = interval_of(difference, level=level)
+    low, high = interval_of(difference)
     return Difference(value, low, high, float(2 * special.ndtr(-quantile)))
 
 
