@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
@@ -83,16 +85,35 @@ def _interrupted_by_sigterm() -> Iterator[None]:
     """Raises an exception on SIGTERM, so that unfinished files are removed and finished ones are kept.
 
     Without a handler, a test of Lightning would not stop at all, because Lightning has a handler of its own
-    while
-    it works. Where SIGINT is ignored, as in scripts that are started with `&`, SIGTERM is the only way to
-    stop a
-    run.
+    while it works. Where SIGINT is ignored, as in scripts that are started with `&`, SIGTERM is the only way
+    to stop a run.
     """
+    hook = sys.unraisablehook
     before = signal.signal(signal.SIGTERM, _raise_terminated)
+    sys.unraisablehook = functools.partial(_send_swallowed_signal_again, hook)
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         signal.signal(signal.SIGTERM, before)
+
+
+def _send_swallowed_signal_again(
+    other_errors: Callable[[sys.UnraisableHookArgs], Any], unraisable: sys.UnraisableHookArgs
+) -> None:
+    """Sends a signal again whose exception was raised where Python drops exceptions.
+
+    Python drops what is raised inside of `__del__` and of callbacks of the garbage collector. A run that gets
+    its signal there would go on to its end.
+    """
+    error = unraisable.exc_value
+    if isinstance(error, KeyboardInterrupt):
+        # A short delay, because the handler would otherwise raise inside of the same `__del__`.
+        again = threading.Timer(0.05, os.kill, (os.getpid(), _signal_of(error)))
+        again.daemon = True
+        again.start()
+    else:
+        other_errors(unraisable)
 
 
 def _raise_terminated(_signal: int, _frame: FrameType | None) -> NoReturn:
@@ -101,7 +122,11 @@ def _raise_terminated(_signal: int, _frame: FrameType | None) -> NoReturn:
 
 def _exit_code(error: KeyboardInterrupt) -> int:
     """Returns the exit code that a shell reports for the signal: 128 and its number."""
-    return 128 + (signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)
+    return 128 + _signal_of(error)
+
+
+def _signal_of(error: KeyboardInterrupt) -> signal.Signals:
+    return signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
 
 
 def _stop_message(error: BaseException) -> str:
