@@ -19,7 +19,7 @@ FLOORS = [  # a room imports only rooms of the floors above it in this list
     {"data", "models", "metrics", "calibration"},
     {"results"},
     {"systems", "reporting"},
-    {"callbacks", "diagnostics"},
+    {"callbacks", "diagnostics", "inference"},
     {"runs"},
     {"analysis"},
     {"config"},

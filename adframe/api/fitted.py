@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
-from adframe.contracts import Geometry, ImagePrediction
-from adframe.data.dataset import View, as_unit, resize_to_view
-from adframe.errors import AdframeError
-from adframe.io.images import read_image
-from adframe.ops.geometry import restore
+from adframe.data.dataset import View
+from adframe.inference.detector import TrainedDetector, stored_facts
 from adframe.results.frame import Results, load_results
 from adframe.results.names import MEAN
 from adframe.results.run_folder import RunFolder
-from adframe.systems.detection import DetectionSystem, heatmaps
-from adframe.transforms.preprocess import PREPROCESSES
+from adframe.systems.detection import DetectionSystem
 
 if TYPE_CHECKING:
     import pandas as pd
-    from PIL.Image import Image
 
 
 class Fitted:
@@ -54,7 +47,9 @@ class Fitted:
         view: View,
         keep: tempfile.TemporaryDirectory[str] | None = None,
     ) -> None:
-        self.run, self.system, self._view = run, system.eval(), view
+        self.run, self.system = run, system.eval()
+        name = run.categories[0] if len(run.categories) == 1 else "global"
+        self._trained = TrainedDetector(system, view=view, category=name, facts=stored_facts(run, name))
         self._keep = keep  # a temporary folder lives as long as this object
 
     @property
@@ -87,42 +82,23 @@ class Fitted:
         """A table with one row per category and metric."""
         return self.results.frame
 
-    def predict(self, image: str | Path | np.ndarray | Image) -> ImagePrediction:
-        """Scores one image, prepared in the same way as the training images.
+    def predict(self, images: Any, *, batch_size: int = 8, threads: int = 2) -> Any:
+        """Inspects images, prepared in the same way as the training images.
 
         Args:
-            image: a path, a PIL image, or an array (H, W) or (H, W, 3) of uint8 or uint16.
+            images: one image, a folder, a batch or a list, as `TrainedDetector.predict` takes them.
+            batch_size: images of one size that the network takes together.
+            threads: number of threads that decode images while the network works.
 
         Returns:
-            The decision with score and threshold, and the heatmap (H, W) in the frame of the image.
+            The `ImageResult` of one image, or a list of them in the order of the images.
 
         Raises:
-            AdframeError: the image cannot be read, or the array has another shape or type.
+            AdframeError: as `TrainedDetector.predict`.
         """
-        pixels = read_image(Path(image)) if isinstance(image, str | Path) else _to_rgb_array(image)
-        tensor, box = resize_to_view(as_unit(PREPROCESSES[self._view.preprocess](pixels)), self._view)
-        with torch.inference_mode():
-            prediction = self.system(tensor[None].to(self.system.device))
-        geometry = Geometry(original=(pixels.shape[0], pixels.shape[1]), view=box)
-        frame = restore(heatmaps(prediction)[0], geometry)
-        score = float(prediction.score[0])
-        return ImagePrediction(self.system.calibrator.decide(score, heatmap=frame), frame)
+        return self._trained.predict(images, batch_size=batch_size, threads=threads)
 
     def __repr__(self) -> str:
         auroc = self.metrics.get("image/auroc")
         shown = "unknown" if auroc is None else f"{100 * auroc:.1f}"
         return f"Fitted({type(self.detector).__name__}, image AUROC {shown}, {self.run.path})"
-
-
-def _to_rgb_array(image: np.ndarray | Image) -> np.ndarray:
-    """Returns the image as (H, W, 3), uint8 or uint16."""
-    pixels = np.asarray(image)
-    if pixels.dtype not in (np.uint8, np.uint16) or pixels.ndim not in (2, 3):
-        raise AdframeError(
-            f"an image must be (H, W) or (H, W, 3) of uint8 or uint16, not {pixels.shape} of {pixels.dtype}"
-        )
-    if pixels.ndim == 2:
-        pixels = np.repeat(pixels[:, :, None], 3, axis=2)
-    if pixels.shape[2] != 3:
-        raise AdframeError(f"an image must have 3 channels, not {pixels.shape[2]}")
-    return pixels

@@ -46,21 +46,39 @@ def guard(main: Callable[[], Any]) -> None:
         Exception: any other error is a bug and keeps its traceback.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors instead of printing them itself
-    try:
+
+    def run() -> None:
         _check_options(sys.argv[1:])
         # `category=null` is the default of evaluate.py; for other scripts it can only be a name.
         named = () if Path(sys.argv[0]).stem == "evaluate" else ("category",)
         sys.argv[1:] = quote_names(sys.argv[1:], named=named)
-        with _interrupted_by_sigterm():
-            main()
+        main()
         if attempts.stopping_errors:
             raise attempts.stopping_errors[0]
+
+    exit_with_errors(run)
+
+
+def exit_with_errors(main: Callable[[], Any]) -> None:
+    """Runs a function, and exits with the code of its error.
+
+    Args:
+        main: the function.
+
+    Raises:
+        SystemExit: as `guard`.
+        Exception: as `guard`.
+    """
+    try:
+        with _interrupted_by_sigterm():
+            main()
     except KeyboardInterrupt as error:
         _exit_with_error(_stop_message(error), _exit_code(error))
-    except SystemExit as error:  # Lightning exits like this after Ctrl-C
-        if not isinstance(error.__context__, KeyboardInterrupt):
+    except SystemExit as error:  # Lightning and Typer exit like this after Ctrl-C
+        if (interrupt := _interrupt_behind(error)) is None:
             raise
-        _exit_with_error(_stop_message(error), _exit_code(error.__context__))
+        notes = interrupt if hasattr(interrupt, "__notes__") else error
+        _exit_with_error(_stop_message(notes), _exit_code(interrupt))
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
@@ -127,6 +145,13 @@ def _exit_code(error: KeyboardInterrupt) -> int:
 
 def _signal_of(error: KeyboardInterrupt) -> signal.Signals:
     return signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
+
+
+def _interrupt_behind(error: BaseException | None) -> KeyboardInterrupt | None:
+    """Returns the Ctrl-C or the SIGTERM of which an error is the consequence; None without one."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _stop_message(error: BaseException) -> str:

@@ -122,6 +122,21 @@ def requested_category(cfg: DictConfig) -> str | list[str]:
     return OmegaConf.to_container(cfg)["category"]  # type: ignore[index,call-overload]
 
 
+def view_of(cfg: DictConfig, *, preprocess: str) -> View:
+    """Returns how images are brought to the size of the network.
+
+    Args:
+        cfg: the configuration of the run.
+        preprocess: name of the dataset's preprocessing.
+    """
+    size: Any = OmegaConf.to_container(cfg)["image_size"]  # type: ignore[index,call-overload]
+    return View(
+        size=(size, size) if isinstance(size, int) else None if size is None else (size[0], size[1]),
+        keep_aspect=cfg.keep_aspect,
+        preprocess=preprocess,
+    )
+
+
 def build_data(cfg: DictConfig, source: Source, categories: list[str]) -> AnomalyData:
     """Builds the images of one model.
 
@@ -137,16 +152,10 @@ def build_data(cfg: DictConfig, source: Source, categories: list[str]) -> Anomal
         AdframeError: the split, the shift or the synthesis cannot be built.
     """
     learning = build_learning(cfg)
-    size: Any = OmegaConf.to_container(cfg)["image_size"]  # type: ignore[index,call-overload]
-    view = View(
-        size=(size, size) if isinstance(size, int) else None if size is None else (size[0], size[1]),
-        keep_aspect=cfg.keep_aspect,
-        preprocess=source.preprocess,
-    )
     return AnomalyData(
         source,
         categories=categories,
-        view=view,
+        view=view_of(cfg, preprocess=source.preprocess),
         batch_size=cfg.batch_size,
         num_workers=cfg.num_workers,
         protocol=build(cfg, "split"),

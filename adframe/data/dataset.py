@@ -72,20 +72,34 @@ class ImageDataset(Dataset[dict[str, Any]]):
     def __getitem__(self, index: int) -> dict[str, Any]:
         record = self.records[index]
         pixels = read_image(record.path, bits=record.bits)  # (H0, W0, 3)
-        original: tuple[int, int] = (pixels.shape[0], pixels.shape[1])
+        original = (pixels.shape[0], pixels.shape[1])
         masks = read_truth(record, size=original) if self.truth else []  # (H0, W0) each
         drawn: Params = {}
         if self.shift is not None and record.split in self.shift.splits:
             pixels, masks, drawn = self.shift(pixels, masks, index=record.place)
-        image, view = resize_to_view(as_unit(PREPROCESSES[self.view.preprocess](pixels)), self.view)
+        image, geometry = to_view(pixels, self.view)
         return {
             IMAGE: image,  # (3, H, W)
             INDEX: index,
             RECORD: record,
-            GEOMETRY: Geometry(original=original, view=view),
+            GEOMETRY: geometry,
             REGIONS: regions_of(record, masks) if self.truth else None,
             SHIFT: drawn,
         }
+
+
+def to_view(pixels: np.ndarray, view: View) -> tuple[Tensor, Geometry]:
+    """Preprocesses and resizes an image as the network takes it.
+
+    Args:
+        pixels: (H0, W0, 3) uint8 or uint16.
+        view: the size to resize to, and the preprocessing.
+
+    Returns:
+        (3, H, W) float32 in [0, 1], and the place of it in the original frame.
+    """
+    tensor, box = resize_to_view(as_unit(PREPROCESSES[view.preprocess](pixels)), view)
+    return tensor, Geometry(original=(pixels.shape[0], pixels.shape[1]), view=box)
 
 
 def as_unit(pixels: np.ndarray) -> Tensor:

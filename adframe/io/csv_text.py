@@ -19,10 +19,24 @@ def csv_text(header: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
     Returns:
         The CSV text.
     """
+    return "".join(csv_line(row) for row in (header, *rows))
+
+
+def csv_line(row: Iterable[object]) -> str:
+    """Formats one row of a table as CSV, with the end of the line.
+
+    Args:
+        row: the cells.
+
+    Returns:
+        The CSV text.
+
+    Example:
+        >>> csv_line(["a,b", None, 0.5, "=1+1"])
+        '"a,b",,0.5,\'=1+1\\n'
+    """
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    for row in (header, *rows):
-        writer.writerow([_csv_cell(value) for value in row])
+    csv.writer(out, lineterminator="\n").writerow([_csv_cell(value) for value in row])
     return out.getvalue()
 
 

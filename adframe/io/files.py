@@ -52,12 +52,33 @@ def write_whole(path: Path, content: bytes | str) -> None:
         temporary.write_bytes(data)
         temporary.replace(path)
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        advice = _ADVICE.get(error.errno or 0, "check the disk and the folder")
-        raise AdframeError(f"cannot write {path}: {reason}; {advice}") from error
+        raise _write_error(path, error) from error
     finally:
         # After success the temporary file is gone; after any error (Ctrl-C too) it must not remain.
         _remove(temporary)
+
+
+def append_text(path: Path, text: str) -> None:
+    """Adds text at the end of a file with one write.
+
+    Args:
+        path: the file; it is created if it is missing.
+        text: written as UTF-8.
+
+    Raises:
+        AdframeError: as `write_whole`; a part of the text may have been written.
+    """
+    try:
+        with path.open("ab") as file:
+            file.write(text.encode("utf-8", "backslashreplace"))
+    except OSError as error:
+        raise _write_error(path, error) from error
+
+
+def _write_error(path: Path, error: OSError) -> AdframeError:
+    reason = error.strerror or type(error).__name__
+    advice = _ADVICE.get(error.errno or 0, "check the disk and the folder")
+    return AdframeError(f"cannot write {path}: {reason}; {advice}")
 
 
 def check_writable(folder: Path, *, key: str) -> None:

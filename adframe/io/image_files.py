@@ -18,11 +18,9 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from adframe.errors import AdframeError
 
 # The limit of image size is a setting (`dataset.max_megapixels`), checked from the header before any work.
-# How large an image may be is a setting (`dataset.max_megapixels`), checked from the header before any work.
 Image.MAX_IMAGE_PIXELS = None
 
 # Without EPS, which would start an interpreter, and without formats that are not images (FITS, HDF5, video).
-# Without EPS, which would start an interpreter, and without what is no picture (FITS, HDF5, video).
 _FORMATS = (
     "PNG", "JPEG", "MPO", "BMP", "DIB", "TIFF", "WEBP", "JPEG2000", "PPM", "GIF", "AVIF",
 )  # fmt: skip

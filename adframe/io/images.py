@@ -65,19 +65,36 @@ def read_image(path: Path, *, bits: int = 16) -> np.ndarray:
             exceed `bits`; or if its kind of pixels is not supported (floating point, signed, LAB).
     """
     with open_image(path) as image:
-        check_kind(path, pixel_kind(image))
-        if is_deep(image):
-            samples, orientation = deep_samples(path, image)
-            return oriented(
-                _as_rgb(_to_full_range(path, samples, bits=_declared_bits(image) or bits)), orientation
-            )
-        load_pixels(path, image)
-        if has_alpha(image):
-            over = Image.new("RGBA", image.size, (0, 0, 0, 255))
-            pixels = Image.alpha_composite(over, as_rgba(image)).convert("RGB")
-        else:
-            pixels = image if image.mode == "RGB" else image.convert("RGB")
-        return oriented(np.asarray(pixels), orientation_of(image))
+        return rgb_of(path, image, bits=bits)
+
+
+def rgb_of(path: Path, image: Image.Image, *, bits: int = 16) -> np.ndarray:
+    """Converts an open image to RGB, as `read_image` does.
+
+    Args:
+        path: the file; of an image in memory its name, for messages.
+        image: the open image.
+        bits: as in `read_image`.
+
+    Returns:
+        (H, W, 3) uint8, or uint16 where samples have 16 bits.
+
+    Raises:
+        AdframeError: as `read_image`.
+    """
+    check_kind(path, pixel_kind(image))
+    if is_deep(image):
+        samples, orientation = deep_samples(path, image)
+        return oriented(
+            _as_rgb(to_full_range(path, samples, bits=_declared_bits(image) or bits)), orientation
+        )
+    load_pixels(path, image)
+    if has_alpha(image):
+        over = Image.new("RGBA", image.size, (0, 0, 0, 255))
+        pixels = Image.alpha_composite(over, as_rgba(image)).convert("RGB")
+    else:
+        pixels = image if image.mode == "RGB" else image.convert("RGB")
+    return oriented(np.asarray(pixels), orientation_of(image))
 
 
 def read_header(path: Path, *, max_megapixels: float | None = None) -> Header:
@@ -116,6 +133,25 @@ def read_header(path: Path, *, max_megapixels: float | None = None) -> Header:
     if image.format == "TIFF":
         return Header(shown, (width, height), orientation, kind)
     return Header((width, height), shown, orientation, kind)
+
+
+def header_size(path: Path) -> tuple[int, int]:
+    """Reads the size of an image as viewers show it from its header alone, without a check of the file.
+
+    Args:
+        path: the file.
+
+    Returns:
+        (H, W) in pixels.
+
+    Raises:
+        AdframeError: the file is missing or is not an image.
+    """
+    with open_image(path) as image:
+        width, height = image.size
+        # The size of a TIFF is that of the shown image already.
+        turned = orientation_of(image) >= 5 and image.format != "TIFF"
+    return (width, height) if turned else (height, width)
 
 
 def read_size(path: Path) -> tuple[int, int]:
@@ -247,8 +283,20 @@ def _declared_bits(image: Image.Image) -> int | None:
     return int(found[0]) if 8 < found[0] < 16 else None
 
 
-def _to_full_range(path: Path, samples: np.ndarray, *, bits: int) -> np.ndarray:
-    """Scales samples of `bits` to the full range of uint16, or converts them to uint8 for 8 bits."""
+def to_full_range(path: Path, samples: np.ndarray, *, bits: int) -> np.ndarray:
+    """Scales samples to the full range of uint16, or converts them to uint8 for 8 bits.
+
+    Args:
+        path: the file, for messages.
+        samples: uint16 of any shape.
+        bits: number of used bits, counted from the lowest.
+
+    Returns:
+        uint16, or uint8 for 8 bits, of the same shape.
+
+    Raises:
+        AdframeError: a value does not fit into this number of bits.
+    """
     top = 2**bits - 1
     if (most := int(samples.max())) > top:
         raise too_bright_error(path, most, bits)

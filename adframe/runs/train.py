@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 from lightning.pytorch.loggers import Logger
@@ -17,6 +18,7 @@ from lightning.pytorch.loggers import Logger
 from adframe.callbacks.profile import peak_memory
 from adframe.data.base import Source
 from adframe.data.datamodule import AnomalyData
+from adframe.data.image_facts import ImageFacts
 from adframe.data.validate_files import FINGERPRINT_PREFIX, fingerprint
 from adframe.errors import AdframeError
 from adframe.io.anomaly_maps import map_paths
@@ -60,7 +62,7 @@ def train(recipe: Recipe, path: Path, *, warnings: Sequence[str] = ()) -> RunFol
     first = next(iter(units))
     system = check_buildable(recipe, source, unit=first, held_out=units[first].held_out)
     facts = environment(seed=recipe.seed, fingerprints=_fingerprints(source, units), command=recipe.command)
-    facts |= recipe.choices
+    facts |= recipe.choices | {"images": {unit: _image_facts(data) for unit, data in units.items()}}
     facts["warnings"] = [*warnings, *(line for data in units.values() for line in data.warnings)]
     try:
         folder.open(config=recipe.config, environment=facts)
@@ -212,6 +214,11 @@ def _models_to_fit(recipe: Recipe) -> tuple[Source, dict[str, AnomalyData]]:
         if recipe.save_maps:
             map_paths(record for record in data.records if record.split == "test")
     return source, units
+
+
+def _image_facts(data: AnomalyData) -> dict[str, Any]:
+    """Describes the training images of a model, so that images of another kind can be told from them."""
+    return ImageFacts.of([record for record in data.records if record.split == "train"]).plain()
 
 
 def _fingerprints(source: Source, units: Mapping[str, AnomalyData]) -> dict[str, str]:

@@ -66,8 +66,12 @@ def test_a_path_a_picture_and_an_array_are_the_same_image(result: adframe.Fitted
     assert all(np.array_equal(first.heatmap, other.heatmap) for other in others)
     grey = result.predict(pixels[:, :, 0])
     assert grey.heatmap.shape == pixels.shape[:2]
-    for wrong in (pixels.astype(np.float64), pixels[:, :, :2], pixels[0, 0]):
-        with pytest.raises(adframe.AdframeError, match="an image must"):
+    for wrong, reason in (
+        (pixels.astype(np.float64), r"floats must lie in \[0, 1\]"),
+        (pixels[:, :, :2], "an image is a path"),
+        (pixels[0, 0], "an image is a path"),
+    ):
+        with pytest.raises(adframe.AdframeError, match=reason):
             result.predict(wrong)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.predicted import assert_predicts_its_own_test
 from tests.e2e.scripts import call, metrics_of, train_here
 
 pytestmark = pytest.mark.slow  # whole sweeps and trainings
@@ -36,6 +37,7 @@ def test_a_variant_runs_and_its_checkpoint_gives_the_same_numbers(
     outcome = call("evaluate", f"run={run}")
     assert outcome.code == 0
     assert "numbers equal the run's to the last digit" in outcome.out
+    assert_predicts_its_own_test(run, category="tray")
 
 
 def test_a_calibrated_run_tells_decisions_by_zones_and_probabilities(base: list[str], tmp_path: Path) -> None:

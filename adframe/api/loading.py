@@ -1,0 +1,39 @@
+"""`load`: the trained model of a run, ready to inspect other images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from adframe.inference.detector import TrainedDetector
+
+
+def load(
+    run: str | Path, *, category: str | None = None, device: str = "auto", trusted: Sequence[str] = ()
+) -> TrainedDetector:
+    """Loads the trained model of a finished run.
+
+    Neither the dataset nor its folder is needed.
+
+    Args:
+        run: the folder of a run of `train.py` or `sweep.py`.
+        category: which model, where the run has one for each of several categories; None for the only one.
+        device: where the model works, as torch names it (`cpu`, `cuda`, `cuda:1`, `mps`); `auto` takes CUDA
+            where there is one, else the processor.
+        trusted: packages other than adframe that the run's configuration may name; their code runs.
+
+    Returns:
+        The model. Its scores, decisions and heatmaps are those of the run's own test.
+
+    Raises:
+        AdframeError: the folder holds no finished run, `category` is needed, or a file is missing or damaged.
+
+    Example:
+        >>> import adframe
+        >>> detector = adframe.load("runs/loco", category="juice_bottle")  # doctest: +SKIP
+        >>> for result in detector.predict("new/pictures"):  # doctest: +SKIP
+        ...     print(result.name, result.anomalous, result.score)
+    """
+    from adframe.config.load_detector import load_detector  # Hydra and Lightning are imported only here
+
+    return load_detector(Path(run), category=category, device=device, trusted=trusted)

@@ -1,0 +1,112 @@
+"""The command `adframe`, which uses finished runs; experiments are run by `train.py` and `sweep.py`."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from adframe.cli.main import exit_with_errors
+
+app = typer.Typer(
+    name="adframe",
+    help="Use the trained models of finished runs. Experiments are run by train.py and sweep.py.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+class PictureKind(StrEnum):
+    """Kinds of pictures that `predict` writes; `inference.output.PICTURES` describes them."""
+
+    overlay = "overlay"
+    heatmap = "heatmap"
+    mask = "mask"
+    map = "map"
+
+
+Run = Annotated[Path, typer.Argument(help="Folder of a finished run.", show_default=False)]
+Category = Annotated[
+    str | None, typer.Option(help="The model to use, where the run has one for each of several categories.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Trusted = Annotated[
+    list[str] | None,
+    typer.Option(help="Package other than adframe that the run's configuration may name; its code runs."),
+]
+
+
+@app.callback()
+def _app() -> None:
+    pass
+
+
+@app.command()
+def predict(
+    run: Run,
+    images: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Images and folders; - reads paths from standard input, one per line.", show_default=False
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for predictions.csv, predictions.jsonl and pictures.", show_default=False),
+    ] = None,
+    pictures: Annotated[
+        list[PictureKind] | None,
+        typer.Option("--picture", help="Write this picture of every image; may be given several times."),
+    ] = None,
+    page: Annotated[
+        bool, typer.Option("--page", help="Write index.html with the most anomalous images.")
+    ] = False,
+    jsonl: Annotated[bool, typer.Option("--jsonl", help="Print one JSON object per image.")] = False,
+    fail_on_anomaly: Annotated[
+        bool, typer.Option("--fail-on-anomaly", help="Exit with code 1 if an image is anomalous.")
+    ] = False,
+    watch: Annotated[
+        Path | None,
+        typer.Option(help="Inspect the images that arrive in this folder, until Ctrl-C.", show_default=False),
+    ] = None,
+    interval: Annotated[
+        float, typer.Option(help="Seconds between two looks into the watched folder.", min=0.01)
+    ] = 1.0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Keep the results in --out; skip their images.")
+    ] = False,
+    category: Category = None,
+    batch_size: Annotated[int, typer.Option(help="Images that the network takes together.", min=1)] = 8,
+    threads: Annotated[int, typer.Option(help="Threads that decode images.", min=1)] = 2,
+    device: Device = "auto",
+    trusted: Trusted = None,
+) -> None:
+    """Inspect images with the model of a run.
+
+    Prints one line per image: decision, score, path. An image that cannot be read is a line with its
+    error and does not end the others. Exit codes: 0 all images were inspected, 1 an image is anomalous
+    (with --fail-on-anomaly), 2 wrong usage, 3 an image could not be read.
+    """
+    from adframe.cli.predict import Request, run_prediction
+
+    raise typer.Exit(
+        run_prediction(
+            Request(
+                run=run, images=tuple(images or ()), out=out, pictures=tuple(map(str, pictures or ())),
+                page=page, jsonl=jsonl, fail_on_anomaly=fail_on_anomaly, watch=watch, interval=interval,
+                resume=resume, category=category, batch_size=batch_size, threads=threads, device=device,
+                trusted=tuple(trusted or ()),
+            ),
+            listed=sys.stdin,
+        )
+    )  # fmt: skip
+
+
+def main() -> None:
+    """Runs the command line; a user error is one line and exit code 2."""
+    exit_with_errors(app)

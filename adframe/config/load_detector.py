@@ -1,0 +1,91 @@
+"""Loads the trained model of a run from its folder, without the dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from lightning.pytorch.utilities.seed import isolate_rng
+from omegaconf import OmegaConf
+
+from adframe.config.build import build, view_of
+from adframe.config.recipe import ConfigRecipe
+from adframe.config.saved_config import check_complete, read_config
+from adframe.errors import AdframeError, unknown
+from adframe.inference.detector import TrainedDetector, stored_facts
+from adframe.results.run_folder import RunFolder
+from adframe.runs.test import load_system
+
+
+def load_detector(
+    path: Path, *, category: str | None = None, device: str = "auto", trusted: Sequence[str] = ()
+) -> TrainedDetector:
+    """Loads the model of a finished run, ready to inspect images.
+
+    Neither the dataset nor its folder is needed; the frozen backbone is loaded from where the run took it.
+
+    Args:
+        path: the folder of the run.
+        category: which model; None for the only one.
+        device: where the model works, as torch names it (`cpu`, `cuda`, `cuda:1`, `mps`); `auto` takes CUDA
+            where there is one, else the processor.
+        trusted: packages other than adframe that the run's configuration may name; their code runs.
+
+    Returns:
+        The model.
+
+    Raises:
+        AdframeError: the folder holds no finished run, there are several models and `category` is None, or a
+            checkpoint or the backbone's weights are missing, damaged, or of another model.
+    """
+    place = _device(device)
+    config = read_config(path, trusted=trusted)
+    check_complete(config, path)
+    run = RunFolder(path)
+    run.reopen()
+    recipe = ConfigRecipe(OmegaConf.create(config), config=config)
+    unit = chosen_unit(run, category)
+    # Only facts about the layout are read from it, such as how images are preprocessed.
+    source = build(recipe.cfg, "dataset", {"root": Path(str(recipe.cfg.dataset.root))})
+    with isolate_rng():
+        system = load_system(recipe, source, run.checkpoint(unit))
+    view = view_of(recipe.cfg, preprocess=source.preprocess)
+    return TrainedDetector(system.to(place), view=view, category=unit, facts=stored_facts(run, unit))
+
+
+def _device(name: str) -> torch.device:
+    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    try:
+        return torch.empty(1, device=chosen).device
+    except (RuntimeError, AssertionError) as error:  # torch does not know it, or the machine has none
+        reason = str(error).splitlines()[0]
+        raise AdframeError(f"device={name} is not possible here: {reason}; choose cpu") from error
+
+
+def chosen_unit(run: RunFolder, category: str | None) -> str:
+    """Returns the name of a model of a run.
+
+    Args:
+        run: the run, reopened.
+        category: a category, or None for the only model.
+
+    Returns:
+        The category, or `global` where one model serves all categories.
+
+    Raises:
+        AdframeError: nothing is finished, the category is unknown, or None does not say which of several.
+    """
+    if not run.done:
+        raise AdframeError(
+            f"{run.path} has no finished category; go on with: python train.py resume={run.path}"
+        )
+    if category is not None and category not in run.done:
+        raise AdframeError(unknown("category", category, run.done, where=f"in {run.path}"))
+    if run.checkpoint("global").exists():
+        return "global"
+    if category is None and len(run.done) > 1:
+        raise AdframeError(
+            f"{run.path} has {len(run.done)} models; choose one with category=: {', '.join(run.done)}"
+        )
+    return category or run.done[0]
