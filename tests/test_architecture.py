@@ -24,7 +24,7 @@ FLOORS = [  # a room imports only rooms of the floors above it in this list
     {"analysis"},
     {"config"},
     {"cli"},
-    {"sweeps", "app", "api"},  # `app` holds one earlier name of a command
+    {"sweeps", "app", "api", "__main__"},  # `app` holds one earlier name of a command
 ]
 HYDRA = {"config", "sweeps", "cli"}
 LEVEL = {room: level for level, floor in enumerate(FLOORS) for room in floor}

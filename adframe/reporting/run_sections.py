@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from adframe.calibration.rules import rate_text
+from adframe.metrics.image_shares import image_share_interval
 from adframe.reporting import run_facts, threshold_summary
 from adframe.reporting.document import (
     Block,
@@ -24,7 +25,6 @@ from adframe.reporting.tables import Cell, Column, Table
 from adframe.reporting.training_curves import TrainingCurve, training_curves
 from adframe.results.run_files import config_text
 from adframe.results.run_folder import RunFolder
-from adframe.stats.proportions import share_interval
 
 _SHOWN_FIRST = 3  # trainings, or categories, whose figures are shown at once; the others are folded
 _GROUP = "Run"
@@ -85,15 +85,15 @@ def decisions_section(run: RunFolder) -> Section:
     Returns:
         The section.
     """
-    counts = [
-        (name, confusion([row for row in run.rows if row["category"] == name])) for name in run.categories
-    ]
-    lines = [(name, count) for name, count in counts if count.total]
-    if not lines:
+    decided = [row for row in run.rows if row["label"] is not None and row["decision"] is not None]
+    rows_of = {name: [row for row in decided if row["category"] == name] for name in run.categories}
+    rows_of = {name: rows for name, rows in rows_of.items() if rows}
+    if not rows_of:
         text = Text("There is nothing to count, because no image has both a label and a decision.", "absent")
         return Section("Decisions at the threshold", (text,), anchor="decisions")
-    if len(lines) > 1:
-        lines.append(("all images", confusion(run.rows)))
+    if len(rows_of) > 1:
+        rows_of["all images"] = decided
+    lines = [(name, confusion(rows)) for name, rows in rows_of.items()]
     titles = (
         ("found", "anomalous, found"), ("missed", "anomalous, missed"), ("alarms", "normal, false alarms"),
         ("passed", "normal, passed"),
@@ -112,15 +112,13 @@ def decisions_section(run: RunFolder) -> Section:
         for name, count in lines
     )  # fmt: skip
     notes: dict[tuple[int, int], str] = {}
-    for place, (_, count) in enumerate(lines):
-        notes |= {
-            (place, 1 + len(titles) + rates.index(rate)): f"({span(*share_interval(part, part + rest))})"
-            for rate, part, rest in (
-                (rates[2], count.found, count.missed),
-                (rates[3], count.false_alarms, count.passed),
-            )
-            if part + rest
-        }
+    for place, own in enumerate(rows_of.values()):
+        called = [row["decision"] for row in own]
+        for rate, label in ((rates[2], 1), (rates[3], 0)):
+            among = [row["label"] == label for row in own]
+            if any(among):
+                ends = span(*image_share_interval(own, counted=called, among=among))
+                notes[place, 1 + len(titles) + rates.index(rate)] = f"({ends})"
     caption = "Images by decision; rates in per cent. In brackets: the 95 % interval of the rate."
     table = TableBlock("decisions", caption, Table(columns, rows), notes=notes, total="all images")
     return Section("Decisions at the threshold", (table,), anchor="decisions")

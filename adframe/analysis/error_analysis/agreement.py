@@ -21,10 +21,11 @@ from adframe.analysis.error_analysis.common import (
 )
 from adframe.analysis.error_analysis.misclassified import heatmap_picture, size_and_place
 from adframe.analysis.error_analysis.thumbnails import Thumbnails
+from adframe.metrics.image_shares import image_share_interval
 from adframe.reporting.document import Block, Picture, Pictures, Section, TableBlock
 from adframe.reporting.format import counted, p_equals, p_value, percent, signed, span
 from adframe.reporting.tables import Column, table_of_columns
-from adframe.stats.proportions import mcnemar, share_interval
+from adframe.stats.proportions import mcnemar
 from adframe.stats.significance import holm
 
 _PICTURES_PER_CATEGORY = 10
@@ -135,19 +136,23 @@ def _shared_blocks(runs: Sequence[ComparedRun], *, thumbnails: Thumbnails) -> li
 def _types_table(runs: Sequence[ComparedRun], found: Mapping[str, Sequence[Key]]) -> TableBlock:
     rows: list[dict[str, Any]] = []
     for category, wrong in found.items():
-        all_types = [runs[0].images[key]["defect"] for key in keys_of(runs, category)]
+        images = [runs[0].images[key] for key in keys_of(runs, category)]
+        is_shared = [key in set(wrong) for key in keys_of(runs, category)]
+        all_types = [row["defect"] for row in images]
         wrong_types = [runs[0].images[key]["defect"] for key in wrong]
         shares = {name: wrong_types.count(name) / all_types.count(name) for name in wrong_types}
         for name in sorted(shares, key=lambda name: (-shares[name], name)):
-            part, whole = wrong_types.count(name), all_types.count(name)
+            ends = image_share_interval(
+                images, counted=is_shared, among=[defect == name for defect in all_types]
+            )
             rows.append(
                 {
                     "category": category,
                     "type": name,
-                    "images": whole,
-                    "all": part,
+                    "images": all_types.count(name),
+                    "all": wrong_types.count(name),
                     "share": shares[name],
-                    "interval": span(*share_interval(part, whole)),
+                    "interval": span(*ends),
                 }
             )
     text = "Images that every run misclassifies at its own threshold, with the interval of their share."

@@ -20,6 +20,7 @@ from adframe.analysis.error_analysis.common import (
     without_constant_names,
 )
 from adframe.contracts import GOOD
+from adframe.metrics.image_shares import image_share_interval
 from adframe.reporting.document import Figure, Section, TableBlock
 from adframe.reporting.figures import bars
 from adframe.reporting.format import p_equals, p_value, percent, span
@@ -92,7 +93,8 @@ def _type_rows(run: ComparedRun, category: str) -> list[dict[str, Any]]:
         hits, images = int(called[own].sum()), len(own)
         others = None if name == GOOD else (all_found - hits, all_defects - images)
         tested = others is not None and min(images, others[1]) >= _MIN_IMAGES
-        low, high = share_interval(hits, images)
+        is_own = [each == name for each in names]
+        low, high = image_share_interval(rows, counted=called, among=is_own)
         counts = (None, None, images - hits, hits) if others is None else (hits, images - hits, None, None)
         found.append(
             {

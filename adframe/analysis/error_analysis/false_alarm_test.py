@@ -17,11 +17,12 @@ from adframe.analysis.error_analysis.common import (
     rows_of,
     without_constant_names,
 )
+from adframe.metrics.image_shares import image_share_interval
 from adframe.reporting.document import TableBlock
 from adframe.reporting.format import p_equals, p_value, percent, span
 from adframe.reporting.tables import Column, table_of_columns
 from adframe.results.validation_scores import ValidationScores
-from adframe.stats.proportions import excess_alarms_p, share_interval
+from adframe.stats.proportions import excess_alarms_p
 from adframe.stats.significance import holm
 
 ScoresByRun = Mapping[tuple[str, str], ValidationScores | None]  # by name of the run and category
@@ -90,7 +91,7 @@ def _false_alarm_row(run: ComparedRun, category: str, scores: ValidationScores) 
         "alarms": new[0],
         "images": new[1],
         "fpr": new[0] / new[1] if new[1] else None,
-        "fpr_ends": span(*share_interval(*new)),
+        "fpr_ends": span(*image_share_interval(rows, counted=decisions_of(rows), among=normal)),
         "p_value": p,
         "p": p_value(p),
     }

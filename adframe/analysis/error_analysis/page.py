@@ -32,13 +32,14 @@ from adframe.analysis.error_analysis.thresholds import analyse_threshold_rules
 from adframe.analysis.error_analysis.thumbnails import OpenSource, Thumbnails
 from adframe.errors import AdframeError
 from adframe.io.files import timestamped_folder
+from adframe.metrics.image_shares import image_share_interval
 from adframe.reporting.document import Block, Page, Section, TableBlock
 from adframe.reporting.format import counted, percent, span
 from adframe.reporting.page_writer import write_document
 from adframe.reporting.run_facts import duration
 from adframe.reporting.summary import confusion
 from adframe.reporting.tables import table_of
-from adframe.stats.proportions import share_interval
+from adframe.results.predictions import Row
 
 _FINDINGS = 6  # of a section in the list at the top of the page
 _NOTES = (
@@ -173,10 +174,9 @@ def _shift_note(runs: Sequence[ComparedRun]) -> list[str]:
 def _title(runs: Sequence[ComparedRun]) -> str:
     """One sentence: what is missed, and what raises a false alarm."""
     if len(runs) == 1:
-        counts = confusion(list(runs[0].images.values()))
-        return f"{_rate_text(counts.missed, counts.found, 'defective images missed')}, " + _rate_text(
-            counts.false_alarms, counts.passed, "false alarms on normal images"
-        )
+        rows = list(runs[0].images.values())
+        missed = _rate_text(rows, "defective images missed", label=1, called=False)
+        return f"{missed}, {_rate_text(rows, 'false alarms on normal images', label=0, called=True)}"
     wrong = sum(len(wrong_in_all_runs(runs, category)) for category in categories_of(runs))
     who = "both runs" if len(runs) == 2 else f"all {len(runs)} runs"
     each = ", ".join(f"{run.name} {_count_mistakes(run)}" for run in runs)
@@ -188,9 +188,12 @@ def _count_mistakes(run: ComparedRun) -> int:
     return counts.missed + counts.false_alarms
 
 
-def _rate_text(part: int, rest: int, what: str) -> str:
-    whole = part + rest
-    if not whole:
+def _rate_text(rows: Sequence[Row], what: str, *, label: int, called: bool) -> str:
+    """How many images of a label have a decision, as `3 of 40 <what>` with the share and its interval."""
+    among = [row["label"] == label for row in rows]
+    if not (whole := sum(among)):
         return f"no {what.rsplit(' ', 1)[0]}"
-    ends = span(*share_interval(part, whole))
+    counted = [row["decision"] is called for row in rows]
+    part = sum(map(all, zip(counted, among, strict=True)))
+    ends = span(*image_share_interval(rows, counted=counted, among=among))
     return f"{part} of {whole} {what} ({percent(part / whole)}, 95% interval {ends})"
