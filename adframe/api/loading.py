@@ -9,7 +9,12 @@ from adframe.inference.detector import TrainedDetector
 
 
 def load(
-    run: str | Path, *, category: str | None = None, device: str = "auto", trusted: Sequence[str] = ()
+    run: str | Path,
+    *,
+    category: str | None = None,
+    calibration: str = "trained",
+    device: str = "auto",
+    trusted: Sequence[str] = (),
 ) -> TrainedDetector:
     """Loads the trained model of a finished run.
 
@@ -18,6 +23,7 @@ def load(
     Args:
         run: the folder of a run of `train.py` or `sweep.py`.
         category: which model, where the run has one for each of several categories; None for the only one.
+        calibration: name of thresholds that `adframe calibrate` fitted; `trained` for those of the run.
         device: where the model works, as torch names it (`cpu`, `cuda`, `cuda:1`, `mps`); `auto` takes CUDA
             where there is one, else the processor.
         trusted: packages other than adframe that the run's configuration may name; their code runs.
@@ -36,4 +42,6 @@ def load(
     """
     from adframe.config.load_detector import load_detector  # Hydra and Lightning are imported only here
 
-    return load_detector(Path(run), category=category, device=device, trusted=trusted)
+    return load_detector(
+        Path(run), category=category, calibration=calibration, device=device, trusted=trusted
+    )

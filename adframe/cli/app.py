@@ -81,6 +81,9 @@ def predict(
         bool, typer.Option("--resume", help="Keep the results in --out; skip their images.")
     ] = False,
     category: Category = None,
+    calibration: Annotated[
+        str, typer.Option(help="Thresholds of `adframe calibrate` by name; trained are those of the run.")
+    ] = "trained",
     batch_size: Annotated[int, typer.Option(help="Images that the network takes together.", min=1)] = 8,
     threads: Annotated[int, typer.Option(help="Threads that decode images.", min=1)] = 2,
     device: Device = "auto",
@@ -99,12 +102,66 @@ def predict(
             Request(
                 run=run, images=tuple(images or ()), out=out, pictures=tuple(map(str, pictures or ())),
                 page=page, jsonl=jsonl, fail_on_anomaly=fail_on_anomaly, watch=watch, interval=interval,
-                resume=resume, category=category, batch_size=batch_size, threads=threads, device=device,
-                trusted=tuple(trusted or ()),
+                resume=resume, category=category, calibration=calibration, batch_size=batch_size,
+                threads=threads, device=device, trusted=tuple(trusted or ()),
             ),
             listed=sys.stdin,
         )
     )  # fmt: skip
+
+
+class RuleName(StrEnum):
+    """Rules for the image threshold, as in `calibration=`."""
+
+    fixed_fpr = "fixed_fpr"
+    quantile = "quantile"
+    mean_std = "mean_std"
+    f1 = "f1"
+
+
+@app.command()
+def calibrate(
+    run: Run,
+    rule: Annotated[RuleName, typer.Option(help="How the image threshold is chosen.")] = RuleName.fixed_fpr,
+    rate: Annotated[
+        float | None, typer.Option(help="False-positive rate of fixed_fpr and quantile; 0.01 is 1 %.")
+    ] = None,
+    deviations: Annotated[
+        float | None, typer.Option(help="Standard deviations above the mean, for mean_std.")
+    ] = None,
+    normals: Annotated[
+        list[str] | None,
+        typer.Option(help="Folder of normal images that the model was not fitted to; may be repeated."),
+    ] = None,
+    anomalies: Annotated[
+        list[str] | None, typer.Option(help="Folder of anomalous images, for f1; may be repeated.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the new thresholds.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace thresholds of this name.")] = False,
+    category: Category = None,
+    batch_size: Annotated[int, typer.Option(help="Images that the network takes together.", min=1)] = 8,
+    device: Device = "auto",
+    trusted: Trusted = None,
+) -> None:
+    """Fit new thresholds to a trained model, without training it again.
+
+    The thresholds are fitted to the validation scores that the run has kept, or to other normal images
+    (--normals), and are written next to those of the run, which stay as they are.
+    """
+    from adframe.cli.calibrate import rule_of, run_calibration
+
+    run_calibration(
+        run,
+        rule_of(rule, rate=rate, deviations=deviations),
+        name=name,
+        normals=normals or (),
+        anomalies=anomalies or (),
+        category=category,
+        overwrite=overwrite,
+        batch_size=batch_size,
+        device=device,
+        trusted=trusted or (),
+    )
 
 
 def main() -> None:

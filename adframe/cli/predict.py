@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from adframe.config.load_detector import load_detector
 from adframe.errors import AdframeError
-from adframe.inference.detector import TrainedDetector
+from adframe.inference.detector import TRAINED, TrainedDetector
 from adframe.inference.images import InputImage, input_images
 from adframe.inference.output import ResultFiles
 from adframe.inference.page import PredictionPage
@@ -41,6 +41,7 @@ class Request:
     interval: float = 1.0
     resume: bool = False
     category: str | None = None
+    calibration: str = TRAINED
     batch_size: int = 8
     threads: int = 2
     device: str = "auto"
@@ -81,7 +82,11 @@ def run_prediction(request: Request, *, listed: TextIO) -> int:
     # A wrong path is reported before the model is loaded, which takes seconds.
     images = [] if request.watch is not None else _listed_images(request.images, listed)
     detector = load_detector(
-        request.run, category=request.category, device=request.device, trusted=request.trusted
+        request.run,
+        category=request.category,
+        calibration=request.calibration,
+        device=request.device,
+        trusted=request.trusted,
     )
     files = None
     if request.out is not None:

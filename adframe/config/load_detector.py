@@ -13,13 +13,19 @@ from adframe.config.build import build, view_of
 from adframe.config.recipe import ConfigRecipe
 from adframe.config.saved_config import check_complete, read_config
 from adframe.errors import AdframeError, unknown
-from adframe.inference.detector import TrainedDetector, stored_facts
+from adframe.inference.detector import TRAINED, TrainedDetector, stored_facts
+from adframe.inference.recalibration import calibrated, read_calibration
 from adframe.results.run_folder import RunFolder
 from adframe.runs.test import load_system
 
 
 def load_detector(
-    path: Path, *, category: str | None = None, device: str = "auto", trusted: Sequence[str] = ()
+    path: Path,
+    *,
+    category: str | None = None,
+    calibration: str = TRAINED,
+    device: str = "auto",
+    trusted: Sequence[str] = (),
 ) -> TrainedDetector:
     """Loads the model of a finished run, ready to inspect images.
 
@@ -28,6 +34,7 @@ def load_detector(
     Args:
         path: the folder of the run.
         category: which model; None for the only one.
+        calibration: name of thresholds that `adframe calibrate` fitted; `trained` for those of the run.
         device: where the model works, as torch names it (`cpu`, `cuda`, `cuda:1`, `mps`); `auto` takes CUDA
             where there is one, else the processor.
         trusted: packages other than adframe that the run's configuration may name; their code runs.
@@ -51,7 +58,10 @@ def load_detector(
     with isolate_rng():
         system = load_system(recipe, source, run.checkpoint(unit))
     view = view_of(recipe.cfg, preprocess=source.preprocess)
-    return TrainedDetector(system.to(place), view=view, category=unit, facts=stored_facts(run, unit))
+    detector = TrainedDetector(system.to(place), view=view, category=unit, facts=stored_facts(run, unit))
+    if calibration == TRAINED:
+        return detector
+    return calibrated(detector, read_calibration(path, calibration, unit), name=calibration)
 
 
 def _device(name: str) -> torch.device:

@@ -24,6 +24,7 @@ from adframe.ops.geometry import restore
 from adframe.results.run_folder import RunFolder
 from adframe.systems.detection import DetectionSystem, heatmaps, timed
 
+TRAINED = "trained"  # name of the thresholds in the checkpoint
 In = TypeVar("In")
 Out = TypeVar("Out")
 
@@ -61,6 +62,7 @@ class TrainedDetector:
         system: the Lightning module in evaluation mode.
         view: how an image is brought to the network's size.
         category: a category, or `global`.
+        calibration_name: `trained`, or the name of thresholds that were fitted later.
 
     Example:
         >>> import adframe
@@ -73,6 +75,7 @@ class TrainedDetector:
         self, system: DetectionSystem, *, view: View, category: str, facts: ImageFacts | None = None
     ) -> None:
         self.system, self.view, self.category, self._facts = system.eval(), view, category, facts
+        self.calibration_name = TRAINED
 
     @property
     def detector(self) -> nn.Module:
@@ -195,6 +198,7 @@ class TrainedDetector:
                 threshold_map=self.system.calibrator.mask,
                 milliseconds=1000 * seconds / len(images),
                 warnings=image.warnings,
+                calibration=self.calibration_name,
             )
 
     def __repr__(self) -> str:

@@ -15,8 +15,8 @@ from adframe.errors import AdframeError
 
 ERROR, ANOMALOUS, NORMAL = "error", "anomalous", "normal"  # values of the column `decision`
 COLUMNS = (
-    "image", "decision", "score", "normalised", "probability", "threshold", "regions", "area", "milliseconds",
-    "warnings", "error",
+    "image", "decision", "score", "normalised", "probability", "threshold", "calibration", "regions", "area",
+    "milliseconds", "warnings", "error",
 )  # fmt: skip
 
 
@@ -52,6 +52,7 @@ class ImageResult:
         heatmap: (H0, W0) float32 raw scores in the original frame; None as above.
         threshold_map: returns the (H0, W0) bool mask of a heatmap at the pixel threshold.
         milliseconds: time of the network and the search per image, without decoding.
+        calibration: name of the thresholds: `trained`, or those of `adframe calibrate`.
         warnings: doubts about the image, such as another kind of pixels than the model was fitted to.
         error: why the image could not be read.
 
@@ -72,10 +73,12 @@ class ImageResult:
         *,
         threshold_map: Callable[[np.ndarray], np.ndarray],
         milliseconds: float = float("nan"),
+        calibration: str = "trained",
         warnings: tuple[str, ...] = (),
         error: str | None = None,
     ) -> None:
         self.name, self.milliseconds, self.warnings, self.error = name, milliseconds, warnings, error
+        self.calibration = calibration
         self._decision, self._heatmap, self._threshold_map = decision, heatmap, threshold_map
 
     @property
@@ -149,6 +152,7 @@ class ImageResult:
                 "normalised": self.normalised,
                 "probability": self.probability,
                 "threshold": self.threshold,
+                "calibration": self.calibration,
                 "regions": len(self.regions),
                 "area": int(self.mask.sum()),
                 "milliseconds": self.milliseconds,
@@ -194,7 +198,7 @@ def regions_of(mask: np.ndarray, heatmap: np.ndarray) -> list[AnomalousRegion]:
     own, values = np.asarray(labels[inside], dtype=np.intp), heatmap[inside].astype(np.float64)
     peaks = np.full(count, -np.inf)
     np.maximum.at(peaks, own, values)
-    means = np.bincount(own, weights=values, minlength=count) / stats[:, cv2.CC_STAT_AREA]
+    sums = np.bincount(own, weights=values, minlength=count)
     found = [
         AnomalousRegion(
             top=int(stats[number, cv2.CC_STAT_TOP]),
@@ -203,7 +207,7 @@ def regions_of(mask: np.ndarray, heatmap: np.ndarray) -> list[AnomalousRegion]:
             width=int(stats[number, cv2.CC_STAT_WIDTH]),
             area=int(stats[number, cv2.CC_STAT_AREA]),
             peak=float(peaks[number]),
-            mean=float(means[number]),
+            mean=float(sums[number] / stats[number, cv2.CC_STAT_AREA]),
         )
         for number in range(1, count)
     ]

@@ -54,15 +54,20 @@ def score_shift_p(
         return math.nan
     ties = len(np.unique(np.concatenate([known, new]))) < len(known) + len(new)
     method: object = "asymptotic" if ties else "auto"  # `auto` is exact for few scores without ties
-    if ties and min(len(known), len(new)) <= _FEW:
+    fewest = min(len(known), len(new))
+    if ties and fewest <= _FEW:
         method = stats.PermutationMethod(n_resamples=_RESAMPLES, rng=np.random.default_rng(seed))
-    rank = stats.mannwhitneyu(new, known, alternative="greater" if upward else "two-sided", method=method)
+    found = []
+    # scipy permutes no single score; Kolmogorov and Smirnov's test knows as much about one.
+    if not (ties and fewest == 1):
+        rank = stats.mannwhitneyu(new, known, alternative="greater" if upward else "two-sided", method=method)
+        found.append(float(rank.pvalue))
     # `less` means that the distribution function of the new scores is lower, so that the scores are higher.
     with warnings.catch_warnings():
         # scipy says so where rounding lifts an exact p value of 1 above 1
         warnings.filterwarnings("ignore", message="ks_2samp: Exact calculation unsuccessful")
         distance = stats.ks_2samp(new, known, alternative="less" if upward else "two-sided")
-    found = [float(rank.pvalue), float(distance.pvalue)]
+    found.append(float(distance.pvalue))
     if alarms is not None and math.isfinite(excess := excess_alarms_p(*alarms)):
         found.append(excess)
     return min(1.0, len(found) * min(found))

@@ -112,3 +112,8 @@ def test_parts_with_more_images_are_not_called_different() -> None:
         new = [rng.normal(size=8) for _ in range(60)]
         found += score_shift_p(*comparable_scores(known, new)) < LEVEL
     assert stats.binomtest(found, 300, LEVEL, alternative="greater").pvalue > 0.001
+
+
+def test_a_single_score_that_equals_another_is_no_error_and_proves_nothing() -> None:
+    assert score_shift_p(np.array([1.0]), np.array([1.0])) == 1
+    assert score_shift_p(np.arange(20.0), np.array([3.0])) > 0.05
