@@ -46,7 +46,7 @@ OF_GROUP = {
     group: [path.stem for path in OPTIONS if path.parent.as_posix() == group]
     for group in dict.fromkeys(path.parent.as_posix() for path in OPTIONS)
 }
-GLOBAL = ("model", "store")  # groups with options that set keys of other groups
+GLOBAL = ("model", "store", "tiling")  # groups with options that set keys of other groups
 GIVEN = {  # arguments that the code adds
     "adframe.metrics.pixel.PixelMetrics": {"saturated"},
     "adframe.callbacks.maps.MapWriter": {"folder"},
@@ -177,7 +177,7 @@ def test_no_yaml_says_a_shared_value_twice() -> None:
     again = [
         f"{path}: {key}"
         for path in OPTIONS
-        if path.parts[0] not in ("dataset", "debug")
+        if path.parts[0] not in ("dataset", "debug", "tiling")
         for key in own[path].keys() & shared.keys()
         if "${" not in str(own[path][key])
     ]

@@ -22,6 +22,7 @@ from adframe.data.datamodule import AnomalyData
 from adframe.data.dataset import View
 from adframe.data.split_file import SplitFile
 from adframe.errors import AdframeError
+from adframe.models.tiled import tiled
 from adframe.reporting.download_progress import shown_progress
 from adframe.runs.trainer import make_trainer
 from adframe.systems.detection import DetectionSystem
@@ -134,6 +135,7 @@ def view_of(cfg: DictConfig, *, preprocess: str) -> View:
         size=(size, size) if isinstance(size, int) else None if size is None else (size[0], size[1]),
         keep_aspect=cfg.keep_aspect,
         preprocess=preprocess,
+        scale=cfg.get("image_scale", 1.0),  # runs of earlier versions have none
     )
 
 
@@ -188,7 +190,8 @@ def build_system(cfg: DictConfig, source: Source, *, held_out: bool) -> Detectio
     Raises:
         AdframeError: a part cannot be built, or the learning does not suit the method.
     """
-    detector = build(cfg, "model")
+    # Runs of earlier versions have no tiling.
+    detector = tiled(build(cfg, "model"), build(cfg, "tiling") if cfg.get("tiling") else None)
     calibrator = build(cfg, "calibration")
     pixel = build(cfg, "metrics", {"saturated": source.saturated})
     if not isinstance(detector, Gradient):
@@ -198,7 +201,7 @@ def build_system(cfg: DictConfig, source: Source, *, held_out: bool) -> Detectio
                 "training-free method nor those of one that learns by gradient"
             )
         refit = cfg.refit and held_out
-        return TrainingFreeSystem(detector=detector, calibrator=calibrator, pixel=pixel, refit=refit)  # type: ignore[arg-type]
+        return TrainingFreeSystem(detector=detector, calibrator=calibrator, pixel=pixel, refit=refit)
     name = type(detector).__name__
     if (learning := build_learning(cfg)) is None:
         raise AdframeError(f"model={name} learns by gradient; learning=none is not possible")
@@ -209,7 +212,7 @@ def build_system(cfg: DictConfig, source: Source, *, held_out: bool) -> Detectio
         )
     if detector.synthetic and not cfg.synthesis.families:
         raise AdframeError(f"model={name} learns from synthetic anomalies; synthesis=none is not possible")
-    return GradientSystem(detector=detector, calibrator=calibrator, pixel=pixel, learning=learning)  # type: ignore[arg-type]
+    return GradientSystem(detector=detector, calibrator=calibrator, pixel=pixel, learning=learning)
 
 
 def build_learning(cfg: DictConfig) -> Learning | None:

@@ -160,6 +160,8 @@ class ConfigRecipe:
         """
         size: Any = OmegaConf.to_container(self.cfg)["image_size"]  # type: ignore[index,call-overload]
         named = {"unit": unit, "dataset": self.cfg.dataset.name, "seed": self.seed, "image_size": size}
+        if (scale := self.cfg.get("image_scale", 1.0)) != 1:  # checkpoints of earlier versions state none
+            named["image_scale"] = scale
         return {name: str(value) for name, value in named.items()}
 
     def trainer(

@@ -8,7 +8,7 @@ from typing import Any
 
 from adframe.config.renamed import with_current_targets
 from adframe.config.trust import check_resolved
-from adframe.config.validate import GROUPS
+from adframe.config.validate import GROUPS, LATER_GROUPS
 from adframe.errors import AdframeError
 from adframe.io.secrets import hidden_keys
 from adframe.results.run_files import read_run_file
@@ -33,7 +33,8 @@ def read_config(path: Path, *, trusted: Sequence[str] = ()) -> dict[str, Any]:
     if not file.is_file():
         raise AdframeError(f"{path} is no run's folder: it has no config.yaml")
     config: Any = with_current_targets(read_run_file(file))
-    if not isinstance(config, dict) or (missing := [key for key in GROUPS if key not in config]):
+    required = [key for key in GROUPS if key not in LATER_GROUPS]
+    if not isinstance(config, dict) or (missing := [key for key in required if key not in config]):
         what = ", ".join(missing) if isinstance(config, dict) else "everything"
         raise AdframeError(f"{file} is no run's configuration: it lacks {what}")
     check_resolved(config, path)

@@ -51,6 +51,7 @@ RULES: dict[str, ValueRule] = {
     "scope": (lambda v: v in ("per_category", "global"), "per_category or global"),
     "seed": (lambda v: _is_whole(v) and 0 <= v < 2**32, "a whole number from 0 to 4294967295"),
     "image_size": (_is_size, "null, or pixels, 16 or more: a whole number, or [height,width]"),
+    "image_scale": (lambda v: _is_real(v) and 0 < v <= 8, "a number above 0, 8 at most"),
     "keep_aspect": (lambda v: isinstance(v, bool), "true or false"),
     "batch_size": (lambda v: _is_whole(v) and v > 0, "a whole number above 0"),
     "num_workers": (lambda v: _is_whole(v) and v >= 0, "a whole number, 0 or more"),
@@ -96,8 +97,9 @@ _HYDRA_HINTS = {
 
 GROUPS = (
     "paths", "dataset", "split", "shift", "backbone", "store", "memory", "fusion", "synthesis", "learning",
-    "model", "calibration", "metrics", "callbacks", "trainer", "logger"
+    "tiling", "model", "calibration", "metrics", "callbacks", "trainer", "logger"
 )  # fmt: skip
+LATER_GROUPS = ("tiling",)  # runs of earlier versions do not have them
 
 
 def check_values(

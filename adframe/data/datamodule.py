@@ -106,9 +106,9 @@ class AnomalyData(L.LightningDataModule):
             if self.view.size is None and self.batch_size > 1 and len(self.sizes) > 1:
                 raise mixed_sizes_error(len(self.sizes))
             # Workers that exceed the shared memory die with a bus error, so the main process loads instead.
-            largest = self.view.size or max(self.sizes, key=lambda size: size[0] * size[1])
+            largest = max(self.sizes, key=lambda size: size[0] * size[1])
             line = shared_memory_warning(
-                size=largest, batch_size=self.batch_size, num_workers=self.num_workers
+                size=self.view.of(largest), batch_size=self.batch_size, num_workers=self.num_workers
             )
             if line is not None:
                 self.num_workers = 0

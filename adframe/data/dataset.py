@@ -28,15 +28,25 @@ class View:
     """How an image is resized for the network.
 
     Attributes:
-        size: (H, W) in pixels; None keeps the size of the image.
+        size: (H, W) in pixels; None keeps the size of the image, times `scale`.
         keep_aspect: whether to fit the image into `size` and repeat its edge around it, instead of
             stretching it.
         preprocess: a name of `PREPROCESSES`, applied at native resolution after a domain shift.
+        scale: factor of the image's own size where `size` is None.
     """
 
     size: tuple[int, int] | None
     keep_aspect: bool = False
     preprocess: str = "none"
+    scale: float = 1.0
+
+    def of(self, image: tuple[int, int]) -> tuple[int, int]:
+        """Returns the size of the network's input for an image.
+
+        Args:
+            image: (H, W) in pixels.
+        """
+        return self.size or (max(1, round(image[0] * self.scale)), max(1, round(image[1] * self.scale)))
 
 
 class ImageDataset(Dataset[dict[str, Any]]):
@@ -133,7 +143,7 @@ def resize_to_view(image: Tensor, view: View) -> tuple[Tensor, tuple[int, int, i
     """
     height, width = image.shape[-2:]
     if view.size is None or not view.keep_aspect:
-        return resize(image, view.size or (height, width)), (0, 0, height, width)
+        return resize(image, view.of((height, width))), (0, 0, height, width)
     scale = min(view.size[0] / height, view.size[1] / width)
     inner = max(1, round(height * scale)), max(1, round(width * scale))
     top, left = (view.size[0] - inner[0]) // 2, (view.size[1] - inner[1]) // 2

@@ -1,0 +1,386 @@
+"""Any method on tiles: small defects in large images keep their pixels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from adframe.contracts import (
+    IMAGE,
+    LABEL,
+    MASK,
+    Batch,
+    Gradient,
+    LeaveOneOut,
+    Prediction,
+    TrainingFree,
+)
+from adframe.errors import AdframeError, unknown
+from adframe.ops.tiles import MERGES, Merge, Stitcher, TileGrid, cut_tiles, pad_reflect, tile_grid
+
+Fit = Literal["tiles", "whole"]
+
+
+class Tiling:
+    """How images are cut into tiles, and how results of tiles become that of an image.
+
+    Args:
+        size: side of a tile in pixels of the network's input, or (height, width).
+        overlap: share of a tile that it has in common with its neighbour, in [0, 1).
+        merge: how maps are put together: `smooth`, `mean`, `max` or `centre`, see `ops.tiles.Stitcher`.
+        score: `max` takes the highest score of the tiles as the image's; a share in (0, 1] takes the mean of
+            this share of highest pixels of the map.
+        fit: `tiles` fits the method to tiles, `whole` to whole images.
+        chunk: number of tiles that the network takes together, which bounds memory.
+
+    Raises:
+        AdframeError: an argument has an impossible value.
+
+    Example:
+        >>> Tiling(size=256, overlap=0.25).grid((500, 1250)).corners[:2]
+        ((0, 0), (0, 192))
+    """
+
+    def __init__(
+        self,
+        *,
+        size: int | tuple[int, int] = 256,
+        overlap: float = 0.25,
+        merge: Merge = "smooth",
+        score: Literal["max"] | float = "max",
+        fit: Fit = "tiles",
+        chunk: int = 8,
+    ) -> None:
+        sides = (size, size) if isinstance(size, int) else tuple(size)
+        if len(sides) != 2 or not all(isinstance(side, int) and side >= 16 for side in sides):
+            raise AdframeError(f"tiling.size={size} must be 16 pixels or more, or [height, width]")
+        if not 0 <= overlap < 1:
+            raise AdframeError(f"tiling.overlap={overlap} must lie in [0, 1)")
+        if merge not in MERGES:
+            raise AdframeError(unknown("tiling.merge", str(merge), MERGES))
+        if score != "max" and not (isinstance(score, int | float) and 0 < score <= 1):
+            raise AdframeError(f"tiling.score={score} must be max or a share of pixels in (0, 1]")
+        if fit not in ("tiles", "whole"):
+            raise AdframeError(unknown("tiling.fit", str(fit), ("tiles", "whole")))
+        if chunk < 1:
+            raise AdframeError(f"tiling.chunk={chunk} must be 1 or more")
+        self.size: tuple[int, int] = (sides[0], sides[1])
+        self.overlap, self.merge, self.score, self.fit, self.chunk = overlap, merge, score, fit, chunk
+
+    def grid(self, image: tuple[int, int]) -> TileGrid:
+        """Places the tiles on images of a size.
+
+        Args:
+            image: (H, W) in pixels.
+
+        Returns:
+            The grid.
+        """
+        stride = (self._stride(self.size[0]), self._stride(self.size[1]))
+        return tile_grid(image, size=self.size, stride=stride)
+
+    def _stride(self, side: int) -> int:
+        return max(1, round(side * (1 - self.overlap)))
+
+    @property
+    def name(self) -> str:
+        """What of it decides to which features a model is fitted, for the identity of a checkpoint."""
+        return f"{self.fit} {self.size[0]}x{self.size[1]} overlap {self.overlap:g}"
+
+
+class Tiled(nn.Module):
+    """Scores images by their tiles; subclasses fit the method.
+
+    Args:
+        detector: the method that scores a tile.
+        tiling: how images are cut.
+
+    Example:
+        >>> from adframe.models.pixel_mean import PixelMean
+        >>> model = tiled(PixelMean(None), Tiling(size=32))
+        >>> model.collect(torch.rand(2, 3, 48, 80))
+        >>> model.finalise()
+        >>> model(torch.rand(2, 3, 48, 80)).heatmap.shape
+        torch.Size([2, 1, 48, 80])
+    """
+
+    def __init__(self, detector: nn.Module, tiling: Tiling) -> None:
+        super().__init__()
+        self.inner: Any = detector
+        self.tiling = tiling
+        kind = type(detector)
+        self.METHOD = f"{getattr(kind, 'METHOD', kind.__name__)} on {tiling.name}"
+
+    @property
+    def backbone(self) -> Any:
+        """The backbone of the method."""
+        return self.inner.backbone
+
+    @property
+    def frozen(self) -> set[str]:
+        """Names of tensors that come from the weights of the backbone and are not in a checkpoint."""
+        own = {name for name in self.inner.state_dict() if name.startswith("backbone.")}
+        return {f"inner.{name}" for name in own | set(getattr(self.inner, "frozen", ()))}
+
+    @property
+    def progress(self) -> Any:
+        """Called with (picked, to pick) while a coreset is selected."""
+        return getattr(self.inner, "progress", None)
+
+    @progress.setter
+    def progress(self, call: Any) -> None:
+        if hasattr(self.inner, "progress"):
+            self.inner.progress = call
+
+    def forward(self, image: Tensor) -> Prediction:
+        """Scores images by their tiles.
+
+        Args:
+            image: (B, 3, H, W) float32 in [0, 1].
+
+        Returns:
+            Raw scores (B,) and heatmaps (B, 1, H, W).
+        """
+        return self._stitched(image, self.inner)
+
+    def facts(self) -> dict[str, float]:
+        """Size of the model: that of the method."""
+        found: dict[str, float] = self.inner.facts()
+        return found
+
+    def _stitched(self, image: Tensor, score: Any) -> Prediction:
+        grid = self.tiling.grid((image.shape[-2], image.shape[-1]))
+        stitcher = Stitcher(grid, images=len(image), merge=self.tiling.merge, like=image)
+        highest = torch.full((len(image),), -torch.inf, device=image.device)
+        for tiles, images, places in cut_tiles(image, grid, chunk=self.tiling.chunk):
+            found = score(tiles)
+            stitcher.add(found.heatmap, images, places)
+            highest.scatter_reduce_(0, images.to(image.device), found.score.float(), "amax")
+        heatmap = stitcher.result()
+        if self.tiling.score == "max":
+            return Prediction(highest, heatmap)
+        pixels = heatmap.flatten(1)
+        count = max(1, math.ceil(float(self.tiling.score) * pixels.shape[1]))
+        return Prediction(pixels.topk(count).values.mean(1), heatmap)
+
+    def _show(self, image: Tensor, collect: Any) -> None:
+        """Gives a method the images to which it is fitted: their tiles, or the images themselves."""
+        if self.tiling.fit == "whole":
+            collect(image)
+            return
+        grid = self.tiling.grid((image.shape[-2], image.shape[-1]))
+        for tiles, _, _ in cut_tiles(image, grid, chunk=self.tiling.chunk):
+            collect(tiles)
+
+
+class TiledTrainingFree(Tiled):
+    """A training-free method on tiles, as `contracts.TrainingFree` and `contracts.HeldOut` describe it.
+
+    Example:
+        >>> from adframe.models.pixel_mean import PixelMean
+        >>> isinstance(tiled(PixelMean(None), Tiling(size=32)), TiledTrainingFree)
+        True
+    """
+
+    def collect(self, image: Tensor) -> None:
+        """Collects normal images.
+
+        Args:
+            image: (B, 3, H, W) float32 in [0, 1].
+        """
+        self._show(image, self.inner.collect)
+
+    def finalise(self) -> None:
+        """Fits the method to all images collected so far."""
+        self.inner.finalise()
+
+    def release(self) -> None:
+        """Releases what only more images would need."""
+        self.inner.release()
+
+    @property
+    def needs_held_out(self) -> bool:
+        """Whether the method requires normal images that are unknown to it."""
+        return bool(getattr(self.inner, "needs_held_out", False))
+
+    def collect_held_out(self, image: Tensor) -> None:
+        """Collects held-out normal images.
+
+        Args:
+            image: (B, 3, H, W) float32 in [0, 1].
+        """
+        self._show(image, self.inner.collect_held_out)
+
+    def finalise_held_out(self) -> bool | None:
+        """Fits to the collected images; returns True where it must collect all of them once more."""
+        found: bool | None = self.inner.finalise_held_out()
+        return found
+
+
+class TiledGradient(TiledTrainingFree):
+    """A method that is trained by gradient, on tiles; a step takes random tiles of each image.
+
+    Example:
+        >>> TiledGradient.__mro__[1].__name__
+        'TiledTrainingFree'
+    """
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether it is trained on synthetic anomalies, or on unchanged normal images."""
+        return bool(self.inner.synthetic)
+
+    @property
+    def needs_preview(self) -> bool:
+        """Whether the method must see all training images before training."""
+        return bool(getattr(self.inner, "needs_preview", False))
+
+    @property
+    def collects(self) -> bool:
+        """Whether the method must see all unchanged training images after training."""
+        return bool(getattr(self.inner, "collects", False))
+
+    def preview(self, image: Tensor) -> None:
+        """Shows training images before training.
+
+        Args:
+            image: (B, 3, H, W) float32 in [0, 1].
+        """
+        self._show(image, self.inner.preview)
+
+    def finalise_preview(self) -> None:
+        """Ends the preview."""
+        self.inner.finalise_preview()
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Computes the losses of a training step on random tiles of each image.
+
+        Args:
+            batch: the batch.
+
+        Returns:
+            Losses by name, and `total`, their sum.
+        """
+        losses: dict[str, Tensor] = self.inner.loss(self._tile_batch(batch, seed=None))
+        return losses
+
+    def check(self, batch: Batch) -> dict[str, Tensor]:
+        """Computes the losses of held-out images on the same tiles every time.
+
+        Args:
+            batch: the batch.
+
+        Returns:
+            Losses by name, and `total`.
+        """
+        losses: dict[str, Tensor] = self.inner.check(self._tile_batch(batch, seed=0))
+        return losses
+
+    def groups(self, *, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
+        """Returns the parameter groups of the optimizer, see `contracts.Gradient`.
+
+        Args:
+            weight_decay: weight decay of matrices.
+            layer_decay: factor of the learning rate from a block to the block below, in (0, 1].
+
+        Returns:
+            The groups.
+        """
+        found: list[dict[str, Any]] = self.inner.groups(weight_decay=weight_decay, layer_decay=layer_decay)
+        return found
+
+    def learned(self) -> dict[str, Tensor]:
+        """Returns the trained parameters, without those that depend on the way of scoring."""
+        found: dict[str, Tensor] = self.inner.learned()
+        return found
+
+    def load_learned(self, state: Mapping[str, Tensor]) -> None:
+        """Restores trained parameters.
+
+        Args:
+            state: result of `learned`.
+        """
+        self.inner.load_learned(state)
+
+    def _tile_batch(self, batch: Batch, *, seed: int | None) -> Batch:
+        """Returns a batch with random tiles, and the parts of their masks; labels follow the masks."""
+        if self.tiling.fit == "whole":
+            return batch
+        image = batch[IMAGE]
+        grid = self.tiling.grid((image.shape[-2], image.shape[-1]))
+        generator = None if seed is None else torch.Generator().manual_seed(seed)
+        # As many tiles in all as the network takes together; one of each image at least.
+        each = min(len(grid.corners), max(1, self.tiling.chunk // len(image)))
+        weights = torch.ones(len(image), len(grid.corners))
+        places = torch.multinomial(weights, each, generator=generator)  # (B, each), all different
+        found = dict(batch)
+        for key in (IMAGE, MASK):
+            if key in batch and isinstance(batch[key], Tensor):
+                found[key] = _tiles_at(batch[key], grid, places)
+        if MASK in found and LABEL in found:
+            found[LABEL] = found[MASK].flatten(1).amax(1).gt(0).to(batch[LABEL].dtype)
+        return found
+
+
+class TiledLeaveOneOut(TiledGradient):
+    """A method on tiles that compares a collected image with all others.
+
+    A tile is left out by itself: what a neighbouring tile shows of the same place is not.
+
+    Example:
+        >>> TiledLeaveOneOut.__mro__[1].__name__
+        'TiledGradient'
+    """
+
+    @property
+    def min_held_out(self) -> int:
+        """Required number of held-out normal images."""
+        return int(self.inner.min_held_out)
+
+    def score_leave_one_out(self, image: Tensor) -> Prediction:
+        """Scores images that were collected, each tile without its own contribution.
+
+        Args:
+            image: (B, 3, H, W) float32 in [0, 1].
+
+        Returns:
+            Raw scores (B,) and heatmaps (B, 1, H, W).
+        """
+        return self._stitched(image, self.inner.score_leave_one_out)
+
+
+def tiled(detector: nn.Module, tiling: Tiling | None) -> nn.Module:
+    """Puts a method on tiles.
+
+    Args:
+        detector: the method.
+        tiling: how images are cut; None leaves the method as it is.
+
+    Returns:
+        The method on tiles, with the interfaces of `contracts` that the method has.
+
+    Raises:
+        AdframeError: the method has no interface by which it could be fitted.
+    """
+    if tiling is None:
+        return detector
+    if isinstance(detector, Gradient):
+        kind = TiledLeaveOneOut if isinstance(detector, LeaveOneOut) else TiledGradient
+        return kind(detector, tiling)
+    if isinstance(detector, TrainingFree):
+        return TiledTrainingFree(detector, tiling)
+    raise AdframeError(f"{type(detector).__name__} cannot be put on tiles")
+
+
+def _tiles_at(values: Tensor, grid: TileGrid, places: Tensor) -> Tensor:
+    """(B, C, H, W) values and (B, k) places of tiles -> (B * k, C, h, w)."""
+    padded = pad_reflect(values, grid.padded)
+    height, width = grid.size
+    corners = [(image, *grid.corners[place]) for image, row in enumerate(places.tolist()) for place in row]
+    return torch.stack(
+        [padded[image, :, top : top + height, left : left + width] for image, top, left in corners]
+    )

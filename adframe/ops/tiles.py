@@ -1,0 +1,182 @@
+"""Cuts images into overlapping tiles, and puts maps of tiles together again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from adframe.errors import AdframeError, unknown
+
+Merge = Literal["smooth", "mean", "max", "centre"]
+MERGES: tuple[Merge, ...] = ("smooth", "mean", "max", "centre")
+
+
+@dataclass(frozen=True, slots=True)
+class TileGrid:
+    """The tiles of images of one size.
+
+    Attributes:
+        image: (H, W) of the images in pixels.
+        padded: (H, W) after reflect padding, at least the size of a tile.
+        size: (h, w) of a tile.
+        corners: (top, left) of each tile in the padded image, row by row; together they cover all of it.
+    """
+
+    image: tuple[int, int]
+    padded: tuple[int, int]
+    size: tuple[int, int]
+    corners: tuple[tuple[int, int], ...]
+
+
+def tile_grid(image: tuple[int, int], *, size: tuple[int, int], stride: tuple[int, int]) -> TileGrid:
+    """Places tiles so that they cover an image.
+
+    The last tile of a row or column ends at the edge of the image, where it overlaps its neighbour more than
+    the others do. An image that is smaller than a tile is padded at its lower and right edge.
+
+    Args:
+        image: (H, W) in pixels.
+        size: (h, w) of a tile.
+        stride: distance of neighbouring tiles, at most `size`.
+
+    Returns:
+        The grid.
+
+    Example:
+        >>> tile_grid((100, 250), size=(100, 100), stride=(80, 80)).corners
+        ((0, 0), (0, 80), (0, 150))
+    """
+    padded = (max(image[0], size[0]), max(image[1], size[1]))
+    rows, columns = (
+        [*range(0, length - side, step), length - side]
+        for length, side, step in zip(padded, size, stride, strict=True)
+    )
+    return TileGrid(image, padded, size, tuple((top, left) for top in rows for left in columns))
+
+
+def cut_tiles(images: Tensor, grid: TileGrid, *, chunk: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Cuts images into tiles, a few at a time.
+
+    Args:
+        images: (B, C, H, W) of the size of the grid.
+        grid: places of the tiles.
+        chunk: largest number of tiles at a time.
+
+    Yields:
+        (n, C, h, w) tiles, (n,) the image and (n,) the place in `grid.corners` of each, n <= chunk. The tiles
+        of an image follow each other.
+    """
+    padded = pad_reflect(images, grid.padded)
+    height, width = grid.size
+    jobs = torch.cartesian_prod(torch.arange(len(images)), torch.arange(len(grid.corners)))
+    for part in torch.split(jobs.reshape(-1, 2), chunk):
+        places = [grid.corners[tile] for _, tile in part.tolist()]
+        tiles = [
+            padded[image, :, top : top + height, left : left + width]
+            for (image, _), (top, left) in zip(part.tolist(), places, strict=True)
+        ]
+        yield torch.stack(tiles), part[:, 0], part[:, 1]
+
+
+def pad_reflect(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Mirrors images at their lower and right edge, as often as it takes to fill a size.
+
+    Args:
+        images: (B, C, H, W).
+        size: (H', W'), at least (H, W).
+
+    Returns:
+        (B, C, H', W').
+    """
+    while (missing := (size[0] - images.shape[-2], size[1] - images.shape[-1])) != (0, 0):
+        height, width = images.shape[-2:]
+        if (missing[0] and height == 1) or (missing[1] and width == 1):  # one row has no mirror image
+            return F.pad(images, (0, missing[1], 0, missing[0]), mode="replicate")
+        step = (min(missing[0], height - 1), min(missing[1], width - 1))
+        images = F.pad(images, (0, step[1], 0, step[0]), mode="reflect")
+    return images
+
+
+class Stitcher:
+    """Puts the maps of tiles together to maps of images.
+
+    - `smooth`: mean with weights that fall towards the border of a tile, so that no seam shows.
+    - `mean`: plain mean of all tiles that cover a pixel.
+    - `max`: the highest value.
+    - `centre`: the value of the tile in which the pixel lies farthest from the border.
+
+    Args:
+        grid: places of the tiles.
+        images: number of images.
+        merge: one of `MERGES`.
+        like: a tensor with the type and the device of the maps.
+
+    Raises:
+        AdframeError: `merge` is unknown.
+
+    Example:
+        >>> grid = tile_grid((2, 3), size=(2, 2), stride=(2, 2))
+        >>> stitcher = Stitcher(grid, images=1, merge="max", like=torch.zeros(1))
+        >>> for place in range(2):
+        ...     stitcher.add(torch.full((1, 1, 2, 2), float(place)), torch.tensor([0]), torch.tensor([place]))
+        >>> stitcher.result()[0, 0].tolist()
+        [[0.0, 1.0, 1.0], [0.0, 1.0, 1.0]]
+    """
+
+    def __init__(self, grid: TileGrid, *, images: int, merge: Merge, like: Tensor) -> None:
+        if merge not in MERGES:
+            raise AdframeError(unknown("tiling.merge", merge, MERGES))
+        # A single tile stays as it is to the last digit, which a division by its weight would change.
+        self._grid, self._merge = grid, merge if len(grid.corners) > 1 else "max"
+        shape = (images, 1, *grid.padded)
+        lowest = -torch.inf if self._merge == "max" else 0.0
+        self._values = torch.full(shape, lowest, dtype=torch.float32, device=like.device)
+        self._weight = _weights(grid.size, flat=self._merge in ("mean", "max")).to(like.device)
+        self._total = torch.zeros(shape, dtype=torch.float32, device=like.device)
+
+    def add(self, maps: Tensor, images: Tensor, places: Tensor) -> None:
+        """Adds the maps of some tiles.
+
+        Args:
+            maps: (n, 1, h, w), resized to the size of a tile where they are smaller.
+            images: (n,) the image of each.
+            places: (n,) its place in `grid.corners`.
+        """
+        height, width = self._grid.size
+        if maps.shape[-2:] != (height, width):
+            maps = F.interpolate(maps, size=(height, width), mode="bilinear", align_corners=False)
+        for own, image, place in zip(maps.float(), images.tolist(), places.tolist(), strict=True):
+            top, left = self._grid.corners[place]
+            window = (image, slice(None), slice(top, top + height), slice(left, left + width))
+            values, total = self._values[window], self._total[window]
+            if self._merge == "max":
+                torch.maximum(values, own, out=values)
+            elif self._merge == "centre":
+                better = self._weight > total
+                values.copy_(torch.where(better, own, values))
+                torch.maximum(total, self._weight, out=total)
+            else:
+                values += own * self._weight
+                total += self._weight
+
+    def result(self) -> Tensor:
+        """Returns the maps (B, 1, H, W) of the images, without padding."""
+        height, width = self._grid.image
+        values = self._values if self._merge in ("max", "centre") else self._values / self._total
+        return values[..., :height, :width]
+
+
+def _weights(size: tuple[int, int], *, flat: bool) -> Tensor:
+    """(1, h, w): 1, or falling linearly from the middle of a tile to its border, where it is above 0."""
+    if flat:
+        return torch.ones(1, *size)
+    sides = []
+    for length in size:
+        place = torch.arange(length, dtype=torch.float32)
+        sides.append(torch.minimum(place + 1, length - place) / ((length + 1) // 2))
+    return (sides[0][:, None] * sides[1][None])[None]
