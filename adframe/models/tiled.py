@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from adframe.contracts import (
     IMAGE,
+    INDEX,
     LABEL,
     MASK,
     Batch,
@@ -317,10 +318,12 @@ class TiledGradient(TiledTrainingFree):
         each = min(len(grid.corners), max(1, self.tiling.chunk // len(image)))
         weights = torch.ones(len(image), len(grid.corners))
         places = torch.multinomial(weights, each, generator=generator)  # (B, each), all different
-        found = dict(batch)
+        found = {key: _repeated(value, each) for key, value in batch.items()}
         for key in (IMAGE, MASK):
-            if key in batch and isinstance(batch[key], Tensor):
+            if key in batch:
                 found[key] = _tiles_at(batch[key], grid, places)
+        if INDEX in batch:  # it seeds the masks of SiT, which should differ from tile to tile
+            found[INDEX] = found[INDEX] * len(grid.corners) + places.flatten().to(found[INDEX].device)
         if MASK in found and LABEL in found:
             found[LABEL] = found[MASK].flatten(1).amax(1).gt(0).to(batch[LABEL].dtype)
         return found
@@ -374,6 +377,13 @@ def tiled(detector: nn.Module, tiling: Tiling | None) -> nn.Module:
     if isinstance(detector, TrainingFree):
         return TiledTrainingFree(detector, tiling)
     raise AdframeError(f"{type(detector).__name__} cannot be put on tiles")
+
+
+def _repeated(value: Any, times: int) -> Any:
+    """Repeats each entry of a tensor (B, ...) or a list of B; None stays None."""
+    if isinstance(value, Tensor):
+        return value.repeat_interleave(times, 0)
+    return None if value is None else [entry for entry in value for _ in range(times)]
 
 
 def _tiles_at(values: Tensor, grid: TileGrid, places: Tensor) -> Tensor:

@@ -149,13 +149,18 @@ def test_a_method_that_learns_sees_tiles_with_their_masks_and_labels() -> None:
     assert isinstance(model, Gradient | LeaveOneOut)
     mask = torch.zeros(3, 1, 64, 96)
     mask[0, 0, :32, :32] = 1
-    batch = {"image": TEST, "mask": mask, "label": torch.tensor([1.0, 0.0, 0.0]), "family": ["cut", "", ""]}
+    batch = {
+        "image": TEST, "mask": mask, "label": torch.tensor([1.0, 0.0, 0.0]), "family": ["cut", "", ""],
+        "index": torch.arange(3), "regions": None,
+    }  # fmt: skip
     model.loss(batch)
     shown = model.inner.batches[-1]
     # Four of each image: as many in all as the network takes together.
     assert shown["image"].shape == (12, 3, 32, 32)
     assert torch.equal(shown["label"], shown["mask"].flatten(1).amax(1))
     assert shown["label"][4:].sum() == 0
+    assert shown["family"] == ["cut"] * 4 + [""] * 8
+    assert len(set(shown["index"].tolist())) == 12
     model.check(batch)
     model.check(batch)
     assert torch.equal(model.inner.batches[-1]["image"], model.inner.batches[-2]["image"])
