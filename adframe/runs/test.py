@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import lightning as L
@@ -11,13 +12,18 @@ from adframe.callbacks.progress import ProgressLine
 from adframe.callbacks.record import Recorder
 from adframe.data.base import Source
 from adframe.data.datamodule import AnomalyData
+from adframe.data.dataset import View
 from adframe.metrics.by_defect import binning_warnings, defect_metrics
 from adframe.metrics.resampled import drawn_metrics
+from adframe.reporting.console import warn
+from adframe.results.predictions import Row
 from adframe.results.run_folder import RunFolder
 from adframe.runs.patch_survey import survey_patches
 from adframe.runs.recipe import Recipe
 from adframe.systems.checkpoint import load_checkpoint
 from adframe.systems.detection import DetectionSystem
+
+_SMALLEST_DEFECT = 4.0  # pixels of the network's input
 
 
 def evaluate_category(
@@ -56,6 +62,9 @@ def evaluate_category(
         folder.add_facts({"maps": folder.environment.get("maps", {}) | {category: writer.facts()}})
         folder.add_warnings(category, writer.warnings())
     folder.add_warnings(category, binning_warnings(system.pixel.bound()))
+    for line in small_defect_warnings(recorder.rows, data.view):
+        warn(f"{category}: {line}")
+        folder.add_warnings(category, [line])
     folder.add(
         category,
         results=system.results,
@@ -64,6 +73,37 @@ def evaluate_category(
         defects=defect_metrics(recorder.rows, pixel=system.pixel),
         drawn=drawn_metrics(recorder.rows, pixel=system.pixel),
     )
+
+
+def small_defect_warnings(rows: Sequence[Row], view: View) -> list[str]:
+    """Warns of defects of which the network sees less than about two by two pixels.
+
+    Args:
+        rows: prediction rows; `defect_area` is the annotated share of an image.
+        view: the size of the network's input.
+
+    Returns:
+        One line, or [] where all defects are large enough or nothing is annotated.
+
+    Example:
+        >>> row = {"defect_area": 1e-6, "height": 3000, "width": 4000}
+        >>> small_defect_warnings([row], View(size=(256, 256)))[0].partition(";")[0]
+        '1 of 1 annotated images has defects smaller than 2x2 pixels at the size that the network sees'
+    """
+    areas = []
+    for row in rows:
+        if row["defect_area"] is not None:
+            height, width = view.of((row["height"], row["width"]))
+            areas.append(row["defect_area"] * height * width)
+    small = sum(area < _SMALLEST_DEFECT for area in areas)
+    if not small:
+        return []
+    has = "has" if small == 1 else "have"
+    return [
+        f"{small} of {len(areas)} annotated images {has} defects smaller than 2x2 pixels at the size that "
+        "the network sees; a larger image_size=, or tiling=default for the images' own resolution, may find "
+        "them"
+    ]
 
 
 def load_system(recipe: Recipe, source: Source, path: Path) -> DetectionSystem:
