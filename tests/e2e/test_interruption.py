@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import subprocess
 import sys
@@ -35,9 +36,8 @@ def stopped(
     """Exit code and standard error of a training that gets a signal as soon as a file is there."""
     process = start("train", *overrides, cwd=cwd, interruptible=interruptible)
     wait_for(until.is_file, process)
-    process.send_signal(by)
-    _, err = process.communicate(timeout=90)
-    return process.returncode, err
+    os.kill(process.pid, by)
+    return process.ended()
 
 
 @pytest.mark.slow
