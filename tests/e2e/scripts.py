@@ -8,6 +8,7 @@ import io
 import json
 import multiprocessing
 import os
+import resource
 import runpy
 import signal
 import subprocess
@@ -82,7 +83,12 @@ class Started:
 
 
 def start(
-    script: str, *overrides: str, cwd: Path, interruptible: bool = True, session: bool = False
+    script: str,
+    *overrides: str,
+    cwd: Path,
+    interruptible: bool = True,
+    session: bool = False,
+    largest_file: int | None = None,
 ) -> Started:
     """Starts a script in `cwd` as `python <script>.py <overrides>` does, without its ten seconds of imports.
 
@@ -95,11 +101,20 @@ def start(
         cwd: the folder it stands in, and its home.
         interruptible: whether SIGINT stops it; if not, it ignores SIGINT.
         session: whether it leads a process group of its own.
+        largest_file: bytes of the largest file that it can write; None is no limit.
     """
     streams = Path(tempfile.mkdtemp(dir=cwd.parent))
     process = IMPORTED.Process(
         target=_run_script,
-        args=(command(script, *overrides)[1:], cwd, streams, clean_environment(cwd), interruptible, session),
+        args=(
+            command(script, *overrides)[1:],
+            cwd,
+            streams,
+            clean_environment(cwd),
+            interruptible,
+            session,
+            largest_file,
+        ),
     )
     with contextlib.chdir(ROOT):  # the first call starts the parent, which finds the modules in its folder
         process.start()
@@ -113,6 +128,7 @@ def _run_script(
     environment: dict[str, str],
     interruptible: bool,
     session: bool,
+    largest_file: int | None,
 ) -> None:
     """Becomes a script: folder, environment, streams and signals are those of a process of its own."""
     if session:
@@ -126,6 +142,9 @@ def _run_script(
         file = os.open(streams / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(file, number)
         os.close(file)
+    if largest_file is not None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # writing more is an error then, not the end
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
     sys.argv, sys.path[0] = arguments, str(ROOT)
     try:
         runpy.run_path(arguments[0], run_name="__main__")
