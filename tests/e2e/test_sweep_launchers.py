@@ -15,7 +15,7 @@ import pytest
 from tests.e2e.scripts import ROOT, Outcome, Started, call, numbers_of, start, wait_for
 from tests.e2e.test_sweep import board
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("blank_figures")]
 # A worker's imports take ten seconds: two workers with two whole runs are started once, by joblib.
 AWAY = {
     "joblib": ("launcher=joblib", "launcher.workers=2", "launcher.threads=1", "launcher.lead=false"),
