@@ -45,24 +45,28 @@ class Away:
     launcher: str
 
 
-@pytest.fixture(scope="module", params=AWAY)
-def away(request: pytest.FixtureRequest, base: list[str], tmp_path_factory: pytest.TempPathFactory) -> Away:
-    place, local = (tmp_path_factory.mktemp(name) for name in (request.param, "local"))
-    sweep(base, request.param, local)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT))
-        loading = "num_workers=1"  # by processes of the worker's own
-        outcome = sweep(base, request.param, place, *AWAY[request.param], loading)
-    return Away(outcome, place, local, request.param)
+@pytest.mark.parametrize("launcher", AWAY)
+def test_every_launcher_gives_the_same_results_and_a_job_that_fails_is_a_row(
+    launcher: str, base: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One test, because workers are slow to start: a second one might start them again in another process."""
+    place, local = tmp_path / "away", tmp_path / "local"
+    sweep(base, launcher, local)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    loading = "num_workers=1"  # by processes of the worker's own
+    away = Away(sweep(base, launcher, place, *AWAY[launcher], loading), place, local, launcher)
+    assert_same_results(away)
+    assert_the_failed_job_is_a_row(away)
+    assert_done_elsewhere_with_its_share_of_threads(away)
 
 
-def test_every_launcher_gives_the_same_results(away: Away) -> None:
+def assert_same_results(away: Away) -> None:
     done = [str(i) for i, value in enumerate(SWEPT[away.launcher].split(",")) if value != "2"]
     for run in done:
         assert numbers_of(folder_of(away.place) / run) == numbers_of(folder_of(away.local) / run)
 
 
-def test_a_job_that_fails_is_a_row_and_ends_no_other(away: Away) -> None:
+def assert_the_failed_job_is_a_row(away: Away) -> None:
     assert away.outcome.code == 2
     keys = ("coreset", "image/auroc", "error", "best")  # one run alone is not the best
     found, here = (
@@ -72,7 +76,7 @@ def test_a_job_that_fails_is_a_row_and_ends_no_other(away: Away) -> None:
     assert board(away.place)[-1]["error"] == "coreset=2 is not possible; coreset must be a share in (0, 1]"
 
 
-def test_the_work_is_done_elsewhere_with_its_share_of_threads(away: Away) -> None:
+def assert_done_elsewhere_with_its_share_of_threads(away: Away) -> None:
     noted = json.loads((folder_of(away.place) / "0" / "environment.json").read_text())
     assert noted["hardware"]["threads"] == 1
     assert noted["command"][:2] == ["python", "sweep.py"]
