@@ -23,10 +23,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
-from torch import Tensor
+
+if TYPE_CHECKING:  # the scripts' help, their refusals and the parent of a sweep's workers need no torch
+    from torch import Tensor
 
 IMAGE, INDEX, RECORD, GEOMETRY = "image", "index", "record", "geometry"
 REGIONS, SHIFT = "regions", "shift"

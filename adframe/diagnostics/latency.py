@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 
 from adframe.errors import AdframeError
-from adframe.models.cached_backbone import StoredBackbone
 
 
 class Latency:
@@ -107,6 +106,8 @@ def prepared_for_timing(detector: nn.Module, *, device: torch.device) -> Iterato
     Yields:
         None.
     """
+    from adframe.models.cached_backbone import StoredBackbone  # with timm, which not every method needs
+
     stored = [
         (parent, name, child)
         for parent in detector.modules()

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 from hydra._internal.hydra import Hydra
+from matplotlib.figure import Figure as Canvas
 
 from adframe.metrics import resampled
+from adframe.reporting import figure_render
 from tests.e2e.scripts import SMALL, train_here
 
 
@@ -39,6 +41,20 @@ def compose_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Hydra, "get_mode", get_mode)
+        yield
+
+
+@pytest.fixture(scope="module")
+def blank_figures() -> Iterator[None]:
+    """Figures of pages are empty: a quarter of the time of a sweep here. For modules that compare numbers,
+    tables and sentences; test_golden.py draws the figures of every study from runs on disk."""
+
+    @contextlib.contextmanager
+    def blank(figure: figure_render.Figure) -> Iterator[Canvas]:
+        yield Canvas(figsize=figure.size)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figure_render, "_drawn_canvas", blank)
         yield
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import io
 import json
+import multiprocessing
 import os
+import resource
 import runpy
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,11 +42,9 @@ BACKBONE = (
     "backbone=timm", "backbone.model=test_resnet", "backbone.layers=[layer2,layer3]", "backbone.source=random"
 )  # fmt: skip
 SMALL = (*COUNTS, *BACKBONE, "image_size=64", "num_workers=0", "logger=none")
-WITH_SIGINT = """
-import os, signal, sys
-signal.signal(signal.SIGINT, getattr(signal, sys.argv[1]))
-os.execv(sys.argv[2], sys.argv[2:])
-"""
+# Parent of the processes of `start`: it has imported what a script imports, which takes ten seconds.
+IMPORTED = multiprocessing.get_context("forkserver")
+IMPORTED.set_forkserver_preload(["tests.e2e.scripts", "adframe.sweeps.job"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +65,35 @@ def clean_environment(home: Path) -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")} | {"HOME": str(home)}
 
 
-def start(
-    script: str, *overrides: str, cwd: Path, interruptible: bool = True, session: bool = False
-) -> subprocess.Popen[str]:
-    """Starts `python <script>.py <overrides>` in `cwd`, whose output is read through pipes.
+class Started:
+    """A script in a process of its own, which signals reach; its output goes to files in its folder."""
 
-    A process inherits ignored signals: what a shell or a CI runner started with `&` or `nohup` ignores
-    SIGINT, and so would its tests' children. So the disposition of SIGINT is always set again.
+    def __init__(self, process: Any, streams: Path) -> None:
+        self._process, self._streams = process, streams
+        self.pid: int = process.pid
+
+    def is_running(self) -> bool:
+        return bool(self._process.is_alive())
+
+    def ended(self, *, seconds: float = 90) -> tuple[int, str]:
+        """Waits for its end; returns its exit code and what it wrote to standard error."""
+        self._process.join(seconds)
+        assert not self.is_running(), f"it still runs after {seconds} s"
+        return self._process.exitcode, (self._streams / "err").read_text()
+
+
+def start(
+    script: str,
+    *overrides: str,
+    cwd: Path,
+    interruptible: bool = True,
+    session: bool = False,
+    largest_file: int | None = None,
+) -> Started:
+    """Starts a script in `cwd` as `python <script>.py <overrides>` does, without its ten seconds of imports.
+
+    The process is forked from one that has nothing but the imports, and runs the script's own lines as
+    `__main__`. Tests of what a process prints from its first import on use `spawn`.
 
     Args:
         script: its name without the suffix.
@@ -76,19 +101,61 @@ def start(
         cwd: the folder it stands in, and its home.
         interruptible: whether SIGINT stops it; if not, it ignores SIGINT.
         session: whether it leads a process group of its own.
+        largest_file: bytes of the largest file that it can write; None is no limit.
     """
-    disposition = "SIG_DFL" if interruptible else "SIG_IGN"
-    return subprocess.Popen(
-        [sys.executable, "-c", WITH_SIGINT, disposition, *command(script, *overrides)],
-        cwd=cwd, env=clean_environment(cwd), start_new_session=session,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    streams = Path(tempfile.mkdtemp(dir=cwd.parent))
+    process = IMPORTED.Process(
+        target=_run_script,
+        args=(
+            command(script, *overrides)[1:],
+            cwd,
+            streams,
+            clean_environment(cwd),
+            interruptible,
+            session,
+            largest_file,
+        ),
+    )
+    with contextlib.chdir(ROOT):  # the first call starts the parent, which finds the modules in its folder
+        process.start()
+    return Started(process, streams)
 
 
-def wait_for(files: Callable[[], object], process: subprocess.Popen[str], *, seconds: float = 240) -> None:
+def _run_script(
+    arguments: list[str],
+    cwd: Path,
+    streams: Path,
+    environment: dict[str, str],
+    interruptible: bool,
+    session: bool,
+    largest_file: int | None,
+) -> None:
+    """Becomes a script: folder, environment, streams and signals are those of a process of its own."""
+    if session:
+        os.setsid()
+    # A process inherits ignored signals, also from a shell or a CI runner that started the tests with `&`.
+    signal.signal(signal.SIGINT, signal.default_int_handler if interruptible else signal.SIG_IGN)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(cwd)
+    for name, number in (("out", 1), ("err", 2)):
+        file = os.open(streams / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(file, number)
+        os.close(file)
+    if largest_file is not None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # writing more is an error then, not the end
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+    sys.argv, sys.path[0] = arguments, str(ROOT)
+    try:
+        runpy.run_path(arguments[0], run_name="__main__")
+    finally:
+        atexit._run_exitfuncs()  # a process of `multiprocessing` ends without them
+
+
+def wait_for(files: Callable[[], object], process: Started, *, seconds: float = 240) -> None:
     """Returns as soon as `files` finds something, the process has ended, or the time is over."""
     end = time.monotonic() + seconds
-    while not files() and process.poll() is None and time.monotonic() < end:
+    while not files() and process.is_running() and time.monotonic() < end:
         time.sleep(0.01)
 
 

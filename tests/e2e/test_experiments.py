@@ -10,7 +10,7 @@ from adframe.models import weights
 from tests.e2e.scripts import call
 from tests.e2e.test_sweep import board
 
-pytestmark = pytest.mark.slow  # whole sweeps and trainings
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("blank_figures")]  # whole sweeps and trainings
 
 
 @pytest.mark.parametrize(

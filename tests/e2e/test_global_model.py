@@ -21,7 +21,7 @@ from adframe.runs.test import load_system
 from tests.e2e.scripts import call, metrics_of
 from tests.e2e.test_shift_studies import swept, table
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("blank_figures")]
 NAMES = ("weave", "tray")
 
 

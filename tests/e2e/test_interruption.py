@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import subprocess
 import sys
@@ -18,15 +19,7 @@ import torch
 from adframe.cli.main import guard
 from adframe.config import recipe
 from adframe.systems.training_free import TrainingFreeSystem
-from tests.e2e.scripts import call, clean_environment, command, spawn, start, wait_for
-
-LIMITED = """
-import resource, runpy, signal, sys
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # writing more is an error then, not the end
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
-sys.argv = sys.argv[2:]
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
+from tests.e2e.scripts import call, command, spawn, start, wait_for
 
 
 def stopped(
@@ -35,9 +28,8 @@ def stopped(
     """Exit code and standard error of a training that gets a signal as soon as a file is there."""
     process = start("train", *overrides, cwd=cwd, interruptible=interruptible)
     wait_for(until.is_file, process)
-    process.send_signal(by)
-    _, err = process.communicate(timeout=90)
-    return process.returncode, err
+    os.kill(process.pid, by)
+    return process.ended()
 
 
 @pytest.mark.slow
@@ -129,18 +121,14 @@ def test_a_signal_inside_of_a_destructor_stops_the_run(
 
 
 @pytest.mark.slow
-def test_a_file_system_that_takes_no_more_is_one_line(base: list[str], toy: Path, tmp_path: Path) -> None:
+def test_a_file_system_that_takes_no_more_is_one_line(base: list[str], tmp_path: Path) -> None:
     """20 kB a file: the configuration fits, features and checkpoints do not."""
-    del toy
-    arguments = [*base, "category=weave", "paths.runs=runs"]
-    done = subprocess.run(
-        [command("train")[0], "-c", LIMITED, "20000", *command("train", *arguments)[1:]],
-        cwd=tmp_path, env=clean_environment(tmp_path), capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: ")
-    assert done.stderr.count("\n") == 1
-    assert "File too large" in done.stderr or "requested" in done.stderr
+    process = start("train", *base, "category=weave", "paths.runs=runs", cwd=tmp_path, largest_file=20_000)
+    code, err = process.ended(seconds=120)
+    assert code == 2
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert "File too large" in err or "requested" in err
     assert not (tmp_path / "runs").exists()
 
 

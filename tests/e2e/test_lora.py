@@ -13,7 +13,8 @@ from adframe.results.predictions import read_predictions
 from tests.e2e.scripts import COUNTS, call, composed, metrics_of, numbers_of, train_here
 
 LORA = (
-    *COUNTS, "dataset.train=12", "holdout=0.34", "image_size=64", "num_workers=0", "batch_size=4",
+    *COUNTS, "dataset.products=[tray]", "dataset.train=12", "holdout=0.34", "image_size=64",
+    "num_workers=0", "batch_size=4",
     "model=dinov2_lora", "backbone=timm", "backbone.model=test_vit", "backbone.layers=[blocks.1]",
     "backbone.source=random", "category=tray", "learning.epochs=2", "logger=none",
 )  # fmt: skip
@@ -71,7 +72,7 @@ def test_a_training_on_other_anomalies_is_another_training(toy: Path, tmp_path: 
     shared = (f"dataset.root={toy}", "store=disk", f"paths.store={tmp_path / 'store'}")
     taken = []
     for name, more in (("a", ()), ("b", ("synthesis=perlin",)), ("c", ("model.scoring.score=decoder",))):
-        run = train_here(*LORA, *shared, *more, f"paths.run={tmp_path / name}")
+        run = train_here(*LORA, "learning.epochs=1", *shared, *more, f"paths.run={tmp_path / name}")
         taken.append("learning/shared" in metrics_of(run)["val"]["tray"])
     assert taken == [False, False, True]
 

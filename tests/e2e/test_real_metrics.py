@@ -98,28 +98,28 @@ def run(request: pytest.FixtureRequest) -> Run:
 
 @pytest.fixture(scope="module")
 def screws(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Every eighth screw to train on, every fourth to test."""
+    """Every eighth screw to train on and to test."""
     folder = tmp_path_factory.mktemp("screws")
     base = folder / "set/screw"
     link(some(SCREW / "train/good", step=8), base / "train/good")
     for images in (SCREW / "test").iterdir():
-        link(some(images, step=4), base / "test" / images.name)
+        link(some(images, step=8), base / "test" / images.name)
     for masks in (SCREW / "ground_truth").iterdir():
-        link(some(masks, step=4), base / "ground_truth" / masks.name)
+        link(some(masks, step=8), base / "ground_truth" / masks.name)
     return trained(folder, dataset="mvtec_ad", category="screw")
 
 
 @pytest.fixture(scope="module")
 def bottles(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Some of the bottles; the data have no structural anomalies, so every other logical one plays them."""
+    """Some of the bottles; the data have no structural anomalies, so some logical ones play them."""
     folder = tmp_path_factory.mktemp("bottles")
     base = folder / "set/juice_bottle"
-    link(some(BOTTLE / "train/good", step=4), base / "train/good")
+    link(some(BOTTLE / "train/good", step=8), base / "train/good")
     link(some(BOTTLE / "validation/good", step=2), base / "validation/good")
-    link(some(BOTTLE / "test/good", step=1), base / "test/good")
+    link(some(BOTTLE / "test/good", step=2), base / "test/good")
     for start, subset in enumerate(["logical_anomalies", "structural_anomalies"]):
         for part in ("test", "ground_truth"):
-            link(some(BOTTLE / part / "logical_anomalies", start=2 * start, step=4), base / part / subset)
+            link(some(BOTTLE / part / "logical_anomalies", start=4 * start, step=8), base / part / subset)
     rule = {"pixel_value": 255, "saturation_threshold": ENOUGH, "relative_saturation": False}
     (base / "defects_config.json").write_text(json.dumps([{"defect_name": "all", **rule}]))
     return trained(folder, dataset="mvtec_loco", category="juice_bottle")

@@ -54,7 +54,7 @@ def scores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[np.ndarr
         run = place / name
         outcome = call(
             "train", "dataset=mvtec_ad", f"dataset.root={place / 'data'}", f"category={name}",
-            "model=patchcore", "coreset=0.02", "image_size=192", "refit=false", "holdout=0.5",
+            "model=patchcore", "coreset=0.02", "image_size=96", "refit=false", "holdout=0.5",
             "backbone=resnet18", f"backbone.checkpoint={WEIGHTS}", "logger=none", f"paths.run={run}",
             "calibration=fixed_fpr", f"calibration.image.fpr={FPR}",
         )  # fmt: skip

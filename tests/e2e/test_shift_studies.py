@@ -12,7 +12,7 @@ import pytest
 from adframe.results.predictions import read_predictions
 from tests.e2e.scripts import call, metrics_of
 
-pytestmark = pytest.mark.slow  # whole sweeps and trainings
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("blank_figures")]  # whole sweeps and trainings
 
 TWO = "category=[weave,tray]"
 

@@ -18,7 +18,8 @@ from tests.e2e.scripts import COUNTS, call, composed, metrics_of, numbers_of, tr
 pytestmark = pytest.mark.slow  # whole sweeps and trainings
 
 SIT = (
-    *COUNTS, "dataset.train=12", "holdout=0.34", "image_size=64", "num_workers=0", "batch_size=4",
+    *COUNTS, "dataset.products=[tray]", "dataset.train=12", "holdout=0.34", "image_size=64",
+    "num_workers=0", "batch_size=4",
     "model=sit", "backbone=timm",
     "backbone.model=test_vit", "backbone.layers=[blocks.1]", "backbone.source=random", "category=tray",
     "learning.epochs=3", "learning.optimizer.lr=1e-3", "model.scoring.blocks=[1,2]",

@@ -11,6 +11,7 @@ from adframe.models.backbones import TimmBackbone
 from adframe.ops import coreset
 from tests.e2e.scripts import call, composed, numbers_of, train_here
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
 SHARES = ("0.1", "0.5")
 
 

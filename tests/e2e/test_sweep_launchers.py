@@ -7,20 +7,22 @@ import os
 import signal
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.scripts import ROOT, Outcome, call, numbers_of, start, wait_for
+from tests.e2e.scripts import ROOT, Outcome, Started, call, numbers_of, start, wait_for
 from tests.e2e.test_sweep import board
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("blank_figures")]
+# A worker's imports take ten seconds: two workers with two whole runs are started once, by joblib.
 AWAY = {
     "joblib": ("launcher=joblib", "launcher.workers=2", "launcher.threads=1", "launcher.lead=false"),
-    "ray": ("launcher=ray", "launcher.workers=2", "launcher.threads=1", "launcher.lead=false"),
+    "ray": ("launcher=ray", "launcher.workers=1", "launcher.threads=1", "launcher.lead=false"),
     "slurm": ("launcher=slurm", "launcher.cluster=local", "launcher.workers=2", "launcher.threads=1"),
 }
-SWEPT = ("category=weave", "coreset=0.05,2,0.2")
+SWEPT = {"joblib": "0.05,2,0.2", "ray": "0.05,2", "slurm": "0.05,2"}  # 2 is not possible
 
 
 def folder_of(place: Path) -> Path:
@@ -28,46 +30,61 @@ def folder_of(place: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def local(base: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("local")
-    call("sweep", "-m", *base, *SWEPT, "store=none", f"paths.runs={place}")
-    return place
+def sweep(base: list[str], launcher: str, place: Path, *given: str) -> Outcome:
+    swept = ("category=weave", f"coreset={SWEPT[launcher]}", "store=none", f"paths.runs={place}")
+    return call("sweep", "-m", *base, *swept, *given)
 
 
-@pytest.fixture(scope="module", params=AWAY)
-def away(
-    request: pytest.FixtureRequest, base: list[str], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Outcome, Path]:
-    place = tmp_path_factory.mktemp(request.param)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT))
-        loading = "num_workers=1"  # by processes of the worker's own
-        given = (*AWAY[request.param], *base, *SWEPT, loading, "store=none", f"paths.runs={place}")
-        return call("sweep", "-m", *given), place
+@dataclass(frozen=True)
+class Away:
+    """A sweep whose runs were done elsewhere, and the folder of the same sweep in this process."""
+
+    outcome: Outcome
+    place: Path
+    local: Path
+    launcher: str
 
 
-def test_every_launcher_gives_the_same_results(away: tuple[Outcome, Path], local: Path) -> None:
-    for run in ("0", "2"):
-        assert numbers_of(folder_of(away[1]) / run) == numbers_of(folder_of(local) / run)
+@pytest.mark.parametrize("launcher", AWAY)
+def test_every_launcher_gives_the_same_results_and_a_job_that_fails_is_a_row(
+    launcher: str, base: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One test, because workers are slow to start: a second one might start them again in another process."""
+    place, local = tmp_path / "away", tmp_path / "local"
+    sweep(base, launcher, local)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    loading = "num_workers=1"  # by processes of the worker's own
+    away = Away(sweep(base, launcher, place, *AWAY[launcher], loading), place, local, launcher)
+    assert_same_results(away)
+    assert_the_failed_job_is_a_row(away)
+    assert_done_elsewhere_with_its_share_of_threads(away)
 
 
-def test_a_job_that_fails_is_a_row_and_ends_no_other(away: tuple[Outcome, Path], local: Path) -> None:
-    assert away[0].code == 2
-    keys = ("coreset", "image/auroc", "error", "best")
-    assert [[row[key] for key in keys] for row in board(away[1])] == [
-        [row[key] for key in keys] for row in board(local)
-    ]
-    assert board(away[1])[2]["error"] == "coreset=2 is not possible; coreset must be a share in (0, 1]"
+def assert_same_results(away: Away) -> None:
+    done = [str(i) for i, value in enumerate(SWEPT[away.launcher].split(",")) if value != "2"]
+    for run in done:
+        assert numbers_of(folder_of(away.place) / run) == numbers_of(folder_of(away.local) / run)
 
 
-def test_the_work_is_done_elsewhere_with_its_share_of_threads(away: tuple[Outcome, Path]) -> None:
-    noted = json.loads((folder_of(away[1]) / "0" / "environment.json").read_text())
+def assert_the_failed_job_is_a_row(away: Away) -> None:
+    assert away.outcome.code == 2
+    keys = ("coreset", "image/auroc", "error", "best")  # one run alone is not the best
+    found, here = (
+        [[row.get(key) for key in keys] for row in board(place)] for place in (away.place, away.local)
+    )
+    assert found == here
+    assert board(away.place)[-1]["error"] == "coreset=2 is not possible; coreset must be a share in (0, 1]"
+
+
+def assert_done_elsewhere_with_its_share_of_threads(away: Away) -> None:
+    noted = json.loads((folder_of(away.place) / "0" / "environment.json").read_text())
     assert noted["hardware"]["threads"] == 1
     assert noted["command"][:2] == ["python", "sweep.py"]
     assert not [text for text in noted["command"] if text.startswith("launcher")]
-    assert "image" in (folder_of(away[1]) / "logs" / "0.txt").read_text()
-    assert "3 of 3 after" in away[0].out
+    assert "image" in (folder_of(away.place) / "logs" / "0.txt").read_text()
+    jobs = len(SWEPT[away.launcher].split(","))
+    several = "launcher.workers=2" in AWAY[away.launcher]  # one worker needs no line to say how far it is
+    assert (f"{jobs} of {jobs} after" in away.outcome.out) is several
 
 
 def alive(session: int) -> list[str]:
@@ -81,33 +98,31 @@ def alive(session: int) -> list[str]:
 def test_ctrl_c_ends_the_workers_and_says_how_to_go_on(
     whole_group: bool, base: list[str], tmp_path: Path
 ) -> None:
-    process = started(base, tmp_path)
+    process = started(base, tmp_path, busy=1 + whole_group)
     (os.killpg if whole_group else os.kill)(process.pid, signal.SIGINT)
     assert_stopped(process, tmp_path, code=130)
 
 
-@pytest.mark.parametrize("interruptible", [True, False], ids=["foreground", "SIGINT ignored"])
-def test_sigterm_ends_the_workers_and_says_how_to_go_on(
-    interruptible: bool, base: list[str], tmp_path: Path
-) -> None:
-    process = started(base, tmp_path, interruptible=interruptible)
-    process.terminate()
+def test_sigterm_ends_the_workers_and_says_how_to_go_on(base: list[str], tmp_path: Path) -> None:
+    """What was started in the background, and its workers, ignore Ctrl-C."""
+    process = started(base, tmp_path, busy=1, interruptible=False)
+    os.kill(process.pid, signal.SIGTERM)
     assert_stopped(process, tmp_path, code=143)
 
 
-def started(base: list[str], place: Path, *, interruptible: bool = True) -> subprocess.Popen[str]:
-    """A sweep of four runs by two workers, in which a category is done."""
-    given = ("launcher=joblib", "launcher.workers=2", "launcher.lead=false", "category=[weave,tray]")
+def started(base: list[str], place: Path, *, busy: int, interruptible: bool = True) -> Started:
+    """A sweep of four runs in which a category is done; joblib has two workers, of which some are busy."""
+    given = ("launcher=joblib", f"launcher.workers={busy}", "launcher.lead=false", "category=[weave,tray]")
     overrides = ("-m", *base, *given, "seed=0,1,2,3", "paths.runs=.")
     process = start("sweep", *overrides, cwd=place, interruptible=interruptible, session=True)
     wait_for(lambda: list(place.glob("sweeps/*/?/metrics.json")), process)
     return process
 
 
-def assert_stopped(process: subprocess.Popen[str], tmp_path: Path, *, code: int) -> None:
+def assert_stopped(process: Started, tmp_path: Path, *, code: int) -> None:
     """It has said how to go on, and none of its processes is left."""
-    _, err = process.communicate(timeout=90)
-    assert process.returncode == code
+    ended, err = process.ended()
+    assert ended == code
     folder = folder_of(tmp_path)
     done = len(list(folder.glob("*/report.html")))
     assert done < 4

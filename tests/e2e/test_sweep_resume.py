@@ -15,7 +15,7 @@ from tests.e2e.scripts import call, numbers_of
 from tests.e2e.test_sweep import board
 from tests.e2e.test_sweep_launchers import folder_of
 
-pytestmark = pytest.mark.slow  # whole sweeps and trainings
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("blank_figures")]  # whole sweeps and trainings
 
 TIMED = ("seconds", "peak_memory_bytes", "folder")
 
@@ -89,15 +89,6 @@ def test_a_finished_sweep_runs_nothing_and_writes_its_table_anew(
     assert rows(whole) == before
 
 
-def test_a_run_of_which_nothing_was_done_starts_anew(whole: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "sweeps" / "copy"
-    shutil.copytree(folder_of(whole), folder)
-    for name in ("metrics.json", "environment.json", "predictions.parquet", "report.html"):
-        (folder / "1" / name).unlink()
-    assert call("sweep", f"resume={folder}").code == 0
-    assert rows(tmp_path) == rows(whole)
-
-
 def test_a_job_that_failed_is_tried_again(base: list[str], tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         work = app_run.fit_and_test
@@ -115,11 +106,13 @@ def test_a_job_that_failed_is_tried_again(base: list[str], tmp_path: Path) -> No
     assert not list((folder_of(tmp_path) / "failed").iterdir())
 
 
-@pytest.mark.slow
-def test_another_launcher_may_finish_it(whole: Path, tmp_path: Path) -> None:
+def test_another_launcher_may_finish_it_and_a_run_of_which_nothing_was_done_starts_anew(
+    whole: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "sweeps" / "copy"
     shutil.copytree(folder_of(whole), folder)
-    shutil.rmtree(folder / "2")
+    for name in ("metrics.json", "environment.json", "predictions.parquet", "report.html"):
+        (folder / "2" / name).unlink()
     given = ("launcher=joblib", "launcher.workers=1", "launcher.threads=1")
     assert call("sweep", f"resume={folder}", *given).code == 0
     # The worker draws all resamples and not as few as this process: intervals differ, numbers do not.

@@ -12,7 +12,7 @@ from tests.e2e.scripts import call
 from tests.e2e.test_sweep import board
 from tests.e2e.test_sweep_launchers import folder_of
 
-pytestmark = pytest.mark.slow  # whole sweeps and trainings
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("blank_figures")]  # whole sweeps and trainings
 
 GIVEN = (
     "search=optuna", "search.trials=3", "search.metric=val/calibration/threshold",

@@ -40,9 +40,9 @@ def backbone() -> TimmBackbone:
     return TimmBackbone("tf_efficientnet_lite0", layers=["blocks.2", "blocks.4"], source="package")
 
 
-def fitted(model: Any, kind: str, *, side: int = SIDE) -> nn.Module:
+def fitted(model: Any, kind: str, *, side: int = SIDE, count: int = 40) -> nn.Module:
     assert isinstance(model, TrainingFree)
-    for part in textures(kind, 40, side=side, seed=1).split(8):
+    for part in textures(kind, count, side=side, seed=1).split(8):
         model.collect(part)
     model.finalise()
     model.release()
@@ -82,7 +82,7 @@ def test_anomaly_dino_with_its_own_features(kind: str) -> None:
     model = create_patchcore(
         network, coreset=1.0, memory=Everything, metric="cosine", neighbourhood=1, top_share=0.01
     )
-    found = heatmaps(fitted(model, kind, side=224), textures(kind, COUNT, side=224, seed=2))
+    found = heatmaps(fitted(model, kind, side=224, count=24), textures(kind, 32, side=224, seed=2))
     assert at_border(found, width=10) <= 2 * area(224, 10)
 
 
