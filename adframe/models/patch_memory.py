@@ -210,8 +210,10 @@ class PatchMemory(nn.Module):
             raise RuntimeError("the memory bank is empty: collect and finalise, or load a checkpoint, first")
         grid = self.grid(maps)
         batch, _, height, width = grid.shape
-        rows = self.embed(as_rows(grid))  # (B * h * w, D)
-        distances = self.distance(rows).view(batch, -1)  # (B, h * w)
+        # A matrix product rounds in another way with other numbers of rows or another layout of them, and the
+        # score of an image must not depend on the images next to it. So each image is searched by itself.
+        rows = self.embed(as_rows(grid)).contiguous()  # (B * h * w, D)
+        distances = torch.stack([self.distance(own) for own in rows.view(batch, height * width, -1)])
         farthest = rows.view(batch, height * width, -1)[torch.arange(batch), distances.argmax(1)]  # (B, D)
         neighbours, limit_mb = self.settings.neighbours, self.settings.limit_mb
         weight = self.memory.rarity(farthest, neighbours=neighbours, limit_mb=limit_mb)

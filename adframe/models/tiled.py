@@ -21,6 +21,7 @@ from adframe.contracts import (
     TrainingFree,
 )
 from adframe.errors import AdframeError, unknown
+from adframe.models.tiled_backbone import TiledBackbone
 from adframe.ops.tiles import MERGES, Merge, Stitcher, TileGrid, cut_tiles, pad_reflect, tile_grid
 
 Fit = Literal["tiles", "whole"]
@@ -37,6 +38,9 @@ class Tiling:
             this share of highest pixels of the map.
         fit: `tiles` fits the method to tiles, `whole` to whole images.
         chunk: number of tiles that the network takes together, which bounds memory.
+        level: `maps` scores tiles and puts their maps together, which suits every method; `features` puts the
+            feature maps of a frozen backbone together (see `TiledBackbone`), and the method works as on a
+            whole image. `merge`, `score` and `fit` are not used then.
 
     Raises:
         AdframeError: an argument has an impossible value.
@@ -55,6 +59,7 @@ class Tiling:
         score: Literal["max"] | float = "max",
         fit: Fit = "tiles",
         chunk: int = 8,
+        level: Literal["maps", "features"] = "maps",
     ) -> None:
         sides = (size, size) if isinstance(size, int) else tuple(size)
         if len(sides) != 2 or not all(isinstance(side, int) and side >= 16 for side in sides):
@@ -67,10 +72,13 @@ class Tiling:
             raise AdframeError(f"tiling.score={score} must be max or a share of pixels in (0, 1]")
         if fit not in ("tiles", "whole"):
             raise AdframeError(unknown("tiling.fit", str(fit), ("tiles", "whole")))
+        if level not in ("maps", "features"):
+            raise AdframeError(unknown("tiling.level", str(level), ("maps", "features")))
         if chunk < 1:
             raise AdframeError(f"tiling.chunk={chunk} must be 1 or more")
         self.size: tuple[int, int] = (sides[0], sides[1])
         self.overlap, self.merge, self.score, self.fit, self.chunk = overlap, merge, score, fit, chunk
+        self.level = level
 
     def grid(self, image: tuple[int, int]) -> TileGrid:
         """Places the tiles on images of a size.
@@ -155,7 +163,7 @@ class Tiled(nn.Module):
 
     def _stitched(self, image: Tensor, score: Any) -> Prediction:
         grid = self.tiling.grid((image.shape[-2], image.shape[-1]))
-        stitcher = Stitcher(grid, images=len(image), merge=self.tiling.merge, like=image)
+        stitcher = Stitcher(grid, images=len(image), merge=self.tiling.merge, like=image[:, :1])
         highest = torch.full((len(image),), -torch.inf, device=image.device)
         for tiles, images, places in cut_tiles(image, grid, chunk=self.tiling.chunk):
             found = score(tiles)
@@ -367,9 +375,19 @@ def tiled(detector: nn.Module, tiling: Tiling | None) -> nn.Module:
         The method on tiles, with the interfaces of `contracts` that the method has.
 
     Raises:
-        AdframeError: the method has no interface by which it could be fitted.
+        AdframeError: the method has no interface by which it could be fitted, or no frozen backbone.
     """
     if tiling is None:
+        return detector
+    if tiling.level == "features":
+        if isinstance(detector, Gradient) or getattr(detector, "backbone", None) is None:
+            raise AdframeError(
+                f"tiling.level=features needs a method with a frozen backbone, such as patchcore or padim; "
+                f"{type(detector).__name__} works with tiling.level=maps"
+            )
+        detector.backbone = TiledBackbone(
+            detector.backbone, size=tiling.size, overlap=tiling.overlap, chunk=tiling.chunk
+        )
         return detector
     if isinstance(detector, Gradient):
         kind = TiledLeaveOneOut if isinstance(detector, LeaveOneOut) else TiledGradient

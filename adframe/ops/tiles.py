@@ -68,19 +68,17 @@ def cut_tiles(images: Tensor, grid: TileGrid, *, chunk: int) -> Iterator[tuple[T
         chunk: largest number of tiles at a time.
 
     Yields:
-        (n, C, h, w) tiles, (n,) the image and (n,) the place in `grid.corners` of each, n <= chunk. The tiles
-        of an image follow each other.
+        (n, C, h, w) tiles, (n,) the image and (n,) the place in `grid.corners` of each, n <= chunk. All of
+        them are tiles of one image, so that results of a network do not depend on the other images: it rounds
+        in another way in batches of another size.
     """
     padded = pad_reflect(images, grid.padded)
     height, width = grid.size
-    jobs = torch.cartesian_prod(torch.arange(len(images)), torch.arange(len(grid.corners)))
-    for part in torch.split(jobs.reshape(-1, 2), chunk):
-        places = [grid.corners[tile] for _, tile in part.tolist()]
-        tiles = [
-            padded[image, :, top : top + height, left : left + width]
-            for (image, _), (top, left) in zip(part.tolist(), places, strict=True)
-        ]
-        yield torch.stack(tiles), part[:, 0], part[:, 1]
+    for image, whole in enumerate(padded):
+        for places in torch.split(torch.arange(len(grid.corners)), chunk):
+            corners = [grid.corners[place] for place in places.tolist()]
+            tiles = [whole[:, top : top + height, left : left + width] for top, left in corners]
+            yield torch.stack(tiles), torch.full_like(places, image), places
 
 
 def pad_reflect(images: Tensor, size: tuple[int, int]) -> Tensor:
@@ -114,14 +112,14 @@ class Stitcher:
         grid: places of the tiles.
         images: number of images.
         merge: one of `MERGES`.
-        like: a tensor with the type and the device of the maps.
+        like: a tensor (n, C, h, w) with the channels and the device of the maps.
 
     Raises:
         AdframeError: `merge` is unknown.
 
     Example:
         >>> grid = tile_grid((2, 3), size=(2, 2), stride=(2, 2))
-        >>> stitcher = Stitcher(grid, images=1, merge="max", like=torch.zeros(1))
+        >>> stitcher = Stitcher(grid, images=1, merge="max", like=torch.zeros(1, 1, 2, 2))
         >>> for place in range(2):
         ...     stitcher.add(torch.full((1, 1, 2, 2), float(place)), torch.tensor([0]), torch.tensor([place]))
         >>> stitcher.result()[0, 0].tolist()
@@ -133,17 +131,17 @@ class Stitcher:
             raise AdframeError(unknown("tiling.merge", merge, MERGES))
         # A single tile stays as it is to the last digit, which a division by its weight would change.
         self._grid, self._merge = grid, merge if len(grid.corners) > 1 else "max"
-        shape = (images, 1, *grid.padded)
+        shape = (images, like.shape[1], *grid.padded)
         lowest = -torch.inf if self._merge == "max" else 0.0
         self._values = torch.full(shape, lowest, dtype=torch.float32, device=like.device)
         self._weight = _weights(grid.size, flat=self._merge in ("mean", "max")).to(like.device)
-        self._total = torch.zeros(shape, dtype=torch.float32, device=like.device)
+        self._total = torch.zeros((images, 1, *grid.padded), dtype=torch.float32, device=like.device)
 
     def add(self, maps: Tensor, images: Tensor, places: Tensor) -> None:
         """Adds the maps of some tiles.
 
         Args:
-            maps: (n, 1, h, w), resized to the size of a tile where they are smaller.
+            maps: (n, C, h, w), resized to the size of a tile where they are smaller.
             images: (n,) the image of each.
             places: (n,) its place in `grid.corners`.
         """
@@ -165,7 +163,7 @@ class Stitcher:
                 total += self._weight
 
     def result(self) -> Tensor:
-        """Returns the maps (B, 1, H, W) of the images, without padding."""
+        """Returns the maps (B, C, H, W) of the images, without padding."""
         height, width = self._grid.image
         values = self._values if self._merge in ("max", "centre") else self._values / self._total
         return values[..., :height, :width]

@@ -19,6 +19,7 @@ VARIANTS = {
     "streamed": ("memory=random", "model.bank_bytes=100000", "model.reduce=pca", "model.dimensions=16"),
     "tiled": ("tiling=default", "tiling.size=32", "tiling.overlap=0.5", "tiling.chunk=5"),
     "tiled_half": ("tiling=default", "tiling.size=[32,24]", "image_scale=0.6", "tiling.merge=centre"),
+    "tiled_features": ("tiling=features", "tiling.size=32", "tiling.overlap=0.5"),
     "composition": ("composition=true", "model.words=6", "model.instances=true"),
     "composition_only": ("composition=only", "model.words=6"),
     "calibrated": (

@@ -69,7 +69,7 @@ def test_each_way_of_merging_by_its_definition() -> None:
         "smooth": [1, 1, (2 * 1 + 1 * 3) / 3, (1 * 1 + 2 * 3) / 3, 3, 3],
     }
     for merge in MERGES:
-        stitcher = Stitcher(grid, images=1, merge=merge, like=torch.zeros(1))
+        stitcher = Stitcher(grid, images=1, merge=merge, like=torch.zeros(1, 1, 1, 1))
         for place, value in enumerate((1.0, 3.0)):
             stitcher.add(torch.full((1, 1, 1, 4), value), torch.tensor([0]), torch.tensor([place]))
         assert stitcher.result().flatten().tolist() == pytest.approx(expected[merge]), merge
@@ -78,4 +78,4 @@ def test_each_way_of_merging_by_its_definition() -> None:
 def test_an_unknown_way_of_merging_is_refused() -> None:
     grid = tile_grid((4, 4), size=(4, 4), stride=(4, 4))
     with pytest.raises(AdframeError, match="did you mean 'mean'"):
-        Stitcher(grid, images=1, merge="meen", like=torch.zeros(1))  # type: ignore[arg-type]
+        Stitcher(grid, images=1, merge="meen", like=torch.zeros(1, 1, 1, 1))  # type: ignore[arg-type]
