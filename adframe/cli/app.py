@@ -164,6 +164,36 @@ def calibrate(
     )
 
 
+@app.command()
+def page(
+    run: Run,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of the page, .pdf or .png; <run>/summary.pdf by default.", show_default=False
+        ),
+    ] = None,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for the anomaly maps of the best and worst decisions as single PNG files, named by "
+            "category, type of defect, image and decision.",
+            show_default=False,
+        ),
+    ] = None,
+    category: Annotated[str | None, typer.Option(help="Only this category of the run.")] = None,
+) -> None:
+    """Write one printable page (A4) about a run, for people who do not read metrics.
+
+    The page says in counts what was inspected, found and missed, shows three right and three wrong decisions,
+    and explains the threshold. It is made of the files in the run folder: no model is loaded, and the
+    dataset is not needed.
+    """
+    from adframe.cli.page import run_page
+
+    run_page(run, category=category, out=out, pictures=pictures)
+
+
 def main() -> None:
     """Runs the command line; a user error is one line and exit code 2."""
     exit_with_errors(app)

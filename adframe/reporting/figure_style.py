@@ -58,6 +58,7 @@ STYLE: dict[str, Any] = {
     "lines.markersize": 4,
     "hatch.linewidth": 0.5,
     "svg.fonttype": "none",  # text stays text, which is smaller, searchable and in the page's font
+    "pdf.fonttype": 42,  # TrueType, which every reader searches and copies
     "text.parse_math": False,  # a category may be named `a$b$`
     "axes.unicode_minus": True,
     "axes.facecolor": "none",

@@ -55,6 +55,20 @@ def dataset(run: RunFolder) -> str:
     return "" if name == "several" else DATASETS.get(name, name)
 
 
+def tested_categories(run: RunFolder) -> str:
+    """Names the categories that a run tested, with their dataset.
+
+    Args:
+        run: the run.
+
+    Returns:
+        For example `screw (MVTec AD)` or `15 MVTec AD categories`.
+    """
+    names = run.categories
+    count = f"{len(names)} {dataset(run)} categories".replace("  ", " ")
+    return count if len(names) != 1 else f"{names[0]} ({dataset(run)})".removesuffix(" ()")
+
+
 def run_verdict(run: RunFolder) -> str:
     """Summarises a run in one sentence: its decisions first, then image AUROC, and the weakest category.
 
@@ -65,9 +79,7 @@ def run_verdict(run: RunFolder) -> str:
         The title of the page, without a full stop. Where the run has decided nothing, the sentence has the
         image AUROC only.
     """
-    names = run.categories
-    count = f"{len(names)} {dataset(run)} categories".replace("  ", " ")
-    where = count if len(names) != 1 else f"{names[0]} ({dataset(run)})".removesuffix(" ()")
+    names, where = run.categories, tested_categories(run)
     counts = {name: confusion([row for row in run.rows if row["category"] == name]) for name in names}
     decided = {name: each.decisions for name, each in counts.items() if each.total}
     values = {name: finite_number(run.test.get(name, {}).get("image/auroc")) for name in names}

@@ -98,6 +98,19 @@ def calibration_name(run: RunFolder) -> str:
     return "; ".join([f"{_rule_text(node['image'])} on images{pixel}", *_extras(node)])
 
 
+def image_rule(run: RunFolder) -> str:
+    """Describes the rule of the image threshold.
+
+    Args:
+        run: the run.
+
+    Returns:
+        For example `quantile (q 0.995)`; "" for a run without a calibration.
+    """
+    node = _calibration_config(run)
+    return _rule_text(node.get("image", node) or run.config.get("calibration"))
+
+
 def pixel_rule(run: RunFolder) -> str:
     """Describes the rule of the pixel threshold.
 
