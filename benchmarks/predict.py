@@ -125,7 +125,7 @@ def _detector(name: str) -> TrainedDetector:
     system = TrainingFreeSystem(
         detector=model, calibrator=calibrator, pixel=PixelMetrics(saturated=False), refit=False
     )
-    facts = ImageFacts(bits=16, grey=False, sides=(1024, 1024), aspects=(1.0, 1.0))
+    facts = ImageFacts(count=200, bits=16, grey=False, sides=(1024, 1024), aspects=(1.0, 1.0))
     return TrainedDetector(system, view=View(size=(SIZE, SIZE)), category="bench", facts=facts)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from adframe.contracts import Record
 from adframe.io.images import header_size, read_image
 
+IMAGE_FACTS = "images"  # key of environment.json: model -> facts
 _DECODED = 16  # training images whose colours are looked at
 _FACTOR = 2.0  # an image whose shorter side differs by more is of another scale
 _STRETCH = 1.25  # an image whose aspect ratio differs by more is deformed in another way
@@ -21,17 +22,19 @@ class ImageFacts:
     """The kind of a model's training images.
 
     Attributes:
+        count: number of images.
         bits: number of used bits of 16-bit samples, counted from the lowest.
         grey: whether all channels of every image are equal.
         sides: shortest and longest of the images' shorter sides in pixels.
         aspects: smallest and largest width / height.
 
     Example:
-        >>> facts = ImageFacts(bits=16, grey=False, sides=(900, 1024), aspects=(1.0, 1.0))
+        >>> facts = ImageFacts(count=4, bits=16, grey=False, sides=(900, 1024), aspects=(1.0, 1.0))
         >>> facts.doubts((200, 200), grey=True)  # doctest: +ELLIPSIS
         ('the image is grey, and the training images are in colour', 'the image has 200x200 pixels, ...')
     """
 
+    count: int
     bits: int
     grey: bool
     sides: tuple[int, int]
@@ -56,6 +59,7 @@ class ImageFacts:
         sides = [min(size) for size in sizes]
         aspects = [width / height for height, width in sizes]
         return cls(
+            count=len(records),
             bits=min(record.bits for record in records),
             grey=all(is_grey(pixels) for pixels in decoded),
             sides=(min(sides), max(sides)),
@@ -76,6 +80,7 @@ class ImageFacts:
         low, high = plain["sides"]
         narrow, wide = plain["aspects"]
         return cls(
+            count=int(plain["count"]),
             bits=int(plain["bits"]),
             grey=bool(plain["grey"]),
             sides=(int(low), int(high)),
@@ -85,6 +90,7 @@ class ImageFacts:
     def plain(self) -> dict[str, Any]:
         """Returns the facts as plain data for JSON."""
         return {
+            "count": self.count,
             "bits": self.bits,
             "grey": self.grey,
             "sides": list(self.sides),

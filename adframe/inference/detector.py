@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from adframe.calibration.calibrator import FittedCalibration
 from adframe.contracts import Geometry
 from adframe.data.dataset import View, to_view
-from adframe.data.image_facts import ImageFacts, is_grey
+from adframe.data.image_facts import IMAGE_FACTS, ImageFacts, is_grey
 from adframe.errors import AdframeError
 from adframe.inference.images import InputImage, input_images
 from adframe.inference.results import ImageResult
@@ -219,7 +219,7 @@ def stored_facts(run: RunFolder, unit: str) -> ImageFacts | None:
     Raises:
         AdframeError: the facts have another shape.
     """
-    images = run.environment.get("images")
+    images = run.environment.get(IMAGE_FACTS)
     if not isinstance(images, Mapping) or unit not in images:
         return None
     try:

@@ -89,7 +89,7 @@ class ResultFiles:
         record = result.record()
         if result.error is None and self._kinds:
             record["files"] = self._write_pictures(image, result)
-        if image.path is not None and result.error is None:
+        if image.path is not None and image.path.is_file():  # by which a watched folder knows it again
             state = image.path.stat()
             record |= {"bytes": state.st_size, "modified_ns": state.st_mtime_ns}
         append_text(self.folder / RECORDS, _line(record))

@@ -13,6 +13,7 @@ from datetime import datetime
 
 import numpy as np
 
+from adframe.data.image_facts import IMAGE_FACTS
 from adframe.errors import AdframeError, unknown
 from adframe.metrics.image_shares import image_share_interval
 from adframe.reporting.format import capitalised, counted, percent, span
@@ -21,7 +22,7 @@ from adframe.reporting.one_page_threshold import threshold_text, warning_text
 from adframe.reporting.run_facts import dataset, facts, run_verdict, tested_categories
 from adframe.reporting.summary import Confusion, confusion
 from adframe.reporting.tables import DASH
-from adframe.results.names import TRAINING_IMAGES, name_of
+from adframe.results.names import name_of
 from adframe.results.predictions import Row
 from adframe.results.run_folder import RunFolder
 
@@ -180,7 +181,7 @@ def _inspected(run: RunFolder) -> str:
 
 
 def _image_sources(run: RunFolder) -> str:
-    counts = run.environment.get(TRAINING_IMAGES) or {}
+    counts = {name: facts["count"] for name, facts in run.environment.get(IMAGE_FACTS, {}).items()}
     models = [name for name in run.categories if name in counts] or [
         name for name in counts if name == "global"
     ]

@@ -41,7 +41,6 @@ TITLES = HEADLINE | {  # with metrics that are shown, but not in the table of ca
 _BUILT = {"create_patchcore": "PatchCore"}  # function in a configuration -> class that it builds
 FEATURES_FOLDER = "features"  # embeddings and patch samples
 DOMAINS, TRANSFER = "domains", "transfer"  # keys of the configuration, and folders of a run
-TRAINING_IMAGES = "training_images"  # fact of a run: model -> number without validation images
 RECALIBRATED = "recalibrated"  # part of a domain's metrics.json
 
 

@@ -18,14 +18,13 @@ from lightning.pytorch.loggers import Logger
 from adframe.callbacks.profile import peak_memory
 from adframe.data.base import Source
 from adframe.data.datamodule import AnomalyData
-from adframe.data.image_facts import ImageFacts
+from adframe.data.image_facts import IMAGE_FACTS, ImageFacts
 from adframe.data.validate_files import FINGERPRINT_PREFIX, fingerprint
 from adframe.errors import AdframeError
 from adframe.io.anomaly_maps import map_paths
 from adframe.io.files import check_writable
 from adframe.reporting.console import warn
 from adframe.reporting.run_page import write_page
-from adframe.results.names import TRAINING_IMAGES
 from adframe.results.run_folder import RunFolder
 from adframe.runs.domain_tests import FurtherTest, check_further, further_tests, write_further_pages
 from adframe.runs.fit import fit_model
@@ -63,10 +62,7 @@ def train(recipe: Recipe, path: Path, *, warnings: Sequence[str] = ()) -> RunFol
     first = next(iter(units))
     system = check_buildable(recipe, source, unit=first, held_out=units[first].held_out)
     facts = environment(seed=recipe.seed, fingerprints=_fingerprints(source, units), command=recipe.command)
-    facts |= recipe.choices | {"images": {unit: _image_facts(data) for unit, data in units.items()}}
-    facts[TRAINING_IMAGES] = {
-        unit: sum(record.split == "train" for record in data.records) for unit, data in units.items()
-    }
+    facts |= recipe.choices | {IMAGE_FACTS: {unit: _image_facts(data) for unit, data in units.items()}}
     facts["warnings"] = [*warnings, *(line for data in units.values() for line in data.warnings)]
     try:
         folder.open(config=recipe.config, environment=facts)

@@ -19,7 +19,8 @@ from PIL import Image
 import adframe
 from adframe.cli.predict import Request, run_prediction
 from adframe.inference.detector import TrainedDetector
-from adframe.inference.output import PICTURES
+from adframe.inference.output import PICTURES, read_records
+from adframe.inference.watch import FolderWatch
 from adframe.io.images import read_image
 from tests.e2e.predicted import assert_predicts_its_own_test
 from tests.e2e.scripts import clean_environment, train_here
@@ -260,3 +261,16 @@ def test_a_watched_folder_survives_a_restart(run: Path, images: list[Path], tmp_
     shutil.copy(images[-1], incoming / "b.png")
     assert watching(2) == "error: stopped; 1 image inspected\n"
     assert [Path(row["image"]).name for row in rows_in(out)] == ["a.png", "b.png"]
+
+
+def test_a_watched_file_that_cannot_be_read_is_reported_once(
+    run: Path, images: list[Path], tmp_path: Path
+) -> None:
+    broken = tmp_path / "in" / "broken.png"
+    broken.parent.mkdir()
+    broken.write_bytes(images[0].read_bytes()[:300])
+    predict(run=run, images=(str(broken),), category="tray", out=tmp_path / "out")
+    done = read_records(tmp_path / "out")
+    watched = FolderWatch(broken.parent, done=done)
+    assert [watched.whole_files() for _ in range(3)] == [[], [], []]
+    assert watched._waiting == {}

@@ -134,7 +134,7 @@ def test_counts_title_and_pictures_are_those_of_the_predictions(tmp_path: Path) 
 def test_several_categories_have_a_table_with_most_mistakes_first(tmp_path: Path) -> None:
     run = with_facts(
         write_run(tmp_path, categories=LONG, pictures=2), unlike_validation=dict.fromkeys(LONG[:5], 0.001),
-        training_images=dict.fromkeys(LONG, 100),
+        images={name: {"count": 100} for name in LONG},
     )  # fmt: skip
     page = content(run)
     assert page.title.startswith("18 toy categories: found ")
