@@ -21,7 +21,7 @@ def load(
     Neither the dataset nor its folder is needed.
 
     Args:
-        run: the folder of a run of `train.py` or `sweep.py`.
+        run: the folder of a run of `train.py` or `sweep.py`, or its file `checkpoints/<category>.ckpt`.
         category: which model, where the run has one for each of several categories; None for the only one.
         calibration: name of thresholds that `adframe calibrate` fitted; `trained` for those of the run.
         device: where the model works, as torch names it (`cpu`, `cuda`, `cuda:1`, `mps`); `auto` takes CUDA

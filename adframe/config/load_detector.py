@@ -32,7 +32,7 @@ def load_detector(
     Neither the dataset nor its folder is needed; the frozen backbone is loaded from where the run took it.
 
     Args:
-        path: the folder of the run.
+        path: the folder of the run, or one of its checkpoints.
         category: which model; None for the only one.
         calibration: name of thresholds that `adframe calibrate` fitted; `trained` for those of the run.
         device: where the model works, as torch names it (`cpu`, `cuda`, `cuda:1`, `mps`); `auto` takes CUDA
@@ -46,6 +46,8 @@ def load_detector(
         AdframeError: the folder holds no finished run, there are several models and `category` is None, or a
             checkpoint or the backbone's weights are missing, damaged, or of another model.
     """
+    if path.is_file() and path.parent.name == "checkpoints":  # as Lightning's load_from_checkpoint takes it
+        path, category = path.parents[1], None if path.stem == "global" else path.stem
     place = _device(device)
     config = read_config(path, trusted=trusted)
     check_complete(config, path)

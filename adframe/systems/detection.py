@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import lightning as L
 import numpy as np
@@ -23,6 +23,7 @@ from adframe.contracts import (
     Prediction,
     Record,
 )
+from adframe.errors import AdframeError
 from adframe.metrics.pixel import PixelMetrics
 from adframe.ops.geometry import restore
 from adframe.systems.image_results import TestedImages
@@ -52,6 +53,18 @@ class DetectionSystem(L.LightningModule):
         self.results: dict[str, float] = {}  # of the last test
         self._validation = Validation(zones=calibrator.zones)
         self.tested = TestedImages()  # of the running or the last test
+
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: Any, *_: Any, **__: Any) -> NoReturn:
+        """Refuses: a checkpoint of adframe holds neither the frozen backbone nor its settings.
+
+        Args:
+            checkpoint_path: the file.
+
+        Raises:
+            AdframeError: always; it names `adframe.load`, which takes the file as well.
+        """
+        raise AdframeError(f"load a model by adframe.load({str(checkpoint_path)!r})")
 
     def forward(self, image: Tensor) -> Prediction:
         """Predicts raw scores and heatmaps.

@@ -90,6 +90,15 @@ def test_the_dataset_need_not_be_there(base: list[str], toy: Path, tmp_path: Pat
     assert not other.exists()
 
 
+def test_a_checkpoint_names_its_run_and_model(
+    run: Path, detector: TrainedDetector, images: list[Path]
+) -> None:
+    path = run / "checkpoints" / "tray.ckpt"
+    assert adframe.load(path).predict(images[0]).score == detector.predict(images[0]).score
+    with pytest.raises(adframe.AdframeError, match=r"adframe\.load\('.*tray\.ckpt'\)"):
+        type(detector.system).load_from_checkpoint(path)
+
+
 def test_what_cannot_be_loaded_says_why(run: Path, tmp_path: Path) -> None:
     for arguments, reason in (
         ({}, "has 2 models; choose one with category=: weave, tray"),
