@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from adframe.errors import AdframeError
 from adframe.metrics.image import HALVES, Labelled, select_labelled
-from adframe.metrics.pixel import PixelMetrics
 from adframe.metrics.probabilities import probability_resampled
 from adframe.stats.bootstrap import RESAMPLES, RESAMPLING_SEED, multiplicities, strata_of
 from adframe.stats.weighted_metrics import weighted_metrics
+
+if TYPE_CHECKING:  # torchmetrics, which it needs, imports much that a page of results does not
+    from adframe.metrics.pixel import PixelMetrics
 
 _DECISIONS = ("f1", "accuracy", "balanced_accuracy", "precision", "recall", "fpr")
 

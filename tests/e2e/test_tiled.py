@@ -17,9 +17,10 @@ TILES = ("tiling=default", "tiling.size=32", "tiling.overlap=0", "batch_size=2")
 
 
 @pytest.mark.parametrize("method", [SIT, LORA], ids=["sit", "dinov2_lora"])
-def test_a_method_learns_on_tiles(method: tuple[str, ...], toy: Path, tmp_path: Path) -> None:
+def test_a_method_learns_on_tiles(method: tuple[str, ...], tmp_path: Path) -> None:
     plain = [text for text in method if not text.startswith(("image_size", "logger"))]
-    places = (f"dataset.root={toy}", f"paths.run={tmp_path / 'run'}", f"paths.splits={tmp_path / 'splits'}")
+    folders = {"dataset.root": "toy", "paths.run": "run", "paths.splits": "splits"}
+    places = [f"{key}={tmp_path / name}" for key, name in folders.items()]
     run = train_here(*plain, *places, *TILES, "logger=none")
     metrics = metrics_of(run)["test"]
     category = next(iter(metrics))
