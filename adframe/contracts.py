@@ -107,10 +107,12 @@ class Geometry:
         original: (H0, W0), size of the original frame.
         view: (top, left, height, width) in original pixels; it may reach beyond the frame where an image was
             padded.
+        inside: (H0, W0) bool, the region of interest; None where the whole image is inspected.
     """
 
     original: tuple[int, int]
     view: tuple[int, int, int, int]
+    inside: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True)

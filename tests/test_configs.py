@@ -46,7 +46,7 @@ OF_GROUP = {
     group: [path.stem for path in OPTIONS if path.parent.as_posix() == group]
     for group in dict.fromkeys(path.parent.as_posix() for path in OPTIONS)
 }
-GLOBAL = ("model", "store", "tiling")  # groups with options that set keys of other groups
+GLOBAL = ("model", "store", "tiling", "roi")  # groups with options that set keys of other groups
 GIVEN = {  # arguments that the code adds
     "adframe.metrics.pixel.PixelMetrics": {"saturated"},
     "adframe.callbacks.maps.MapWriter": {"folder"},

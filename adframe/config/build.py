@@ -135,7 +135,9 @@ def view_of(cfg: DictConfig, *, preprocess: str) -> View:
         size=(size, size) if isinstance(size, int) else None if size is None else (size[0], size[1]),
         keep_aspect=cfg.keep_aspect,
         preprocess=preprocess,
-        scale=cfg.get("image_scale", 1.0),  # runs of earlier versions have none
+        # Runs of earlier versions have neither.
+        scale=cfg.get("image_scale", 1.0),
+        roi=build(cfg, "roi") if cfg.get("roi") else None,
     )
 
 

@@ -39,7 +39,12 @@ from adframe.systems.detection import DetectionSystem
 from adframe.systems.learning import Learning
 
 _SHIFTED_SPLITS = ["val", "test"]  # of a domain
-_PATH_KEYS = ("dataset.root", "dataset.origin.root", "backbone.checkpoint")  # paths that users type
+_PATH_KEYS = (
+    "dataset.root",
+    "dataset.origin.root",
+    "backbone.checkpoint",
+    "roi.mask",
+)  # paths that users type
 
 
 class ConfigRecipe:
@@ -295,7 +300,7 @@ def stored_config(cfg: DictConfig) -> dict[str, Any]:
     members = [f"dataset.members.{name}.root" for name in fixed.dataset.get("members") or ()]
     for key in ("paths.data", "paths.splits", "paths.store", *_PATH_KEYS, *members):
         value = OmegaConf.select(fixed, key)
-        if value is not None:
+        if value is not None and not OmegaConf.is_config(value):  # a mask per category has its own paths
             OmegaConf.update(fixed, key, str(Path(str(value)).resolve()))
     config: dict[str, Any] = OmegaConf.to_container(fixed, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     return config

@@ -15,6 +15,7 @@ from torchvision.transforms.v2 import functional as transforms
 
 from adframe.contracts import GEOMETRY, IMAGE, INDEX, RECORD, REGIONS, SHIFT, Geometry, Record, Region
 from adframe.data.masks import read_truth
+from adframe.data.roi import Roi, fill_outside
 from adframe.errors import AdframeError
 from adframe.io.images import read_image
 from adframe.ops.regions import channels, components
@@ -33,12 +34,14 @@ class View:
             stretching it.
         preprocess: a name of `PREPROCESSES`, applied at native resolution after a domain shift.
         scale: factor of the image's own size where `size` is None.
+        roi: the part of an image that is inspected; None for the whole image.
     """
 
     size: tuple[int, int] | None
     keep_aspect: bool = False
     preprocess: str = "none"
     scale: float = 1.0
+    roi: Roi | None = None
 
     def of(self, image: tuple[int, int]) -> tuple[int, int]:
         """Returns the size of the network's input for an image.
@@ -87,7 +90,7 @@ class ImageDataset(Dataset[dict[str, Any]]):
         drawn: Params = {}
         if self.shift is not None and record.split in self.shift.splits:
             pixels, masks, drawn = self.shift(pixels, masks, index=record.place)
-        image, geometry = to_view(pixels, self.view)
+        image, geometry = to_view(pixels, self.view, category=record.category)
         return {
             IMAGE: image,  # (3, H, W)
             INDEX: index,
@@ -98,18 +101,27 @@ class ImageDataset(Dataset[dict[str, Any]]):
         }
 
 
-def to_view(pixels: np.ndarray, view: View) -> tuple[Tensor, Geometry]:
-    """Preprocesses and resizes an image as the network takes it.
+def to_view(pixels: np.ndarray, view: View, *, category: str) -> tuple[Tensor, Geometry]:
+    """Preprocesses and resizes an image as the network takes it, grey outside of the region of interest.
 
     Args:
         pixels: (H0, W0, 3) uint8 or uint16.
-        view: the size to resize to, and the preprocessing.
+        view: the size to resize to, the preprocessing, and the region of interest.
+        category: of the image, which may have a region of its own.
 
     Returns:
         (3, H, W) float32 in [0, 1], and the place of it in the original frame.
+
+    Raises:
+        AdframeError: the region of interest has no pixel in the image, or its mask has another size.
     """
-    tensor, box = resize_to_view(as_unit(PREPROCESSES[view.preprocess](pixels)), view)
-    return tensor, Geometry(original=(pixels.shape[0], pixels.shape[1]), view=box)
+    original = (pixels.shape[0], pixels.shape[1])
+    shown = PREPROCESSES[view.preprocess](pixels)
+    inside = None if view.roi is None else view.roi.inside(category, original)
+    if inside is not None:
+        shown = fill_outside(shown, inside)
+    tensor, box = resize_to_view(as_unit(shown), view)
+    return tensor, Geometry(original=original, view=box, inside=inside)
 
 
 def as_unit(pixels: np.ndarray) -> Tensor:

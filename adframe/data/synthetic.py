@@ -16,6 +16,7 @@ from __future__ import annotations
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -24,7 +25,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
-from adframe.contracts import FAMILY, IMAGE, INDEX, LABEL, MASK, RECORD, Record
+from adframe.contracts import FAMILY, GEOMETRY, IMAGE, INDEX, LABEL, MASK, RECORD, Geometry, Record
 from adframe.data.dataset import ImageDataset, View, collate
 from adframe.data.sampling import Cached, Shuffled
 from adframe.errors import AdframeError
@@ -127,10 +128,12 @@ class SyntheticDataset(Dataset[dict[str, Any]]):
         image, record = _to_numpy(item), item[RECORD]
         donor = partial(self._donor, record, image.shape)
         if self.purpose == "train":
-            return self.synthesis.training(image, donor=donor, index=_random_key(record), epoch=epoch)
-        if anomalous:
-            return self.synthesis.validation(image, donor=donor, index=_random_key(record))
-        return untouched(image)
+            drawn = self.synthesis.training(image, donor=donor, index=_random_key(record), epoch=epoch)
+        elif anomalous:
+            drawn = self.synthesis.validation(image, donor=donor, index=_random_key(record))
+        else:
+            drawn = untouched(image)
+        return _within(drawn, image, item[GEOMETRY])
 
     def _donor(
         self, record: Record, shape: tuple[int, int, int], generator: np.random.Generator
@@ -210,6 +213,28 @@ def collate_synthetic(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
     batch[LABEL] = torch.tensor([item[LABEL] for item in items])  # (B,)
     batch[FAMILY] = [item[FAMILY] for item in items]
     return batch
+
+
+def _within(drawn: Synthesised, image: np.ndarray, geometry: Geometry) -> Synthesised:
+    """Removes what was drawn outside of the region of interest; without the rest it is a normal image."""
+    if geometry.inside is None or not drawn.anomalous:
+        return drawn
+    inside = _inside_of_view(geometry, (image.shape[0], image.shape[1]))
+    mask = drawn.mask & inside
+    if not mask.any():
+        return untouched(image)
+    return replace(drawn, image=np.where(inside[:, :, None], drawn.image, image), mask=mask)
+
+
+def _inside_of_view(geometry: Geometry, size: tuple[int, int]) -> np.ndarray:
+    """(H, W) bool: the pixels of the network's view whose centres lie in the region of interest."""
+    assert geometry.inside is not None
+    top, left, height, width = geometry.view
+    rows = (top + (np.arange(size[0]) + 0.5) * height / size[0]).astype(int)
+    columns = (left + (np.arange(size[1]) + 0.5) * width / size[1]).astype(int)
+    rows = np.clip(rows, 0, geometry.original[0] - 1)
+    columns = np.clip(columns, 0, geometry.original[1] - 1)
+    return np.asarray(geometry.inside[np.ix_(rows, columns)])
 
 
 def _to_numpy(item: dict[str, Any]) -> np.ndarray:

@@ -158,7 +158,7 @@ class TrainedDetector:
     def _prepare(self, image: InputImage) -> PreparedImage:
         try:
             pixels = self.pixels(image)
-            tensor, geometry = to_view(pixels, self.view)
+            tensor, geometry = to_view(pixels, self.view, category=self.category)
         except (AdframeError, OSError) as error:
             return PreparedImage(image.name, error=str(error))
         doubts = () if self._facts is None else self._facts.doubts(geometry.original, grey=is_grey(pixels))

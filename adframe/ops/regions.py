@@ -70,6 +70,28 @@ def union(regions: Iterable[Region], shape: tuple[int, int]) -> np.ndarray:
     return inside
 
 
+def within_region(
+    heatmap: np.ndarray, regions: Sequence[Region], inside: np.ndarray
+) -> tuple[np.ndarray, list[Region]]:
+    """Keeps the pixels of a region of interest, as one row: no pixel metric depends on where pixels lie.
+
+    Args:
+        heatmap: (H, W) raw scores.
+        regions: annotated defects in the same frame.
+        inside: (H, W) bool with n pixels inside, n above 0.
+
+    Returns:
+        (1, n) scores, and the defects of which a part lies inside, as masks (1, n). A defect saturates at its
+        own number of pixels, or at its area inside where that is smaller.
+    """
+    found = []
+    for region in regions:
+        own = union([region], heatmap.shape)[inside][None]
+        if own.any():
+            found.append(Region(0, 0, own, min(region.saturation, float(own.sum()))))
+    return heatmap[inside][None], found
+
+
 def bounding_box(region: Region, shape: tuple[int, int]) -> tuple[slice, slice]:
     """Returns the rows and columns of a frame that the mask of a region covers.
 

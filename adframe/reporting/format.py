@@ -203,10 +203,10 @@ def counted(number: int, noun: str) -> str:
         For example `1 image`, `2 images` or `1,200 categories`.
 
     Example:
-        >>> counted(1, "image"), counted(1200, "category")
-        ('1 image', '1,200 categories')
+        >>> counted(1, "image"), counted(1200, "category"), counted(2, "box")
+        ('1 image', '1,200 categories', '2 boxes')
     """
-    many = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    many = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}es" if noun.endswith("x") else f"{noun}s"
     return f"{number:,} {noun if number == 1 else many}"
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 
+from adframe.reporting.format import counted
 from adframe.reporting.summary import confusion, latency_summary
 from adframe.reporting.tables import DASH, shown
 from adframe.results.names import MEAN, name_of
@@ -27,6 +29,8 @@ DATASETS = {
     "visa": "VisA",
     "btad": "BTAD",
 }
+
+_ROI_KINDS = {"mask": "mask", "boxes": "box", "polygons": "polygon"}  # keys of roi=, in the singular
 
 
 def method(run: RunFolder) -> str:
@@ -121,6 +125,8 @@ def facts(run: RunFolder) -> list[tuple[str, str]]:
         ("shift", "" if shift == "none" else shift),
         ("scope", "one model for all" if run.config.get("scope") == "global" else ""),
         ("image size", _joined_text(run.config.get("image_size"))),
+        ("tiles", tiling(run)),
+        ("region of interest", region_of_interest(run)),
         ("seed", _joined_text(run.config.get("seed", got("seed")))),
         ("images tested", f"{len(run.rows)}" if run.rows else ""),
         ("memory bank", memory_bank(run)),
@@ -129,6 +135,46 @@ def facts(run: RunFolder) -> list[tuple[str, str]]:
         ("peak memory", size(finite_number(got("peak_memory_bytes")))),
     ]
     return [(name, value) for name, value in pairs if value]
+
+
+def tiling(run: RunFolder) -> str:
+    """Describes the tiles of a run.
+
+    Args:
+        run: the run.
+
+    Returns:
+        For example `256 px at 0.5 of the original size`; "" for whole images.
+    """
+    node = run.config.get("tiling")
+    if not isinstance(node, Mapping):
+        return ""
+    side = node.get("size")
+    text = f"{side} px" if isinstance(side, int) else f"{_joined_text(side)} px"
+    scale = run.config.get("image_scale", 1)
+    where = "the original size" if scale == 1 else f"{scale:g} of the original size"
+    return text if run.config.get("image_size") is not None else f"{text} at {where}"
+
+
+def region_of_interest(run: RunFolder) -> str:
+    """Describes the region of interest of a run.
+
+    Args:
+        run: the run.
+
+    Returns:
+        For example `2 boxes`, `mask roi.png` or `by category`; "" where whole images are inspected.
+    """
+    node = run.config.get("roi")
+    if not isinstance(node, Mapping):
+        return ""
+    kind = next((kind for kind in _ROI_KINDS if node.get(kind)), "")
+    value = node.get(kind)
+    if isinstance(value, Mapping):
+        return f"{kind} by category"
+    if kind == "mask":
+        return f"mask {Path(str(value)).name}"
+    return counted(len(value), _ROI_KINDS[kind]) if isinstance(value, list) else ""
 
 
 def tiles(run: RunFolder) -> list[tuple[str, str]]:

@@ -22,6 +22,10 @@ HEADLINE = {  # in order of importance; where space is short, the last ones are 
     "pixel/f1_max": "pixel F1-max",
     "pixel/aupro_0.05": "AU-PRO 0.05",
     "pixel/segf1": "SegF1",
+    "roi/pixel/auroc": "pixel AUROC, ROI",
+    "roi/pixel/ap": "pixel AP, ROI",
+    "roi/pixel/aupro_0.3": "AU-PRO 0.3, ROI",
+    "roi/pixel/auspro_0.05": "sPRO 0.05, ROI",
 }
 TITLES = HEADLINE | {  # with metrics that are shown, but not in the table of categories
     "image/class_f1": "class F1",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -26,6 +27,7 @@ from adframe.contracts import (
 from adframe.errors import AdframeError
 from adframe.metrics.pixel import PixelMetrics
 from adframe.ops.geometry import restore
+from adframe.ops.regions import within_region
 from adframe.systems.image_results import TestedImages
 from adframe.systems.validation import Validation
 
@@ -53,6 +55,7 @@ class DetectionSystem(L.LightningModule):
         self.results: dict[str, float] = {}  # of the last test
         self._validation = Validation(zones=calibrator.zones)
         self.tested = TestedImages()  # of the running or the last test
+        self.pixel_inside: PixelMetrics | None = None  # of the region of interest, where there is one
 
     @classmethod
     def load_from_checkpoint(cls, checkpoint_path: Any, *_: Any, **__: Any) -> NoReturn:
@@ -151,6 +154,7 @@ class DetectionSystem(L.LightningModule):
         self.pixel.threshold = fitted.pixel_threshold
         self.pixel.zone_thresholds = np.array(zones) if zones else None
         self.pixel.reset()
+        self.pixel_inside = None
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """Predicts, and measures each heatmap in the original frame.
@@ -182,6 +186,8 @@ class DetectionSystem(L.LightningModule):
         They are stored in `results`, and in `trainer.callback_metrics` for Lightning's callbacks.
         """
         self.results = self.tested.results(threshold=self.calibrator.fitted.threshold) | self.pixel.compute()
+        if self.pixel_inside is not None:
+            self.results |= {f"roi/{name}": value for name, value in self.pixel_inside.compute().items()}
         self.log_dict(self.results, logger=False)
 
     def _score(self, batch: Batch) -> Prediction:
@@ -198,8 +204,17 @@ class DetectionSystem(L.LightningModule):
     def _measure(self, batch: Batch, frames: list[np.ndarray]) -> None:
         """Adds (H0, W0) heatmaps to the pixel metrics, where the ground truth is known."""
         truths = batch[REGIONS] or [None] * len(frames)
-        for frame, record, regions in zip(frames, batch[RECORD], truths, strict=True):
+        for frame, record, regions, geometry in zip(
+            frames, batch[RECORD], truths, batch[GEOMETRY], strict=True
+        ):
             self.pixel.measure(record, heatmap=frame, regions=regions)
+            if geometry.inside is not None and regions is not None:
+                if self.pixel_inside is None:
+                    self.pixel_inside = copy.deepcopy(self.pixel)
+                    self.pixel_inside.reset()
+                    self.pixel_inside.zone_thresholds = None  # zones are places in the whole frame
+                heatmap, own = within_region(frame, regions, geometry.inside)
+                self.pixel_inside.measure(record, heatmap=heatmap, regions=own)
 
 
 def heatmaps(prediction: Prediction) -> list[np.ndarray]:

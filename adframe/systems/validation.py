@@ -55,7 +55,8 @@ class Validation:
             self._records.append(record)
             self._peaks.append(peaks_of(whole, grid=self.grid))
             if regions is not None:
-                self._count(whole, union(regions, whole.shape), path=str(record.path))
+                inside = batch[GEOMETRY][i].inside
+                self._count(whole, union(regions, whole.shape), path=str(record.path), within=inside)
 
     def fit(self, calibrator: Calibrator) -> None:
         """Fits a calibrator on everything that was added.
@@ -101,11 +102,18 @@ class Validation:
                 found.setdefault(record.category, {}).setdefault(record.unit, []).append(score)
         return {category: list(parts.values()) for category, parts in found.items()}
 
-    def _count(self, scores: np.ndarray, inside: np.ndarray, *, path: str) -> None:
+    def _count(
+        self, scores: np.ndarray, defective: np.ndarray, *, path: str, within: np.ndarray | None
+    ) -> None:
         for place, pixels in zones_of((scores.shape[0], scores.shape[1]), grid=self.grid):
-            found = inside[pixels]
+            values, found = scores[pixels], defective[pixels]
+            if within is not None:  # the order of pixels does not matter here, so that one row holds them
+                own = within[pixels]
+                if not own.any():
+                    continue
+                values, found = values[own][None], found[own][None]
             region = [Region(0, 0, found, float(found.sum()))] if found.any() else []
-            self._pixels.add(scores[pixels], regions=region, group=_group_of_zone(place), path=path)
+            self._pixels.add(values, regions=region, group=_group_of_zone(place), path=path)
 
 
 def _group_of_zone(place: Zone) -> tuple[str, str, str]:
