@@ -194,6 +194,38 @@ def page(
     run_page(run, category=category, out=out, pictures=pictures)
 
 
+@app.command()
+def update(
+    run: Run,
+    out: Annotated[Path, typer.Option(help="New folder for the updated run.", show_default=False)],
+    normals: Annotated[
+        list[str] | None,
+        typer.Option(help="Normal image or folder that joins the training images; may be repeated."),
+    ] = None,
+    remove: Annotated[
+        list[str] | None,
+        typer.Option(help="Training image that is left out, such as good/012.png; may be repeated."),
+    ] = None,
+    category: Category = None,
+    trusted: Trusted = None,
+) -> None:
+    """Fit a run again with more normal images, or without some of its own, into a run of its own.
+
+    The model is fitted to the old and the new images together, calibrated and tested; the dataset must be
+    there. The old run stays as it is, and the new one names it.
+    """
+    from adframe.cli.update import run_update
+
+    run_update(
+        run,
+        out,
+        normals=normals or (),
+        remove=remove or (),
+        category=category,
+        trusted=trusted or (),
+    )
+
+
 def main() -> None:
     """Runs the command line; a user error is one line and exit code 2."""
     exit_with_errors(app)

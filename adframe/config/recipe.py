@@ -30,6 +30,7 @@ from adframe.config.saved_config import read_config
 from adframe.contracts import Detector
 from adframe.data.base import Source
 from adframe.data.datamodule import AnomalyData
+from adframe.data.updated_source import updated_source
 from adframe.diagnostics.latency import Latency
 from adframe.diagnostics.patch_survey import PatchSurvey
 from adframe.results.names import DOMAINS, TRANSFER
@@ -56,6 +57,7 @@ class ConfigRecipe:
         choices: names of the chosen parts for `environment.json`; None for none.
         command: the command that was typed.
         root_given: whether `dataset.root` was typed, so that pictures may be drawn there as well.
+        parent: the folder of the run of which this one is an update; None for a run of its own.
 
     Example:
         >>> from adframe.cli.compose import compose_training
@@ -72,10 +74,13 @@ class ConfigRecipe:
         choices: dict[str, str] | None = None,
         command: Sequence[str] = (),
         root_given: bool = False,
+        parent: str | None = None,
     ) -> None:
         self.cfg, self._root_given = cfg, root_given
         self.config = stored_config(cfg) if config is None else config
         self.choices, self.command = choices or {}, list(command)
+        if parent is not None:
+            self.choices = self.choices | {"parent": parent}
         self.seed: int = cfg.seed
         self.pooled: bool = cfg.scope == "global"
         self.refit: bool = cfg.refit
@@ -86,7 +91,12 @@ class ConfigRecipe:
 
     def source(self) -> Source:
         """Returns the dataset; downloads or draws it first where it is missing and that is possible."""
-        return build_source(self.cfg, root_given=self._root_given)
+        source = build_source(self.cfg, root_given=self._root_given)
+        if not self.cfg.get("update"):
+            return source
+        changes: Any = OmegaConf.to_container(self.cfg["update"])
+        added = {name: [Path(path) for path in paths] for name, paths in changes["added"].items()}
+        return updated_source(source, added=added, removed=changes["removed"])
 
     def categories(self, source: Source) -> list[str]:
         """Lists the categories that `category=` names.

@@ -158,7 +158,8 @@ class SplitFile:
         return restored
 
     def _name(self, record: Record) -> str:
-        return record.path.relative_to(self.root).as_posix()
+        inside = record.path.is_relative_to(self.root)  # added images may lie anywhere
+        return (record.path.relative_to(self.root) if inside else record.path).as_posix()
 
 
 def _labelled(records: Sequence[Record]) -> list[Record]:

@@ -135,7 +135,8 @@ def fingerprint(records: Iterable[Record], *, root: Path) -> str:
     # Threads are enough, because hashing and reading release Python's global lock.
     with ThreadPoolExecutor(max_workers=HASH_THREADS) as threads:
         for path, content in zip(paths, threads.map(_content, paths), strict=True):
-            name = path.relative_to(root).as_posix()
+            # Images that were added to a dataset may lie anywhere.
+            name = (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
             # A file name may have bytes that are not UTF-8; they are hashed as they are.
             digest.update(f"{name}\0{content}\n".encode("utf-8", "surrogateescape"))
     return f"{FINGERPRINT_PREFIX}{digest.hexdigest()}"

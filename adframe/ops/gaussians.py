@@ -6,8 +6,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from adframe.errors import AdframeError
+
+_GROUP = 8  # images per matrix product, the usual batch
 
 # Images summed at once: one pass over all matrices in memory serves them all.
 BLOCK_IMAGES = 32
@@ -146,6 +149,8 @@ def mahalanobis(rows: Tensor, *, mean: Tensor, whitening: Tensor) -> Tensor:
     """Computes distances of features from the Gaussian of their own position.
 
     A distance is the length of the whitened difference: never negative, and one matrix product per position.
+    Images are taken in groups of eight, and missing ones are zeros: a product with another number of rows
+    rounds in another way, and the distances of an image must not depend on the images next to it.
 
     Args:
         rows: (B, P, D).
@@ -155,7 +160,9 @@ def mahalanobis(rows: Tensor, *, mean: Tensor, whitening: Tensor) -> Tensor:
     Returns:
         (B, P) distances.
     """
-    by_position = (rows - mean).transpose(0, 1)  # (P, B, D)
-    white = torch.bmm(by_position, whitening.mT)  # (P, B, D)
-    distances: Tensor = torch.linalg.vector_norm(white, dim=2).T
-    return distances
+    found = []
+    for group in torch.split(rows, _GROUP):
+        filled = F.pad(group - mean, (0, 0, 0, 0, 0, _GROUP - len(group)))  # (8, P, D)
+        white = torch.bmm(filled.transpose(0, 1), whitening.mT)  # (P, 8, D)
+        found.append(torch.linalg.vector_norm(white, dim=2).T[: len(group)])
+    return torch.cat(found)

@@ -42,6 +42,12 @@ def images(toy: Path) -> list[Path]:
     return sorted((toy / "tray" / "test").rglob("*.png"))
 
 
+@pytest.mark.parametrize("method", ["padim", "pixel_mean", "anomaly_dino"])
+def test_other_methods_say_what_their_test_said(method: str, base: list[str], tmp_path: Path) -> None:
+    run = train_here(*base, f"model={method}", "category=tray", f"paths.run={tmp_path / 'run'}")
+    assert_predicts_its_own_test(run, category="tray")
+
+
 @pytest.mark.parametrize("category", ["weave", "tray"])
 def test_a_loaded_model_says_what_the_test_said(run: Path, category: str) -> None:
     assert_predicts_its_own_test(run, category=category)

@@ -1,0 +1,92 @@
+"""A run is fitted again with other normal images: to old and new ones together, in a run of its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import adframe
+from adframe.cli.update import run_update
+from tests.e2e.predicted import assert_predicts_its_own_test
+from tests.e2e.scripts import call, metrics_of, train_here
+
+PADIM = ("model=padim", "model.channels=8", "category=tray", "refit=true")
+
+
+def small(base: list[str], root: Path) -> list[str]:
+    plain = [text for text in base if not text.startswith("dataset.")]
+    return [*plain, "dataset=mvtec_ad", f"dataset.root={root}", *PADIM]
+
+
+@pytest.fixture(scope="module")
+def fitted(base: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path, Path]:
+    """A run on a set without two images, these images, a run on the whole set, and the smaller set."""
+    folder = tmp_path_factory.mktemp("update")
+    train_here(*base, "category=tray", f"paths.run={folder / 'draws'}")  # draws the set where it is missing
+    root = Path(next(text for text in base if text.startswith("dataset.root=")).removeprefix("dataset.root="))
+    whole, part, new = folder / "whole", folder / "part", folder / "new"
+    shutil.copytree(root / "tray", whole / "tray")
+    shutil.copytree(root / "tray", part / "tray")
+    new.mkdir()
+    for path in sorted((part / "tray" / "train" / "good").glob("*.png"))[-2:]:
+        shutil.move(path, new / path.name)
+    splits = f"paths.splits={folder / 'splits'}"
+    run = train_here(*small(base, part), splits, f"paths.run={folder / 'run'}")
+    both = train_here(
+        *small(base, whole), f"paths.splits={folder / 'others'}", f"paths.run={folder / 'both'}"
+    )
+    return run, new, both, part
+
+
+def scores(run: Path, images: Path) -> np.ndarray:
+    return np.array([result.score for result in adframe.load(run).predict(images)])
+
+
+def test_an_update_is_a_fit_to_old_and_new_images(
+    fitted: tuple[Path, Path, Path, Path], tmp_path: Path
+) -> None:
+    run, new, both, part = fitted
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    updated = run_update(run, tmp_path / "updated", normals=[str(new)])
+    test = part / "tray" / "test"
+    assert np.allclose(scores(updated, test), scores(both, test), rtol=1e-4)
+    assert not np.allclose(scores(run, test), scores(both, test), rtol=1e-3)
+    assert {path: path.read_bytes() for path in before} == before
+    facts = json.loads((updated / "environment.json").read_text())
+    assert facts["parent"] == str(run)
+    assert facts["images"]["tray"]["count"] + metrics_of(updated)["val"]["tray"]["calibration/n"] == 6
+    assert_predicts_its_own_test(updated, category="tray")
+    outcome = call("evaluate", f"run={updated}")
+    assert "numbers equal the run's to the last digit" in outcome.out
+
+
+def test_removed_images_are_left_out_and_updates_add_up(
+    fitted: tuple[Path, Path, Path, Path], tmp_path: Path
+) -> None:
+    run, new, _, _ = fitted
+    first = run_update(run, tmp_path / "first", normals=[str(new)])
+    again = run_update(first, tmp_path / "again", remove=["good/000.png"])
+    counts = [
+        json.loads((each / "environment.json").read_text())["images"]["tray"]["count"]
+        + metrics_of(each)["val"]["tray"]["calibration/n"]
+        for each in (run, first, again)
+    ]
+    assert counts == [4, 6, 5]
+
+
+def test_what_cannot_be_updated_says_why(fitted: tuple[Path, Path, Path, Path], tmp_path: Path) -> None:
+    run, _, _, _ = fitted
+    for arguments, reason in (
+        ({}, "give normal images with --normals"),
+        ({"remove": ["good/999.png"]}, r"--remove good/999\.png is no training image of tray"),
+        ({"remove": ["test/good/000.png"]}, "is no training image"),
+        ({"normals": [str(tmp_path / "none.png")]}, "does not exist"),
+        ({"normals": [str(run)], "category": "trey"}, "did you mean 'tray'"),
+    ):
+        with pytest.raises(adframe.AdframeError, match=reason):
+            run_update(run, tmp_path / "out", **arguments)
+        assert not (tmp_path / "out").exists()
