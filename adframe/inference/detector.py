@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,8 +25,6 @@ from adframe.results.run_folder import RunFolder
 from adframe.systems.detection import DetectionSystem, heatmaps, timed
 
 TRAINED = "trained"  # name of the thresholds in the checkpoint
-In = TypeVar("In")
-Out = TypeVar("Out")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +135,25 @@ class TrainedDetector:
         """
         if batch_size < 1 or threads < 1:
             raise AdframeError(f"batch_size={batch_size} and threads={threads} must be 1 or more")
-        prepared = _map_ahead(self._prepare, images, threads=threads, ahead=2 * batch_size)
+        prepared = self._prepared(images, threads=threads, ahead=2 * batch_size)
         while batch := list(islice(prepared, batch_size)):
             yield from self._inspect(batch)
+
+    def _prepared(self, images: Iterable[InputImage], *, threads: int, ahead: int) -> Iterator[PreparedImage]:
+        """Prepares images in order; files are decoded in threads, at most `ahead` before their turn.
+
+        Images in memory are prepared here: it takes less time than threads take from the network.
+        """
+        with ThreadPoolExecutor(max_workers=threads) as pool:
+            remaining = iter(images)
+            waiting: deque[Future[PreparedImage] | InputImage] = deque()
+            while True:
+                for image in islice(remaining, ahead - len(waiting)):
+                    waiting.append(image if image.path is None else pool.submit(self._prepare, image))
+                if not waiting:
+                    return
+                first = waiting.popleft()
+                yield self._prepare(first) if isinstance(first, InputImage) else first.result()
 
     def pixels(self, image: InputImage) -> np.ndarray:
         """Decodes an image as the training images were decoded.
@@ -227,14 +241,3 @@ def stored_facts(run: RunFolder, unit: str) -> ImageFacts | None:
     except (KeyError, TypeError, ValueError) as error:
         file = run.path / "environment.json"
         raise AdframeError(f"{file}: the facts about the images of {unit} are damaged: {error!r}") from error
-
-
-def _map_ahead(work: Callable[[In], Out], items: Iterable[In], *, threads: int, ahead: int) -> Iterator[Out]:
-    """Applies a function in threads, in order, at most `ahead` items before the one that is taken."""
-    with ThreadPoolExecutor(max_workers=threads) as pool:
-        remaining = iter(items)
-        waiting: deque[Future[Out]] = deque(pool.submit(work, each) for each in islice(remaining, ahead))
-        while waiting:
-            done = waiting.popleft().result()
-            waiting.extend(pool.submit(work, each) for each in islice(remaining, 1))
-            yield done
