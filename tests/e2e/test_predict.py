@@ -38,7 +38,8 @@ def detector(run: Path) -> TrainedDetector:
 
 
 @pytest.fixture(scope="module")
-def images(toy: Path) -> list[Path]:
+def images(run: Path, toy: Path) -> list[Path]:
+    del run  # it draws the set
     return sorted((toy / "tray" / "test").rglob("*.png"))
 
 
@@ -84,6 +85,7 @@ def test_loading_draws_no_random_number_of_the_users(run: Path) -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.usefixtures("run")  # it draws the set
 def test_the_dataset_need_not_be_there(base: list[str], toy: Path, tmp_path: Path) -> None:
     other = shutil.copytree(toy, tmp_path / "data")
     overrides = [text for text in base if not text.startswith("dataset.root")]

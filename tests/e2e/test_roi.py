@@ -70,6 +70,7 @@ def test_an_impossible_region_is_one_line(
     assert outcome.err.count("\n") == 1
 
 
+@pytest.mark.usefixtures("run")  # it draws the set
 def test_synthetic_anomalies_lie_inside(toy: Path) -> None:
     data = adframe.MVTecAD(toy, category="tray", image_size=64)
     data.view = View(size=(64, 64), roi=Roi(boxes=[[8, 8, 56, 48]]))
