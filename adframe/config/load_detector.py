@@ -12,10 +12,11 @@ from omegaconf import OmegaConf
 from adframe.config.build import build, view_of
 from adframe.config.recipe import ConfigRecipe
 from adframe.config.saved_config import check_complete, read_config
-from adframe.errors import AdframeError, unknown
+from adframe.errors import AdframeError
 from adframe.inference.detector import TRAINED, TrainedDetector, stored_facts
 from adframe.inference.recalibration import calibrated, read_calibration
 from adframe.results.run_folder import RunFolder
+from adframe.runs.reevaluate import finished_categories
 from adframe.runs.test import load_system
 
 
@@ -88,16 +89,11 @@ def chosen_unit(run: RunFolder, category: str | None) -> str:
     Raises:
         AdframeError: nothing is finished, the category is unknown, or None does not say which of several.
     """
-    if not run.done:
-        raise AdframeError(
-            f"{run.path} has no finished category; go on with: python train.py resume={run.path}"
-        )
-    if category is not None and category not in run.done:
-        raise AdframeError(unknown("category", category, run.done, where=f"in {run.path}"))
+    names = finished_categories(run, category)
     if run.checkpoint("global").exists():
         return "global"
-    if category is None and len(run.done) > 1:
+    if len(names) > 1:
         raise AdframeError(
-            f"{run.path} has {len(run.done)} models; choose one with category=: {', '.join(run.done)}"
+            f"{run.path} has {len(names)} models; choose one with category=: {', '.join(names)}"
         )
-    return category or run.done[0]
+    return names[0]

@@ -270,9 +270,7 @@ def unread_files(places: Sequence[Path], *, root: Path) -> str:
         for folder in deeper:
             tree = walk(folder)
             left += [*tree.images, *tree.others]
-        counts.update(
-            (_relative_name(path.parent, root), path.suffix.lower() or "no suffix") for path in left
-        )
+        counts.update((relative_name(path.parent, root), path.suffix.lower() or "no suffix") for path in left)
     return format_counts(counts)
 
 
@@ -301,10 +299,19 @@ def first_names(paths: Iterable[Path], *, root: Path, shown: int = 3) -> str:
         root: names are relative to it where they lie below it.
         shown: number of names to write out.
     """
-    names = [_relative_name(path, root) for path in paths]
+    names = [relative_name(path, root) for path in paths]
     rest = len(names) - shown
     return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _relative_name(path: Path, root: Path) -> str:
+def relative_name(path: Path, root: Path) -> str:
+    """Names a file by its place below a folder, or by its whole path where it lies elsewhere.
+
+    Args:
+        path: the file.
+        root: the folder.
+
+    Returns:
+        The name with slashes.
+    """
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()

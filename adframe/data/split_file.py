@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from adframe.contracts import Record
+from adframe.data.listing import relative_name
 from adframe.data.splits import Protocol, shared_group
 from adframe.errors import AdframeError
 from adframe.io.files import check_writable, remove_left_over, write_whole
@@ -158,8 +159,7 @@ class SplitFile:
         return restored
 
     def _name(self, record: Record) -> str:
-        inside = record.path.is_relative_to(self.root)  # added images may lie anywhere
-        return (record.path.relative_to(self.root) if inside else record.path).as_posix()
+        return relative_name(record.path, self.root)  # added images may lie anywhere
 
 
 def _labelled(records: Sequence[Record]) -> list[Record]:

@@ -12,7 +12,7 @@ from adframe.contracts import Record
 from adframe.data.base import Source
 from adframe.data.consistency import also_in_train, check_shared, doubtful_masks
 from adframe.data.depth import with_bits
-from adframe.data.listing import first_names
+from adframe.data.listing import first_names, relative_name
 from adframe.data.masks import MASK_ADVICE, MASK_KINDS
 from adframe.data.splits import shared_group
 from adframe.errors import AdframeError
@@ -135,8 +135,7 @@ def fingerprint(records: Iterable[Record], *, root: Path) -> str:
     # Threads are enough, because hashing and reading release Python's global lock.
     with ThreadPoolExecutor(max_workers=HASH_THREADS) as threads:
         for path, content in zip(paths, threads.map(_content, paths), strict=True):
-            # Images that were added to a dataset may lie anywhere.
-            name = (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+            name = relative_name(path, root)  # images that were added to a dataset may lie anywhere
             # A file name may have bytes that are not UTF-8; they are hashed as they are.
             digest.update(f"{name}\0{content}\n".encode("utf-8", "surrogateescape"))
     return f"{FINGERPRINT_PREFIX}{digest.hexdigest()}"

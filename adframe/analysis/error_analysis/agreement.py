@@ -136,8 +136,9 @@ def _shared_blocks(runs: Sequence[ComparedRun], *, thumbnails: Thumbnails) -> li
 def _types_table(runs: Sequence[ComparedRun], found: Mapping[str, Sequence[Key]]) -> TableBlock:
     rows: list[dict[str, Any]] = []
     for category, wrong in found.items():
-        images = [runs[0].images[key] for key in keys_of(runs, category)]
-        is_shared = [key in set(wrong) for key in keys_of(runs, category)]
+        keys, shared = keys_of(runs, category), set(wrong)
+        images = [runs[0].images[key] for key in keys]
+        is_shared = [key in shared for key in keys]
         all_types = [row["defect"] for row in images]
         wrong_types = [runs[0].images[key]["defect"] for key in wrong]
         shares = {name: wrong_types.count(name) / all_types.count(name) for name in wrong_types}
