@@ -16,7 +16,8 @@ from adframe.calibration.rules import Rule, Sample
 from adframe.calibration.scales import ScoreScale, fit_scale
 from adframe.contracts import Decision
 from adframe.errors import AdframeError
-from adframe.ops.zones import peaks_of, zones_of
+from adframe.ops.mask_postprocessing import MaskPostprocessing
+from adframe.ops.zones import peaks_of, spread_zones
 
 Zone = tuple[int, int]
 ZoneTable = tuple[tuple[float, ...], ...]  # one number per zone
@@ -87,6 +88,7 @@ class Calibrator(nn.Module):
         zones: number of zones per side of the grid, 1 to 16; 1 means no zones.
         normalisation: `none`, `z_score` or `ecdf` (see `ScoreScale`).
         probability: `none`, `isotonic` or `platt` (see `fit_probability`).
+        postprocess: morphology of the masks at the pixel threshold; None for none.
 
     Raises:
         AdframeError: if an argument has a value that is not possible.
@@ -109,6 +111,7 @@ class Calibrator(nn.Module):
         zones: int = 1,
         normalisation: str = "z_score",
         probability: str = "none",
+        postprocess: MaskPostprocessing | None = None,
     ) -> None:
         super().__init__()
         if not 1 <= zones <= 16:
@@ -118,6 +121,7 @@ class Calibrator(nn.Module):
         fit_probability(probability, np.zeros(1), np.ones(1))
         self.image, self.pixel, self.zones = image, pixel, zones
         self.normalisation, self.probability = normalisation, probability
+        self.postprocess = postprocess
         self._fitted: FittedCalibration | None = None
 
     @property
@@ -198,7 +202,7 @@ class Calibrator(nn.Module):
         )
 
     def mask(self, scores: np.ndarray) -> np.ndarray:
-        """Thresholds a heatmap, by zones where they are set.
+        """Makes the mask of a heatmap: its thresholds, by zones where they are set, and post-processing.
 
         Args:
             scores: (H, W) raw scores in the original frame.
@@ -207,11 +211,11 @@ class Calibrator(nn.Module):
             (H, W) bool, True for anomalous pixels.
         """
         fitted = self.fitted
-        found = np.empty(scores.shape, dtype=bool)
-        table = np.array(fitted.zone_pixel_thresholds or ((fitted.pixel_threshold,),))
-        for place, pixels in zones_of((scores.shape[0], scores.shape[1]), grid=table.shape):
-            found[pixels] = scores[pixels] > table[place]  # in float64, as it was fitted
-        return found
+        threshold: np.ndarray | float = fitted.pixel_threshold
+        if fitted.zone_pixel_thresholds:
+            threshold = spread_zones(np.array(fitted.zone_pixel_thresholds), scores.shape)
+        # In float64, as it was fitted: numpy would round a Python number to the float32 of the scores.
+        return (self.postprocess or MaskPostprocessing())(scores, np.float64(threshold))
 
     def facts(self) -> dict[str, float]:
         """Returns the numbers that a report states, by metric name.

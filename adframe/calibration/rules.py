@@ -174,6 +174,8 @@ class Quantile:
 
     Args:
         q: in (0, 1); 0.995 corresponds to one false alarm in 200 normal images.
+        factor: the quantile is multiplied by it, 1 or more; above 1 the rule promises no rate, and scores
+            must be positive.
 
     Example:
         >>> rule = Quantile(q=0.995)
@@ -183,14 +185,16 @@ class Quantile:
 
     uses_anomalous = False
 
-    def __init__(self, *, q: float = 0.995) -> None:
+    def __init__(self, *, q: float = 0.995, factor: float = 1.0) -> None:
         if not 0 < q < 1:
             raise AdframeError(f"calibration: q={q} must lie between 0 and 1")
-        self.q = q
+        if not 1 <= factor < math.inf:
+            raise AdframeError(f"calibration: factor={factor} must be 1 or more")
+        self.q, self.factor = q, factor
 
     def statistic(self) -> str:
-        """Returns the name of the rule with its parameter."""
-        return f"quantile {self.q:g}"
+        """Returns the name of the rule with its parameters."""
+        return f"quantile {self.q:g}" + (f" x {self.factor:g}" if self.factor > 1 else "")
 
     def choose(self, sample: Sample) -> float:
         """Chooses the score that a share q of the normal scores does not exceed (numpy's method `higher`).
@@ -199,14 +203,20 @@ class Quantile:
             sample: validation scores, with at least one normal score.
 
         Returns:
-            The threshold, a normal score.
+            The threshold, a normal score times `factor`.
+
+        Raises:
+            AdframeError: the quantile is negative, so that a factor would lower it.
         """
-        return sample.order_statistic(self._rank(int(sample.normal.sum())))
+        score = sample.order_statistic(self._rank(int(sample.normal.sum())))
+        if self.factor > 1 and score < 0:
+            raise AdframeError(f"calibration: factor={self.factor:g} needs positive scores, not {score:g}")
+        return score * self.factor
 
     @property
-    def promised_rate(self) -> float:
-        """The false-positive rate that the rule asks for, in (0, 1)."""
-        return round(1 - self.q, 12)
+    def promised_rate(self) -> float | None:
+        """The false-positive rate that the rule asks for, in (0, 1); None with a factor above 1."""
+        return round(1 - self.q, 12) if self.factor == 1 else None
 
     def expected_rate(self, images: int) -> float:
         """Computes the highest mean false-positive rate among other normal images.

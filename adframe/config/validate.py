@@ -97,9 +97,9 @@ _HYDRA_HINTS = {
 
 GROUPS = (
     "paths", "dataset", "split", "shift", "backbone", "store", "memory", "fusion", "synthesis", "learning",
-    "tiling", "roi", "model", "calibration", "metrics", "callbacks", "trainer", "logger"
+    "tiling", "roi", "postprocess", "model", "calibration", "metrics", "callbacks", "trainer", "logger"
 )  # fmt: skip
-LATER_GROUPS = ("tiling", "roi")  # runs of earlier versions do not have them
+LATER_GROUPS = ("tiling", "roi", "postprocess")  # runs of earlier versions do not have them
 
 
 def check_values(

@@ -8,7 +8,8 @@ label  (B,) float32              1 where the image has an anomaly
 family list of B str             the kind of anomaly; `good` for none
 ====== ========================  ==========================================================
 
-and its `regions` are None: they refer to the original frame, which has no anomaly.
+Its `regions` refer to the original frame: they are the anomaly where `synthesis.frame=original` draws it
+there, and None where it is drawn in the network's view, because the original frame has no anomaly then.
 """
 
 from __future__ import annotations
@@ -25,10 +26,22 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
-from adframe.contracts import FAMILY, GEOMETRY, IMAGE, INDEX, LABEL, MASK, RECORD, Geometry, Record
-from adframe.data.dataset import ImageDataset, View, collate
+from adframe.contracts import (
+    FAMILY,
+    GEOMETRY,
+    IMAGE,
+    INDEX,
+    LABEL,
+    MASK,
+    RECORD,
+    REGIONS,
+    Geometry,
+    Record,
+)
+from adframe.data.dataset import ImageDataset, View, collate, resize_to_view
 from adframe.data.sampling import Cached, Shuffled
 from adframe.errors import AdframeError
+from adframe.ops.regions import components
 from adframe.transforms.shift.shift import Shift
 from adframe.transforms.synthesis.synthesis import Synthesis, Synthesised, untouched
 
@@ -36,7 +49,7 @@ Position = int | tuple[int, int]  # in the dataset; or (epoch, position), as `Ep
 
 
 class SyntheticDataset(Dataset[dict[str, Any]]):
-    """Decodes normal images like `ImageDataset` and adds anomalies to some, in the network's view.
+    """Decodes normal images like `ImageDataset` and adds anomalies to some.
 
     Args:
         records: normal images.
@@ -45,7 +58,8 @@ class SyntheticDataset(Dataset[dict[str, Any]]):
         donors: normal training images from which pieces are cut: those of an image's own category,
             and never the image itself.
         purpose: `train`: each image once, with or without an anomaly, drawn again in every epoch. `val`:
-            each image twice, unchanged and then with its one anomaly, so that few images give both.
+            each image unchanged and then with each of its anomalies (`Synthesis.draws`), so that few
+            images give both.
         shift: a domain shift, for records of the splits that it names; applied before an anomaly.
         cache_mb: memory in MiB for decoded images, for loading without workers; 0 keeps none.
 
@@ -78,7 +92,9 @@ class SyntheticDataset(Dataset[dict[str, Any]]):
         shift: Shift | None = None,
         cache_mb: int = 0,
     ) -> None:
-        self.records, self.donors = list(records), list(donors)
+        self.records, self.donors, self.view = list(records), list(donors), view
+        if synthesis.frame == "original":  # the image is resized after the anomaly is drawn
+            view = replace(view, size=None, scale=1.0)
         every = [*self.records, *self.donors] if self.records != self.donors else self.records
         images = ImageDataset(every, view=view, truth=False, shift=shift)
         self.images = Cached(images, limit_mb=cache_mb) if cache_mb else images
@@ -90,7 +106,7 @@ class SyntheticDataset(Dataset[dict[str, Any]]):
             (donor.category, donor.path): place for place, donor in enumerate(self.donors)
         }.values():
             self.donors_by_category[self.donors[place].category].append(place)
-        self.repeats = 2 if purpose == "val" else 1
+        self.repeats = 1 + synthesis.draws if purpose == "val" else 1
         self._check()
 
     def __len__(self) -> int:
@@ -99,12 +115,22 @@ class SyntheticDataset(Dataset[dict[str, Any]]):
     def __getitem__(self, index: Position) -> dict[str, Any]:
         epoch, position = index if isinstance(index, tuple) else (0, index)
         item = self.images[position // self.repeats]
-        drawn = self._synthesise(item, epoch=epoch, anomalous=position % self.repeats == 1)
+        drawn = self._synthesise(item, epoch=epoch, copy=position % self.repeats)
+        image = torch.from_numpy(np.ascontiguousarray(drawn.image.transpose(2, 0, 1)))  # (3, H, W)
+        mask = torch.from_numpy(drawn.mask[None])  # (1, H, W) bool
+        if self.synthesis.frame == "original":
+            image, box = resize_to_view(image, self.view)
+            mask = mask_in_view(mask, self.view)
+            item = {
+                **item,
+                GEOMETRY: replace(item[GEOMETRY], view=box),
+                REGIONS: components(drawn.mask),
+            }
         return {
             **item,
-            IMAGE: torch.from_numpy(np.ascontiguousarray(drawn.image.transpose(2, 0, 1))),  # (3, H, W)
+            IMAGE: image,
             INDEX: position,
-            MASK: torch.from_numpy(drawn.mask[None]),  # (1, H, W) bool
+            MASK: mask,
             LABEL: float(drawn.anomalous),
             FAMILY: drawn.family,
         }
@@ -124,13 +150,14 @@ class SyntheticDataset(Dataset[dict[str, Any]]):
         donor = partial(self._donor, record, image.shape)
         return image, self.synthesis.example(image, family=family, donor=donor, index=_random_key(record))
 
-    def _synthesise(self, item: dict[str, Any], *, epoch: int, anomalous: bool) -> Synthesised:
+    def _synthesise(self, item: dict[str, Any], *, epoch: int, copy: int) -> Synthesised:
+        """Draws an anomaly; for validation copy 0 of an image stays as it is."""
         image, record = _to_numpy(item), item[RECORD]
         donor = partial(self._donor, record, image.shape)
         if self.purpose == "train":
             drawn = self.synthesis.training(image, donor=donor, index=_random_key(record), epoch=epoch)
-        elif anomalous:
-            drawn = self.synthesis.validation(image, donor=donor, index=_random_key(record))
+        elif copy:
+            drawn = self.synthesis.validation(image, donor=donor, index=_random_key(record), draw=copy - 1)
         else:
             drawn = untouched(image)
         return _within(drawn, image, item[GEOMETRY])
@@ -213,6 +240,22 @@ def collate_synthetic(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
     batch[LABEL] = torch.tensor([item[LABEL] for item in items])  # (B,)
     batch[FAMILY] = [item[FAMILY] for item in items]
     return batch
+
+
+def mask_in_view(mask: torch.Tensor, view: View) -> torch.Tensor:
+    """Resizes the mask of an anomaly for the network.
+
+    Args:
+        mask: (1, H0, W0) bool, in the original frame.
+        view: how the image is resized.
+
+    Returns:
+        (1, H, W) bool: pixels of which the anomaly covers at least half; where it covers no pixel so far,
+        every pixel that it touches, so that an anomalous image never has an empty mask.
+    """
+    covered, _ = resize_to_view(mask.expand(3, -1, -1).float(), view)
+    half = covered[:1] >= 0.5
+    return half if half.any() else covered[:1] > 0
 
 
 def _within(drawn: Synthesised, image: np.ndarray, geometry: Geometry) -> Synthesised:

@@ -208,7 +208,7 @@ def calibrated(detector: TrainedDetector, found: Recalibration, *, name: str) ->
 
 def _promise(rule: Rule, images: int) -> list[str]:
     """Says how many images a promised rate needs, and how many there are; [] for a rule without a rate."""
-    if not isinstance(rule, Quantile | FixedFpr):
+    if not isinstance(rule, Quantile | FixedFpr) or rule.promised_rate is None:
         return []
     return [promise_sentence(rule.promised_rate, images=images, expected=rule.expected_rate(images))]
 

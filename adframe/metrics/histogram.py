@@ -18,6 +18,7 @@ from adframe.metrics.float_bins import codes_of, scores_of
 from adframe.metrics.image_bins import ImageBins
 from adframe.metrics.sketch import GroupKey, Sketch, sketch_of
 from adframe.metrics.threshold_counts import pixel_thresholds
+from adframe.ops.mask_postprocessing import MaskPostprocessing
 from adframe.ops.regions import union
 
 # Codes beyond it are infinity and NaN.
@@ -78,6 +79,7 @@ class PixelHistograms:
         max_bins: a multiple of 256, at least 512.
         threshold: pixels strictly above it are counted exactly, whatever the bins; None counts none.
         zone_thresholds: (gh, gw), one threshold per zone of the frame; None counts none.
+        masks: post-processing of the masks that the thresholds give; None for none.
         sketching: whether to keep a sketch of every image, 6 KB each.
 
     Raises:
@@ -98,6 +100,7 @@ class PixelHistograms:
         max_bins: int = 131072,
         threshold: float | None = None,
         zone_thresholds: np.ndarray | None = None,
+        masks: MaskPostprocessing | None = None,
         sketching: bool = False,
     ) -> None:
         if max_bins < 2 * BINS_PER_BLOCK:
@@ -105,7 +108,7 @@ class PixelHistograms:
         self.groups: dict[GroupKey, GroupSums] = {}
         self.sketches: list[Sketch] = []
         self.layout = BlockLayout(budget=max_bins // BINS_PER_BLOCK)
-        self._thresholds = pixel_thresholds(threshold, zone_thresholds)
+        self._thresholds = pixel_thresholds(threshold, zone_thresholds, masks=masks)
         self._sketching = sketching
         self._bins = ImageBins(budget=self.layout.budget)
 

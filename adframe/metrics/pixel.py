@@ -28,6 +28,7 @@ from adframe.metrics.pixel_measures import (
     segmentation,
 )
 from adframe.metrics.subsets import ImageSelection, condition_selections, subset_selections
+from adframe.ops.mask_postprocessing import MaskPostprocessing
 
 MetricValue = TypeVar("MetricValue", float, np.ndarray)
 
@@ -49,7 +50,8 @@ class PixelMetrics(Metric):
             threshold is known only later, set the attribute and call `reset` before the first image.
 
     The attribute `zone_thresholds` is set in the same way. It is (gh, gw), one threshold per zone of the
-    frame (`ops.zones`), and adds `zones/pixel/segf1` and `zones/pixel/iou`.
+    frame (`ops.zones`), and adds `zones/pixel/segf1` and `zones/pixel/iou`. The attribute `masks`, too: it is
+    the post-processing of the masks of which SegF1 and IoU are computed.
 
     Raises:
         AdframeError: if a limit is outside (0, 1], or there are too few bins.
@@ -87,6 +89,7 @@ class PixelMetrics(Metric):
         self.saturated = saturated
         self.threshold = threshold
         self.zone_thresholds: np.ndarray | None = None
+        self.masks: MaskPostprocessing | None = None
         self.add_state("packed", default=[], dist_reduce_fx="cat")
         self._histograms = self._empty()
 
@@ -241,6 +244,7 @@ class PixelMetrics(Metric):
             max_bins=self.max_bins,
             threshold=self.threshold,
             zone_thresholds=self.zone_thresholds,
+            masks=self.masks,
             sketching=True,
         )
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from adframe.errors import AdframeError
 from adframe.metrics.float_bins import float32_below
-from adframe.ops.zones import zones_of
+from adframe.ops.mask_postprocessing import MaskPostprocessing
+from adframe.ops.zones import spread_zones
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,7 @@ class Thresholds:
     Attributes:
         whole: threshold of all pixels; None where none is set.
         zones: (gh, gw) float32, one threshold per zone; None where none are set.
+        masks: how a mask is made of a map and its thresholds; without morphology by default.
 
     Example:
         >>> thresholds = pixel_thresholds(0.5, None)
@@ -27,29 +29,36 @@ class Thresholds:
 
     whole: np.float32 | None
     zones: np.ndarray | None
+    masks: MaskPostprocessing = field(default_factory=MaskPostprocessing)
 
     def counts(self, scores: np.ndarray, inside: np.ndarray) -> tuple[int, int, int, int]:
-        """Counts the pixels strictly above the thresholds.
+        """Counts the pixels of the masks: those strictly above the thresholds, after post-processing.
 
         Args:
             scores: (H, W) float32 raw scores.
             inside: (H, W) bool, True for pixels in any annotated region.
 
         Returns:
-            Anomalous and normal pixels above `whole`, then anomalous and normal pixels above the threshold of
-            their zone; 0 for a threshold that is not set.
+            Anomalous and normal pixels of the mask by `whole`, then the same for the mask by the thresholds
+            of zones; 0 for a threshold that is not set.
         """
-        whole = (0, 0) if self.whole is None else _hits_and_alarms(scores > self.whole, inside)
-        zoned = (0, 0) if self.zones is None else _hits_and_alarms(_above_zones(scores, self.zones), inside)
+        whole = zoned = (0, 0)
+        if self.whole is not None:
+            whole = _hits_and_alarms(self.masks(scores, self.whole), inside)
+        if self.zones is not None:
+            zoned = _hits_and_alarms(self.masks(scores, spread_zones(self.zones, scores.shape)), inside)
         return *whole, *zoned
 
 
-def pixel_thresholds(whole: float | None, zones: np.ndarray | None) -> Thresholds:
+def pixel_thresholds(
+    whole: float | None, zones: np.ndarray | None, *, masks: MaskPostprocessing | None = None
+) -> Thresholds:
     """Converts thresholds so that they decide about float32 scores as the given ones decide about float64.
 
     Args:
         whole: threshold of all pixels, or None.
         zones: (gh, gw) thresholds per zone, or None.
+        masks: post-processing of masks, or None.
 
     Returns:
         The thresholds as float32.
@@ -64,16 +73,8 @@ def pixel_thresholds(whole: float | None, zones: np.ndarray | None) -> Threshold
     table = None
     if zones is not None:
         table = np.array([[float32_below(float(zone)) for zone in row] for row in zones], np.float32)
-    return Thresholds(whole=None if whole is None else float32_below(whole), zones=table)
-
-
-def _above_zones(scores: np.ndarray, zones: np.ndarray) -> np.ndarray:
-    above = np.zeros(scores.shape, bool)
-    height, width = scores.shape
-    rows, columns = zones.shape
-    for place, pixels in zones_of((height, width), grid=(rows, columns)):
-        np.greater(scores[pixels], zones[place], out=above[pixels])
-    return above
+    single = None if whole is None else float32_below(whole)
+    return Thresholds(whole=single, zones=table, masks=masks or MaskPostprocessing())
 
 
 def _hits_and_alarms(above: np.ndarray, inside: np.ndarray) -> tuple[int, int]:

@@ -41,3 +41,23 @@ def peaks_of(scores: np.ndarray, *, grid: tuple[int, int]) -> np.ndarray:
     """
     shape = (scores.shape[0], scores.shape[1])
     return np.array([scores[pixels].max() for _, pixels in zones_of(shape, grid=grid)]).reshape(grid)
+
+
+def spread_zones(table: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Gives every pixel the value of its zone.
+
+    Args:
+        table: (rows, columns), one value per zone.
+        shape: (H, W) of the image.
+
+    Returns:
+        (H, W) of the type of `table`.
+
+    Example:
+        >>> spread_zones(np.array([[1, 2]]), (1, 4)).tolist()
+        [[1, 1, 2, 2]]
+    """
+    values = np.empty((shape[0], shape[1]), table.dtype)
+    for place, pixels in zones_of((shape[0], shape[1]), grid=(table.shape[0], table.shape[1])):
+        values[pixels] = table[place]
+    return values

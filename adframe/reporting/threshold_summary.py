@@ -171,7 +171,9 @@ def _thresholds_of(run: RunFolder, name: str) -> CategoryThresholds:
     promised = finite_number(known.get("calibration/promised_fpr"))
     expected = finite_number(known.get("calibration/expected_fpr"))
     rule = _promising_rule(run)
-    if promised is None and rule is not None and images:  # runs of earlier versions lack the two facts
+    if (
+        promised is None and rule is not None and rule.promised_rate is not None and images
+    ):  # runs of earlier versions lack the two facts
         promised, expected = rule.promised_rate, rule.expected_rate(int(images))
     return CategoryThresholds(
         category=name,

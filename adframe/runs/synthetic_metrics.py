@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 
-from adframe.contracts import FAMILY, GOOD, IMAGE, LABEL, MASK, RECORD, Batch
+from adframe.contracts import FAMILY, GEOMETRY, GOOD, IMAGE, LABEL, MASK, RECORD, REGIONS, Batch
 from adframe.data.datamodule import AnomalyData
 from adframe.metrics.image import image_metrics
 from adframe.metrics.pixel import PixelMetrics
+from adframe.ops.geometry import restore
 from adframe.ops.regions import components
 from adframe.systems.detection import DetectionSystem, heatmaps
 
@@ -19,7 +21,8 @@ _METRIC_NAMES = ("image/auroc", "pixel/auroc", "pixel/ap", "pixel/aupro_0.3", "p
 def synthetic_metrics(system: DetectionSystem, data: AnomalyData) -> dict[str, float]:
     """Measures held-out normal images, each without and with an anomaly of the held-out family.
 
-    The metrics refer to the network's view of an image, in which the anomalies were made.
+    Pixel metrics refer to the frame in which the anomalies were drawn: the network's view, or the original
+    frame (`synthesis.frame=original`).
 
     Args:
         system: the fitted model.
@@ -44,9 +47,12 @@ def synthetic_metrics(system: DetectionSystem, data: AnomalyData) -> dict[str, f
     return {f"synthetic/{name}": found[name] for name in _METRIC_NAMES if name in found}
 
 
-def _measure_image(pixel: PixelMetrics, batch: Batch, place: int, heatmap: object) -> None:
+def _measure_image(pixel: PixelMetrics, batch: Batch, place: int, heatmap: np.ndarray) -> None:
     label, family = int(batch[LABEL][place]), batch[FAMILY][place]
     subset = "anomaly" if label else GOOD
     record = replace(batch[RECORD][place], label=label, subset=subset, defect=family, condition="")
-    regions = components(batch[MASK][place, 0].numpy() > 0)
-    pixel.measure(record, heatmap=heatmap, regions=regions)  # type: ignore[arg-type]
+    if batch[REGIONS] is not None:  # drawn in the original frame
+        heatmap, regions = restore(heatmap, batch[GEOMETRY][place]), batch[REGIONS][place]
+    else:
+        regions = components(batch[MASK][place, 0].numpy() > 0)
+    pixel.measure(record, heatmap=heatmap, regions=regions)

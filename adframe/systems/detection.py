@@ -153,6 +153,7 @@ class DetectionSystem(L.LightningModule):
         zones = fitted.zone_pixel_thresholds
         self.pixel.threshold = fitted.pixel_threshold
         self.pixel.zone_thresholds = np.array(zones) if zones else None
+        self.pixel.masks = self.calibrator.postprocess
         self.pixel.reset()
         self.pixel_inside = None
 

@@ -152,3 +152,36 @@ def test_a_zone_without_defects_takes_the_threshold_of_the_whole_for_f1() -> Non
 def test_impossible_settings_are_refused_before_any_work(settings: dict, word: str) -> None:
     with pytest.raises(AdframeError, match=word):
         Calibrator(image=Quantile(), pixel=Quantile(), **settings)
+
+
+def test_a_mask_is_post_processed_as_the_metrics_count_it() -> None:
+    from adframe.contracts import Region
+    from adframe.metrics.pixel import PixelMetrics
+    from adframe.ops.mask_postprocessing import MaskPostprocessing
+
+    masks = MaskPostprocessing(hysteresis=0.5, fill=True)
+    calibrator = fitted(postprocess=masks)
+    threshold = calibrator.fitted.pixel_threshold
+    heatmap = np.full((8, 8), threshold * 0.7, np.float32)
+    heatmap[:, :2] = 0
+    heatmap[4, 5] = threshold * 1.5
+    found = calibrator.mask(heatmap)
+    assert found.sum() == 48  # all that is connected to the one pixel above the threshold
+    metrics = PixelMetrics(threshold=threshold)
+    metrics.masks = masks
+    metrics.reset()
+    region = Region(top=0, left=2, mask=np.ones((8, 3), bool), saturation=24)
+    metrics.update(heatmap=heatmap, regions=[region], defect="x", subset="anomaly", path="a.png")
+    assert metrics.compute()["pixel/iou"] == pytest.approx(24 / 48)
+
+
+def test_a_quantile_times_a_factor_promises_no_rate() -> None:
+    sample = Sample.of(np.arange(1.0, 102.0), np.zeros(0))
+    rule = Quantile(q=0.95, factor=1.421)
+    assert rule.choose(sample) == pytest.approx(1.421 * 96)
+    assert (rule.statistic(), rule.promised_rate) == ("quantile 0.95 x 1.421", None)
+    assert "calibration/promised_fpr" not in fitted(image=Quantile(q=0.5, factor=2)).facts()
+    with pytest.raises(AdframeError, match="positive scores"):
+        rule.choose(Sample.of(-np.arange(1.0, 102.0), np.zeros(0)))
+    with pytest.raises(AdframeError, match="factor=0"):
+        Quantile(factor=0)

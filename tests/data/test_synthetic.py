@@ -10,10 +10,18 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from adframe.contracts import GOOD, IMAGE, INDEX, RECORD, REGIONS, Record
+from adframe.contracts import GEOMETRY, GOOD, IMAGE, INDEX, RECORD, REGIONS, Record
 from adframe.data.base import Source
-from adframe.data.dataset import ImageDataset, View
-from adframe.data.synthetic import FAMILY, LABEL, MASK, EpochSampler, SyntheticDataset, collate_synthetic
+from adframe.data.dataset import ImageDataset, View, resize_to_view
+from adframe.data.synthetic import (
+    FAMILY,
+    LABEL,
+    MASK,
+    EpochSampler,
+    SyntheticDataset,
+    collate_synthetic,
+    mask_in_view,
+)
 from adframe.errors import AdframeError
 from adframe.transforms.shift.geometric import Rotation
 from adframe.transforms.shift.shift import Shift
@@ -243,3 +251,40 @@ def test_the_sampler_keeps_its_epoch_while_it_is_read() -> None:
     orders = [[place for _, place in EpochSampler(50, seed=seed)] for seed in (0, 0, 1)]
     assert orders[0] == orders[1] != orders[2]
     assert sorted(orders[0]) == list(np.arange(50))
+
+
+def test_an_anomaly_in_the_original_frame_is_one_anomaly_at_every_resolution(toy_ad: Source) -> None:
+    given = {"purpose": "val", "name": "any_size"}
+    full = dataset(toy_ad, view=View(size=None), **given)
+    half = dataset(toy_ad, view=View(size=None, scale=0.5), **given)
+    small = dataset(toy_ad, view=View(size=(24, 24)), **given)
+    assert len(full) == (1 + full.synthesis.draws) * len(full.records)
+    for position in range(2 * (1 + full.synthesis.draws)):
+        whole, halved, tiny = full[position], half[position], small[position]
+        assert whole[FAMILY] == halved[FAMILY] == tiny[FAMILY]
+        regions = [[int(region.mask.sum()) for region in item[REGIONS]] for item in (whole, halved, tiny)]
+        assert regions[0] == regions[1] == regions[2]
+        assert sum(regions[0]) == int(whole[MASK].sum())
+        assert bool(tiny[MASK].any()) == bool(whole[MASK].any())  # the smallest anomaly still has a pixel
+        assert tiny[IMAGE].shape == (3, 24, 24)
+        assert tiny[GEOMETRY].original == tuple(whole[IMAGE].shape[1:])
+        expected = resize_to_view(whole[IMAGE], View(size=(24, 24)))[0]
+        assert torch.equal(tiny[IMAGE], expected)
+
+
+def test_copies_of_a_validation_image_differ(toy_ad: Source) -> None:
+    images = dataset(toy_ad, purpose="val", name="any_size", view=View(size=None))
+    masks = [images[copy][MASK] for copy in range(1 + images.synthesis.draws)]
+    assert not masks[0].any()
+    drawn = [mask for mask in masks[1:] if mask.any()]
+    assert len(drawn) > 1
+    assert not any(torch.equal(drawn[0], other) for other in drawn[1:])
+
+
+def test_a_mask_in_the_view_is_what_the_anomaly_covers_by_half() -> None:
+    mask = torch.zeros(1, 8, 8, dtype=torch.bool)
+    mask[0, :4, :4] = True
+    assert mask_in_view(mask, View(size=(2, 2))).tolist() == [[[True, False], [False, False]]]
+    hairline = torch.zeros(1, 64, 64, dtype=torch.bool)
+    hairline[0, 30, 5:20] = True
+    assert mask_in_view(hairline, View(size=(8, 8))).any()

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from adframe.errors import AdframeError
 from adframe.io.disk_matrix import Spool
-from adframe.models.memory import Centres, Choice, Everything, Greedy, Memory, Random, Subspace
+from adframe.models.memory import Centres, Choice, Density, Everything, Greedy, Memory, Random, Subspace
 from adframe.ops import neighbours
 
 ROWS = torch.randn(400, 12, generator=torch.Generator().manual_seed(0))
@@ -23,7 +23,7 @@ def fitted(memory: Memory, rows: Tensor = ROWS, *, count: int = 40, seed: int = 
     return memory
 
 
-@pytest.mark.parametrize("memory", [Greedy, Random, Centres, Everything])
+@pytest.mark.parametrize("memory", [Greedy, Random, Centres, Density, Everything])
 def test_the_distance_is_to_the_nearest_row(memory: type[Memory]) -> None:
     made = fitted(memory())
     assert len(made.bank) == (400 if memory is Everything else 40)
@@ -31,7 +31,7 @@ def test_the_distance_is_to_the_nearest_row(memory: type[Memory]) -> None:
     torch.testing.assert_close(made.distance(QUERIES, limit_mb=1), expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("memory", [Greedy, Random])
+@pytest.mark.parametrize("memory", [Greedy, Random, Density])
 def test_what_is_kept_are_rows_and_none_twice(memory: type[Memory]) -> None:
     bank = fitted(memory()).bank
     assert torch.cdist(bank, ROWS).amin(1).max() < 1e-2
@@ -43,6 +43,32 @@ def test_the_greedy_one_covers_better_than_a_draw() -> None:
     assert radius[0] < 0.95 * radius[1]
 
 
+def test_density_keeps_rare_rows_that_a_draw_loses() -> None:
+    crowd = torch.randn(2000, 12, generator=torch.Generator().manual_seed(3)) * 0.1
+    rare = torch.randn(40, 12, generator=torch.Generator().manual_seed(4)) + 20
+    rows = torch.cat([crowd, rare])
+    kept = {
+        kind: sum(int((fitted(kind(), rows, count=100, seed=s).bank > 10).all(1).sum()) for s in range(5)) / 5
+        for kind in (Density, Random)
+    }
+    assert kept[Random] < 5  # 2 % of 100 on average
+    assert kept[Density] > 3 * kept[Random]
+
+
+def test_density_keeps_each_row_with_its_chance() -> None:
+    # A slow count over all rows: at the radius where enough are left, the chance is 1 / (1 + neighbours).
+    memory = Density(sample=400)  # all rows, so that nothing is estimated
+    times = torch.zeros(len(ROWS))
+    for seed in range(200):
+        bank = fitted(memory, count=60, seed=seed).bank
+        times[torch.cdist(bank, ROWS).argmin(1)] += 1
+    distance = torch.cdist(ROWS, ROWS)
+    neighbours = (distance < distance[distance > 0].quantile(0.2)).sum(1).float() - 1
+    order = neighbours.argsort()
+    lonely, crowded = times[order[:100]].mean(), times[order[-100:]].mean()
+    assert lonely > 2 * crowded
+
+
 def test_centres_lie_where_rows_are_dense() -> None:
     middles = torch.randn(5, 12, generator=torch.Generator().manual_seed(2)) * 10
     rows = (middles.repeat(80, 1) + ROWS * 0.1)[torch.randperm(400)]
@@ -50,7 +76,7 @@ def test_centres_lie_where_rows_are_dense() -> None:
     assert torch.cdist(middles, centres).amin(1).max() < 0.1
 
 
-@pytest.mark.parametrize("memory", [Greedy, Random, Centres])
+@pytest.mark.parametrize("memory", [Greedy, Random, Centres, Density])
 def test_the_seed_decides(memory: type[Memory]) -> None:
     assert torch.equal(fitted(memory(), seed=3).bank, fitted(memory(), seed=3).bank)
     assert not torch.equal(fitted(memory(), seed=3).bank, fitted(memory(), seed=4).bank)

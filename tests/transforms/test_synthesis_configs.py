@@ -21,7 +21,7 @@ def test_every_yaml_builds_and_runs(name: str) -> None:
 
 
 def test_there_is_one_for_every_family_and_every_group() -> None:
-    assert set(NAMES) == {*FAMILIES, "none", "default", "stages"}
+    assert set(NAMES) == {*FAMILIES, "none", "default", "stages", "any_size"}
     assert list(synthesis("default").families) == FAMILIES
     assert list(synthesis("stages").families) == ["contextual", "structural", "texture"]
 

@@ -1,7 +1,7 @@
 """Defines a family of synthetic anomalies: it changes pixels, and the visible changes are the mask.
 
-Images are (H, W, 3) float32 RGB in [0, 1], in the network's view: drawing is cheap there, and a mask shows
-what the network can see. Sizes are shares of the image, so that they are valid at any resolution.
+Images are (H, W, 3) float32 RGB in [0, 1], in the network's view or in the original frame. Sizes are shares
+of the image, so that they are valid at any resolution.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from adframe.errors import Ranges
 from adframe.transforms.shift.dtype import is_grey
 from adframe.transforms.synthesis.foreground import foreground_of
+from adframe.transforms.synthesis.sharpness import optical_blur, softened
 
 # Place of the families in the configuration.
 FAMILIES_KEY = "synthesis.families"
@@ -41,6 +42,8 @@ class Scene:
         donor: draws another normal image of the same shape, which is decoded only on demand.
         foreground: (H, W) bool, where centres of anomalies may lie; None for anywhere.
         grey: whether the image has no colour, so that an anomaly must have none.
+        speck: share of the image's pixels; smaller connected changes are undone.
+        blur: standard deviation in pixels by which anomalies are blurred; 0 for none.
 
     Example:
         >>> image = np.zeros((4, 6, 3), np.float32)
@@ -53,6 +56,8 @@ class Scene:
     donor: Donor
     foreground: np.ndarray | None
     grey: bool
+    speck: float = SPECK
+    blur: float = 0.0
 
     @property
     def size(self) -> tuple[int, int]:
@@ -117,8 +122,9 @@ class Family(ABC):
             (H, W, 3) float32 in [0, 1], and its mask (H, W) bool, empty where nothing visible changed.
             Outside the mask no channel differs from the image by more than `VISIBLE_CHANGE`.
         """
-        changed = np.clip(self.change(scene, generator=generator), 0, 1)
-        return mark_changes(scene.image, changed)
+        changed = softened(scene.image, self.change(scene, generator=generator), blur=scene.blur)
+        changed = np.clip(changed, 0, 1)
+        return mark_changes(scene.image, changed, speck=scene.speck)
 
     @abstractmethod
     def change(self, scene: Scene, *, generator: np.random.Generator) -> np.ndarray:
@@ -133,13 +139,17 @@ class Family(ABC):
         """
 
 
-def scene_of(image: np.ndarray, *, donor: Donor, foreground: bool) -> Scene:
+def scene_of(
+    image: np.ndarray, *, donor: Donor, foreground: bool, speck: float = SPECK, soften: bool = False
+) -> Scene:
     """Builds the scene of an image.
 
     Args:
         image: (H, W, 3) float32 in [0, 1].
         donor: draws another normal image of the same shape.
         foreground: whether to look for the foreground.
+        speck: share of the image's pixels; smaller connected changes are undone.
+        soften: whether anomalies are blurred as much as the image is (`optical_blur`).
 
     Returns:
         The scene.
@@ -149,15 +159,20 @@ def scene_of(image: np.ndarray, *, donor: Donor, foreground: bool) -> Scene:
         donor=donor,
         foreground=foreground_of(image) if foreground else None,
         grey=is_grey(image),
+        speck=speck,
+        blur=optical_blur(image) if soften else 0.0,
     )
 
 
-def mark_changes(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def mark_changes(
+    before: np.ndarray, after: np.ndarray, *, speck: float = SPECK
+) -> tuple[np.ndarray, np.ndarray]:
     """Marks visible changes, closes small gaps between them, and undoes specks.
 
     Args:
         before: (H, W, 3) float32.
         after: (H, W, 3) float32, changed; not overwritten.
+        speck: share of the image's pixels; smaller connected changes are undone.
 
     Returns:
         The image and its mask (H, W) bool.
@@ -172,7 +187,7 @@ def mark_changes(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     closed = cv2.morphologyEx(seen, cv2.MORPH_CLOSE, kernel)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
-    large = stats[:, cv2.CC_STAT_AREA] >= SPECK * seen.size
+    large = stats[:, cv2.CC_STAT_AREA] >= speck * seen.size
     large[0] = False  # the background
     mask = large[labels]
     specks = (seen > 0) & ~mask

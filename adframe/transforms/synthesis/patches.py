@@ -73,7 +73,7 @@ class Scar(Family):
 
     Args:
         length: length of the strip as a share of the shorter side, a range in [0.01, 1].
-        width: width of the strip as a share of the shorter side, a range in [0.002, 0.2].
+        width: width of the strip as a share of the shorter side, a range in [0.0005, 0.2].
         degrees: angle of rotation, a range in [-180, 180].
         jitter: largest change of colours, 0 to 1.
         weight: relative frequency of the family.
@@ -87,7 +87,7 @@ class Scar(Family):
         self, *, length: Range, width: Range, degrees: Range, jitter: float, weight: float = 1.0
     ) -> None:
         self.length = interval("scar.length", length, low=0.01, high=1)
-        self.width = interval("scar.width", width, low=0.002, high=0.2)
+        self.width = interval("scar.width", width, low=0.0005, high=0.2)
         self.degrees = interval("scar.degrees", degrees, low=-180, high=180)
         self.jitter = interval("scar.jitter", jitter, low=0, high=1)[0]
         self.weight = checked_weight("scar", weight)

@@ -31,7 +31,7 @@ class Texture(Family):
     """Draws patches of noise, a texture that does not belong to the product.
 
     Args:
-        area: share of the image that a patch covers, a range in [0.0005, 0.5].
+        area: share of the image that a patch covers, a range in [0.000001, 0.5].
         patches: number of patches, 1 to 20; one number or [lowest, highest].
         grain: size of the noise grain as a share of the shorter side, a range in [0.001, 0.2].
         opacity: a range in [0.05, 1]; 1 hides the image.
@@ -45,7 +45,7 @@ class Texture(Family):
     def __init__(
         self, *, area: Range, patches: int | Sequence[int], grain: Range, opacity: Range, weight: float = 1.0
     ) -> None:
-        self.area = interval("texture.area", area, low=0.0005, high=0.5)
+        self.area = interval("texture.area", area, low=1e-6, high=0.5)
         self.patches = whole_interval("texture.patches", patches, low=1, high=20)
         self.grain = interval("texture.grain", grain, low=0.001, high=0.2)
         self.opacity = interval("texture.opacity", opacity, low=0.05, high=1)
@@ -74,7 +74,7 @@ class Structural(Family):
     """Draws filled shapes of one colour: ellipse, rectangle, polygon, line.
 
     Args:
-        area: share of the image that a shape covers, a range in [0.0005, 0.5]; a line covers a quarter of it.
+        area: share of the image that a shape covers, a range in [0.000001, 0.5]; a line covers a quarter.
         patches: number of shapes, 1 to 20; one number or [lowest, highest].
         shapes: shapes to draw from.
         contrast: distance of the shape's colour from the covered colour, a range in [0.05, 1].
@@ -96,7 +96,7 @@ class Structural(Family):
         opacity: Range,
         weight: float = 1.0,
     ) -> None:
-        self.area = interval("structural.area", area, low=0.0005, high=0.5)
+        self.area = interval("structural.area", area, low=1e-6, high=0.5)
         self.patches = whole_interval("structural.patches", patches, low=1, high=20)
         self.shapes = checked_shapes("synthesis.families.structural.shapes", shapes)
         self.contrast = interval("structural.contrast", contrast, low=0.05, high=1)

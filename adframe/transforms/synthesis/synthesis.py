@@ -14,14 +14,23 @@ import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from adframe.contracts import GOOD
 from adframe.errors import AdframeError, unknown
-from adframe.transforms.synthesis.family import FAMILIES_KEY, Donor, Family, impossible, scene_of
+from adframe.transforms.synthesis.family import (
+    FAMILIES_KEY,
+    SPECK,
+    Donor,
+    Family,
+    impossible,
+    scene_of,
+)
 
+Frame = Literal["view", "original"]
+FRAMES: tuple[Frame, ...] = ("view", "original")
 _PURPOSES = {"train": 0, "val": 1, "example": 2}
 
 
@@ -57,6 +66,13 @@ class Synthesis:
         foreground: whether to centre anomalies on the part, where one is found.
         smallest: share of the image that must visibly change for an anomaly, in [0, 1).
         attempts: number of draws until enough has changed; after these an image stays normal.
+        speck: share of the image; smaller connected changes are undone, in [0, 1).
+        frame: `view` draws into the network's input, so that an anomaly covers the same share of it at any
+            resolution; `original` draws into the image on disk, before it is resized, so that an anomaly
+            loses pixels as a real one does.
+        draws: number of anomalous copies of each validation image.
+        soften: whether anomalies are blurred as much as the image is, so that none is sharper than the
+            camera could show it.
 
     Raises:
         AdframeError: if a number is out of range, the held-out family is unknown, or none is left for
@@ -82,14 +98,26 @@ class Synthesis:
         foreground: bool = True,
         smallest: float = 0.001,
         attempts: int = 5,
+        speck: float = SPECK,
+        frame: Frame = "view",
+        draws: int = 1,
+        soften: bool = False,
     ) -> None:
         _check_families(families, held_out=held_out)
-        _check_numbers(seed=seed, normal_share=normal_share, smallest=smallest, attempts=attempts)
+        _check_numbers(
+            seed=seed,
+            shares={"normal_share": normal_share, "smallest": smallest, "speck": speck},
+            counts={"attempts": attempts, "draws": draws},
+        )
+        if frame not in FRAMES:
+            raise AdframeError(unknown("synthesis.frame", str(frame), FRAMES))
         # Independent of the order in a configuration.
         self.families = dict(sorted(families.items()))
         self.name, self.seed = name, seed
         self.normal_share, self.held_out = normal_share, held_out
         self.foreground, self.smallest, self.attempts = foreground, smallest, attempts
+        self.speck, self.draws, self.soften = speck, draws, soften
+        self.frame: Frame = frame
 
     @property
     def trained(self) -> dict[str, Family]:
@@ -118,19 +146,20 @@ class Synthesis:
             return untouched(image)
         return self._with_anomaly(image, self.trained, donor=donor, generator=generator)
 
-    def validation(self, image: np.ndarray, *, donor: Donor, index: int) -> Synthesised:
-        """Returns the image with its one anomaly for validation, which is the same in every epoch.
+    def validation(self, image: np.ndarray, *, donor: Donor, index: int, draw: int = 0) -> Synthesised:
+        """Returns the image with an anomaly for validation, which is the same in every epoch.
 
         Args:
             image: as for `training`.
             donor: as for `training`.
             index: as for `training`.
+            draw: number of the anomalous copy, from 0 to `draws` - 1.
 
         Returns:
             The image with an anomaly.
         """
         return self._with_anomaly(
-            image, self.validated, donor=donor, generator=self._generator("val", index, 0)
+            image, self.validated, donor=donor, generator=self._generator("val", index, draw)
         )
 
     def example(self, image: np.ndarray, *, family: str, donor: Donor, index: int) -> Synthesised:
@@ -174,7 +203,7 @@ class Synthesis:
         share = weights / weights.sum() if len(names) > 1 else np.ones(1)
         name = names[int(generator.choice(len(names), p=share))]
         own = np.random.default_rng([int(generator.integers(2**63)), zlib.crc32(name.encode())])
-        scene = scene_of(image, donor=donor, foreground=self.foreground)
+        scene = scene_of(image, donor=donor, foreground=self.foreground, speck=self.speck, soften=self.soften)
         for _ in range(self.attempts):
             changed, mask = families[name](scene, generator=own)
             if mask.any() and mask.mean() >= self.smallest:
@@ -205,12 +234,13 @@ def _check_families(families: Mapping[str, Family], *, held_out: str | None) -> 
         raise AdframeError(f"synthesis.held_out={text} leaves no family with a weight above 0 to train on")
 
 
-def _check_numbers(*, seed: int, normal_share: float, smallest: float, attempts: int) -> None:
+def _check_numbers(*, seed: int, shares: Mapping[str, float], counts: Mapping[str, int]) -> None:
     if seed < 0:
         raise AdframeError(f"synthesis.seed={seed} must be 0 or more")
-    for name, share in (("normal_share", normal_share), ("smallest", smallest)):
+    for name, share in shares.items():
         # Written this way, it also refuses NaN.
         if not 0 <= share < 1:
             raise AdframeError(f"synthesis.{name}={share} must be 0 or more, and below 1")
-    if attempts < 1:
-        raise AdframeError(f"synthesis.attempts={attempts} must be 1 or more")
+    for name, count in counts.items():
+        if count < 1:
+            raise AdframeError(f"synthesis.{name}={count} must be 1 or more")
