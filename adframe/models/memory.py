@@ -15,10 +15,10 @@ from adframe.io.feature_cache import Store
 from adframe.models.buffers import make_room
 from adframe.ops.coreset import CoresetProgress, greedy_k_centre
 from adframe.ops.kmeans import k_means
-from adframe.ops.neighbours import RoundedBank, nearest, round_bank
+from adframe.ops.neighbours import RoundedBank, nearest, nearest_in_blocks, round_bank
 from adframe.ops.projections import moments, principal_axes
 
-_ROWS_AT_ONCE = 1024  # of a distance matrix against the sample of `Density`: 16 MB
+_ROWS_AT_ONCE = 4096  # of a distance matrix against the sample of `Density`: 16 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +117,7 @@ class Bank(Memory):
         super().__init__()
         self.register_buffer("norms", torch.empty(0))  # (M,) squared
         self._prepared: tuple[Tensor, RoundedBank | None] | None = None  # the bank, and its rounded copy
+        self.block_rows: int | None = None  # searches this many rows at a time, by operations that ONNX has
 
     def fit(self, rows: Spool, choice: Choice) -> None:
         """Keeps up to `choice.count` rows.
@@ -174,6 +175,8 @@ class Bank(Memory):
         return weight
 
     def _nearest(self, rows: Tensor, *, count: int = 1, limit_mb: int) -> tuple[Tensor, Tensor]:
+        if self.block_rows is not None:
+            return nearest_in_blocks(rows, self.bank, count=count, norms=self.norms, block=self.block_rows)
         # Computed on first use and not stored: fitting, loading and moving a bank all create a new tensor.
         if self._prepared is None or self._prepared[0] is not self.bank:
             self._prepared = self.bank, round_bank(self.bank)
@@ -281,7 +284,7 @@ class Density(Bank):
         (20, True)
     """
 
-    def __init__(self, *, sample: int = 4096) -> None:
+    def __init__(self, *, sample: int = 1024) -> None:
         super().__init__()
         if sample < 2:
             raise AdframeError(f"memory.sample={sample} must be 2 or more")
@@ -304,11 +307,15 @@ class Density(Bank):
         drawn = generator.choice(total, size=min(self.sample, total), replace=False)
         reference = rows.gather(torch.from_numpy(np.sort(drawn)))
         chance = generator.random(total)
-        kept = self._within_chance(rows, reference, chance=chance, count=choice.count)
+        sampled = np.zeros(total)
+        sampled[drawn] = 1
+        kept = self._within_chance(rows, reference, sampled=sampled, chance=chance, count=choice.count)
         index = np.sort(generator.choice(kept, size=choice.count, replace=False))
         return rows.gather(torch.from_numpy(index))
 
-    def _within_chance(self, rows: Spool, reference: Tensor, *, chance: np.ndarray, count: int) -> np.ndarray:
+    def _within_chance(
+        self, rows: Spool, reference: Tensor, *, sampled: np.ndarray, chance: np.ndarray, count: int
+    ) -> np.ndarray:
         """Returns the rows that are kept at the largest radius that leaves at least `count`."""
         radii = _radii(reference)
         scale = len(rows) / len(reference)
@@ -316,14 +323,10 @@ class Density(Bank):
         for start, block in rows.blocks():
             for offset in range(0, len(block), _ROWS_AT_ONCE):
                 part = block[offset : offset + _ROWS_AT_ONCE]
-                ordered = torch.cdist(part, reference).sort(1).values  # (n, sample)
-                # A row of the sample is at distance 0 from itself, and no neighbour of itself.
-                own = (ordered[:, 0] == 0).float()
                 place = slice(start + offset, start + offset + len(part))
-                for kept_at, radius in zip(kept, radii, strict=True):
-                    within = torch.searchsorted(ordered, torch.full((len(part), 1), radius), right=True)
-                    neighbours = (within[:, 0] - own).numpy() * scale
-                    kept_at[place] = chance[place] < 1 / (1 + neighbours)
+                within = _rows_within(radii, part, reference).T.numpy()  # (radii, n)
+                neighbours = np.maximum(within - sampled[place], 0) * scale  # without the row itself
+                kept[:, place] = chance[place] < 1 / (1 + neighbours)
         enough = np.flatnonzero(kept.sum(1) >= count)
         return np.flatnonzero(kept[enough[-1]]) if len(enough) else np.arange(len(rows))
 
@@ -411,12 +414,31 @@ class Subspace(Memory):
         return outside.norm(dim=1)  # type: ignore[no-any-return]
 
 
-def _radii(reference: Tensor) -> list[float]:
-    """Returns radii that grow by a tenth, from the smallest to the largest distance between rows."""
+def _radii(reference: Tensor) -> Tensor:
+    """Returns ascending radii that grow by a tenth, from the smallest to the largest distance of rows."""
     distances = torch.cdist(reference, reference)
     known = distances[distances > 0]
     if not len(known):  # all rows are equal
-        return [0.0]
-    smallest, largest = float(known.min()), float(known.max())
+        return torch.zeros(1)
+    # Below a thousandth of the largest distance rows are as good as equal.
+    largest = float(known.max())
+    smallest = max(float(known.min()), largest / 1000)
     steps = math.ceil(math.log(largest / smallest) / math.log(1.1)) + 1
-    return [smallest * 1.1**step for step in range(steps)]
+    return smallest * 1.1 ** torch.arange(steps)
+
+
+def _rows_within(radii: Tensor, rows: Tensor, reference: Tensor) -> Tensor:
+    """Counts the rows of the reference within each radius around other rows.
+
+    Args:
+        radii: (R,) ascending.
+        rows: (n, D).
+        reference: (m, D).
+
+    Returns:
+        (n, R) counts.
+    """
+    distances = torch.cdist(rows, reference)
+    at = torch.bucketize(distances, radii)  # the first radius that is not smaller
+    counts = torch.zeros(len(rows), len(radii) + 1).scatter_add_(1, at, torch.ones_like(distances))
+    return counts.cumsum(1)[:, :-1]

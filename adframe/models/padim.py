@@ -88,6 +88,7 @@ class PaDiM(nn.Module):
         self.register_buffer("whitening", torch.empty(0, 0, 0))  # (h * w, D, D) lower triangular
         self.register_state_dict_post_hook(_pack_triangles)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_pre_hook(_unpack_triangles)  # type: ignore[no-untyped-call]
+        self._per_layer: list[Tensor] = []  # the chosen channels of each layer, from the last image on
         self._moments: Moments | None = None
 
     def collect(self, image: Tensor) -> None:
@@ -103,7 +104,7 @@ class PaDiM(nn.Module):
             refuse_update(fitted=bool(len(self.mean)))
             self._moments = Moments()
             self.grid.zero_()
-        self._moments.add(self._features(image))
+        self._moments.add(self._features(image).flatten(1, 2))
 
     def finalise(self) -> None:
         """Fits the Gaussians to all images collected so far."""
@@ -132,8 +133,9 @@ class PaDiM(nn.Module):
         """
         if not len(self.mean):
             raise RuntimeError("there are no Gaussians: collect and finalise, or load a checkpoint, first")
-        distances = mahalanobis(self._features(image), mean=self.mean, whitening=self.whitening)
-        patches = distances.view(len(image), 1, *self.grid.tolist())
+        features = self._features(image)  # (B, h, w, D)
+        distances = mahalanobis(features.flatten(1, 2), mean=self.mean, whitening=self.whitening)
+        patches = distances.view(len(image), 1, *features.shape[1:3])
         smooth = heatmap(patches, size=(image.shape[-2], image.shape[-1]), sigma=self.sigma)
         return Prediction(smooth.amax(dim=(1, 2, 3)), smooth)
 
@@ -154,7 +156,10 @@ class PaDiM(nn.Module):
         maps = self.backbone(image)
         if not len(self.index):
             self.index = self._draw(sum(m.shape[1] for m in maps)).to(image.device)
-        features = stack_channels(maps, index=self.index)  # (B, h, w, D)
+        if torch.compiler.is_exporting():  # values of tensors are unknown here, and were checked before
+            return stack_channels(maps, index=self._per_layer)
+        self._per_layer = split_channels(self.index, [m.shape[1] for m in maps])
+        features = stack_channels(maps, index=self._per_layer)  # (B, h, w, D)
         own, found = tuple(self.grid.tolist()), tuple(features.shape[1:3])
         if not any(own):
             self.grid = torch.tensor(found, device=image.device)
@@ -163,7 +168,7 @@ class PaDiM(nn.Module):
                 f"an image of {image.shape[-2]}x{image.shape[-1]} gives a grid of {found[0]}x{found[1]}, "
                 f"the Gaussians are of {own[0]}x{own[1]}; PaDiM needs one image_size for all images"
             )
-        return features.flatten(1, 2)
+        return features
 
     def _draw(self, total: int) -> Tensor:
         count = self.channels or (FEW if total <= NARROW_CHANNELS else MANY)
@@ -171,21 +176,40 @@ class PaDiM(nn.Module):
         return torch.randperm(total, generator=generator)[:count].sort().values
 
 
-def stack_channels(maps: Sequence[Tensor], *, index: Tensor) -> Tensor:
+def split_channels(index: Tensor, widths: Sequence[int]) -> list[Tensor]:
+    """Splits the numbers of channels of all layers into those of each layer.
+
+    Args:
+        index: (D,) ascending, among the sum of `widths` channels.
+        widths: number of channels of each layer.
+
+    Returns:
+        The numbers of the chosen channels of each layer.
+
+    Example:
+        >>> [own.tolist() for own in split_channels(torch.tensor([1, 3]), [2, 4])]
+        [[1], [1]]
+    """
+    starts = [sum(widths[:layer]) for layer in range(len(widths))]
+    return [
+        index[(index >= start) & (index < start + width)] - start
+        for start, width in zip(starts, widths, strict=True)
+    ]
+
+
+def stack_channels(maps: Sequence[Tensor], *, index: Sequence[Tensor]) -> Tensor:
     """Selects channels of all layers on the grid of the finest layer.
 
     Args:
         maps: (B, C_i, h_i, w_i) of several layers; a patch takes the activation that covers its centre.
-        index: (D,) ascending, among the sum C_i channels in the order of the maps.
+        index: the chosen channels of each layer, from `split_channels`; D in all.
 
     Returns:
         (B, h, w, D).
     """
     finest = max(maps, key=lambda m: m.shape[-1] * m.shape[-2]).shape[-2:]
-    parts, start = [], 0
-    for layer in maps:
-        own = index[(index >= start) & (index < start + layer.shape[1])] - start
-        start += layer.shape[1]
+    parts = []
+    for layer, own in zip(maps, index, strict=True):
         if len(own):
             chosen = layer.permute(0, 2, 3, 1).index_select(3, own).permute(0, 3, 1, 2)  # channels last
             same = layer.shape[-2:] == finest

@@ -164,14 +164,14 @@ class Tiled(nn.Module):
     def _stitched(self, image: Tensor, score: Any) -> Prediction:
         grid = self.tiling.grid((image.shape[-2], image.shape[-1]))
         stitcher = Stitcher(grid, images=len(image), merge=self.tiling.merge, like=image[:, :1])
-        highest = torch.full((len(image),), -torch.inf, device=image.device)
-        for tiles, images, places in cut_tiles(image, grid, chunk=self.tiling.chunk):
+        scores: list[list[Tensor]] = [[] for _ in image]
+        for tiles, number, places in cut_tiles(image, grid, chunk=self.tiling.chunk):
             found = score(tiles)
-            stitcher.add(found.heatmap, images, places)
-            highest.scatter_reduce_(0, images.to(image.device), found.score.float(), "amax")
+            stitcher.add(found.heatmap, number, places)
+            scores[number].append(found.score.float())
         heatmap = stitcher.result()
         if self.tiling.score == "max":
-            return Prediction(highest, heatmap)
+            return Prediction(torch.stack([torch.cat(own).amax(0) for own in scores]), heatmap)
         pixels = heatmap.flatten(1)
         count = max(1, math.ceil(float(self.tiling.score) * pixels.shape[1]))
         return Prediction(pixels.topk(count).values.mean(1), heatmap)

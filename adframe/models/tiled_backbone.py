@@ -79,7 +79,7 @@ class TiledBackbone(nn.Module):
             maps: list[Tensor] = self.inner(image)
             return maps
         stitchers: list[Stitcher] = []
-        for tiles, images, places in cut_tiles(image, grid, chunk=self._chunk):
+        for tiles, number, places in cut_tiles(image, grid, chunk=self._chunk):
             maps = self.inner(tiles)
             if not stitchers:
                 grids = [_grid_of_map(grid, own) for own in maps]
@@ -88,7 +88,7 @@ class TiledBackbone(nn.Module):
                     for own_grid, own in zip(grids, maps, strict=True)
                 ]
             for stitcher, own in zip(stitchers, maps, strict=True):
-                stitcher.add(own, images, places)
+                stitcher.add(own, number, places)
         return [stitcher.result() for stitcher in stitchers]
 
     def _floor(self, pixels: float) -> int:

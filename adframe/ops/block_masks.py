@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -42,6 +43,7 @@ def random_blocks(grid: tuple[int, int], *, ratio: float, rng: np.random.Generat
     return hidden
 
 
+@lru_cache(maxsize=64)
 def complementary_masks(grid: tuple[int, int], *, block: int, masks: int, offset: int = 0) -> Tensor:
     """Makes complementary masks: every patch is hidden by exactly one of them.
 
@@ -55,7 +57,8 @@ def complementary_masks(grid: tuple[int, int], *, block: int, masks: int, offset
         offset: shifts the blocks by this number of patches down and to the right.
 
     Returns:
-        (masks, h, w) bool; a mask that would hide nothing, on a grid of few blocks, is left out.
+        (masks, h, w) bool; a mask that would hide nothing, on a grid of few blocks, is left out. It is
+        cached and must not be changed.
     """
     rows = (torch.arange(grid[0]) + offset) // block
     columns = (torch.arange(grid[1]) + offset) // block

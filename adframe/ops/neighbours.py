@@ -120,6 +120,39 @@ def nearest(
     return distance, index
 
 
+def nearest_in_blocks(
+    queries: Tensor, bank: Tensor, *, count: int, norms: Tensor, block: int
+) -> tuple[Tensor, Tensor]:
+    """Finds what `nearest` finds, by operations that can be exported, and with bounded memory.
+
+    Args:
+        queries: (Q, D).
+        bank: (M, D).
+        count: number of neighbours per query, at most M.
+        norms: (M,) squared norms of the bank.
+        block: rows of the bank that are compared at once; the distance matrix is (Q, block).
+
+    Returns:
+        Euclidean distances (Q, count), nearest first, and indices (Q, count) int64 into the bank.
+    """
+    ranks, index, start = [], [], 0
+    for part, own in zip(torch.split(bank, block), torch.split(norms, block), strict=True):
+        distances = own.unsqueeze(0) - 2 * (queries @ part.T)
+        kept = min(count, len(part))
+        low, at = distances.min(1, keepdim=True) if kept == 1 else distances.topk(kept, largest=False)
+        ranks.append(low)
+        index.append(at + start)
+        start += len(part)
+    ranked, columns = torch.cat(ranks, 1), torch.cat(index, 1)
+    best = ranked.topk(count, largest=False).indices if ranked.shape[1] > count else None
+    found = columns if best is None else columns.gather(1, best)
+    distance = (queries.unsqueeze(1) - bank[found]).norm(dim=2)
+    if count == 1:
+        return distance, found
+    order = distance.argsort(dim=1)
+    return distance.gather(1, order), found.gather(1, order)
+
+
 def _by_float32(
     queries: Tensor, bank: Tensor, *, norms: Tensor | None, count: int, chunk: int
 ) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -59,7 +59,7 @@ def tile_grid(image: tuple[int, int], *, size: tuple[int, int], stride: tuple[in
     return TileGrid(image, padded, size, tuple((top, left) for top in rows for left in columns))
 
 
-def cut_tiles(images: Tensor, grid: TileGrid, *, chunk: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def cut_tiles(images: Tensor, grid: TileGrid, *, chunk: int) -> Iterator[tuple[Tensor, int, list[int]]]:
     """Cuts images into tiles, a few at a time.
 
     Args:
@@ -68,17 +68,17 @@ def cut_tiles(images: Tensor, grid: TileGrid, *, chunk: int) -> Iterator[tuple[T
         chunk: largest number of tiles at a time.
 
     Yields:
-        (n, C, h, w) tiles, (n,) the image and (n,) the place in `grid.corners` of each, n <= chunk. All of
+        (n, C, h, w) tiles, n <= chunk, the image, and the n places of its tiles in `grid.corners`. All of
         them are tiles of one image, so that results of a network do not depend on the other images: it rounds
         in another way in batches of another size.
     """
     padded = pad_reflect(images, grid.padded)
     height, width = grid.size
     for image, whole in enumerate(padded):
-        for places in torch.split(torch.arange(len(grid.corners)), chunk):
-            corners = [grid.corners[place] for place in places.tolist()]
+        for start in range(0, len(grid.corners), chunk):
+            corners = grid.corners[start : start + chunk]
             tiles = [whole[:, top : top + height, left : left + width] for top, left in corners]
-            yield torch.stack(tiles), torch.full_like(places, image), places
+            yield torch.stack(tiles), image, list(range(start, start + len(corners)))
 
 
 def pad_reflect(images: Tensor, size: tuple[int, int]) -> Tensor:
@@ -121,7 +121,7 @@ class Stitcher:
         >>> grid = tile_grid((2, 3), size=(2, 2), stride=(2, 2))
         >>> stitcher = Stitcher(grid, images=1, merge="max", like=torch.zeros(1, 1, 2, 2))
         >>> for place in range(2):
-        ...     stitcher.add(torch.full((1, 1, 2, 2), float(place)), torch.tensor([0]), torch.tensor([place]))
+        ...     stitcher.add(torch.full((1, 1, 2, 2), float(place)), 0, [place])
         >>> stitcher.result()[0, 0].tolist()
         [[0.0, 1.0, 1.0], [0.0, 1.0, 1.0]]
     """
@@ -137,18 +137,18 @@ class Stitcher:
         self._weight = _weights(grid.size, flat=self._merge in ("mean", "max")).to(like.device)
         self._total = torch.zeros((images, 1, *grid.padded), dtype=torch.float32, device=like.device)
 
-    def add(self, maps: Tensor, images: Tensor, places: Tensor) -> None:
-        """Adds the maps of some tiles.
+    def add(self, maps: Tensor, image: int, places: Sequence[int]) -> None:
+        """Adds the maps of some tiles of an image.
 
         Args:
             maps: (n, C, h, w), resized to the size of a tile where they are smaller.
-            images: (n,) the image of each.
-            places: (n,) its place in `grid.corners`.
+            image: the image.
+            places: the n places of the tiles in `grid.corners`.
         """
         height, width = self._grid.size
         if maps.shape[-2:] != (height, width):
             maps = F.interpolate(maps, size=(height, width), mode="bilinear", align_corners=False)
-        for own, image, place in zip(maps.float(), images.tolist(), places.tolist(), strict=True):
+        for own, place in zip(maps.float(), places, strict=True):
             top, left = self._grid.corners[place]
             window = (image, slice(None), slice(top, top + height), slice(left, left + width))
             values, total = self._values[window], self._total[window]

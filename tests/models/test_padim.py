@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from adframe.contracts import TrainingFree
 from adframe.errors import AdframeError
 from adframe.models.backbones import TimmBackbone
-from adframe.models.padim import PaDiM, stack_channels
+from adframe.models.padim import PaDiM, split_channels, stack_channels
 from adframe.ops.smoothing import heatmap
 from tests.fakes.backbones import PixelBackbone, tiny_backbone
 
@@ -151,11 +151,12 @@ def test_finalising_again_takes_in_what_came_later() -> None:
 
 def test_patches_take_the_activation_that_covers_them() -> None:
     fine, coarse = torch.arange(36.0).view(1, 1, 6, 6), torch.arange(12.0).view(1, 3, 2, 2)
-    found = stack_channels([coarse, fine], index=torch.tensor([1, 3]))
+    chosen = {each: split_channels(torch.tensor(each), [3, 1]) for each in ((1, 3), (0, 2), (3,))}
+    found = stack_channels([coarse, fine], index=chosen[1, 3])
     assert torch.equal(found[..., 1], fine[:, 0])
     assert torch.equal(found[..., 0], coarse[:, 1].repeat_interleave(3, 1).repeat_interleave(3, 2))
-    assert stack_channels([coarse, fine], index=torch.tensor([0, 2])).shape == (1, 6, 6, 2)  # none of `fine`
-    assert stack_channels([coarse, fine], index=torch.tensor([3])).shape == (1, 6, 6, 1)  # none of `coarse`
+    assert stack_channels([coarse, fine], index=chosen[0, 2]).shape == (1, 6, 6, 2)  # none of `fine`
+    assert stack_channels([coarse, fine], index=chosen[3,]).shape == (1, 6, 6, 1)  # none of `coarse`
 
 
 @pytest.mark.parametrize("size", [(64, 96), (100, 72)])

@@ -28,11 +28,11 @@ def test_a_map_that_is_cut_and_put_together_is_the_same(drawn, merge, chunk) -> 
     maps = torch.randn(2, 1, *image, generator=torch.Generator().manual_seed(0))
     stitcher = Stitcher(grid, images=2, merge=merge, like=maps)
     seen = 0
-    for tiles, images, places in cut_tiles(maps, grid, chunk=chunk):
-        assert tiles.shape == (len(images), 1, *size)
-        assert len(images) <= chunk
-        seen += len(images)
-        stitcher.add(tiles, images, places)
+    for tiles, number, places in cut_tiles(maps, grid, chunk=chunk):
+        assert tiles.shape == (len(places), 1, *size)
+        assert len(places) <= chunk
+        seen += len(places)
+        stitcher.add(tiles, number, places)
     assert seen == 2 * len(grid.corners)
     assert torch.allclose(stitcher.result(), maps, atol=1e-5)
     if merge in ("max", "centre"):
@@ -71,7 +71,7 @@ def test_each_way_of_merging_by_its_definition() -> None:
     for merge in MERGES:
         stitcher = Stitcher(grid, images=1, merge=merge, like=torch.zeros(1, 1, 1, 1))
         for place, value in enumerate((1.0, 3.0)):
-            stitcher.add(torch.full((1, 1, 1, 4), value), torch.tensor([0]), torch.tensor([place]))
+            stitcher.add(torch.full((1, 1, 1, 4), value), 0, [place])
         assert stitcher.result().flatten().tolist() == pytest.approx(expected[merge]), merge
 
 

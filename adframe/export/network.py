@@ -1,0 +1,149 @@
+"""Writes the network of a trained detector, and the search in its memory, as one ONNX graph."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from adframe.errors import AdframeError
+from adframe.models.cached_backbone import StoredBackbone
+from adframe.models.memory import Bank
+
+OPSET = 18  # the first with antialiasing, which resizing may use
+INPUT, SCORE, HEATMAP = "image", "score", "heatmap"  # names in the graph
+_BLOCK_BYTES = 32 << 20  # of the distance matrix of one block of a memory bank
+
+
+class Graph(nn.Module):
+    """The detector as a graph has it: tensors in, tensors out.
+
+    Args:
+        detector: the fitted method.
+
+    Example:
+        >>> from adframe.models.pixel_mean import PixelMean
+        >>> method = PixelMean(None)
+        >>> method.collect(torch.rand(2, 3, 32, 32))
+        >>> method.finalise()
+        >>> score, heatmap = Graph(method)(torch.rand(1, 3, 32, 32))
+        >>> score.shape, heatmap.shape
+        (torch.Size([1]), torch.Size([1, 1, 32, 32]))
+    """
+
+    def __init__(self, detector: nn.Module) -> None:
+        super().__init__()
+        self.detector = detector
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores an image.
+
+        Args:
+            image: (1, 3, H, W) float32 in [0, 1].
+
+        Returns:
+            (1,) raw score and (1, 1, H, W) heatmap, float32.
+        """
+        prediction = self.detector(image)
+        return prediction.score.float(), prediction.heatmap.float()
+
+
+def exportable(detector: nn.Module, *, size: tuple[int, int]) -> nn.Module:
+    """Copies a detector into a form that can be exported.
+
+    Stored features are not used, banks are searched in blocks, so that the graph's memory is bounded, and
+    position embeddings are resized once: ONNX resizes by other bicubic weights than torch.
+
+    Args:
+        detector: the fitted method.
+        size: (H, W) of the network's input in pixels.
+
+    Returns:
+        The copy, in evaluation mode and on the CPU.
+    """
+    # A patch is 8 pixels wide, as in the usual layers of convolutional networks; tokens are wider.
+    patches = max(1, size[0] * size[1] // 64)
+    found = copy.deepcopy(detector).cpu().eval().requires_grad_(False)
+    for module in list(found.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, StoredBackbone):
+                setattr(module, name, child.backbone)
+        if isinstance(module, Bank):
+            module.block_rows = max(256, _BLOCK_BYTES // (4 * patches))
+        if getattr(module, "dynamic_img_size", False) and hasattr(module, "set_input_size"):
+            module.set_input_size(img_size=size)
+    return found
+
+
+def write_onnx(detector: nn.Module, path: Path, *, size: tuple[int, int]) -> None:
+    """Writes a detector as an ONNX graph for single images of one size.
+
+    Args:
+        detector: the fitted method.
+        path: the file to write; tensors beyond 2 GB, the limit of the format, make it fail.
+        size: (H, W) of the network's input in pixels.
+
+    Raises:
+        AdframeError: the method uses an operation that ONNX does not have; the message names it.
+    """
+    graph = Graph(exportable(detector, size=size)).eval()
+    image = torch.rand((1, 3, *size), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad(), _quiet():
+        graph(image)  # fills the caches of constant matrices, which are computed by numpy
+        try:
+            program = torch.onnx.export(
+                graph,
+                (image,),
+                input_names=[INPUT],
+                output_names=[SCORE, HEATMAP],
+                opset_version=OPSET,
+                dynamo=True,
+                optimize=False,  # the exporter's own folding of constants changed the scores of SiT
+                verbose=False,
+            )
+            assert program is not None
+            _write_folded(program.model_proto.SerializeToString(), path)
+        except Exception as error:  # the exporter raises many types
+            raise AdframeError(
+                f"{type(detector).__name__} cannot be exported: {_first_reason(error)}"
+            ) from error
+
+
+def _write_folded(graph: bytes, path: Path) -> None:
+    """Writes a graph with its constants folded by ONNX Runtime, as standard operations only."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(path)
+    options.log_severity_level = 3  # it warns about each operation that it does not fold
+    onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def _first_reason(error: BaseException) -> str:
+    """Returns the line of the innermost error, without the exporter's advice to developers of models."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences the exporter's warnings about code that it follows with constant shapes, which is intended."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "torch.export")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
