@@ -1,10 +1,11 @@
-"""`load`: the trained model of a run, ready to inspect other images."""
+"""`load`: the trained model of a run or a bundle, ready to inspect other images."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from adframe.errors import AdframeError
 from adframe.inference.detector import TrainedDetector
 
 
@@ -16,12 +17,13 @@ def load(
     device: str = "auto",
     trusted: Sequence[str] = (),
 ) -> TrainedDetector:
-    """Loads the trained model of a finished run.
+    """Loads the trained model of a finished run, or of a bundle that `adframe export` wrote.
 
     Neither the dataset nor its folder is needed.
 
     Args:
-        run: the folder of a run of `train.py` or `sweep.py`, or its file `checkpoints/<category>.ckpt`.
+        run: the folder of a run of `train.py` or `sweep.py`, or its file `checkpoints/<category>.ckpt`, or
+            the folder of a bundle, which works on the CPU.
         category: which model, where the run has one for each of several categories; None for the only one.
         calibration: name of thresholds that `adframe calibrate` fitted; `trained` for those of the run.
         device: where the model works, as torch names it (`cpu`, `cuda`, `cuda:1`, `mps`); `auto` takes CUDA
@@ -40,8 +42,23 @@ def load(
         >>> for result in detector.predict("new/pictures"):  # doctest: +SKIP
         ...     print(result.name, result.anomalous, result.score)
     """
-    from adframe.config.load_detector import load_detector  # Hydra and Lightning are imported only here
+    from adframe.export.bundle import is_bundle, load_bundle
+
+    if is_bundle(Path(run)):
+        return _from_bundle(load_bundle(Path(run)), category=category, calibration=calibration)
+    from adframe.config.load_detector import load_detector  # Hydra is imported only here
 
     return load_detector(
         Path(run), category=category, calibration=calibration, device=device, trusted=trusted
     )
+
+
+def _from_bundle(detector: TrainedDetector, *, category: str | None, calibration: str) -> TrainedDetector:
+    if category not in (None, detector.category):
+        raise AdframeError(f"the bundle is of {detector.category}, not of {category}")
+    if calibration not in ("trained", detector.calibration_name):
+        raise AdframeError(
+            f"the bundle has the thresholds {detector.calibration_name}; export the run again with "
+            f"--calibration {calibration}"
+        )
+    return detector

@@ -68,18 +68,29 @@ def exportable(detector: nn.Module, *, size: tuple[int, int]) -> nn.Module:
     Returns:
         The copy, in evaluation mode and on the CPU.
     """
-    # A patch is 8 pixels wide, as in the usual layers of convolutional networks; tokens are wider.
-    patches = max(1, size[0] * size[1] // 64)
     found = copy.deepcopy(detector).cpu().eval().requires_grad_(False)
     for module in list(found.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, StoredBackbone):
                 setattr(module, name, child.backbone)
         if isinstance(module, Bank):
-            module.block_rows = max(256, _BLOCK_BYTES // (4 * patches))
-        if getattr(module, "dynamic_img_size", False) and hasattr(module, "set_input_size"):
-            module.set_input_size(img_size=size)
+            module.block_rows = rows_of_block(module, size=size)
+        resize = getattr(module, "set_input_size", None)
+        if getattr(module, "dynamic_img_size", False) and callable(resize):
+            resize(img_size=size)
     return found
+
+
+def rows_of_block(bank: Bank, *, size: tuple[int, int]) -> int:
+    """Returns how many rows of a bank the graph compares with all patches of an image at once.
+
+    Args:
+        bank: the memory.
+        size: (H, W) of the network's input in pixels.
+    """
+    # A patch is 8 pixels wide, as in the usual layers of convolutional networks; tokens are wider.
+    patches = max(1, size[0] * size[1] // 64)
+    return min(len(bank.bank), max(256, _BLOCK_BYTES // (4 * patches)))
 
 
 def write_onnx(detector: nn.Module, path: Path, *, size: tuple[int, int]) -> None:
@@ -95,7 +106,7 @@ def write_onnx(detector: nn.Module, path: Path, *, size: tuple[int, int]) -> Non
     """
     graph = Graph(exportable(detector, size=size)).eval()
     image = torch.rand((1, 3, *size), generator=torch.Generator().manual_seed(0))
-    with torch.no_grad(), _quiet():
+    with torch.no_grad(), quiet_libraries():
         graph(image)  # fills the caches of constant matrices, which are computed by numpy
         try:
             program = torch.onnx.export(
@@ -134,9 +145,13 @@ def _first_reason(error: BaseException) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Silences the exporter's warnings about code that it follows with constant shapes, which is intended."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "torch.export")]
+def quiet_libraries() -> Iterator[None]:
+    """Silences progress, advice and warnings of exporters and quantisers.
+
+    They warn about code that is followed with constant shapes, which is intended.
+    """
+    names = ("torch.onnx", "onnxscript", "torch.export", "nncf")
+    loggers = [logging.getLogger(), *(logging.getLogger(name) for name in names)]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)

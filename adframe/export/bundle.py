@@ -1,0 +1,180 @@
+"""The files of a bundle: a trained model in a folder that needs neither its run nor torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from adframe.calibration.calibrator import Calibrator
+from adframe.calibration.rules import Quantile
+from adframe.contracts import Prediction
+from adframe.data.dataset import View
+from adframe.data.image_facts import ImageFacts
+from adframe.data.roi import Roi
+from adframe.errors import AdframeError
+from adframe.export import standalone
+from adframe.export.standalone import MANIFEST, checked_manifest
+from adframe.inference.detector import TrainedDetector
+from adframe.io.files import write_json
+from adframe.metrics.pixel import PixelMetrics
+from adframe.ops.mask_postprocessing import MaskPostprocessing
+from adframe.systems.detection import DetectionSystem
+
+VERSION = 1  # of the format
+SCRIPT = "predict.py"
+
+
+class ExportedNetwork(nn.Module):
+    """The network of a bundle as a detector: it scores images one after the other.
+
+    Args:
+        path: the .onnx or .xml file.
+        threads: number of threads; 0 for all cores.
+
+    Raises:
+        AdframeError: the runtime is not installed, or refuses the file.
+    """
+
+    def __init__(self, path: Path, *, threads: int = 0) -> None:
+        super().__init__()
+        library = "onnxruntime" if path.suffix == ".onnx" else "openvino"
+        self.name = path.name
+        try:
+            self._run = standalone.network(path, threads=threads)
+        except ImportError as error:
+            raise AdframeError(f"{path} needs {library}: pip install 'adframe[export]'") from error
+        except Exception as error:  # each runtime has exceptions of its own
+            raise AdframeError(f"{path} cannot be loaded: {error}") from error
+
+    def forward(self, image: Tensor) -> Prediction:
+        """Scores images.
+
+        Args:
+            image: (B, 3, H, W) float32 in [0, 1] of the size for which the network was exported.
+
+        Returns:
+            Raw scores (B,) and heatmaps (B, 1, h, w).
+        """
+        found = [self._run(one[None]) for one in image.cpu().numpy()]
+        scores = torch.tensor([score for score, _ in found], dtype=torch.float32)
+        return Prediction(scores, torch.from_numpy(np.stack([heatmap for _, heatmap in found])[:, None]))
+
+    def facts(self) -> dict[str, float]:
+        """Returns nothing: a bundle states its size in bytes."""
+        return {}
+
+
+def write_manifest(
+    folder: Path,
+    detector: TrainedDetector,
+    *,
+    facts: ImageFacts | None,
+    network: str,
+    size: tuple[int, int],
+    about: Mapping[str, Any],
+) -> None:
+    """Writes `bundle.json`, after all other files of the bundle.
+
+    Args:
+        folder: the bundle.
+        detector: the model that was exported.
+        facts: the kind of its training images.
+        network: name of the file of the network.
+        size: (H, W) of the network's input.
+        about: where the model comes from, for people: it is not read again.
+    """
+    calibrator = detector.system.calibrator
+    postprocess = calibrator.postprocess
+    names = sorted(path.name for path in folder.iterdir() if path.name != MANIFEST)
+    write_json(
+        folder / MANIFEST,
+        {
+            "version": VERSION,
+            "about": dict(about),
+            "category": detector.category,
+            "network": network,
+            "input": list(size),
+            "keep_aspect": detector.view.keep_aspect and detector.view.size is not None,
+            "bits": 16 if facts is None else facts.bits,
+            "images": None if facts is None else facts.plain(),
+            "roi": "roi.png" if (folder / "roi.png").exists() else None,
+            "calibration": asdict(detector.calibration),
+            "calibration_name": detector.calibration_name,
+            "postprocess": None if postprocess is None else vars(postprocess),
+            "files": {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names},
+        },
+    )
+
+
+def is_bundle(path: Path) -> bool:
+    """Tells whether a folder holds a bundle.
+
+    Args:
+        path: a folder.
+    """
+    return (path / MANIFEST).is_file()
+
+
+def load_bundle(folder: Path, *, threads: int = 0) -> TrainedDetector:
+    """Loads a bundle; nothing in it is run as code, and every file is checked against its hash.
+
+    Args:
+        folder: the bundle.
+        threads: number of threads of the network; 0 for all cores.
+
+    Returns:
+        The model, with the interface of a model that is loaded from a run.
+
+    Raises:
+        AdframeError: a file is missing, was changed or is not readable, or the runtime is not installed.
+    """
+    try:
+        facts = checked_manifest(folder)
+    except ValueError as error:
+        raise AdframeError(str(error)) from error
+    try:
+        height, width = map(int, facts["input"])
+        postprocess = facts["postprocess"]
+        calibrator = Calibrator(
+            image=Quantile(),
+            pixel=Quantile(),
+            postprocess=None if postprocess is None else MaskPostprocessing(**postprocess),
+        )
+        calibrator.set_extra_state(facts["calibration"])
+        view = View(
+            size=(height, width),
+            keep_aspect=bool(facts["keep_aspect"]),
+            roi=Roi(mask=folder / facts["roi"]) if facts["roi"] else None,
+        )
+        images = None if facts["images"] is None else ImageFacts.from_plain(facts["images"])
+        network, category = folder / str(facts["network"]), str(facts["category"])
+        name = str(facts["calibration_name"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise AdframeError(f"{folder / MANIFEST} is damaged: {error!r}") from error
+    system = DetectionSystem(
+        detector=ExportedNetwork(network, threads=threads), calibrator=calibrator, pixel=PixelMetrics()
+    )
+    detector = TrainedDetector(system, view=view, category=category, facts=images)
+    detector.calibration_name = name
+    return detector
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """Reads where the model of a bundle comes from.
+
+    Args:
+        folder: the bundle.
+
+    Returns:
+        The facts, such as `run`, `method`, `precision`.
+    """
+    found: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["about"]
+    return found
