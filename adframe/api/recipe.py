@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -120,6 +120,14 @@ class ObjectRecipe:
         """
         del source, categories
         return self._data
+
+    def set_regions(self, regions: Mapping[str, list[Any]]) -> None:
+        """Adds the regions of interest that the data module found to the content of `config.yaml`.
+
+        Args:
+            regions: category -> polygons as `AutoRoi` takes them.
+        """
+        self.config["roi"] = {"found": dict(regions)}
 
     def system(self, source: Source, *, unit: str, held_out: bool) -> DetectionSystem:
         """Builds the system around the detector once.

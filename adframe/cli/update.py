@@ -64,6 +64,8 @@ def run_update(
         "added": earlier["added"] | {name: [*earlier["added"].get(name, ()), *added]},
         "removed": earlier["removed"] | {name: [*earlier["removed"].get(name, ()), *remove]},
     }
+    if (config.get("roi") or {}).get("found"):
+        config["roi"]["found"] = None  # roi=auto looks at the other training images again
     config["category"] = folder.done if unit == "global" else [name]
     # Other images are divided anew into training and validation images, and the old division stays as it is.
     config["paths"] = config["paths"] | {"run": str(out.resolve()), "splits": str((out / "splits").resolve())}

@@ -55,6 +55,8 @@ class TrainedDetector:
         category: what the model was fitted to: a category, or `global`.
         facts: the kind of the training images; None where the run does not state it, then no image is
             doubted.
+        inspected: the category whose region of interest is inspected, where it depends on the category; None
+            for `category`.
 
     Attributes:
         system: the Lightning module in evaluation mode.
@@ -70,8 +72,15 @@ class TrainedDetector:
     """
 
     def __init__(
-        self, system: DetectionSystem, *, view: View, category: str, facts: ImageFacts | None = None
+        self,
+        system: DetectionSystem,
+        *,
+        view: View,
+        category: str,
+        facts: ImageFacts | None = None,
+        inspected: str | None = None,
     ) -> None:
+        self._inspected = category if inspected is None else inspected
         self.system, self.view, self.category, self._facts = system.eval(), view, category, facts
         self.calibration_name = TRAINED
 
@@ -172,7 +181,7 @@ class TrainedDetector:
     def _prepare(self, image: InputImage) -> PreparedImage:
         try:
             pixels = self.pixels(image)
-            tensor, geometry = to_view(pixels, self.view, category=self.category)
+            tensor, geometry = to_view(pixels, self.view, category=self._inspected)
         except (AdframeError, OSError) as error:
             return PreparedImage(image.name, error=str(error))
         doubts = () if self._facts is None else self._facts.doubts(geometry.original, grey=is_grey(pixels))
@@ -213,6 +222,7 @@ class TrainedDetector:
                 milliseconds=1000 * seconds / len(images),
                 warnings=image.warnings,
                 calibration=self.calibration_name,
+                inside=image.geometry.inside,
             )
 
     def __repr__(self) -> str:

@@ -19,7 +19,7 @@ from adframe.io.anomaly_maps import write_map
 from adframe.io.csv_text import csv_line, csv_text
 from adframe.io.files import append_text, write_whole
 from adframe.reporting.heatmaps import overlaid, write_picture
-from adframe.reporting.outlines import Pixels, as_bytes, contour
+from adframe.reporting.outlines import Pixels, as_bytes, contour, outline_inspected
 
 PICTURES = ("overlay", "heatmap", "mask", "map")  # kinds of pictures, each in a folder of its own
 ROWS, RECORDS = "predictions.csv", "predictions.jsonl"
@@ -139,7 +139,7 @@ def colour_scale(detector: TrainedDetector) -> tuple[float, float]:
 
 
 def overlay(detector: TrainedDetector, pixels: Pixels, result: ImageResult) -> Pixels:
-    """Draws the heatmap over an image, and outlines the mask.
+    """Draws the heatmap over an image, and outlines the mask in white and the region of interest in blue.
 
     Args:
         detector: the model, for the colour scale.
@@ -154,6 +154,8 @@ def overlay(detector: TrainedDetector, pixels: Pixels, result: ImageResult) -> P
     # A line of one pixel disappears where the picture of a large image is shown small.
     thickness = max(1, round(max(pixels.shape[:2]) / 500))
     contour(picture, result.mask.astype(np.uint8), colour=_OUTLINE, thickness=thickness)
+    if result.inside is not None:
+        outline_inspected(picture, result.inside, thickness=thickness)
     return picture
 
 

@@ -18,7 +18,7 @@ from adframe.io.files import write_whole
 from adframe.reporting.document import Block, Card, CardGallery, Page, Picture, Section, TableBlock, Text
 from adframe.reporting.format import counted
 from adframe.reporting.heatmaps import overlaid
-from adframe.reporting.outlines import as_bytes, contour, encoded, resized, tile_size
+from adframe.reporting.outlines import as_bytes, contour, encoded, outline_inspected, resized, tile_size
 from adframe.reporting.page_writer import render_page
 from adframe.reporting.tables import Column, table_of_columns
 
@@ -116,6 +116,8 @@ class PredictionPage:
             f"Shown are {shown}, highest score first: the image, and the heatmap over it. A white line "
             "surrounds pixels above the pixel threshold."
         )
+        if self._detector.view.roi is not None:
+            line += " A blue line surrounds the region of interest."
         return Text(line), CardGallery(cards)
 
     def _table(self, records: Mapping[str, Mapping[str, Any]]) -> Block:
@@ -148,6 +150,9 @@ class PredictionPage:
         # Any coverage counts, so that a region of one pixel still gets its outline.
         mask = (resized(result.mask.astype(np.float32), size) > 0).astype(np.uint8)
         contour(heat, mask, colour=(255, 255, 255), thickness=1)
+        if result.inside is not None:
+            outline_inspected(plain, result.inside)
+            outline_inspected(heat, result.inside)
         state = ANOMALOUS if result.anomalous else NORMAL
         note = f"{state}, score {result.score:.4g}, {counted(len(result.regions), 'region')}"
         pictures = tuple(Picture(encoded(each, kind="JPEG")) for each in (plain, heat))

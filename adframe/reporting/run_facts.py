@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from adframe.reporting.format import counted
@@ -163,11 +163,16 @@ def region_of_interest(run: RunFolder) -> str:
         run: the run.
 
     Returns:
-        For example `2 boxes`, `mask roi.png` or `by category`; "" where whole images are inspected.
+        For example `2 boxes`, `mask roi.png`, `mask by category` or `auto: 56% of bottle`;
+        "" where whole images are inspected.
     """
     node = run.config.get("roi")
     if not isinstance(node, Mapping):
         return ""
+    if isinstance(node.get("found"), Mapping):
+        shares = {name: _covered_share(shapes) for name, shapes in node["found"].items()}
+        texts = [f"{share:.0%} of {name}" for name, share in shares.items() if share is not None]
+        return f"auto: {', '.join(texts) or 'whole frames'}"
     kind = next((kind for kind in _ROI_KINDS if node.get(kind)), "")
     value = node.get(kind)
     if isinstance(value, Mapping):
@@ -175,6 +180,16 @@ def region_of_interest(run: RunFolder) -> str:
     if kind == "mask":
         return f"mask {Path(str(value)).name}"
     return counted(len(value), _ROI_KINDS[kind]) if isinstance(value, list) else ""
+
+
+def _covered_share(polygons: Sequence[Sequence[Sequence[float]]]) -> float | None:
+    """Returns the area of polygons that do not overlap, in shares of the frame; None for the whole frame."""
+    areas = []
+    for polygon in polygons:
+        following = [*polygon[1:], polygon[0]]
+        turns = (a[0] * b[1] - b[0] * a[1] for a, b in zip(polygon, following, strict=True))
+        areas.append(abs(sum(turns)) / 2)
+    return sum(areas) if areas else None
 
 
 def tiles(run: RunFolder) -> list[tuple[str, str]]:
