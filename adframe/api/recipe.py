@@ -289,6 +289,7 @@ class ObjectRecipe:
         """Returns the content of `config.yaml`; it suffices for pages, but not for building the objects."""
         detector, size = type(self.detector), self._data.view.size
         return {
+            "made_by": "adframe.fit",
             "model": {"_target_": f"{detector.__module__}.{detector.__qualname__}"},
             "backbone": {"name": self.choices["backbone"]},
             "dataset": {"name": self._data.source.name, "root": str(Path(self._data.source.root).resolve())},
