@@ -130,6 +130,12 @@ class ConfigRecipe:
         OmegaConf.update(self.cfg, "roi.found", dict(regions), merge=False)
         self.config["roi"]["found"] = dict(regions)
 
+    def forget_regions(self) -> None:
+        """Lets `roi=auto` find its regions again, on other training images."""
+        if (self.config.get("roi") or {}).get("found") is not None:
+            OmegaConf.update(self.cfg, "roi.found", None, merge=False)
+            self.config["roi"]["found"] = None
+
     def system(self, source: Source, *, unit: str, held_out: bool) -> DetectionSystem:
         """Builds a model; its configuration has the name of the model as its category.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from adframe.reporting.format import counted
 from adframe.reporting.summary import confusion, latency_summary
 from adframe.reporting.tables import DASH, shown
-from adframe.results.names import MEAN, name_of
+from adframe.results.names import MEAN, UPDATE, name_of
 from adframe.results.run_folder import RunFolder
 
 _METHODS = {
@@ -94,6 +94,8 @@ def run_verdict(run: RunFolder) -> str:
     area = f"image AUROC {shown(mean, percent=True)}" if mean is not None else ""
     if not decided:
         if not area:
+            if UPDATE in run.environment and not run.rows:
+                return f"{method(run)} on {where}: updated without the dataset and not tested"
             return f"{method(run)} scored {where}; there is no image AUROC without labels of both kinds"
         weakest = min(known, key=lambda name: known[name], default="")
         rest = f" (mean); weakest: {weakest} {shown(known[weakest], percent=True)}" if len(known) > 1 else ""
@@ -127,6 +129,7 @@ def facts(run: RunFolder) -> list[tuple[str, str]]:
         ("image size", _joined_text(run.config.get("image_size"))),
         ("tiles", tiling(run)),
         ("region of interest", region_of_interest(run)),
+        ("update", str(got(UPDATE) or "")),
         ("seed", _joined_text(run.config.get("seed", got("seed")))),
         ("images tested", f"{len(run.rows)}" if run.rows else ""),
         ("memory bank", memory_bank(run)),

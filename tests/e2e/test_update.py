@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,7 @@ def test_an_update_is_a_fit_to_old_and_new_images(
     assert {path: path.read_bytes() for path in before} == before
     facts = json.loads((updated / "environment.json").read_text())
     assert facts["parent"] == str(run)
+    assert facts["update"] == "exact: fitted to old and new images together"
     assert facts["images"]["tray"]["count"] + metrics_of(updated)["val"]["tray"]["calibration/n"] == 6
     assert_predicts_its_own_test(updated, category="tray")
     outcome = call("evaluate", f"run={updated}")
@@ -76,6 +78,53 @@ def test_removed_images_are_left_out_and_updates_add_up(
         for each in (run, first, again)
     ]
     assert counts == [4, 6, 5]
+
+
+@pytest.fixture
+def lost(fitted: tuple[Path, Path, Path, Path]) -> Iterator[Path]:
+    """The set of the run is not there; the place where it is now."""
+    part = fitted[3]
+    away = part.with_name("away")
+    part.rename(away)
+    yield away
+    away.rename(part)
+
+
+def test_without_the_dataset_new_images_join_padim_exactly(
+    fitted: tuple[Path, Path, Path, Path], lost: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, new, both, _ = fitted
+    updated = run_update(run, tmp_path / "updated", normals=[str(new)])
+    test = lost / "tray" / "test"
+    assert np.allclose(scores(updated, test), scores(both, test), rtol=1e-4)
+    assert not np.allclose(scores(run, test), scores(both, test), rtol=1e-3)
+    facts = json.loads((updated / "environment.json").read_text())
+    before = json.loads((run / "environment.json").read_text())
+    assert facts["update"].startswith("exact: mean and covariance")
+    assert facts["parent"] == str(run)
+    assert facts["images"]["tray"]["count"] == before["images"]["tray"]["count"] + 2
+    captured = capsys.readouterr()
+    assert "update: exact: mean and covariance" in captured.out
+    assert "2 normal images joined the model without the dataset" in captured.err
+    page = (updated / "report.html").read_text()
+    assert "updated without the dataset and not tested" in page
+    assert "exact: mean and covariance" in page
+    assert adframe.load(updated).threshold == adframe.load(run).threshold
+    again = run_update(updated, tmp_path / "again", normals=[str(new)])
+    assert json.loads((again / "environment.json").read_text())["images"]["tray"]["count"] == 4 - 1 + 4
+
+
+def test_without_the_dataset_nothing_can_be_removed(
+    fitted: tuple[Path, Path, Path, Path], lost: Path, tmp_path: Path
+) -> None:
+    assert lost.is_dir()
+    with pytest.raises(adframe.AdframeError, match=r"--remove fits the model again, which needs the dataset"):
+        run_update(fitted[0], tmp_path / "out", remove=["good/000.png"])
+    broken = tmp_path / "broken.png"
+    broken.write_text("no image")
+    with pytest.raises(adframe.AdframeError, match="cannot be decoded"):
+        run_update(fitted[0], tmp_path / "out", normals=[str(broken)])
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_cannot_be_updated_says_why(fitted: tuple[Path, Path, Path, Path], tmp_path: Path) -> None:
