@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 import adframe
 from adframe.cli.update import run_update
@@ -139,3 +140,38 @@ def test_what_cannot_be_updated_says_why(fitted: tuple[Path, Path, Path, Path], 
         with pytest.raises(adframe.AdframeError, match=reason):
             run_update(run, tmp_path / "out", **arguments)
         assert not (tmp_path / "out").exists()
+
+
+def test_a_joined_bank_ranks_like_a_new_one(tmp_path: Path) -> None:
+    common = ("backbone=efficientnet_lite0", "coreset=0.1", "image_size=128", "num_workers=0", "logger=none")
+    counts = ("dataset.train=20", "dataset.validation=0", "dataset.test_good=8", "dataset.test_bad=9")
+    drawn, part, new = tmp_path / "drawn", tmp_path / "part", tmp_path / "new"
+    own = (*common, "category=weave", f"paths.splits={tmp_path / 'splits'}")
+    both = train_here(
+        *own, *counts, "dataset.size=128", f"dataset.root={drawn}", f"paths.run={tmp_path / 'both'}"
+    )
+    shutil.copytree(drawn / "weave", part / "weave")
+    new.mkdir()
+    for path in sorted((part / "weave" / "train" / "good").glob("*.png"))[::2]:
+        shutil.move(path, new / path.name)
+    run = train_here(*own, "dataset=mvtec_ad", f"dataset.root={part}", f"paths.run={tmp_path / 'run'}")
+    shutil.move(part, tmp_path / "gone")
+    updated = run_update(run, tmp_path / "updated", normals=[str(new)])
+    facts = json.loads((updated / "environment.json").read_text())
+    assert facts["update"].startswith("approximation: new patches that lie farthest from the old bank")
+    rows = {
+        name: metrics_of(each)["val"]["weave"]["model/rows"]
+        for name, each in (("run", run), ("updated", updated), ("both", both))
+    }
+    assert rows["run"] < rows["updated"] == rows["both"]
+    tested = sorted((drawn / "weave" / "test").rglob("*.png"))
+    labels = np.array(["good" not in path.parts for path in tested])
+    found = {
+        name: np.array([result.score for result in adframe.load(each).predict(list(map(str, tested)))])
+        for name, each in (("run", run), ("updated", updated), ("both", both))
+    }
+    areas = {name: roc_auc_score(labels, each) for name, each in found.items()}
+    assert abs(areas["updated"] - areas["both"]) <= 0.05
+    distance = {name: np.abs(found[name] - found["both"]).mean() for name in ("run", "updated")}
+    assert distance["updated"] < distance["run"]
+    assert (found["updated"] <= found["run"] + 1e-4).all()
