@@ -13,6 +13,7 @@ from adframe.models.memory import Centres, Everything, Greedy, Memory, Random, S
 from adframe.models.padim import PaDiM
 from adframe.models.patchcore import PatchCore
 from adframe.models.pixel_mean import PixelMean
+from adframe.ops import coreset_extension
 from adframe.ops.coreset_extension import extend_k_centre
 from tests.fakes.backbones import tiny_backbone
 
@@ -114,7 +115,9 @@ def test_new_patches_join_a_bank_at_the_share_of_the_coreset(memory: type[Memory
     assert (model(NEW).score / both(NEW).score).mean() < 1.25
 
 
-def test_a_greedy_selection_goes_on_from_the_old_bank() -> None:
+@pytest.mark.parametrize("pool", [5, 4096])
+def test_a_greedy_selection_goes_on_from_the_old_bank(pool: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coreset_extension, "POOL_ROWS", pool)
     rows = torch.rand(300, 6, generator=torch.Generator().manual_seed(0))
     bank = rows[:20]
     picked = extend_k_centre(rows[20:], bank, count=15, limit_mb=1)
