@@ -257,6 +257,57 @@ class TrainingFree(Detector, Protocol):
 
 
 @runtime_checkable
+class Screened(TrainingFree, Protocol):
+    """The interface of methods that can compare each collected image with the others, and leave images out.
+
+    Attributes:
+        robust: how far above the other images' a score must be for its image to be left out, in scaled
+            median absolute deviations; None leaves none out.
+
+    Example:
+        >>> from adframe.models.pixel_mean import PixelMean
+        >>> isinstance(PixelMean(None), Screened)
+        False
+    """
+
+    robust: float | None
+
+    def leave_one_out_scores(self) -> Tensor:
+        """Returns (N,) scores of the images collected so far, in their order, each without its own
+        contribution.
+        """
+
+    def keep(self, images: Tensor) -> None:
+        """Forgets images, as if only the others had been collected.
+
+        Args:
+            images: (N,) bool, True for those that stay.
+        """
+
+
+@runtime_checkable
+class Reopenable(TrainingFree, Protocol):
+    """The interface of methods to which images can be added after the images they were fitted to are gone.
+
+    Example:
+        >>> from adframe.models.pixel_mean import PixelMean
+        >>> isinstance(PixelMean(None), Reopenable)
+        False
+    """
+
+    def reopen(self) -> str:
+        """Makes a fitted model ready to collect more images; `finalise` then adds them.
+
+        Returns:
+            `exact: ...` where the result is that of fitting to all images together, otherwise
+            `approximation: ...`; the rest says what is done.
+
+        Raises:
+            AdframeError: the configured method cannot be extended.
+        """
+
+
+@runtime_checkable
 class HeldOut(Detector, Protocol):
     """The interface of methods that use normal images unknown to their model, for example to scale their
     parts.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -120,6 +120,14 @@ class ObjectRecipe:
         """
         del source, categories
         return self._data
+
+    def set_regions(self, regions: Mapping[str, list[Any]]) -> None:
+        """Adds the regions of interest that the data module found to the content of `config.yaml`.
+
+        Args:
+            regions: category -> polygons as `AutoRoi` takes them.
+        """
+        self.config["roi"] = {"found": dict(regions)}
 
     def system(self, source: Source, *, unit: str, held_out: bool) -> DetectionSystem:
         """Builds the system around the detector once.
@@ -281,6 +289,7 @@ class ObjectRecipe:
         """Returns the content of `config.yaml`; it suffices for pages, but not for building the objects."""
         detector, size = type(self.detector), self._data.view.size
         return {
+            "made_by": "adframe.fit",
             "model": {"_target_": f"{detector.__module__}.{detector.__qualname__}"},
             "backbone": {"name": self.choices["backbone"]},
             "dataset": {"name": self._data.source.name, "root": str(Path(self._data.source.root).resolve())},

@@ -133,6 +133,7 @@ class Gallery(TestObserver):
             low=scale[0],
             high=2 * scale[1] - scale[0],
             width=self.width,
+            inside=candidate.geometry.inside,
         )
         files = {name: Path("heatmaps", category, f"{kind}_{rank:02d}_{name}.jpg") for name in tiles}
         for name, tile in tiles.items():

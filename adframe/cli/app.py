@@ -226,8 +226,10 @@ def update(
 ) -> None:
     """Fit a run again with more normal images, or without some of its own, into a run of its own.
 
-    The model is fitted to the old and the new images together, calibrated and tested; the dataset must be
-    there. The old run stays as it is, and the new one names it.
+    The model is fitted to the old and the new images together, calibrated and tested. Where the dataset is
+    not there any more, new images join the fitted model instead (PatchCore, PaDiM): the run says how exact
+    that is, keeps the old thresholds, and is not tested. The old run stays as it is, and the new one names
+    it.
     """
     from adframe.cli.update import run_update
 

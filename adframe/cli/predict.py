@@ -161,10 +161,11 @@ class _Work:
             self.console.print(
                 " ".join(part for part in (f"{row['decision']:<9}", f"{score:>8}", name, rest) if part)
             )
+        pixels = self.detector.decoder(image)
         if self.files is not None:
-            self.files.add(image, result)
+            self.files.add(image, result, pixels=pixels)
         if self.page is not None:
-            self.page.add(image, result)
+            self.page.add(image, result, pixels=pixels)
 
     def _shown(self, results: Iterator[ImageResult], *, total: int) -> Iterator[ImageResult]:
         """Shows a progress bar where standard error is a terminal and standard output is not."""

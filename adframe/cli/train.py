@@ -61,7 +61,8 @@ def print_run(folder: RunFolder) -> Path:
     Returns:
         Its folder.
     """
-    print_table(folder.metrics)
+    if folder.rows:  # an update without the dataset tests nothing
+        print_table(folder.metrics)
     # Read again, because a folder that was written in this process has no configuration.
     announce(RunFolder.read(folder.path), folder.path / "report.html")
     return folder.path

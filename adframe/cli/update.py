@@ -1,4 +1,4 @@
-"""`adframe update`: fits a run again with other normal images, into a run of its own."""
+"""`adframe update`: a run with other normal images, as a run of its own."""
 
 from __future__ import annotations
 
@@ -8,14 +8,19 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from adframe.cli.train import CHOICES, print_run
-from adframe.config.load_detector import chosen_unit
+from adframe.config.build import build
+from adframe.config.load_detector import chosen_unit, load_detector
 from adframe.config.recipe import ConfigRecipe
 from adframe.config.saved_config import check_complete, read_config
 from adframe.errors import AdframeError
 from adframe.inference.images import input_images
 from adframe.reporting.console import quieten
+from adframe.results.names import UPDATE
 from adframe.results.run_folder import RunFolder
+from adframe.runs.join import join_images
 from adframe.runs.train import train
+
+EXACT = "exact: fitted to old and new images together"
 
 
 def run_update(
@@ -29,8 +34,9 @@ def run_update(
 ) -> Path:
     """Fits the model of a run to its own training images and to others, calibrates and tests it.
 
-    The dataset of the run must be there. The old run is not changed; the new one names it in its
-    `environment.json`.
+    Where the dataset of the run is not there any more, new images join the fitted model instead
+    (`runs.join`). The old run is not changed; the new one names it in its `environment.json`, and says
+    whether the model is exactly that of old and new images together (`update`).
 
     Args:
         run: the folder of the run.
@@ -45,7 +51,7 @@ def run_update(
 
     Raises:
         AdframeError: nothing changes, the run has several categories and none is named, an image is not
-            there, or the training fails.
+            there, images are to be removed without the dataset, or the training fails.
     """
     quieten()
     if not normals and not remove:
@@ -58,7 +64,8 @@ def run_update(
     if unit == "global" and category is None and len(folder.done) > 1:
         raise AdframeError(f"say with --category to which of {', '.join(folder.done)} the images belong")
     name = category or folder.done[0]
-    added = [str(image.path.resolve()) for image in input_images(list(normals))[0] if image.path is not None]
+    listed = input_images(list(normals))[0]
+    added = [str(image.path.resolve()) for image in listed if image.path is not None]
     earlier = config.get("update") or {"added": {}, "removed": {}}
     config["update"] = {
         "added": earlier["added"] | {name: [*earlier["added"].get(name, ()), *added]},
@@ -70,8 +77,18 @@ def run_update(
     recipe = ConfigRecipe(
         OmegaConf.create(config),
         config=config,
-        choices={key: folder.environment[key] for key in CHOICES if key in folder.environment},
+        choices={key: folder.environment[key] for key in CHOICES if key in folder.environment}
+        | {UPDATE: EXACT},
         command=["adframe", "update", str(run), "--out", str(out)],
         parent=str(run.resolve()),
     )
-    return print_run(train(recipe, out))
+    source = build(recipe.cfg, "dataset", {"root": Path(str(recipe.cfg.dataset.root))})
+    if name in source.found():
+        recipe.forget_regions()  # roi=auto looks at the other training images again
+        return print_run(train(recipe, out))
+    if remove:
+        raise AdframeError(
+            f"--remove fits the model again, which needs the dataset: {source.root} has no {name}"
+        )
+    detector = load_detector(run, category=name, trusted=trusted)
+    return print_run(join_images(recipe, folder, detector, listed, path=out, category=name))

@@ -61,7 +61,15 @@ def load_detector(
     with isolate_rng():
         system = load_system(recipe, source, run.checkpoint(unit))
     view = view_of(recipe.cfg, preprocess=source.preprocess)
-    detector = TrainedDetector(system.to(place), view=view, category=unit, facts=stored_facts(run, unit))
+    inspected = category or (run.done[0] if len(run.done) == 1 else unit)
+    if inspected == "global" and view.roi is not None and view.roi.named:
+        raise AdframeError(
+            f"{path}: the region of interest depends on the category; choose one with category=: "
+            f"{', '.join(run.done)}"
+        )
+    detector = TrainedDetector(
+        system.to(place), view=view, category=unit, facts=stored_facts(run, unit), inspected=inspected
+    )
     if calibration == TRAINED:
         return detector
     return calibrated(detector, read_calibration(path, calibration, unit), name=calibration)

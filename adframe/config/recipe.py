@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -120,6 +120,21 @@ class ConfigRecipe:
             A data module, before `setup()`.
         """
         return build_data(self.cfg, source, list(categories))
+
+    def set_regions(self, regions: Mapping[str, list[Any]]) -> None:
+        """Fixes the regions of interest that `roi=auto` found, also in the content of `config.yaml`.
+
+        Args:
+            regions: category -> polygons as `AutoRoi` takes them.
+        """
+        OmegaConf.update(self.cfg, "roi.found", dict(regions), merge=False)
+        self.config["roi"]["found"] = dict(regions)
+
+    def forget_regions(self) -> None:
+        """Lets `roi=auto` find its regions again, on other training images."""
+        if (self.config.get("roi") or {}).get("found") is not None:
+            OmegaConf.update(self.cfg, "roi.found", None, merge=False)
+            self.config["roi"]["found"] = None
 
     def system(self, source: Source, *, unit: str, held_out: bool) -> DetectionSystem:
         """Builds a model; its configuration has the name of the model as its category.
@@ -310,7 +325,10 @@ def stored_config(cfg: DictConfig) -> dict[str, Any]:
     members = [f"dataset.members.{name}.root" for name in fixed.dataset.get("members") or ()]
     for key in ("paths.data", "paths.splits", "paths.store", *_PATH_KEYS, *members):
         value = OmegaConf.select(fixed, key)
-        if value is not None and not OmegaConf.is_config(value):  # a mask per category has its own paths
+        if OmegaConf.is_dict(value):  # a mask per category
+            for name, path in value.items():
+                value[name] = str(Path(str(path)).resolve())
+        elif value is not None:
             OmegaConf.update(fixed, key, str(Path(str(value)).resolve()))
     config: dict[str, Any] = OmegaConf.to_container(fixed, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     return config

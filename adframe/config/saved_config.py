@@ -27,12 +27,18 @@ def read_config(path: Path, *, trusted: Sequence[str] = ()) -> dict[str, Any]:
         The configuration as plain data, with the current names of classes.
 
     Raises:
-        AdframeError: the folder is no run's folder, or its configuration is damaged or not resolved.
+        AdframeError: the folder is no run's folder, its configuration is damaged or not resolved, or it was
+            made by `adframe.fit`, from objects.
     """
     file = path / "config.yaml"
     if not file.is_file():
         raise AdframeError(f"{path} is no run's folder: it has no config.yaml")
     config: Any = with_current_targets(read_run_file(file))
+    if isinstance(config, dict) and config.get("made_by") == "adframe.fit":
+        raise AdframeError(
+            f"{path} was made by adframe.fit from objects, which its files do not describe completely: use "
+            "the result of adframe.fit itself, or adframe.train(...), whose runs can be loaded"
+        )
     required = [key for key in GROUPS if key not in LATER_GROUPS]
     if not isinstance(config, dict) or (missing := [key for key in required if key not in config]):
         what = ", ".join(missing) if isinstance(config, dict) else "everything"

@@ -10,6 +10,7 @@ import lightning as L
 from torch.utils.data import DataLoader
 
 from adframe.contracts import Record
+from adframe.data.auto_roi import AutoRoi
 from adframe.data.base import Source
 from adframe.data.counts import mismatches
 from adframe.data.dataset import ImageDataset, View, collate, mixed_sizes_error
@@ -103,6 +104,9 @@ class AnomalyData(L.LightningDataModule):
         del stage
         if not self.records:
             self.records = [record for name in self.categories for record in self._records(name)]
+            if isinstance(self.view.roi, AutoRoi):
+                normals = [each for each in self.records if (each.split, each.label) == ("train", 0)]
+                self.warnings += self.view.roi.find(normals)
             if self.view.size is None and self.batch_size > 1 and len(self.sizes) > 1:
                 raise mixed_sizes_error(len(self.sizes))
             # Workers that exceed the shared memory die with a bus error, so the main process loads instead.

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from torchvision.transforms.v2 import functional as transforms
 
 from adframe.contracts import GEOMETRY, IMAGE, INDEX, RECORD, REGIONS, SHIFT, Geometry, Record, Region
+from adframe.data.auto_roi import AutoRoi
 from adframe.data.masks import read_truth
 from adframe.data.roi import Roi, fill_outside
 from adframe.errors import AdframeError
@@ -41,7 +42,7 @@ class View:
     keep_aspect: bool = False
     preprocess: str = "none"
     scale: float = 1.0
-    roi: Roi | None = None
+    roi: Roi | AutoRoi | None = None
 
     def of(self, image: tuple[int, int]) -> tuple[int, int]:
         """Returns the size of the network's input for an image.

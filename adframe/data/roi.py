@@ -79,6 +79,11 @@ class Roi:
             self._drawn[key] = drawn
         return self._drawn[key]
 
+    @property
+    def named(self) -> list[str]:
+        """Categories that have a region of their own; [] where all have the same."""
+        return list(self._given) if isinstance(self._given, Mapping) else []
+
     @cached_property
     def _values(self) -> list[Any]:
         return list(self._given.values()) if isinstance(self._given, Mapping) else [self._given]
@@ -98,6 +103,22 @@ def fill_outside(pixels: np.ndarray, inside: np.ndarray) -> np.ndarray:
     filled = pixels.copy()
     filled[~inside] = np.array(FILL * top).astype(pixels.dtype)
     return filled
+
+
+def draw_polygons(polygons: Sequence[Polygon], size: tuple[int, int]) -> np.ndarray:
+    """Fills polygons, which contain their border.
+
+    Args:
+        polygons: (x, y) of the corners of each, in pixels.
+        size: (H, W) of the frame.
+
+    Returns:
+        (H, W) bool, True inside of any.
+    """
+    drawn = np.zeros(size, np.uint8)
+    for polygon in polygons:
+        cv2.fillPoly(drawn, [np.rint(np.array(polygon)).astype(np.int32)], 1)
+    return drawn.astype(bool)
 
 
 def _check(kind: str, value: Any) -> None:
@@ -134,11 +155,10 @@ def _draw(kind: str, value: Any, size: tuple[int, int]) -> np.ndarray:
                 f"{size[1]}x{size[0]}"
             )
         return np.asarray(pixels.max(axis=2) > np.iinfo(pixels.dtype).max / 2)
-    drawn = np.zeros(size, np.uint8)
-    for shape in value:
-        if kind == "boxes":
-            left, top, right, bottom = (max(0, round(each)) for each in shape)
-            drawn[top:bottom, left:right] = 1
-        else:
-            cv2.fillPoly(drawn, [np.rint(np.array(shape)).astype(np.int32)], 1)
-    return drawn.astype(bool)
+    if kind == "polygons":
+        return draw_polygons(value, size)
+    drawn = np.zeros(size, bool)
+    for box in value:
+        left, top, right, bottom = (max(0, round(each)) for each in box)
+        drawn[top:bottom, left:right] = True
+    return drawn

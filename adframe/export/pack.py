@@ -203,7 +203,7 @@ def _input_size(detector: TrainedDetector, data: AnomalyData | None) -> tuple[in
 def _check(detector: TrainedDetector) -> None:
     if detector.view.preprocess != "none":
         raise AdframeError(
-            f"dataset.preprocess={detector.view.preprocess} works outside of the network and is not in bundles"
+            f"dataset.preprocess={detector.view.preprocess} works outside of the network; bundles lack it"
         )
     if getattr(detector.detector, "head", None) is not None and hasattr(detector.detector, "composition"):
         raise AdframeError(

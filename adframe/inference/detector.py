@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from typing import Any
 
@@ -21,6 +22,7 @@ from adframe.errors import AdframeError
 from adframe.inference.images import InputImage, input_images
 from adframe.inference.results import ImageResult
 from adframe.ops.geometry import restore
+from adframe.reporting.outlines import as_bytes
 from adframe.results.run_folder import RunFolder
 from adframe.systems.detection import DetectionSystem, heatmaps, timed
 
@@ -55,6 +57,8 @@ class TrainedDetector:
         category: what the model was fitted to: a category, or `global`.
         facts: the kind of the training images; None where the run does not state it, then no image is
             doubted.
+        inspected: the category whose region of interest is inspected, where it depends on the category; None
+            for `category`.
 
     Attributes:
         system: the Lightning module in evaluation mode.
@@ -70,8 +74,15 @@ class TrainedDetector:
     """
 
     def __init__(
-        self, system: DetectionSystem, *, view: View, category: str, facts: ImageFacts | None = None
+        self,
+        system: DetectionSystem,
+        *,
+        view: View,
+        category: str,
+        facts: ImageFacts | None = None,
+        inspected: str | None = None,
     ) -> None:
+        self._inspected = category if inspected is None else inspected
         self.system, self.view, self.category, self._facts = system.eval(), view, category, facts
         self.calibration_name = TRAINED
 
@@ -149,11 +160,11 @@ class TrainedDetector:
             waiting: deque[Future[PreparedImage] | InputImage] = deque()
             while True:
                 for image in islice(remaining, ahead - len(waiting)):
-                    waiting.append(image if image.path is None else pool.submit(self._prepare, image))
+                    waiting.append(image if image.path is None else pool.submit(self.prepare, image))
                 if not waiting:
                     return
                 first = waiting.popleft()
-                yield self._prepare(first) if isinstance(first, InputImage) else first.result()
+                yield self.prepare(first) if isinstance(first, InputImage) else first.result()
 
     def pixels(self, image: InputImage) -> np.ndarray:
         """Decodes an image as the training images were decoded.
@@ -169,10 +180,29 @@ class TrainedDetector:
         """
         return image.pixels(bits=16 if self._facts is None else self._facts.bits)
 
-    def _prepare(self, image: InputImage) -> PreparedImage:
+    def decoder(self, image: InputImage) -> Callable[[], np.ndarray]:
+        """Returns a function that decodes an image for pictures, once, however often it is called.
+
+        Args:
+            image: the image.
+
+        Returns:
+            The function; it returns (H, W, 3) uint8.
+        """
+        return cache(lambda: as_bytes(self.pixels(image)))
+
+    def prepare(self, image: InputImage) -> PreparedImage:
+        """Decodes an image and brings it to the size of the network.
+
+        Args:
+            image: the image.
+
+        Returns:
+            The image as the network takes it; with `error` where it cannot be read.
+        """
         try:
             pixels = self.pixels(image)
-            tensor, geometry = to_view(pixels, self.view, category=self.category)
+            tensor, geometry = to_view(pixels, self.view, category=self._inspected)
         except (AdframeError, OSError) as error:
             return PreparedImage(image.name, error=str(error))
         doubts = () if self._facts is None else self._facts.doubts(geometry.original, grey=is_grey(pixels))
@@ -213,6 +243,7 @@ class TrainedDetector:
                 milliseconds=1000 * seconds / len(images),
                 warnings=image.warnings,
                 calibration=self.calibration_name,
+                inside=image.geometry.inside,
             )
 
     def __repr__(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from adframe.io.anomaly_maps import write_map
 from adframe.io.csv_text import csv_line, csv_text
 from adframe.io.files import append_text, write_whole
 from adframe.reporting.heatmaps import overlaid, write_picture
-from adframe.reporting.outlines import Pixels, as_bytes, contour
+from adframe.reporting.outlines import Pixels, contour, outline_inspected
 
 PICTURES = ("overlay", "heatmap", "mask", "map")  # kinds of pictures, each in a folder of its own
 ROWS, RECORDS = "predictions.csv", "predictions.jsonl"
@@ -76,19 +76,23 @@ class ResultFiles:
         files = [next(iter(record["files"].values())) for record in self.done.values() if record.get("files")]
         self._taken = {Path(file).stem for file in files}
 
-    def add(self, image: InputImage, result: ImageResult) -> None:
+    def add(
+        self, image: InputImage, result: ImageResult, *, pixels: Callable[[], Pixels] | None = None
+    ) -> None:
         """Writes the pictures of an image, then its rows.
 
         Args:
-            image: the image; it is decoded again where an overlay is written.
+            image: the image.
             result: its result.
+            pixels: returns the image as (H, W, 3) uint8, called where an overlay is written; None decodes the
+                image again.
 
         Raises:
             AdframeError: a file cannot be written.
         """
         record = result.record()
         if result.error is None and self._kinds:
-            record["files"] = self._write_pictures(image, result)
+            record["files"] = self._write_pictures(result, pixels or self._detector.decoder(image))
         if image.path is not None and image.path.is_file():  # by which a watched folder knows it again
             state = image.path.stat()
             record |= {"bytes": state.st_size, "modified_ns": state.st_mtime_ns}
@@ -96,7 +100,7 @@ class ResultFiles:
         append_text(self.folder / ROWS, csv_line(_row(record)))
         self.done[result.name] = record
 
-    def _write_pictures(self, image: InputImage, result: ImageResult) -> dict[str, str]:
+    def _write_pictures(self, result: ImageResult, pixels: Callable[[], Pixels]) -> dict[str, str]:
         stem = self._free_stem(result.name)
         self._taken.add(stem)
         files = {kind: f"{kind}/{stem}.{'tiff' if kind == 'map' else 'png'}" for kind in self._kinds}
@@ -104,14 +108,14 @@ class ResultFiles:
             if kind == "map":
                 write_map(self.folder / file, result.heatmap, dtype="float32")
             else:
-                write_picture(self.folder / file, self._drawn(kind, image, result))
+                write_picture(self.folder / file, self._drawn(kind, result, pixels))
         return files
 
-    def _drawn(self, kind: str, image: InputImage, result: ImageResult) -> Pixels:
+    def _drawn(self, kind: str, result: ImageResult, pixels: Callable[[], Pixels]) -> Pixels:
         if kind == "mask":
             return np.repeat(result.mask[:, :, None].astype(np.uint8) * 255, 3, axis=2)
         if kind == "overlay":
-            return overlay(self._detector, as_bytes(self._detector.pixels(image)), result)
+            return overlay(self._detector, pixels(), result)
         low, high = colour_scale(self._detector)
         share = np.clip((result.heatmap - low) / max(high - low, 1e-12), 0, 1)
         coloured = cv2.applyColorMap((share * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
@@ -139,7 +143,7 @@ def colour_scale(detector: TrainedDetector) -> tuple[float, float]:
 
 
 def overlay(detector: TrainedDetector, pixels: Pixels, result: ImageResult) -> Pixels:
-    """Draws the heatmap over an image, and outlines the mask.
+    """Draws the heatmap over an image, and outlines the mask in white and the region of interest in blue.
 
     Args:
         detector: the model, for the colour scale.
@@ -154,6 +158,8 @@ def overlay(detector: TrainedDetector, pixels: Pixels, result: ImageResult) -> P
     # A line of one pixel disappears where the picture of a large image is shown small.
     thickness = max(1, round(max(pixels.shape[:2]) / 500))
     contour(picture, result.mask.astype(np.uint8), colour=_OUTLINE, thickness=thickness)
+    if result.inside is not None:
+        outline_inspected(picture, result.inside, thickness=thickness)
     return picture
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from adframe.io.files import write_whole
 from adframe.reporting.document import Block, Card, CardGallery, Page, Picture, Section, TableBlock, Text
 from adframe.reporting.format import counted
 from adframe.reporting.heatmaps import overlaid
-from adframe.reporting.outlines import as_bytes, contour, encoded, resized, tile_size
+from adframe.reporting.outlines import Pixels, contour, encoded, outline_inspected, resized, tile_size
 from adframe.reporting.page_writer import render_page
 from adframe.reporting.tables import Column, table_of_columns
 
@@ -47,19 +47,23 @@ class PredictionPage:
         self._cards: list[tuple[float, int, Card]] = []
         self._added = 0
 
-    def add(self, image: InputImage, result: ImageResult) -> None:
+    def add(
+        self, image: InputImage, result: ImageResult, *, pixels: Callable[[], Pixels] | None = None
+    ) -> None:
         """Keeps the pictures of an image if it is among the most anomalous ones.
 
         Args:
-            image: the image; it is decoded again.
+            image: the image.
             result: its result.
+            pixels: returns the image as (H, W, 3) uint8, called where it is kept; None decodes the image
+                again.
         """
         if result.error is not None:
             return
         self._added += 1
         if len(self._cards) == _MOST_PICTURES and result.score <= self._cards[0][0]:
             return
-        entry = (result.score, -self._added, self._card(image, result))
+        entry = (result.score, -self._added, self._card(result, (pixels or self._detector.decoder(image))()))
         keep = heapq.heappush if len(self._cards) < _MOST_PICTURES else heapq.heapreplace
         keep(self._cards, entry)
 
@@ -116,6 +120,8 @@ class PredictionPage:
             f"Shown are {shown}, highest score first: the image, and the heatmap over it. A white line "
             "surrounds pixels above the pixel threshold."
         )
+        if self._detector.view.roi is not None:
+            line += " A blue line surrounds the region of interest."
         return Text(line), CardGallery(cards)
 
     def _table(self, records: Mapping[str, Mapping[str, Any]]) -> Block:
@@ -139,8 +145,7 @@ class PredictionPage:
             caption += f" The first {_MOST_ROWS} of {len(listed)} images; predictions.csv has all."
         return TableBlock("images", caption, table_of_columns(columns, rows))
 
-    def _card(self, image: InputImage, result: ImageResult) -> Card:
-        pixels = as_bytes(self._detector.pixels(image))
+    def _card(self, result: ImageResult, pixels: Pixels) -> Card:
         size = tile_size(pixels.shape[:2], width=_TILE)
         plain = resized(pixels, size)
         low, high = colour_scale(self._detector)
@@ -148,6 +153,9 @@ class PredictionPage:
         # Any coverage counts, so that a region of one pixel still gets its outline.
         mask = (resized(result.mask.astype(np.float32), size) > 0).astype(np.uint8)
         contour(heat, mask, colour=(255, 255, 255), thickness=1)
+        if result.inside is not None:
+            outline_inspected(plain, result.inside)
+            outline_inspected(heat, result.inside)
         state = ANOMALOUS if result.anomalous else NORMAL
         note = f"{state}, score {result.score:.4g}, {counted(len(result.regions), 'region')}"
         pictures = tuple(Picture(encoded(each, kind="JPEG")) for each in (plain, heat))

@@ -107,7 +107,8 @@ def refit_to_images(
     for (_, label), result in zip(labelled, results, strict=True):
         size = (result.heatmap.shape[0], result.heatmap.shape[1])  # raises where the image cannot be read
         record = Record(Path(result.name), category=detector.category, split="val", label=label)
-        geometry = Geometry(original=size, view=(0, 0, *size))  # the heatmap is in the original frame already
+        # The heatmap is in the original frame already.
+        geometry = Geometry(original=size, view=(0, 0, *size), inside=result.inside)
         batch = {RECORD: [record], GEOMETRY: [geometry], REGIONS: None}
         validation.add(batch, scores=[result.score], maps=[result.heatmap])
     validation.fit(calibrator)

@@ -55,6 +55,7 @@ class ImageResult:
         calibration: name of the thresholds: `trained`, or those of `adframe calibrate`.
         warnings: doubts about the image, such as another kind of pixels than the model was fitted to.
         error: why the image could not be read.
+        inside: (H0, W0) bool, the region of interest; None where the whole image is inspected.
 
     Example:
         >>> decision = Decision(score=0.7, threshold=0.5)
@@ -76,7 +77,9 @@ class ImageResult:
         calibration: str = "trained",
         warnings: tuple[str, ...] = (),
         error: str | None = None,
+        inside: np.ndarray | None = None,
     ) -> None:
+        self.inside = inside
         self.name, self.milliseconds, self.warnings, self.error = name, milliseconds, warnings, error
         self.calibration = calibration
         self._decision, self._heatmap, self._threshold_map = decision, heatmap, threshold_map

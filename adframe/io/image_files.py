@@ -214,7 +214,7 @@ def broken_image_error(path: Path, error: Exception) -> AdframeError:
         why = "cannot be decoded (it is not an image, or its format is not supported)"
     else:
         why = f"cannot be decoded ({(str(error) or type(error).__name__).splitlines()[0]})"
-    return AdframeError(f"image {path} {why}; replace it or remove it from the dataset")
+    return AdframeError(f"image {path} {why}; replace the file or leave it out")
 
 
 @cache

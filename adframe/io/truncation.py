@@ -126,4 +126,4 @@ def _decoded(codes: bytes) -> np.ndarray:
 
 
 def _damaged_error(path: Path, why: str) -> AdframeError:
-    return AdframeError(f"image {path} cannot be decoded ({why}); replace it or remove it from the dataset")
+    return AdframeError(f"image {path} cannot be decoded ({why}); replace the file or leave it out")

@@ -92,6 +92,12 @@ class ExtendedPatchCore(nn.Module):
             raise AdframeError(f"composition={composition} is not possible; it must be false, true or only")
         self.backbone, self.sigma, self.scales = core.backbone, core.sigma, list(scales)
         self.variants = Variants(brightness=brightness, rotations=rotations)
+        self.robust = core.robust
+        if self.robust is not None and (bank_bytes is not None or composition is not False):
+            raise AdframeError(
+                "model.robust= needs all features of every image, and judges patches: "
+                "set model.bank_bytes=null and composition=false"
+            )
         self.top_share, self.composition = top_share, composition
         # Called with (picked, to pick) while a coreset is selected.
         self.progress: CoresetProgress | None = None
@@ -125,13 +131,41 @@ class ExtendedPatchCore(nn.Module):
         Args:
             image: (B, 3, H, W) float32 in [0, 1].
         """
+        first = self._memories[0].images
         for number, variant in enumerate(self.variants.of(image)):
             maps = self._maps(variant)
             for memory, layers in zip(self._memories, maps, strict=True):
-                memory.collect(layers)
+                memory.collect(layers, first=first)
             # A variant has the composition of its image.
             if self.head is not None and number == 0:
                 self.head.collect(self._memories[0].grid(maps[0]))
+
+    def leave_one_out_scores(self) -> Tensor:
+        """Returns (N,) as `PatchCore`, averaged over the memories; variants of an image belong to it."""
+        return torch.stack([memory.leave_one_out_scores() for memory in self._memories]).mean(0)
+
+    def keep(self, images: Tensor) -> None:
+        """Forgets images, as if only the others had been collected.
+
+        Args:
+            images: (N,) bool, True for those that stay.
+        """
+        for memory in self._memories:
+            memory.keep(images)
+
+    def reopen(self) -> str:
+        """Makes a fitted model ready to collect more images, whose patches `finalise` adds to the memories.
+
+        Returns:
+            How exact the result is.
+
+        Raises:
+            AdframeError: the compositions of the old images are scored, or a memory cannot be extended.
+        """
+        if self.head is not None:
+            raise AdframeError("composition= cannot take more images without the old ones")
+        texts = [memory.reopen() for memory in self._memories]  # all have the same settings
+        return texts[0]
 
     def finalise(self) -> None:
         """Makes the memories, and the visual words, of all that was collected."""
@@ -261,6 +295,7 @@ def create_patchcore(
     instances: bool = False,
     spool: str | Path | None = None,
     store: Store | None = None,
+    robust: float | None = None,
 ) -> PatchCore | ExtendedPatchCore:
     """Builds what `model=patchcore` configures: the paper's model, extended only where a setting asks for it.
 
@@ -292,6 +327,7 @@ def create_patchcore(
         seed=seed,
         spool=spool,
         store=store,
+        robust=robust,
     )
     extended = ExtendedPatchCore(
         core,

@@ -14,6 +14,7 @@ from adframe.io.disk_matrix import Spool
 from adframe.io.feature_cache import Store
 from adframe.models.buffers import make_room
 from adframe.ops.coreset import CoresetProgress, greedy_k_centre
+from adframe.ops.coreset_extension import extend_k_centre
 from adframe.ops.kmeans import k_means
 from adframe.ops.neighbours import RoundedBank, nearest, nearest_in_blocks, round_bank
 from adframe.ops.projections import moments, principal_axes
@@ -45,6 +46,7 @@ class Memory(nn.Module):
 
     Attributes:
         covers: whether it needs rows that cover all others, instead of rows by their frequency.
+        joins: how later rows join without the rows to which it was fitted; "" where they cannot.
 
     Example:
         >>> rows = Spool()
@@ -56,6 +58,7 @@ class Memory(nn.Module):
     """
 
     covers = False
+    joins = ""  # how later rows join, where they can
     bank: Tensor
 
     def __init__(self) -> None:
@@ -71,6 +74,20 @@ class Memory(nn.Module):
             choice: how to choose.
         """
         raise NotImplementedError
+
+    def join(self, rows: Spool, choice: Choice, *, limit_mb: int) -> None:
+        """Adds rows to a fitted memory, without the rows to which it was fitted.
+
+        Args:
+            rows: (N, D).
+            choice: how to choose among them.
+            limit_mb: largest memory in MiB for a distance matrix.
+
+        Raises:
+            AdframeError: this kind of memory cannot be extended.
+        """
+        del rows, choice, limit_mb
+        raise AdframeError(f"memory {type(self).__name__} cannot take more images without the old ones")
 
     def distance(self, rows: Tensor, *, limit_mb: int) -> Tensor:
         """Measures distances from the memory.
@@ -128,6 +145,32 @@ class Bank(Memory):
         """
         self.bank = self.choose_rows(rows, choice).to(self.bank.device)
         self.norms = self.bank.square().sum(1)
+
+    def join(self, rows: Spool, choice: Choice, *, limit_mb: int) -> None:
+        """Keeps up to `choice.count` of the rows next to those of the bank.
+
+        Args:
+            rows: (N, D).
+            choice: how to choose.
+            limit_mb: largest memory in MiB for a distance matrix.
+        """
+        new = self.choose_more(rows, choice, limit_mb=limit_mb).to(self.bank.device)
+        self.bank = torch.cat([self.bank, new])
+        self.norms = self.bank.square().sum(1)
+
+    def choose_more(self, rows: Spool, choice: Choice, *, limit_mb: int) -> Tensor:
+        """Chooses the rows that join the bank, as `choose_rows`; subclasses may look at the bank.
+
+        Args:
+            rows: (N, D).
+            choice: how to choose.
+            limit_mb: largest memory in MiB for a distance matrix.
+
+        Returns:
+            (M, D), M <= `choice.count`.
+        """
+        del limit_mb
+        return self.choose_rows(rows, choice)
 
     def choose_rows(self, rows: Spool, choice: Choice) -> Tensor:
         """Chooses the rows to keep.
@@ -192,6 +235,8 @@ class Everything(Bank):
         False
     """
 
+    joins = "exact: every patch of old and new images"
+
     def choose_rows(self, rows: Spool, choice: Choice) -> Tensor:
         """Returns all rows.
 
@@ -217,6 +262,23 @@ class Greedy(Bank):
     """
 
     covers = True
+    joins = "approximation: new patches that lie farthest from the old bank and from each other joined it"
+
+    def choose_more(self, rows: Spool, choice: Choice, *, limit_mb: int) -> Tensor:
+        """Continues the selection with the bank as the centres that were picked before.
+
+        Args:
+            rows: (N, D).
+            choice: how many rows; the projection in which the bank was selected is not used.
+            limit_mb: largest memory in MiB for a distance matrix.
+
+        Returns:
+            (M, D), M <= `choice.count`.
+        """
+        new = rows.read(0, len(rows)).to(self.bank.device)
+        if choice.count == len(rows):
+            return new
+        return new[extend_k_centre(new, self.bank, count=choice.count, limit_mb=limit_mb)]
 
     def choose_rows(self, rows: Spool, choice: Choice) -> Tensor:
         """Selects the coreset, in `choice.guide` where there is one.
@@ -246,6 +308,8 @@ class Random(Bank):
         >>> Random().choose_rows(rows, Choice(4, seed=0)).shape
         torch.Size([4, 3])
     """
+
+    joins = "approximation: a random sample of the new patches joined the old one"
 
     def choose_rows(self, rows: Spool, choice: Choice) -> Tensor:
         """Draws rows, and keeps their order.
@@ -310,13 +374,14 @@ class Density(Bank):
         sampled = np.zeros(total)
         sampled[drawn] = 1
         kept = self._within_chance(rows, reference, sampled=sampled, chance=chance, count=choice.count)
-        index = np.sort(generator.choice(kept, size=choice.count, replace=False))
-        return rows.gather(torch.from_numpy(index))
+        return rows.gather(torch.from_numpy(kept))
 
     def _within_chance(
         self, rows: Spool, reference: Tensor, *, sampled: np.ndarray, chance: np.ndarray, count: int
     ) -> np.ndarray:
-        """Returns the rows that are kept at the largest radius that leaves at least `count`."""
+        """Returns `count` rows: those kept at the smallest radius that leaves at most so many, and a draw
+        from those kept at the radius before, because a step may leave far fewer.
+        """
         radii = _radii(reference)
         scale = len(rows) / len(reference)
         kept = np.zeros((len(radii), len(rows)), bool)
@@ -327,8 +392,13 @@ class Density(Bank):
                 within = _rows_within(radii, part, reference).T.numpy()  # (radii, n)
                 neighbours = np.maximum(within - sampled[place], 0) * scale  # without the row itself
                 kept[:, place] = chance[place] < 1 / (1 + neighbours)
-        enough = np.flatnonzero(kept.sum(1) >= count)
-        return np.flatnonzero(kept[enough[-1]]) if len(enough) else np.arange(len(rows))
+        fitting = np.flatnonzero(kept.sum(1) <= count)
+        step = fitting[0] if len(fitting) else len(kept)
+        chosen = kept[step] if len(fitting) else np.zeros(len(rows), bool)
+        before = kept[step - 1] if step else np.ones(len(rows), bool)
+        more = np.flatnonzero(before & ~chosen)
+        more = more[np.argsort(chance[more])][: count - int(chosen.sum())]
+        return np.union1d(np.flatnonzero(chosen), more)
 
 
 class Centres(Bank):
@@ -340,6 +410,8 @@ class Centres(Bank):
         >>> Centres().choose_rows(rows, Choice(2, seed=0)).shape
         torch.Size([2, 3])
     """
+
+    joins = "approximation: cluster centres of the new patches joined the old ones"
 
     def choose_rows(self, rows: Spool, choice: Choice) -> Tensor:
         """Computes the centres.

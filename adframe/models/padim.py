@@ -12,11 +12,13 @@ from torch.nn import functional as F
 
 from adframe.contracts import FeatureReader, Prediction
 from adframe.errors import AdframeError, above, at_least
+from adframe.io.disk_matrix import Spool
 from adframe.io.feature_cache import Store
 from adframe.models.backbones import TimmBackbone
 from adframe.models.buffers import make_room, refuse_update
 from adframe.models.cached_backbone import with_store
 from adframe.models.named_backbones import create_backbone
+from adframe.models.robust import checked_robust
 from adframe.ops.gaussians import Moments, mahalanobis
 from adframe.ops.smoothing import heatmap
 
@@ -24,6 +26,8 @@ from adframe.ops.smoothing import heatmap
 NARROW_CHANNELS = 448
 # Channels that the paper draws: for ResNet18, and for Wide-ResNet50's 1792.
 FEW, MANY = 100, 550
+# Images whose features are read at once.
+_READ_IMAGES = 8
 
 
 class PaDiM(nn.Module):
@@ -45,6 +49,9 @@ class PaDiM(nn.Module):
         sigma: standard deviation of the heatmap's Gaussian, in pixels of the network's view.
         seed: draws the channels.
         store: stores features for later runs; None stores nothing.
+        robust: leaves training images out that the others do not explain (see `systems.screening`): the
+            number of scaled median absolute deviations above the median. None leaves none out. Features of
+            all images then wait on disk, 1.6 MB per image for ResNet18 at 256 pixels.
 
     Raises:
         AdframeError: if a number is out of range.
@@ -59,6 +66,7 @@ class PaDiM(nn.Module):
 
     index: Tensor
     grid: Tensor
+    count: Tensor
     mean: Tensor
     whitening: Tensor
 
@@ -71,8 +79,10 @@ class PaDiM(nn.Module):
         sigma: float = 4.0,
         seed: int = 42,
         store: Store | None = None,
+        robust: float | None = None,
     ) -> None:
         super().__init__()
+        self.robust = checked_robust(robust)
         if isinstance(backbone, str):
             backbone = create_backbone(backbone)
         if (channels is not None and channels < 1) or not (above(regularisation, 0) and at_least(sigma, 0)):
@@ -84,12 +94,15 @@ class PaDiM(nn.Module):
         self.channels, self.regularisation, self.sigma, self.seed = channels, regularisation, sigma, seed
         self.register_buffer("index", torch.empty(0, dtype=torch.int64))  # (D,) ascending, among all channels
         self.register_buffer("grid", torch.zeros(2, dtype=torch.int64))  # (h, w)
+        self.register_buffer("count", torch.zeros((), dtype=torch.int64))  # images behind the Gaussians
         self.register_buffer("mean", torch.empty(0, 0))  # (h * w, D)
         self.register_buffer("whitening", torch.empty(0, 0, 0))  # (h * w, D, D) lower triangular
         self.register_state_dict_post_hook(_pack_triangles)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_pre_hook(_unpack_triangles)  # type: ignore[no-untyped-call]
         self._per_layer: list[Tensor] = []  # the chosen channels of each layer, from the last image on
         self._moments: Moments | None = None
+        self._waiting: Spool | None = None  # (N, P * D) features, where images may be left out
+        self._size = (0, 0)  # of the collected images
 
     def collect(self, image: Tensor) -> None:
         """Adds the features of normal images.
@@ -104,7 +117,60 @@ class PaDiM(nn.Module):
             refuse_update(fitted=bool(len(self.mean)))
             self._moments = Moments()
             self.grid.zero_()
-        self._moments.add(self._features(image).flatten(1, 2))
+            self._waiting = None if self.robust is None else Spool()
+        features = self._features(image).flatten(1, 2)  # (B, h * w, D)
+        self._moments.add(features)
+        if self._waiting is not None:
+            self._waiting.append(features.flatten(1))
+            self._size = (image.shape[-2], image.shape[-1])
+
+    @torch.no_grad()
+    def leave_one_out_scores(self) -> Tensor:
+        """Returns (N,) scores of the collected images by the Gaussians of all others.
+
+        Without image x, mean and covariance of n images change by terms of d = x - mean alone, so that its
+        distance follows from the one q to all images by the formula of Sherman and Morrison:
+        (n / (n - 1))^2 q / (1 - b q) with b = n / ((n - 1)(n - 2)).
+
+        Raises:
+            AdframeError: there are fewer than three images.
+        """
+        assert self._moments is not None
+        assert self._waiting is not None
+        count = len(self._waiting)
+        if count < 3:
+            raise AdframeError(f"model.robust= needs 3 training images or more, and there are {count}")
+        # The covariance of the others is this factor times that of all, and only then regularised.
+        factor = (count - 1) / (count - 2)
+        mean, whitening = self._moments.gaussians(regularisation=self.regularisation / factor)
+        share = count / ((count - 1) * (count - 2))
+        scores = []
+        for start in range(0, count, _READ_IMAGES):
+            rows = self._waiting.read(start, start + _READ_IMAGES).to(mean.device)
+            rows = rows.view(len(rows), *mean.shape)
+            squared = mahalanobis(rows, mean=mean, whitening=whitening).square() / factor
+            # Rounding must not make the denominator negative.
+            squared /= (1 - share * squared).clamp(min=1e-6)
+            distances = squared.sqrt() * count / (count - 1)
+            smooth = heatmap(
+                distances.view(len(rows), 1, *self.grid.tolist()), size=self._size, sigma=self.sigma
+            )
+            scores.append(smooth.amax(dim=(1, 2, 3)).cpu())
+        return torch.cat(scores)
+
+    def keep(self, images: Tensor) -> None:
+        """Forgets images, as if only the others had been collected.
+
+        Args:
+            images: (N,) bool, True for those that stay.
+        """
+        assert self._waiting is not None
+        waiting, self._waiting = self._waiting, None
+        self._moments = Moments()
+        for index in torch.split(torch.nonzero(images).flatten(), _READ_IMAGES):
+            rows = waiting.gather(index).to(self.index.device)
+            self._moments.add(rows.view(len(rows), int(self.grid.prod()), len(self.index)))
+        waiting.close()
 
     def finalise(self) -> None:
         """Fits the Gaussians to all images collected so far."""
@@ -113,10 +179,33 @@ class PaDiM(nn.Module):
         # Frees the old ones before the new ones are computed.
         self.whitening = torch.empty(0, 0, 0)
         self.mean, self.whitening = self._moments.gaussians(regularisation=self.regularisation)
+        self.count = torch.tensor(self._moments.images, device=self.mean.device)
+
+    def reopen(self) -> str:
+        """Restores the sums over the images from the Gaussians, so that more images can be collected.
+
+        Returns:
+            How exact the result is.
+
+        Raises:
+            AdframeError: the model is from an earlier version, which did not store the number of images.
+        """
+        if not int(self.count):
+            raise AdframeError(
+                "the model is from an earlier version of adframe, which did not store the number of its "
+                "training images; fit it again"
+            )
+        self._moments = Moments.of_gaussians(
+            self.mean, self.whitening, images=int(self.count), regularisation=self.regularisation
+        )
+        return "exact: mean and covariance of old and new images together, up to rounding"
 
     def release(self) -> None:
         """Releases memory that only more images would need."""
         self._moments = None
+        if self._waiting is not None:
+            self._waiting.close()
+        self._waiting = None
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> Prediction:
@@ -230,6 +319,7 @@ def _pack_triangles(_: nn.Module, state: dict[str, Any], prefix: str, *__: Any) 
 
 def _unpack_triangles(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
     """Gives buffers the stored shapes before a strict load fills them."""
+    state.setdefault(f"{prefix}count", torch.zeros((), dtype=torch.int64))  # earlier versions have none
     packed = state.get(f"{prefix}whitening")
     if packed is not None and packed.dim() == 2:
         # The width of a triangle with this number of entries.

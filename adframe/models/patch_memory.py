@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adframe.errors import AdframeError, unknown
-from adframe.io.disk_matrix import Spool
+from adframe.io.disk_matrix import READ_ROWS, Spool
 from adframe.io.feature_cache import Store
 from adframe.models.buffers import make_room, refuse_update
 from adframe.models.fusion import Concat
-from adframe.models.memory import Choice, Memory
+from adframe.models.memory import Choice, Everything, Memory
 from adframe.ops.coreset import CoresetProgress, greedy_k_centre
+from adframe.ops.leave_one_out import leave_one_out
 from adframe.ops.patches import BORDERS, Border, as_rows, patch_grid
 from adframe.ops.projections import map_rows, moments, principal_axes, random_axes
 
@@ -109,6 +110,8 @@ class PatchMemory(nn.Module):
         self.seen = self.thinnings = 0
         self._rate = 1.0  # share of new rows that is kept
         self._waiting: Spool | None = None
+        self._owners: list[Tensor] = []  # the image of each waiting row, while none was thinned
+        self._joining = False  # whether new rows join a memory whose own rows are gone
         self._widths: list[int] = []  # channels of each layer
 
     def grid(self, maps: Sequence[Tensor]) -> Tensor:
@@ -123,20 +126,26 @@ class PatchMemory(nn.Module):
         chosen = [maps[layer] for layer in self.layers]
         return patch_grid(chosen, neighbourhood=self.settings.neighbourhood, border=self.settings.border)
 
-    def collect(self, maps: Sequence[Tensor]) -> None:
+    def collect(self, maps: Sequence[Tensor], *, first: int | None = None) -> None:
         """Adds the patches of normal images to those that wait.
 
         Args:
             maps: Feature maps (B, C_i, h_i, w_i) of all layers of the backbone.
+            first: Number of the first image, for variants of images; None counts on.
 
         Raises:
             AdframeError: The memory is fitted and its features are gone, or `bank_bytes` holds no two rows.
         """
-        rows = self._unit(as_rows(self.grid(maps)))
+        grid = self.grid(maps)
+        rows = self._unit(as_rows(grid))
         if self._waiting is None:
-            refuse_update(fitted=bool(len(self.memory.bank)))
-            self.centre, self._widths = rows.mean(0), [maps[layer].shape[1] for layer in self.layers]
-            self._waiting = Spool(folder=self.settings.spool)
+            if not self._joining:
+                refuse_update(fitted=bool(len(self.memory.bank)))
+                self.centre, self._widths = rows.mean(0), [maps[layer].shape[1] for layer in self.layers]
+            self._waiting, self._owners = Spool(folder=self.settings.spool), []
+        number = self.images if first is None else first
+        own = torch.arange(number, number + len(grid)).repeat_interleave(len(rows) // len(grid))
+        self._owners.append(own)
         self.seen += len(rows)
         if self._rate < 1:
             drawn = np.random.default_rng((self.settings.seed, self.seen)).random(len(rows)) < self._rate
@@ -145,6 +154,35 @@ class PatchMemory(nn.Module):
         limit = self.settings.bank_bytes
         while limit is not None and 4 * self._waiting.width * len(self._waiting) > limit:
             self._thin(self._waiting)
+
+    @property
+    def images(self) -> int:
+        """Number of images that were collected."""
+        return int(max(own.max() for own in self._owners)) + 1 if self._owners else 0
+
+    def leave_one_out_scores(self) -> Tensor:
+        """Returns (N,) for each collected image the largest distance of its patches to those of the others.
+
+        Distances are of averaged features, before fusion weights and reduction.
+        """
+        assert self._waiting is not None
+        return leave_one_out(self._waiting, torch.cat(self._owners), seed=self.settings.seed)
+
+    def keep(self, images: Tensor) -> None:
+        """Forgets images, as if only the others had been collected.
+
+        Args:
+            images: (N,) bool, True for those that stay.
+        """
+        assert self._waiting is not None
+        waiting, owners = self._waiting, torch.cat(self._owners)
+        rows = torch.nonzero(images[owners]).flatten()
+        self._waiting = Spool(folder=self.settings.spool)
+        for part in torch.split(rows, READ_ROWS):
+            self._waiting.append(waiting.gather(part))
+        waiting.close()
+        numbers = images.long().cumsum(0) - 1
+        self._owners, self.seen = [numbers[owners[rows]]], len(rows)
 
     def finalise(self, *, progress: CoresetProgress | None) -> None:
         """Fits the memory to everything that was collected so far.
@@ -155,6 +193,9 @@ class PatchMemory(nn.Module):
         if self._waiting is None:
             raise RuntimeError("finalise before collect: there are no patches to choose from")
         settings, made = self.settings, [self._waiting]
+        if self._joining:
+            self._join(self._waiting)
+            return
         weights = self._fusion_weights(self._waiting)
         self.weights = torch.empty(0) if weights is None else weights.to(self.centre.device)
         if weights is not None:
@@ -174,11 +215,43 @@ class PatchMemory(nn.Module):
         for spool in made[1:]:
             spool.close()
 
+    def reopen(self) -> str:
+        """Makes a fitted memory ready to collect more patches; `finalise` adds them.
+
+        Returns:
+            How exact the result is, as `contracts.Reopenable.reopen`.
+
+        Raises:
+            AdframeError: this kind of memory cannot be extended.
+        """
+        settings = self.settings
+        if not self.memory.joins:
+            raise AdframeError(
+                f"memory {type(self.memory).__name__} cannot take more images without the old ones"
+            )
+        self._joining = True
+        if self.fusion.adaptive or settings.reduce == "pca" or settings.bank_bytes is not None:
+            return (
+                f"approximation: {self.memory.joins.partition(': ')[2]}; other settings kept the old images'"
+            )
+        kept = settings.coreset == 1 and self.memory.covers
+        return Everything.joins if kept else self.memory.joins
+
+    def _join(self, waiting: Spool) -> None:
+        settings = self.settings
+        # The embedding subtracts the centre, which waiting rows have lost already.
+        rows = map_rows(
+            waiting, lambda part: self.embed(part.to(self.centre.device) + self.centre), folder=settings.spool
+        )
+        count = min(max(1, round(settings.coreset * self.seen)), len(rows))
+        self.memory.join(rows, Choice(count, settings.seed), limit_mb=settings.limit_mb)
+        rows.close()
+
     def release(self) -> None:
         """Releases the disk space of the collected features."""
         if self._waiting is not None:
             self._waiting.close()
-        self._waiting = None
+        self._waiting, self._owners, self._joining = None, [], False
 
     def embed(self, rows: Tensor) -> Tensor:
         """Maps features to the space of the memory.

@@ -18,6 +18,7 @@ from adframe.models.fusion import Concat
 from adframe.models.memory import Greedy, Memory
 from adframe.models.named_backbones import create_backbone
 from adframe.models.patch_memory import PatchMemory, Settings
+from adframe.models.robust import checked_robust
 from adframe.ops.coreset import CoresetProgress
 from adframe.ops.patches import Border
 from adframe.ops.smoothing import heatmap
@@ -47,6 +48,8 @@ class PatchCore(nn.Module):
         seed: Draws the random projection and the first pick of the coreset.
         spool: Folder for collected features; the system's temporary folder if None.
         store: Cache that keeps features and coreset selections for later runs; None caches nothing.
+        robust: Leaves training images out that the others do not explain (see `systems.screening`): the
+            number of scaled median absolute deviations above the median. None leaves none out.
 
     Raises:
         AdframeError: An argument is outside its range, or the weights of a named backbone are unavailable.
@@ -75,8 +78,10 @@ class PatchCore(nn.Module):
         seed: int = 42,
         spool: str | Path | None = None,
         store: Store | None = None,
+        robust: float | None = None,
     ) -> None:
         super().__init__()
+        self.robust = checked_robust(robust)
         if not at_least(sigma, 0):
             raise AdframeError(f"model.sigma={sigma} must be a finite number, 0 or more")
         self.settings = Settings(
@@ -106,6 +111,29 @@ class PatchCore(nn.Module):
             image: (B, 3, H, W) float32 in [0, 1].
         """
         self.memory.collect(self.backbone(image))
+
+    def leave_one_out_scores(self) -> Tensor:
+        """Returns (N,), the largest distance of each collected image's patches to those of the others."""
+        return self.memory.leave_one_out_scores()
+
+    def keep(self, images: Tensor) -> None:
+        """Forgets images, as if only the others had been collected.
+
+        Args:
+            images: (N,) bool, True for those that stay.
+        """
+        self.memory.keep(images)
+
+    def reopen(self) -> str:
+        """Makes a fitted model ready to collect more images, whose patches `finalise` adds to the bank.
+
+        Returns:
+            How exact the result is.
+
+        Raises:
+            AdframeError: the memory cannot be extended.
+        """
+        return self.memory.reopen()
 
     def finalise(self) -> None:
         """Selects the memory bank from all patches that were collected."""

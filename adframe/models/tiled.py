@@ -18,6 +18,7 @@ from adframe.contracts import (
     Gradient,
     LeaveOneOut,
     Prediction,
+    Reopenable,
     TrainingFree,
 )
 from adframe.errors import AdframeError, unknown
@@ -211,6 +212,19 @@ class TiledTrainingFree(Tiled):
         """Releases what only more images would need."""
         self.inner.release()
 
+    def reopen(self) -> str:
+        """Makes a fitted method ready to collect more images.
+
+        Returns:
+            How exact the result is.
+
+        Raises:
+            AdframeError: the method cannot be extended.
+        """
+        if not isinstance(self.inner, Reopenable):
+            raise AdframeError(f"{type(self.inner).__name__} cannot take more images without the old ones")
+        return self.inner.reopen()
+
     @property
     def needs_held_out(self) -> bool:
         """Whether the method requires normal images that are unknown to it."""
@@ -389,6 +403,11 @@ def tiled(detector: nn.Module, tiling: Tiling | None) -> nn.Module:
             detector.backbone, size=tiling.size, overlap=tiling.overlap, chunk=tiling.chunk
         )
         return detector
+    if getattr(detector, "robust", None) is not None:
+        raise AdframeError(
+            "model.robust= compares whole images, and tiling.level=maps fits a method to tiles: "
+            "choose tiling=features, or model.robust=null"
+        )
     if isinstance(detector, Gradient):
         kind = TiledLeaveOneOut if isinstance(detector, LeaveOneOut) else TiledGradient
         return kind(detector, tiling)

@@ -44,6 +44,33 @@ class Moments:
         self._sum = torch.empty(0)  # (P, D) float64
         self._products = torch.empty(0)  # (P, D, D)
 
+    @classmethod
+    def of_gaussians(cls, mean: Tensor, whitening: Tensor, *, images: int, regularisation: float) -> Moments:
+        """Restores the sums from what `gaussians` returned, up to rounding.
+
+        Args:
+            mean: (P, D).
+            whitening: (P, D, D).
+            images: number of images, 2 or more.
+            regularisation: what was added to the diagonal.
+
+        Returns:
+            Moments to which more images can be added.
+        """
+        found = cls()
+        found.images, found._shift = images, mean.clone()
+        found._sum = torch.zeros_like(mean, dtype=torch.float64)
+        found._products = torch.empty_like(whitening)
+        positions, width = mean.shape
+        unit = torch.eye(width, dtype=torch.float64, device=mean.device)
+        for part in torch.split(torch.arange(positions), max(1, FACTOR_BYTES // (8 * width**2))):
+            low, high = int(part[0]), int(part[-1]) + 1
+            inverse = whitening[low:high].double()
+            factor = torch.linalg.solve_triangular(inverse, unit.expand_as(inverse), upper=False)
+            covariance = factor @ factor.mT - regularisation * unit
+            found._products[low:high] = (images - 1) * covariance
+        return found
+
     def add(self, rows: Tensor) -> None:
         """Adds features of images.
 

@@ -14,6 +14,7 @@ from adframe.reporting.format import counted
 from adframe.reporting.run_facts import run_verdict
 from adframe.reporting.tables import Table, metrics_table
 from adframe.reporting.threshold_summary import promise_sentences
+from adframe.results.names import UPDATE
 from adframe.results.run_folder import RunFolder
 
 # Warnings of libraries about facts that a user cannot change.
@@ -82,6 +83,8 @@ def announce(folder: RunFolder, page: Path) -> None:
             f"{unit}: threshold {facts['calibration/threshold']:.4g} from "
             f"{counted(count, 'normal validation image')}"
         )
+    if UPDATE in folder.environment:
+        console.print(f"update: {folder.environment[UPDATE]}")
     for sentence in promise_sentences(folder):
         console.print(sentence)
     for unit, origin in folder.environment.get("weights", {}).items():

@@ -10,7 +10,16 @@ import numpy as np
 
 from adframe.contracts import Region
 from adframe.io.files import write_whole
-from adframe.reporting.outlines import Heatmap, Pixels, contour, encoded, outlined, resized, tile_size
+from adframe.reporting.outlines import (
+    Heatmap,
+    Pixels,
+    contour,
+    encoded,
+    outline_inspected,
+    outlined,
+    resized,
+    tile_size,
+)  # fmt: skip
 from adframe.results.gallery import TILES
 
 _THRESHOLD_COLOUR = (255, 255, 255)
@@ -25,6 +34,7 @@ def heatmap_tiles(
     low: float,
     high: float,
     width: int = 256,
+    inside: np.ndarray | None = None,
 ) -> dict[str, Pixels]:
     """Draws the image, its annotated defects outlined, and the heatmap over the image, as tiles of one size.
 
@@ -38,6 +48,7 @@ def heatmap_tiles(
         low: the heatmap value that gets no colour.
         high: the heatmap value that gets the full colour.
         width: of a tile in pixels; tall images get a narrower tile, not more than 1.5 `width` high.
+        inside: (H, W) bool, the region of interest, which is outlined in blue; None for the whole image.
 
     Returns:
         (h, w, 3) uint8 RGB by the names in `TILES`; the aspect ratio of the image is kept.
@@ -54,7 +65,11 @@ def heatmap_tiles(
     values = resized(np.nan_to_num(heatmap.astype(np.float32), nan=low, posinf=high, neginf=low), size)
     truth = outlined(plain, regions, frame=image.shape[:2])
     heat = overlaid(plain, values, threshold=threshold, low=low, high=high)
-    return dict(zip(TILES, (plain, truth, heat), strict=True))
+    tiles = dict(zip(TILES, (plain, truth, heat), strict=True))
+    if inside is not None:
+        for tile in tiles.values():
+            outline_inspected(tile, inside)
+    return tiles
 
 
 def write_picture(path: Path, picture: Pixels, *, quality: int = 80) -> None:

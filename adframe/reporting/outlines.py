@@ -17,6 +17,7 @@ Pixels = NDArray[np.uint8]
 Heatmap = NDArray[np.float32]
 
 _TRUTH = (0, 230, 170)  # RGB: a green unlike all colours of the colour map inferno
+_INSPECTED = (90, 170, 255)  # RGB: a blue unlike both
 _HALO = (10, 20, 25)
 _TALLEST = 1.5  # height over width of a tile; taller images get a narrower tile
 
@@ -91,6 +92,24 @@ def contour(picture: Pixels, mask: Pixels, *, colour: tuple[int, int, int], thic
     lines, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(picture, lines, -1, _HALO, thickness + 2, cv2.LINE_AA)
     cv2.drawContours(picture, lines, -1, colour, thickness, cv2.LINE_AA)
+
+
+def outline_inspected(picture: Pixels, inside: NDArray[np.bool_], *, thickness: int = 1) -> None:
+    """Draws the edge of a region of interest into a picture; along the edge of the picture there is no line.
+
+    Args:
+        picture: (h, w, 3) uint8 RGB; it is changed.
+        inside: (H, W) bool of the original frame, True inside.
+        thickness: of the line in pixels.
+    """
+    mask = resized(inside.astype(np.uint8), (picture.shape[0], picture.shape[1]))
+    # Repeated beyond the picture, so that lines along its edge lie outside of it.
+    beyond = thickness + 2
+    mask = cv2.copyMakeBorder(mask, beyond, beyond, beyond, beyond, cv2.BORDER_REPLICATE)
+    lines, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    offset = (-beyond, -beyond)
+    for colour, width in ((_HALO, thickness + 2), (_INSPECTED, thickness)):
+        cv2.drawContours(picture, lines, -1, colour, width, cv2.LINE_AA, offset=offset)
 
 
 def as_bytes(pixels: NDArray[Any]) -> Pixels:

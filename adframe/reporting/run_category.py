@@ -31,6 +31,7 @@ _TILES = (
     "scale is the same in the whole category; a white line surrounds pixels with higher scores than every "
     "pixel of the normal validation images."
 )
+_INSPECTED = " A blue line surrounds the region of interest, where there is one."
 
 
 def category_section(run: RunFolder, name: str, *, place: int) -> Section:
@@ -95,7 +96,7 @@ def _gallery_blocks(run: RunFolder, category: str) -> list[Block]:
         if not found:
             continue
         cards = tuple(_decision_card(run, each) for each in found)
-        explained = [] if blocks else [Text(_TILES)]
+        explained = [] if blocks else [Text(_TILES + (_INSPECTED if run.config.get("roi") else ""))]
         blocks += [Heading(title), *explained, CardGallery(cards[:_FIRST])]
         if cards[_FIRST:]:
             blocks.append(Details(f"{len(cards) - _FIRST} more", (CardGallery(cards[_FIRST:]),)))

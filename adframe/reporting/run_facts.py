@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from adframe.reporting.format import counted
 from adframe.reporting.summary import confusion, latency_summary
 from adframe.reporting.tables import DASH, shown
-from adframe.results.names import MEAN, name_of
+from adframe.results.names import MEAN, UPDATE, name_of
 from adframe.results.run_folder import RunFolder
 
 _METHODS = {
@@ -94,6 +94,8 @@ def run_verdict(run: RunFolder) -> str:
     area = f"image AUROC {shown(mean, percent=True)}" if mean is not None else ""
     if not decided:
         if not area:
+            if UPDATE in run.environment and not run.rows:
+                return f"{method(run)} on {where}: updated without the dataset and not tested"
             return f"{method(run)} scored {where}; there is no image AUROC without labels of both kinds"
         weakest = min(known, key=lambda name: known[name], default="")
         rest = f" (mean); weakest: {weakest} {shown(known[weakest], percent=True)}" if len(known) > 1 else ""
@@ -127,6 +129,7 @@ def facts(run: RunFolder) -> list[tuple[str, str]]:
         ("image size", _joined_text(run.config.get("image_size"))),
         ("tiles", tiling(run)),
         ("region of interest", region_of_interest(run)),
+        ("update", str(got(UPDATE) or "")),
         ("seed", _joined_text(run.config.get("seed", got("seed")))),
         ("images tested", f"{len(run.rows)}" if run.rows else ""),
         ("memory bank", memory_bank(run)),
@@ -163,11 +166,16 @@ def region_of_interest(run: RunFolder) -> str:
         run: the run.
 
     Returns:
-        For example `2 boxes`, `mask roi.png` or `by category`; "" where whole images are inspected.
+        For example `2 boxes`, `mask roi.png`, `mask by category` or `auto: 56% of bottle`;
+        "" where whole images are inspected.
     """
     node = run.config.get("roi")
     if not isinstance(node, Mapping):
         return ""
+    if isinstance(node.get("found"), Mapping):
+        shares = {name: _covered_share(shapes) for name, shapes in node["found"].items()}
+        texts = [f"{share:.0%} of {name}" for name, share in shares.items() if share is not None]
+        return f"auto: {', '.join(texts) or 'whole frames'}"
     kind = next((kind for kind in _ROI_KINDS if node.get(kind)), "")
     value = node.get(kind)
     if isinstance(value, Mapping):
@@ -175,6 +183,16 @@ def region_of_interest(run: RunFolder) -> str:
     if kind == "mask":
         return f"mask {Path(str(value)).name}"
     return counted(len(value), _ROI_KINDS[kind]) if isinstance(value, list) else ""
+
+
+def _covered_share(polygons: Sequence[Sequence[Sequence[float]]]) -> float | None:
+    """Returns the area of polygons that do not overlap, in shares of the frame; None for the whole frame."""
+    areas = []
+    for polygon in polygons:
+        following = [*polygon[1:], polygon[0]]
+        turns = (a[0] * b[1] - b[0] * a[1] for a, b in zip(polygon, following, strict=True))
+        areas.append(abs(sum(turns)) / 2)
+    return sum(areas) if areas else None
 
 
 def tiles(run: RunFolder) -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 MEAN = "mean"
+UPDATE = "update"  # key of environment.json: how exactly an updated model is that of old and new images
 Metrics = Mapping[str, Mapping[str, float | None]]  # category (or mean) -> metric's name -> value
 HEADLINE = {  # in order of importance; where space is short, the last ones are left out first
     "image/auroc": "image AUROC",

@@ -7,6 +7,7 @@ predictions.parquet   one row per test image
 resamples/            bootstrap draws of every metric, one file per category
 heatmaps/             pictures, and index.json which lists them
 checkpoints/          one model per category, or the global one
+screening/            scores of training images by the others, with model.robust=
 domains/, transfer/   the same files for tests under other domains and on other categories
 """
 

@@ -16,6 +16,7 @@ from adframe.callbacks.progress import ProgressLine
 from adframe.callbacks.reconstructions import Reconstructions
 from adframe.contracts import Exporter, LeaveOneOut
 from adframe.data.datamodule import AnomalyData
+from adframe.io.csv_text import csv_text
 from adframe.io.files import write_whole
 from adframe.models.normalizer import too_few_error
 from adframe.reporting.console import warn
@@ -26,8 +27,11 @@ from adframe.runs.synthetic_metrics import synthetic_metrics
 from adframe.systems.checkpoint import identity, save_checkpoint
 from adframe.systems.detection import DetectionSystem
 from adframe.systems.gradient import MONITORED, GradientSystem
+from adframe.systems.screening import Screening
 from adframe.systems.training_free import TrainingFreeSystem
 from adframe.systems.training_state import LearningFiles
+
+SCREENING = "screening"  # folder of the scores of training images by the others
 
 
 def fit_model(
@@ -66,6 +70,8 @@ def fit_model(
         recipe.trainer(callbacks, tracker).fit(system, datamodule=data)
     save_checkpoint(system, folder.checkpoint(unit), of=recipe.identity(unit))
     write_scores(folder.path, unit=unit, scores=system.validation_scores(), parts=system.validation_parts())
+    if isinstance(system, TrainingFreeSystem) and system.screening is not None:
+        _write_screening(folder, system.screening, unit=unit)
     _export(system, folder.path / "checkpoints" / f"{unit}.merged.safetensors")
     folder.add_facts({"weights": {**folder.environment.get("weights", {}), unit: _weights_origin(system)}})
     # Only now, because a run that is stopped before the checkpoint is written resumes from this folder.
@@ -75,6 +81,19 @@ def fit_model(
     if not (isinstance(system, TrainingFreeSystem) and system.refit):
         model |= synthetic_metrics(system, data)
     return system.calibrator.facts() | system.validation_facts() | model | training | profiler.seconds
+
+
+def _write_screening(folder: RunFolder, found: Screening, *, unit: str) -> None:
+    """Writes `screening/<unit>.csv`, the highest score first, and says which images were left out."""
+    order = sorted(range(len(found.records)), key=lambda place: -found.scores[place])
+    rows = [
+        [str(found.records[i].path), found.scores[i], found.limit, bool(found.left_out[i])] for i in order
+    ]
+    text = csv_text(("image", "score", "limit", "left_out"), rows)
+    write_whole(folder.path / SCREENING / f"{unit}.csv", text)
+    line = f"{found.line}; {SCREENING}/{unit}.csv has all scores"
+    warn(f"{unit}: {line}")
+    folder.add_warnings(unit, [line])
 
 
 def _train_or_load(

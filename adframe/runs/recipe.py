@@ -5,7 +5,7 @@ Runs take a `Recipe` and know nothing of configuration files, so that notebooks 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -84,6 +84,13 @@ class Recipe(Protocol):
 
         Returns:
             A data module, before `setup()`.
+        """
+
+    def set_regions(self, regions: Mapping[str, list[Any]]) -> None:
+        """Fixes the regions of interest that `roi=auto` found, also in `config`.
+
+        Args:
+            regions: category -> polygons as `AutoRoi` takes them.
         """
 
     def system(self, source: Source, *, unit: str, held_out: bool) -> DetectionSystem:

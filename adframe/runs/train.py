@@ -16,6 +16,7 @@ import lightning as L
 from lightning.pytorch.loggers import Logger
 
 from adframe.callbacks.profile import peak_memory
+from adframe.data.auto_roi import AutoRoi
 from adframe.data.base import Source
 from adframe.data.datamodule import AnomalyData
 from adframe.data.image_facts import IMAGE_FACTS, ImageFacts
@@ -58,6 +59,7 @@ def train(recipe: Recipe, path: Path, *, warnings: Sequence[str] = ()) -> RunFol
     check_writable(path, key="paths.run")
     folder = RunFolder(path)
     source, units = _models_to_fit(recipe)
+    _keep_regions(recipe, units)
     check_further(recipe, units)
     first = next(iter(units))
     system = check_buildable(recipe, source, unit=first, held_out=units[first].held_out)
@@ -214,6 +216,13 @@ def _models_to_fit(recipe: Recipe) -> tuple[Source, dict[str, AnomalyData]]:
         if recipe.save_maps:
             map_paths(record for record in data.records if record.split == "test")
     return source, units
+
+
+def _keep_regions(recipe: Recipe, units: Mapping[str, AnomalyData]) -> None:
+    """Stores the regions that `roi=auto` found, so that the run is read and used with the same ones."""
+    regions = [data.view.roi.found for data in units.values() if isinstance(data.view.roi, AutoRoi)]
+    if regions:
+        recipe.set_regions({name: shapes for each in regions for name, shapes in (each or {}).items()})
 
 
 def _image_facts(data: AnomalyData) -> dict[str, Any]:

@@ -63,12 +63,15 @@ def identity(system: DetectionSystem, *, of: Mapping[str, str]) -> dict[str, str
         Format, method, backbone and training data.
     """
     kind = type(system.detector)
-    backbone: Any = system.detector.backbone
+    backbone: Any = getattr(system.detector, "backbone", None)
+    named = "none"  # a method that works on pixels
+    if backbone is not None:
+        named = f"{backbone.name} {','.join(backbone.layers)} sha256:{backbone.digest[:16]}"
     return {
         "format": CHECKPOINT_FORMAT,
         # A class may keep the method name of the class that it extends.
         "method": str(getattr(kind, "METHOD", kind.__name__)),
-        "backbone": f"{backbone.name} {','.join(backbone.layers)} sha256:{backbone.digest[:16]}",
+        "backbone": named,
         **of,
     }
 

@@ -6,13 +6,16 @@ from __future__ import annotations
 
 from typing import cast
 
-from torch import nn
+import numpy as np
+import torch
+from torch import Tensor, nn
 
 from adframe.calibration.calibrator import Calibrator
-from adframe.contracts import IMAGE, Batch, TrainingFree
+from adframe.contracts import IMAGE, RECORD, Batch, Record, Screened, TrainingFree
 from adframe.metrics.pixel import PixelMetrics
 from adframe.systems.calibration_pass import normal_mask, run_calibration_pass
 from adframe.systems.detection import DetectionSystem
+from adframe.systems.screening import MIN_IMAGES, Screening, screen
 
 
 class TrainingFreeSystem(DetectionSystem):
@@ -41,6 +44,8 @@ class TrainingFreeSystem(DetectionSystem):
     ) -> None:
         super().__init__(detector=detector, calibrator=calibrator, pixel=pixel)
         self.refit = refit
+        self.screening: Screening | None = None  # of the training images, with `model.robust=`
+        self._collected: list[Record] = []
 
     @property
     def method(self) -> TrainingFree:
@@ -56,14 +61,17 @@ class TrainingFreeSystem(DetectionSystem):
         """
         del batch_idx
         self.method.collect(batch[IMAGE])
+        self._collected += batch[RECORD]
 
     def on_validation_start(self) -> None:
-        """Fits the model.
+        """Fits the model, without the training images that the others do not explain (`model.robust=`).
 
         Lightning validates before `on_train_epoch_end`: a model fitted there would be empty here.
         """
         if self.trainer.sanity_checking:  # before anything was collected
             return
+        if isinstance(self.detector, Screened) and self.detector.robust is not None:
+            self.screening = self._screen(self.detector, self.detector.robust)
         self.method.finalise()
         run_calibration_pass(self.detector, self.trainer.val_dataloaders, system=self)  # type: ignore[arg-type]
 
@@ -75,6 +83,9 @@ class TrainingFreeSystem(DetectionSystem):
             batch_idx: not used.
         """
         if self.trainer.sanity_checking:
+            return
+        batch = self._explained(batch)
+        if not batch[RECORD]:
             return
         super().validation_step(batch, batch_idx)
         normal = normal_mask(batch)
@@ -92,6 +103,43 @@ class TrainingFreeSystem(DetectionSystem):
     def on_fit_end(self) -> None:
         """Releases memory, because nothing more will be collected."""
         self.method.release()
+
+    def _screen(self, method: Screened, deviations: float) -> Screening:
+        """Compares each training image with all others, and lets the method forget those left out.
+
+        Held-out images that join the model later are training images as well: they are compared now, so that
+        none that is left out takes part in the threshold.
+        """
+        records = list(self._collected)
+        if self.refit:
+            with self.trainer.precision_plugin.forward_context():
+                for batch in self.trainer.val_dataloaders:  # type: ignore[union-attr]
+                    normal = normal_mask(batch)
+                    if normal.any():
+                        method.collect(batch[IMAGE][normal].to(self.device))
+                        records += [record for record in batch[RECORD] if record.label == 0]
+        if len(records) < MIN_IMAGES:
+            found = screen(records, np.zeros(len(records)), deviations=deviations)
+        else:
+            scores = method.leave_one_out_scores().double().numpy()
+            found = screen(records, scores, deviations=deviations)
+        training = np.arange(len(records)) < len(self._collected)
+        method.keep(torch.from_numpy(training & ~found.left_out))
+        return found
+
+    def _explained(self, batch: Batch) -> Batch:
+        """Returns a batch without the images that were left out."""
+        if self.screening is None or not self.screening.left_out.any():
+            return batch
+        pairs = zip(self.screening.records, self.screening.left_out, strict=True)
+        unexplained = {record.path for record, left_out in pairs if left_out}
+        stays = [i for i, record in enumerate(batch[RECORD]) if record.path not in unexplained]
+        return {
+            key: value[stays]
+            if isinstance(value, Tensor)
+            else value and [value[i] for i in stays]  # lists, or None without ground truth
+            for key, value in batch.items()
+        }
 
     def configure_optimizers(self) -> None:
         """Returns None, because nothing is trained."""

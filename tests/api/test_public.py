@@ -18,6 +18,7 @@ from adframe.data.base import Source
 from adframe.io.images import read_image
 from adframe.metrics.pixel import PixelMetrics
 from adframe.models.named_backbones import NAMED_BACKBONES
+from adframe.models.pixel_mean import PixelMean
 from adframe.systems.training_free import TrainingFreeSystem
 from tests.fakes.backbones import tiny_backbone
 
@@ -57,6 +58,15 @@ def test_a_prediction_is_the_tests_own_to_the_last_digit(result: adframe.Fitted)
         assert (found.score, found.anomalous) == (row["score"], row["decision"])
         assert found.decision.threshold == row["threshold"] == result.threshold
         assert found.heatmap.shape == (row["height"], row["width"])
+
+
+def test_a_method_without_a_backbone_is_fitted_stored_and_tested(root: Path, tmp_path: Path) -> None:
+    result = adframe.fit(PixelMean(None), data_of(root), run=tmp_path / "run", accelerator="cpu")
+    assert (tmp_path / "run" / "checkpoints" / "tray.ckpt").is_file()
+    row = result.run.rows[0]
+    assert result.predict(row["path"]).score == row["score"]
+    with pytest.raises(adframe.AdframeError, match=r"made by adframe\.fit from objects"):
+        adframe.load(tmp_path / "run")
 
 
 def test_a_path_a_picture_and_an_array_are_the_same_image(result: adframe.Fitted) -> None:

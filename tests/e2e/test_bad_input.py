@@ -171,8 +171,8 @@ DATA: dict[str, DataCase] = {  # a file below the dataset: what happens to it, w
         lambda p: p.write_bytes(p.read_bytes()[:200]),
         "cannot be decoded truncated",
     ),
-    "weave/train/good/001.png": (lambda p: p.write_bytes(b""), "is empty (0 bytes) replace it or remove it"),
-    "weave/test/good/000.png": (lambda p: p.write_text("hello"), "cannot be decoded replace it or remove it"),
+    "weave/train/good/001.png": (lambda p: p.write_bytes(b""), "is empty (0 bytes) replace the file"),
+    "weave/test/good/000.png": (lambda p: p.write_text("hello"), "cannot be decoded replace the file"),
     "weave/ground_truth/hole/000_mask.png": (
         lambda p: p.unlink(),
         "no ground-truth mask weave/test/hole/000.png",

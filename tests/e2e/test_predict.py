@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import csv
 import io
 import json
@@ -19,6 +20,7 @@ from PIL import Image
 import adframe
 from adframe.cli.predict import Request, run_prediction
 from adframe.inference.detector import TrainedDetector
+from adframe.inference.images import InputImage
 from adframe.inference.output import PICTURES, read_records
 from adframe.inference.watch import FolderWatch
 from adframe.io.images import read_image
@@ -147,6 +149,7 @@ def test_a_broken_image_is_a_row_and_does_not_end_the_others(
     assert first.score == last.score
     assert "cannot be decoded" in wrong.error
     assert "does not exist" in missing.error
+    assert "dataset" not in wrong.error + missing.error
     with pytest.raises(adframe.AdframeError, match="cannot be decoded"):
         detector.predict(broken)
 
@@ -196,6 +199,18 @@ def test_the_command_prints_a_line_and_writes_rows_pictures_and_a_page(
     page = (out / "index.html").read_text()
     assert f"{expected.count('anomalous')} of 7 images called anomalous" in page
     assert page.count("<img") == 2 * len(images)
+    decoded = collections.Counter[str]()
+    original = TrainedDetector.pixels
+
+    def counting(detector: TrainedDetector, image: InputImage) -> np.ndarray:
+        decoded[image.name] += 1
+        return original(detector, image)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TrainedDetector, "pixels", counting)
+        predict(**arguments | {"out": tmp_path / "counted"})
+    # Once for the network, and once for the overlay and the page together.
+    assert {decoded[str(image)] for image in images} == {2}
     with pytest.raises(adframe.AdframeError, match="already holds predictions"):
         predict(**arguments)
     capsys.readouterr()

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import adframe
+from adframe.calibration.rules import Quantile
+from adframe.cli.calibrate import run_calibration
+from adframe.cli.predict import Request, run_prediction
+from adframe.cli.update import run_update
 from adframe.data.dataset import View
 from adframe.data.roi import Roi
 from adframe.io.images import read_image
@@ -88,3 +95,79 @@ def test_synthetic_anomalies_lie_inside(toy: Path) -> None:
         assert torch.equal(batch["mask"].flatten(1).amax(1) > 0, batch["label"] > 0)
         labels += batch["label"].tolist()
     assert 0 < sum(labels) < len(labels)
+
+
+@pytest.fixture(scope="module")
+def auto(base: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("auto") / "run"
+    return train_here(*base, "category=[bracket,weave]", "roi=auto", f"paths.run={folder}")
+
+
+def test_a_found_region_is_kept_with_the_run(auto: Path, toy: Path, tmp_path: Path) -> None:
+    found = metrics_of(auto)["test"]
+    assert "roi/pixel/auroc" in found["bracket"]
+    assert "roi/pixel/auroc" not in found["weave"]
+    page = (auto / "report.html").read_text()
+    assert "weave: roi=auto inspects the whole frame" in page
+    assert "bracket: roi=auto inspects" in page
+    assert "% of bracket" in page
+    assert "A blue line surrounds the region of interest" in page
+    moved = tmp_path / "moved"
+    shutil.copytree(auto, moved)
+    for category in ("bracket", "weave"):
+        assert_predicts_its_own_test(moved, category=category)
+    detector = adframe.load(moved, category="bracket")
+    result = detector.predict(next((toy / "bracket" / "test").rglob("*.png")))
+    assert result.inside is not None
+    assert 0.1 < result.inside.mean() < 0.95
+    assert not result.mask[~result.inside].any()
+    outcome = call("evaluate", f"run={auto}")
+    assert "numbers equal the run's to the last digit" in outcome.out
+
+
+def test_pictures_outline_the_region(auto: Path, toy: Path, tmp_path: Path) -> None:
+    image = next((toy / "bracket" / "test" / "good").glob("*.png"))
+    for category in ("bracket", "weave"):
+        run_prediction(
+            Request(
+                run=auto, images=(str(image),), out=tmp_path / category, pictures=("overlay",), page=True,
+                category=category,
+            ),
+            listed=io.StringIO(),
+        )  # fmt: skip
+    blue = {}
+    for name in ("bracket", "weave"):
+        overlay = read_image(tmp_path / name / "overlay" / f"{image.stem}.png").astype(int)
+        blue[name] = int((overlay[..., 1] - overlay[..., 0] > 50).sum())  # the colour map is never greener
+    assert blue["bracket"] > 50
+    assert blue["weave"] == 0
+    assert "A blue line surrounds" in (tmp_path / "bracket" / "index.html").read_text()
+
+
+def test_an_update_finds_the_region_again(auto: Path, toy: Path, tmp_path: Path) -> None:
+    moved = np.roll(read_image(next((toy / "bracket" / "train").rglob("*.png"))), 6, axis=1)
+    new = tmp_path / "new.png"
+    Image.fromarray(moved).save(new)
+    updated = run_update(auto, tmp_path / "updated", normals=[str(new)], category="bracket")
+    before, after = (
+        adframe.load(run, category="bracket").predict(new).inside.mean() for run in (auto, updated)
+    )
+    assert after > before
+
+
+def test_new_thresholds_are_fitted_inside(auto: Path, toy: Path) -> None:
+    normals = sorted((toy / "bracket" / "test" / "good").glob("*.png"))
+    run_calibration(auto, Quantile(q=0.9), name="inside", normals=list(map(str, normals)), category="bracket")
+    detector = adframe.load(auto, category="bracket", calibration="inside")
+    inside = detector.predict(normals[0]).inside
+    assert detector.calibration.pixels == len(normals) * inside.sum()
+
+
+def test_one_model_of_all_categories_asks_for_the_category(base: list[str], tmp_path: Path) -> None:
+    run = train_here(
+        *base, "category=[bracket,weave]", "scope=global", "roi=auto", f"paths.run={tmp_path / 'run'}"
+    )
+    with pytest.raises(adframe.AdframeError, match=r"region of interest depends on the category"):
+        adframe.load(run)
+    assert_predicts_its_own_test(run, category="bracket")
+    assert_predicts_its_own_test(run, category="weave")
