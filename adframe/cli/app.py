@@ -80,6 +80,15 @@ def predict(
     resume: Annotated[
         bool, typer.Option("--resume", help="Keep the results in --out; skip their images.")
     ] = False,
+    log: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of a log that grows with every call, for `adframe drift`.", show_default=False
+        ),
+    ] = None,
+    log_parquet: Annotated[
+        bool, typer.Option("--log-parquet", help="Keep finished files of the log as Parquet, not as CSV.")
+    ] = False,
     category: Category = None,
     calibration: Annotated[
         str, typer.Option(help="Thresholds of `adframe calibrate` by name; trained are those of the run.")
@@ -102,8 +111,9 @@ def predict(
             Request(
                 run=run, images=tuple(images or ()), out=out, pictures=tuple(map(str, pictures or ())),
                 page=page, jsonl=jsonl, fail_on_anomaly=fail_on_anomaly, watch=watch, interval=interval,
-                resume=resume, category=category, calibration=calibration, batch_size=batch_size,
-                threads=threads, device=device, trusted=tuple(trusted or ()),
+                resume=resume, log=log, log_parquet=log_parquet, category=category,
+                calibration=calibration, batch_size=batch_size, threads=threads, device=device,
+                trusted=tuple(trusted or ()),
             ),
             listed=sys.stdin,
         )
@@ -162,6 +172,70 @@ def calibrate(
         device=device,
         trusted=trusted or (),
     )
+
+
+class Direction(StrEnum):
+    """Changes of scores that `drift` looks for."""
+
+    up = "up"
+    down = "down"
+    both = "both"
+
+
+@app.command()
+def drift(
+    run: Run,
+    logs: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Logs (predict --log), results (predict --out), and folders with them.", show_default=False
+        ),
+    ],
+    alpha: Annotated[
+        float, typer.Option(help="Highest chance of a false alarm over the whole future.")
+    ] = 0.01,
+    share: Annotated[
+        float, typer.Option(help="Share of anomalies that is expected and gives no alarm; 0.05 is 5 %.")
+    ] = 0.0,
+    direction: Annotated[
+        Direction | None,
+        typer.Option(
+            help="Look for higher scores, lower scores, or any change; by default any change, or higher "
+            "scores where the validation images joined the model (refit=true).",
+            show_default=False,
+        ),
+    ] = None,
+    reference: Annotated[
+        list[Path] | None,
+        typer.Option(help="Log of normal images that replaces the validation scores; may be repeated."),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Model of the log, where it has several.")] = None,
+    category: Category = None,
+    calibration: Annotated[
+        str, typer.Option(help="Thresholds with which the images were inspected.")
+    ] = "trained",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for drift.json and index.html.", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the draws that break ties between scores.", min=0)] = 0,
+    fail_on_drift: Annotated[
+        bool, typer.Option("--fail-on-drift", help="Exit with code 1 if drift is found.")
+    ] = False,
+) -> None:
+    """Compare logged scores with the validation scores of a run.
+
+    Finds out whether new images are still like those on which the threshold was fitted, with a bound on the
+    chance of a false alarm that holds however often one looks; compares the alarm rate with the promised
+    one; and measures the shift. Neither the model nor the dataset is loaded.
+    """
+    from adframe.cli.drift import run_drift
+
+    raise typer.Exit(
+        run_drift(
+            run, logs, alpha=alpha, share=share, direction=direction, reference=reference or (), model=model,
+            category=category, calibration=calibration, out=out, seed=seed, fail_on_drift=fail_on_drift,
+        )
+    )  # fmt: skip
 
 
 @app.command()
