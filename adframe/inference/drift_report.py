@@ -210,7 +210,7 @@ def _notes(reference: DriftReference, log: ScoreLog, settings: DriftSettings) ->
     if reference.is_refitted:
         notes.append(
             "The validation images joined the model after they were scored (refit=true), so that it gives "
-            "new images slightly lower scores: the guarantee holds for higher scores only. For both "
+            "new images lower scores: the guarantee holds for higher scores only. For both "
             "directions use refit=false, or give a log of other normal images with --reference."
         )
     if reference.several_per_part:
