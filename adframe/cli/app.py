@@ -9,7 +9,9 @@ from typing import Annotated
 
 import typer
 
+from adframe.cli.arguments import Category, Device, Run, Trusted
 from adframe.cli.main import exit_with_errors
+from adframe.cli.stream_commands import drift, serve
 
 app = typer.Typer(
     name="adframe",
@@ -28,17 +30,6 @@ class PictureKind(StrEnum):
     heatmap = "heatmap"
     mask = "mask"
     map = "map"
-
-
-Run = Annotated[Path, typer.Argument(help="Folder of a finished run.", show_default=False)]
-Category = Annotated[
-    str | None, typer.Option(help="The model to use, where the run has one for each of several categories.")
-]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
-Trusted = Annotated[
-    list[str] | None,
-    typer.Option(help="Package other than adframe that the run's configuration may name; its code runs."),
-]
 
 
 @app.callback()
@@ -174,70 +165,6 @@ def calibrate(
     )
 
 
-class Direction(StrEnum):
-    """Changes of scores that `drift` looks for."""
-
-    up = "up"
-    down = "down"
-    both = "both"
-
-
-@app.command()
-def drift(
-    run: Run,
-    logs: Annotated[
-        list[Path],
-        typer.Argument(
-            help="Logs (predict --log), results (predict --out), and folders with them.", show_default=False
-        ),
-    ],
-    alpha: Annotated[
-        float, typer.Option(help="Highest chance of a false alarm over the whole future.")
-    ] = 0.01,
-    share: Annotated[
-        float, typer.Option(help="Share of anomalies that is expected and gives no alarm; 0.05 is 5 %.")
-    ] = 0.0,
-    direction: Annotated[
-        Direction | None,
-        typer.Option(
-            help="Look for higher scores, lower scores, or any change; by default any change, or higher "
-            "scores where the validation images joined the model (refit=true).",
-            show_default=False,
-        ),
-    ] = None,
-    reference: Annotated[
-        list[Path] | None,
-        typer.Option(help="Log of normal images that replaces the validation scores; may be repeated."),
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="Model of the log, where it has several.")] = None,
-    category: Category = None,
-    calibration: Annotated[
-        str, typer.Option(help="Thresholds with which the images were inspected.")
-    ] = "trained",
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for drift.json and index.html.", show_default=False)
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the draws that break ties between scores.", min=0)] = 0,
-    fail_on_drift: Annotated[
-        bool, typer.Option("--fail-on-drift", help="Exit with code 1 if drift is found.")
-    ] = False,
-) -> None:
-    """Compare logged scores with the validation scores of a run.
-
-    Finds out whether new images are still like those on which the threshold was fitted, with a bound on the
-    chance of a false alarm that holds however often one looks; compares the alarm rate with the promised
-    one; and measures the shift. Neither the model nor the dataset is loaded.
-    """
-    from adframe.cli.drift import run_drift
-
-    raise typer.Exit(
-        run_drift(
-            run, logs, alpha=alpha, share=share, direction=direction, reference=reference or (), model=model,
-            category=category, calibration=calibration, out=out, seed=seed, fail_on_drift=fail_on_drift,
-        )
-    )  # fmt: skip
-
-
 @app.command()
 def page(
     run: Run,
@@ -298,6 +225,10 @@ def update(
         category=category,
         trusted=trusted or (),
     )
+
+
+app.command()(drift)
+app.command()(serve)
 
 
 def main() -> None:

@@ -1,0 +1,100 @@
+"""Runs the service with uvicorn until a signal, then lets running requests end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from adframe.errors import AdframeError
+from adframe.serving.settings import ServiceSettings
+
+
+def create_server(app: ASGIApp, settings: ServiceSettings) -> uvicorn.Server:
+    """Prepares a server; `server.run(sockets=[...])` runs it until SIGINT or SIGTERM.
+
+    Args:
+        app: the application.
+        settings: limits of connections and times.
+
+    Returns:
+        The server.
+    """
+
+    class PatientProtocol(H11Protocol):
+        """Closes connections whose request does not arrive; uvicorn itself waits for headers forever."""
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self._headers_timer = self.loop.call_later(settings.body_seconds, self._close_without_request)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._headers_timer.cancel()
+            super().connection_lost(exc)
+
+        def _close_without_request(self) -> None:
+            if self.cycle is None:
+                self.transport.close()
+
+    config = uvicorn.Config(
+        app,
+        http=PatientProtocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,  # the service writes its own log
+        access_log=False,
+        server_header=False,
+        limit_concurrency=settings.connections,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=int(settings.shutdown_seconds),
+        h11_max_incomplete_event_size=32 << 10,
+    )
+    return uvicorn.Server(config)
+
+
+def open_socket(settings: ServiceSettings) -> socket.socket:
+    """Opens the port before a model is loaded, so that a taken port is reported at once.
+
+    Args:
+        settings: with address and port.
+
+    Returns:
+        A listening socket.
+
+    Raises:
+        AdframeError: the address or the port cannot be used.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        found = socket.socket(family, kind, protocol)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind(address)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise AdframeError(f"cannot listen on {settings.host}:{settings.port}: {reason}") from error
+    return found
+
+
+def run_server(server: uvicorn.Server, listening: socket.socket) -> None:
+    """Serves until SIGINT or SIGTERM.
+
+    Args:
+        server: of `create_server`.
+        listening: of `open_socket`.
+
+    Raises:
+        AdframeError: the application did not start.
+    """
+    # Both write a line of text for every malformed request, which the service's own log has as a number.
+    for name in ("uvicorn.error", "python_multipart"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    asyncio.run(server.serve(sockets=[listening]))
+    if not server.started:
+        raise AdframeError("the service did not start; its log says why")
