@@ -63,7 +63,7 @@ def model_choices(texts: Sequence[str]) -> list[ModelChoice]:
         if not equals or not _NAME.fullmatch(name):
             name, rest = "", text
         path, _, category = rest.partition("#")
-        name = name or category or Path(path).resolve().stem
+        name = name or category or Path(path).resolve().name.removesuffix(".ckpt")
         if not _NAME.fullmatch(name):
             raise AdframeError(f"a model cannot be called {name!r}; give a name: name={rest}")
         if name in found:
@@ -125,6 +125,7 @@ def run_service(
             state = DriftState(reference, own)
         models.append(ServedModel(choice.name, detector, settings=settings, metrics=metrics, drift=state))
     app = create_app(models, settings, metrics=metrics, log=log)
+    listening.listen(settings.connections)  # so that who reads the address below can connect at once
     host, port = listening.getsockname()[:2]
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     names = ", ".join(choice.name for choice in choices)

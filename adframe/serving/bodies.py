@@ -14,7 +14,8 @@ from adframe.serving.errors import RequestError
 from adframe.serving.settings import ServiceSettings
 
 _LONGEST_NAME = 200
-_RAW = ("application/octet-stream", "image/")  # content types of a body that is one picture
+# Content types of a body that is one picture; curl states the last one by itself.
+_RAW = ("application/octet-stream", "image/", "application/x-www-form-urlencoded")
 
 
 class ByteBudget:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 from typing import Any
@@ -95,6 +96,8 @@ def run_server(server: uvicorn.Server, listening: socket.socket) -> None:
     # Both write a line of text for every malformed request, which the service's own log has as a number.
     for name in ("uvicorn.error", "python_multipart"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    asyncio.run(server.serve(sockets=[listening]))
+    # After the last request uvicorn raises the signal again, which has done its work by then.
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(server.serve(sockets=[listening]))
     if not server.started:
         raise AdframeError("the service did not start; its log says why")
