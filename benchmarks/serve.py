@@ -1,5 +1,6 @@
 """Load test of `adframe serve` on this machine, next to the bare model.
 
+    python -m benchmarks.serve                                         # trains a model of the toy dataset first
     python -m benchmarks.serve <run> --images <folder>                 # 2,000 requests of 16 clients
     python -m benchmarks.serve <run> --images <folder> --requests 200
 
@@ -21,6 +22,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -42,14 +44,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--images", type=Path, required=True)
+    parser.add_argument("run", type=Path, nargs="?", help="of one model; without it one is trained on toy")
+    parser.add_argument("--images", type=Path, help="folder of PNG files")
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--clients", type=int, default=16)
     options = parser.parse_args()
-    found = measure(
-        options.run, sorted(options.images.rglob("*.png")), requests=options.requests, clients=options.clients
-    )
+    if (options.run is None) != (options.images is None):
+        parser.error("give a run and its --images, or neither")
+    with tempfile.TemporaryDirectory() as folder:
+        run, images = options.run, options.images
+        if run is None:
+            run, images = Path(folder) / "run", Path(folder) / "toy" / "weave" / "test"
+            adframe.train(
+                "category=weave", f"dataset.root={Path(folder) / 'toy'}", f"paths.run={run}", "logger=none"
+            )
+        files = sorted(images.rglob("*.png"))
+        found = measure(run, files, requests=options.requests, clients=options.clients)
     table = Table("what", "value", title=f"{options.requests} requests, {options.clients} clients")
     for name, value in found.items():
         table.add_row(name, f"{value:.3f}" if isinstance(value, float) else str(value))

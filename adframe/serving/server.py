@@ -32,14 +32,33 @@ def create_server(app: ASGIApp, settings: ServiceSettings) -> uvicorn.Server:
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            self._headers_timer = self.loop.call_later(settings.body_seconds, self._close_without_request)
+            self._headers_timer: asyncio.TimerHandle | None = None
+            self._follow_headers()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self._follow_headers()
 
         def connection_lost(self, exc: Exception | None) -> None:
-            self._headers_timer.cancel()
+            if self._headers_timer is not None:
+                self._headers_timer.cancel()
             super().connection_lost(exc)
 
+        def _waits_for_headers(self) -> bool:
+            return self.cycle is None or self.cycle.response_complete
+
+        def _follow_headers(self) -> None:
+            """Starts the clock with the first byte of a request, and stops it with its last header."""
+            if not self._waits_for_headers():
+                if self._headers_timer is not None:
+                    self._headers_timer.cancel()
+                self._headers_timer = None
+            elif self._headers_timer is None:
+                self._headers_timer = self.loop.call_later(settings.body_seconds, self._close_without_request)
+
         def _close_without_request(self) -> None:
-            if self.cycle is None:
+            self._headers_timer = None
+            if self._waits_for_headers():
                 self.transport.close()
 
     config = uvicorn.Config(
