@@ -1,6 +1,6 @@
 """Load test of `adframe serve` on this machine, next to the bare model.
 
-    python -m benchmarks.serve                                         # trains a model of the toy dataset first
+    python -m benchmarks.serve                                         # trains a model of toy images first
     python -m benchmarks.serve <run> --images <folder>                 # 2,000 requests of 16 clients
     python -m benchmarks.serve <run> --images <folder> --requests 200
 
