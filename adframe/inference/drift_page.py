@@ -74,6 +74,7 @@ def drift_page(report: DriftReport, *, run: str, command: str = "") -> Page:
             ).replace("`", "'"),
             log_capital=report.log_capital,
             log_limit=report.log_limit,
+            blocks=report.blocks,
             alarm_at=report.alarm_at,
         ),
         scores_figure(

@@ -53,7 +53,13 @@ class Block:
 
 
 def capital_figure(
-    name: str, *, caption: str, log_capital: np.ndarray, log_limit: float, alarm_at: int | None
+    name: str,
+    *,
+    caption: str,
+    log_capital: np.ndarray,
+    log_limit: float,
+    blocks: Sequence[Block],
+    alarm_at: int | None,
 ) -> Figure:
     """Draws the capital of the test against drift over the images, on a logarithmic axis.
 
@@ -62,6 +68,7 @@ def capital_figure(
         caption: below the figure.
         log_capital: (n,) natural logarithms.
         log_limit: where the alarm is.
+        blocks: the stream in parts; their times, where known, are written below the axis.
         alarm_at: number of the image with the alarm; None without one.
 
     Returns:
@@ -81,7 +88,7 @@ def capital_figure(
         axes.set_ylim(low - 0.2, high + 0.1 * (high - low))
         ticks = sorted({*range(math.floor(low), math.ceil(high) + 1, max(1, round((high - low) / 6)))} | {0})
         axes.set_yticks(ticks, [f"1e{tick}" if abs(tick) > 3 else f"{10.0**tick:g}" for tick in ticks])
-        _finish(canvas, axes, len(log_capital), y_name="capital")
+        _finish(canvas, axes, blocks, y_name="capital")
 
     return Figure(name, caption, _SIZE, draw)
 
@@ -133,7 +140,7 @@ def scores_figure(
             axes.axhline(threshold, color=style.INK, linestyle=":", label="threshold")
         if alarm_at is not None:
             axes.axvline(alarm_at, color=style.colour(1), linewidth=0.8, label="drift found")
-        _finish(canvas, axes, len(scores), y_name="raw score")
+        _finish(canvas, axes, blocks, y_name="raw score")
 
     return Figure(name, caption, _SIZE, draw)
 
@@ -176,14 +183,20 @@ def rate_figure(
         if promised is not None:
             axes.axhline(100 * promised, color=style.colour(1), linestyle="--", label="promised")
         axes.set_ylim(bottom=0)
-        _finish(canvas, axes, int(last[-1]), y_name="called anomalous, %")
+        _finish(canvas, axes, blocks, y_name="called anomalous, %")
 
     return Figure(name, caption, _SIZE, draw)
 
 
-def _finish(canvas: Canvas, axes: Axes, images: int, *, y_name: str) -> None:
+def _finish(canvas: Canvas, axes: Axes, blocks: Sequence[Block], *, y_name: str) -> None:
     axes.set(xlabel="number of the image in the stream", ylabel=y_name)
-    axes.set_xlim(0, images + 1)
+    axes.set_xlim(0, blocks[-1].last + 1)
+    if all(block.time is not None for block in blocks):
+        shown = [blocks[place] for place in np.unique(np.linspace(0, len(blocks) - 1, 6).astype(int))]
+        axes.set_xticks(
+            [block.last for block in shown],
+            [f"{block.last:,}\n{block.time:%Y-%m-%d}\n{block.time:%H:%M:%S}" for block in shown],
+        )
     style.add_grid(axes)
     handles: list[Any]
     handles, labels = axes.get_legend_handles_labels()

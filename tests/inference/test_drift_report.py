@@ -92,6 +92,7 @@ def test_the_page_shows_table_figures_and_notes(count: int) -> None:
     assert "Anomalies in the stream move scores as well" in html
     assert "could not be read" in html
     assert "at most 1 %" in html
+    assert ("2026-05-01" in html.partition("<svg")[2].partition("</svg>")[0]) == (count > 1)
 
 
 def test_a_long_stream_is_drawn_with_its_alarm() -> None:
