@@ -2,6 +2,8 @@
 
     python -m benchmarks.drift                                # all tables of docs/drift.md
     python -m benchmarks.drift --streams 200 --length 2000    # a quick look
+    python -m benchmarks.drift --parts real --run <run> --clean <run>/predictions.parquet \\
+        --shifted <run>/evaluations/<time>/predictions.parquet ...
 
 Normal scores are independent standard normal numbers, new for every stream, also for its calibration; ranks
 are all that the conformal form sees, so that its false alarms are those of any continuous distribution. The
@@ -15,12 +17,16 @@ import argparse
 import math
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 
+from adframe.inference.drift_reference import run_reference
+from adframe.inference.prediction_log import read_rows
+from adframe.results.run_folder import RunFolder
 from adframe.stats.betting import ChangeMixture, ShiftBets
-from adframe.stats.drift_monitor import BOUNDS_SHARE, DriftSettings, RobustBets
+from adframe.stats.drift_monitor import BOUNDS_SHARE, DriftMonitor, DriftSettings, RobustBets
 
 CALIBRATIONS = (32, 100, 1000)
 SHIFTS = (0.5, 1.0, 2.0)
@@ -35,9 +41,15 @@ def main() -> None:
     parser.add_argument("--delay-streams", type=int, default=500)
     parser.add_argument("--delay-length", type=int, default=3000)
     parser.add_argument("--parts", nargs="+", default=["false", "adversary", "delay"])
+    parser.add_argument("--run", type=Path, help="for the part real: a run with one model")
+    parser.add_argument("--clean", type=Path, help="predictions of normal images like those of validation")
+    parser.add_argument(
+        "--shifted", type=Path, nargs="+", default=[], help="the same under a shift, per file"
+    )
+    parser.add_argument("--orders", type=int, default=400)
     options = parser.parse_args()
     console = Console(highlight=False, soft_wrap=True)
-    parts = {"false": _false_alarms, "adversary": _adversaries, "delay": _delays}
+    parts = {"false": _false_alarms, "adversary": _adversaries, "delay": _delays, "real": _real}
     for part in options.parts:
         start = time.perf_counter()
         for line in parts[part](options):
@@ -108,6 +120,51 @@ def _delays(options: argparse.Namespace) -> list[str]:
                     cells.append(_cell(delays, longest=options.delay_length))
                 lines.append(f"| {name} | {count} | {clean} | " + " | ".join(cells) + " |")
     return lines
+
+
+def _real(options: argparse.Namespace) -> list[str]:
+    """Measures false alarms and delays on scores of real normal images, in random orders."""
+    [unit] = RunFolder.read(options.run).metrics["val"]
+    known = run_reference(options.run, unit=unit).scores
+    clean, *shifted = (_normal_scores(path) for path in (options.clean, *options.shifted))
+    draws = np.random.default_rng(6)
+    half, orders = len(known) // 2, options.orders
+    lines = [f"{len(known)} validation scores, {len(clean)} clean images, {orders} random orders"]
+    for direction in ("both", "up"):
+        for share in (0.0, 0.05):
+            settings = {"direction": direction, "share": share}
+            divided = [draws.permutation(known) for _ in range(orders)]
+            halves = [_alarm(each[:half], each[half:], alpha=0.1, **settings) for each in divided]
+            plain = [_alarm(known, draws.permutation(clean), alpha=0.1, **settings) for _ in range(orders)]
+            counts = [sum(each is not None for each in found) for found in (halves, plain)]
+            lines.append(
+                f"{settings}, alpha 0.1: alarms on one half of the validation scores against the other "
+                f"{counts[0]}, on clean images {counts[1]}"
+            )
+            for path, scores in zip(options.shifted, shifted, strict=True):
+                for before in (0, len(clean)):
+                    delays = np.full(orders, len(scores) + 1)
+                    for order in range(orders):
+                        stream = [*draws.permutation(clean)[:before], *draws.permutation(scores)]
+                        found = _alarm(known, np.array(stream), alpha=0.01, **settings)
+                        if found is not None and found > before:
+                            delays[order] = found - before
+                    cell = _cell(delays, longest=len(scores))
+                    lines.append(f"    {path.parent.name} after {before} clean images, alpha 0.01: {cell}")
+    return lines
+
+
+def _normal_scores(path: Path) -> np.ndarray:
+    return np.array([row["score"] for row in read_rows(path) if not row.get("label")])
+
+
+def _alarm(
+    reference: np.ndarray, stream: np.ndarray, *, alpha: float, direction: str, share: float
+) -> int | None:
+    monitor = DriftMonitor(reference, DriftSettings(alpha=alpha, direction=direction, share=share))
+    for score in stream.tolist():
+        monitor.update(score)
+    return monitor.alarm_at
 
 
 def _cell(delays: np.ndarray, *, longest: int) -> str:
