@@ -114,6 +114,7 @@ class _Service:
             code = None
             try:
                 self._check_token(request, route)
+                self._check_origin(request)
                 response = await handler(request)
             except Exception as error:
                 if not isinstance(error, RequestError):
@@ -204,6 +205,15 @@ class _Service:
         expected = f"Bearer {self._settings.token}"
         if not hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode()):
             raise RequestError(401, "token", "send the token as Authorization: Bearer <token>")
+
+    def _check_origin(self, request: Request) -> None:
+        """Refuses what the page of another site sends through the browser of somebody who may use this one.
+
+        A token has the same effect, because other sites do not know it.
+        """
+        origin, own = request.headers.get("origin"), request.headers.get("host", "")
+        if self._settings.token is None and origin is not None and origin.partition("://")[2] != own:
+            raise RequestError(403, "origin", "pages of other sites may not use this service")
 
     def _failure(self, error: RequestError) -> Response:
         self._metrics.rejected.labels(error.code).inc()

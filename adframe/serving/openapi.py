@@ -10,6 +10,7 @@ _ERROR = {"$ref": "#/components/schemas/Error"}
 _ERRORS = {
     400: "no picture, or a malformed body",
     401: "the token is missing or wrong",
+    403: "sent by the page of another site",
     404: "no such model",
     406: "neither JSON nor PNG is accepted, or the overlay of several pictures",
     408: "the body arrived too slowly",

@@ -96,7 +96,12 @@ def test_refusals_say_what_is_wrong(service: Running) -> None:
 
 def test_a_page_of_another_site_does_not_reach_a_local_service(service: Running) -> None:
     assert service.ask("GET", "/v1/models", headers={"Host": "evil.example"})[0] == 400
-    assert service.ask("GET", "/v1/models", headers={"Host": f"localhost:{service.port}"})[0] == 200
+    local = f"localhost:{service.port}"
+    assert service.ask("GET", "/v1/models", headers={"Host": local})[0] == 200
+    form = {"content_type": "application/x-www-form-urlencoded", "host": local}
+    assert code_of(service.predict(picture(1), origin="https://evil.example", **form)) == (403, "origin")
+    assert code_of(service.predict(picture(1), origin="null", **form)) == (403, "origin")
+    assert service.predict(picture(1), origin=f"http://{local}", **form)[0] == 200
 
 
 def test_a_picture_that_breaks_the_model_costs_no_other_its_result(service: Running) -> None:
