@@ -206,6 +206,19 @@ def test_a_direction_finds_its_own_change_alone() -> None:
         assert found == {"up": False, "down": True, "both": True}
 
 
+@pytest.mark.parametrize("share", [0.0, 0.05])
+def test_upward_bets_never_win_more_where_all_new_scores_are_lowered(share: float) -> None:
+    """So that the bound holds for a model to which the validation images were added (refit=true)."""
+    draws = np.random.default_rng(11)
+    for seed in range(20):
+        scores = draws.standard_exponential(150)
+        plain, lowered = (
+            DriftMonitor(scores[:50], DriftSettings(direction="up", share=share, seed=seed)) for _ in range(2)
+        )
+        for score in scores[50:]:
+            assert lowered.update(0.8 * score - 0.1) <= plain.update(score) + 1e-9
+
+
 def test_the_same_stream_gives_the_same_capital_again() -> None:
     scores = np.random.default_rng(10).normal(size=80)
     capitals = []
