@@ -20,7 +20,7 @@ FLOORS = [  # a room imports only rooms of the floors above it in this list
     {"results"},
     {"systems", "reporting"},
     {"callbacks", "diagnostics", "inference"},
-    {"runs", "export"},
+    {"runs", "export", "serving"},
     {"analysis"},
     {"config"},
     {"cli"},

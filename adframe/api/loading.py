@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from adframe.errors import AdframeError
 from adframe.inference.detector import TrainedDetector
 
 
@@ -45,20 +44,9 @@ def load(
     from adframe.export.bundle import is_bundle, load_bundle
 
     if is_bundle(Path(run)):
-        return _from_bundle(load_bundle(Path(run)), category=category, calibration=calibration)
+        return load_bundle(Path(run), category=category, calibration=calibration)
     from adframe.config.load_detector import load_detector  # Hydra is imported only here
 
     return load_detector(
         Path(run), category=category, calibration=calibration, device=device, trusted=trusted
     )
-
-
-def _from_bundle(detector: TrainedDetector, *, category: str | None, calibration: str) -> TrainedDetector:
-    if category not in (None, detector.category):
-        raise AdframeError(f"the bundle is of {detector.category}, not of {category}")
-    if calibration not in ("trained", detector.calibration_name):
-        raise AdframeError(
-            f"the bundle has the thresholds {detector.calibration_name}; export the run again with "
-            f"--calibration {calibration}"
-        )
-    return detector

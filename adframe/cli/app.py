@@ -9,7 +9,10 @@ from typing import Annotated
 
 import typer
 
+from adframe.cli.arguments import Category, Device, Model, Run, Trusted
+from adframe.cli.bundle_commands import export
 from adframe.cli.main import exit_with_errors
+from adframe.cli.stream_commands import drift, serve
 
 app = typer.Typer(
     name="adframe",
@@ -30,32 +33,6 @@ class PictureKind(StrEnum):
     map = "map"
 
 
-class ExportFormat(StrEnum):
-    """Runtimes for which `export` writes."""
-
-    onnx = "onnx"
-    openvino = "openvino"
-
-
-class Precision(StrEnum):
-    """Numbers in which `export` writes networks."""
-
-    fp32 = "fp32"
-    fp16 = "fp16"
-    int8 = "int8"
-
-
-Run = Annotated[Path, typer.Argument(help="Folder of a finished run.", show_default=False)]
-Category = Annotated[
-    str | None, typer.Option(help="The model to use, where the run has one for each of several categories.")
-]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
-Trusted = Annotated[
-    list[str] | None,
-    typer.Option(help="Package other than adframe that the run's configuration may name; its code runs."),
-]
-
-
 @app.callback()
 def _app() -> None:
     pass
@@ -63,7 +40,7 @@ def _app() -> None:
 
 @app.command()
 def predict(
-    run: Run,
+    run: Model,
     images: Annotated[
         list[str] | None,
         typer.Argument(
@@ -95,6 +72,15 @@ def predict(
     resume: Annotated[
         bool, typer.Option("--resume", help="Keep the results in --out; skip their images.")
     ] = False,
+    log: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of a log that grows with every call, for `adframe drift`.", show_default=False
+        ),
+    ] = None,
+    log_parquet: Annotated[
+        bool, typer.Option("--log-parquet", help="Keep finished files of the log as Parquet, not as CSV.")
+    ] = False,
     category: Category = None,
     calibration: Annotated[
         str, typer.Option(help="Thresholds of `adframe calibrate` by name; trained are those of the run.")
@@ -117,8 +103,9 @@ def predict(
             Request(
                 run=run, images=tuple(images or ()), out=out, pictures=tuple(map(str, pictures or ())),
                 page=page, jsonl=jsonl, fail_on_anomaly=fail_on_anomaly, watch=watch, interval=interval,
-                resume=resume, category=category, calibration=calibration, batch_size=batch_size,
-                threads=threads, device=device, trusted=tuple(trusted or ()),
+                resume=resume, log=log, log_parquet=log_parquet, category=category,
+                calibration=calibration, batch_size=batch_size, threads=threads, device=device,
+                trusted=tuple(trusted or ()),
             ),
             listed=sys.stdin,
         )
@@ -243,46 +230,9 @@ def update(
     )
 
 
-@app.command()
-def export(
-    run: Run,
-    out: Annotated[Path, typer.Option(help="New folder for the bundle.", show_default=False)],
-    format: Annotated[ExportFormat, typer.Option(help="Runtime of the bundle.")] = ExportFormat.onnx,
-    precision: Annotated[
-        Precision, typer.Option(help="Numbers of the network; the search stays in float32.")
-    ] = Precision.fp32,
-    category: Category = None,
-    calibration: Annotated[
-        str, typer.Option(help="Thresholds to pack: trained, or a name that calibrate wrote.")
-    ] = "trained",
-    normals: Annotated[
-        list[str] | None,
-        typer.Option(help="Normal image or folder for the ranges of int8; training images by default."),
-    ] = None,
-    accept: Annotated[
-        bool, typer.Option("--accept", help="Keep a float32 bundle that changes a decision.")
-    ] = False,
-    trusted: Trusted = None,
-) -> None:
-    """Pack a model as a folder that needs neither torch nor its run, and prove that it decides alike.
-
-    The bundle holds the network with the search in its memory, preparation of images, thresholds, a program
-    predict.py and parity.json, which compares it with the run on validation, synthetic and test images. A
-    float32 bundle that changes a decision is not written.
-    """
-    from adframe.cli.export import run_export
-
-    run_export(
-        run,
-        out,
-        kind=format.value,
-        precision=precision.value,
-        category=category,
-        calibration=calibration,
-        normals=normals or (),
-        accept=accept,
-        trusted=trusted or (),
-    )
+app.command()(drift)
+app.command()(export)
+app.command()(serve)
 
 
 def main() -> None:

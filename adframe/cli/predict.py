@@ -18,6 +18,7 @@ from adframe.inference.detector import TRAINED, TrainedDetector
 from adframe.inference.images import InputImage, input_images
 from adframe.inference.output import ResultFiles
 from adframe.inference.page import PredictionPage
+from adframe.inference.prediction_log import PredictionLog
 from adframe.inference.results import ANOMALOUS, ERROR, ImageResult
 from adframe.inference.watch import FolderWatch
 from adframe.reporting.console import quieten
@@ -40,6 +41,8 @@ class Request:
     watch: Path | None = None
     interval: float = 1.0
     resume: bool = False
+    log: Path | None = None
+    log_parquet: bool = False
     category: str | None = None
     calibration: str = TRAINED
     batch_size: int = 8
@@ -57,6 +60,8 @@ class Request:
             raise AdframeError("give images or folders, or - to read paths from standard input, or --watch")
         if self.watch is not None and self.images:
             raise AdframeError("give either images or --watch, not both")
+        if self.log_parquet and self.log is None:
+            raise AdframeError("--log-parquet is the kind of a log; give its folder with --log")
         if self.out is None:
             names = {"picture": self.pictures, "page": self.page, "resume": self.resume}
             for name in (name for name, given in (names | {"watch": self.watch}).items() if given):
@@ -93,7 +98,10 @@ def run_prediction(request: Request, *, listed: TextIO) -> int:
         resume = request.resume or request.watch is not None
         files = ResultFiles(request.out, detector, pictures=request.pictures, resume=resume)
     page = PredictionPage(detector, run=request.run) if request.page else None
-    work = _Work(request, detector, files, page)
+    log = None
+    if request.log is not None:
+        log = PredictionLog(request.log, model=detector.category, parquet=request.log_parquet)
+    work = _Work(request, detector, files, page, log)
     try:
         if request.watch is None:
             work.inspect_all(images)
@@ -103,6 +111,8 @@ def run_prediction(request: Request, *, listed: TextIO) -> int:
         error.add_note(f"{counted(sum(work.counts.values()), 'image')} inspected")
         raise
     finally:
+        if log is not None:
+            log.close()
         if page is not None and files is not None:
             page.write(files.folder, files.done)
     work.print_summary()
@@ -113,12 +123,13 @@ def run_prediction(request: Request, *, listed: TextIO) -> int:
 
 @dataclass(slots=True)
 class _Work:
-    """Passes images to the model, and its results to the terminal, the files and the page."""
+    """Passes images to the model, and its results to the terminal, the files, the page and the log."""
 
     request: Request
     detector: TrainedDetector
     files: ResultFiles | None
     page: PredictionPage | None
+    log: PredictionLog | None = None
     counts: Counter[str] = field(default_factory=Counter)
     console: Console = field(default_factory=lambda: Console(soft_wrap=True, highlight=False, markup=False))
 
@@ -151,6 +162,8 @@ class _Work:
     def _take(self, image: InputImage, result: ImageResult) -> None:
         row = result.row()
         self.counts[row["decision"]] += 1
+        if self.log is not None:
+            self.log.add(row)
         if self.request.jsonl:
             self.console.print(json.dumps(result.record()))
         else:

@@ -13,6 +13,7 @@ from adframe.config.build import build, view_of
 from adframe.config.recipe import ConfigRecipe
 from adframe.config.saved_config import check_complete, read_config
 from adframe.errors import AdframeError
+from adframe.export.bundle import is_bundle, load_bundle
 from adframe.inference.detector import TRAINED, TrainedDetector, stored_facts
 from adframe.inference.recalibration import calibrated, read_calibration
 from adframe.results.run_folder import RunFolder
@@ -28,12 +29,12 @@ def load_detector(
     device: str = "auto",
     trusted: Sequence[str] = (),
 ) -> TrainedDetector:
-    """Loads the model of a finished run, ready to inspect images.
+    """Loads the model of a finished run or of a bundle, ready to inspect images.
 
     Neither the dataset nor its folder is needed; the frozen backbone is loaded from where the run took it.
 
     Args:
-        path: the folder of the run, or one of its checkpoints.
+        path: the folder of the run, or one of its checkpoints, or a bundle.
         category: which model; None for the only one.
         calibration: name of thresholds that `adframe calibrate` fitted; `trained` for those of the run.
         device: where the model works, as torch names it (`cpu`, `cuda`, `cuda:1`, `mps`); `auto` takes CUDA
@@ -47,6 +48,8 @@ def load_detector(
         AdframeError: the folder holds no finished run, there are several models and `category` is None, or a
             checkpoint or the backbone's weights are missing, damaged, or of another model.
     """
+    if is_bundle(path):
+        return load_bundle(path, category=category, calibration=calibration)
     if path.is_file() and path.parent.name == "checkpoints":  # as Lightning's load_from_checkpoint takes it
         path, category = path.parents[1], None if path.stem == "global" else path.stem
     place = _device(device)

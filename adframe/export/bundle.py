@@ -22,7 +22,7 @@ from adframe.data.roi import Roi
 from adframe.errors import AdframeError
 from adframe.export import standalone
 from adframe.export.standalone import MANIFEST, checked_manifest
-from adframe.inference.detector import TrainedDetector
+from adframe.inference.detector import TRAINED, TrainedDetector
 from adframe.io.files import write_json
 from adframe.metrics.pixel import PixelMetrics
 from adframe.ops.mask_postprocessing import MaskPostprocessing
@@ -123,18 +123,23 @@ def is_bundle(path: Path) -> bool:
     return (path / MANIFEST).is_file()
 
 
-def load_bundle(folder: Path, *, threads: int = 0) -> TrainedDetector:
+def load_bundle(
+    folder: Path, *, category: str | None = None, calibration: str = TRAINED, threads: int = 0
+) -> TrainedDetector:
     """Loads a bundle; nothing in it is run as code, and every file is checked against its hash.
 
     Args:
         folder: the bundle.
+        category: the category that the bundle must be of; None for any.
+        calibration: name of the thresholds that it must have; `trained` takes those that it has.
         threads: number of threads of the network; 0 for all cores.
 
     Returns:
         The model, with the interface of a model that is loaded from a run.
 
     Raises:
-        AdframeError: a file is missing, was changed or is not readable, or the runtime is not installed.
+        AdframeError: a file is missing, was changed or is not readable, the runtime is not installed, or the
+            bundle has another category or other thresholds.
     """
     try:
         facts = checked_manifest(folder)
@@ -155,14 +160,20 @@ def load_bundle(folder: Path, *, threads: int = 0) -> TrainedDetector:
             roi=Roi(mask=folder / facts["roi"]) if facts["roi"] else None,
         )
         images = None if facts["images"] is None else ImageFacts.from_plain(facts["images"])
-        network, category = folder / str(facts["network"]), str(facts["category"])
+        network, own = folder / str(facts["network"]), str(facts["category"])
         name = str(facts["calibration_name"])
     except (KeyError, TypeError, ValueError) as error:
         raise AdframeError(f"{folder / MANIFEST} is damaged: {error!r}") from error
+    if category not in (None, own):
+        raise AdframeError(f"the bundle {folder} is of {own}, not of {category}")
+    if calibration not in (TRAINED, name):
+        raise AdframeError(
+            f"the bundle {folder} has the thresholds {name}; export the run with --calibration {calibration}"
+        )
     system = DetectionSystem(
         detector=ExportedNetwork(network, threads=threads), calibrator=calibrator, pixel=PixelMetrics()
     )
-    detector = TrainedDetector(system, view=view, category=category, facts=images)
+    detector = TrainedDetector(system, view=view, category=own, facts=images)
     detector.calibration_name = name
     return detector
 
