@@ -22,8 +22,8 @@ class UpdatedSource:
 
     Example:
         >>> from adframe.data.toy_source import Toy
-        >>> source = Toy(root=Path("toy"))
-        >>> source.prepare("weave")
+        >>> source = Toy(root=Path("toy"), size=32, train=3, test_good=1, test_bad=1)
+        >>> source.prepare(["weave"])
         >>> updated = updated_source(source, added={}, removed={"weave": ["train/good/000.png"]})
         >>> len(source.scan("weave")) - len(updated.scan("weave"))
         1

@@ -290,6 +290,7 @@ def malformed(number: int) -> bytes:
             return f"{start}Content-Length: {len(changed)}\r\n\r\n".encode() + bytes(changed)
 
 
+@pytest.mark.slow
 def test_the_service_survives_200_malformed_requests() -> None:
     with running(body_seconds=1.0) as service:
         with ThreadPoolExecutor(40) as pool:
