@@ -22,7 +22,7 @@ class UpdatedSource:
 
     Example:
         >>> from adframe.data.toy_source import Toy
-        >>> source = Toy(root=Path("toy"), size=32, train=3, test_good=1, test_bad=1)
+        >>> source = Toy(root=Path("toy"), size=64, train=3, test_good=1, test_bad=1)
         >>> source.prepare(["weave"])
         >>> updated = updated_source(source, added={}, removed={"weave": ["train/good/000.png"]})
         >>> len(source.scan("weave")) - len(updated.scan("weave"))
