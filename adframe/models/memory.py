@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,11 +14,10 @@ from adframe.io.feature_cache import Store
 from adframe.models.buffers import make_room
 from adframe.ops.coreset import CoresetProgress, greedy_k_centre
 from adframe.ops.coreset_extension import extend_k_centre
+from adframe.ops.density import density_subset
 from adframe.ops.kmeans import k_means
 from adframe.ops.neighbours import RoundedBank, nearest, nearest_in_blocks, round_bank
 from adframe.ops.projections import moments, principal_axes
-
-_ROWS_AT_ONCE = 4096  # of a distance matrix against the sample of `Density`: 16 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,11 +326,7 @@ class Random(Bank):
 class Density(Bank):
     """Keeps rows drawn with chances that fall with the density around them, so that rare patches stay.
 
-    This is the subsampling of SuperADD (first place of VAND 4.0): a row is kept with the chance
-    1 / (1 + its neighbours within a radius), which grows by a tenth until few enough rows are left.
-    Neighbours are counted in a random sample of all rows and scaled up, so that the time grows with the
-    number of rows, not with its square. Where `bank_bytes` bounds the rows, they are thinned at random
-    before.
+    See `ops.density.density_subset`. Where `bank_bytes` bounds the rows, they are thinned at random before.
 
     Args:
         sample: number of rows in which neighbours are counted.
@@ -364,41 +358,8 @@ class Density(Bank):
         Returns:
             (`choice.count`, D), in their order.
         """
-        total = len(rows)
-        if choice.count >= total:
-            return rows.gather(torch.arange(total))
-        generator = np.random.default_rng(choice.seed)
-        drawn = generator.choice(total, size=min(self.sample, total), replace=False)
-        reference = rows.gather(torch.from_numpy(np.sort(drawn)))
-        chance = generator.random(total)
-        sampled = np.zeros(total)
-        sampled[drawn] = 1
-        kept = self._within_chance(rows, reference, sampled=sampled, chance=chance, count=choice.count)
-        return rows.gather(torch.from_numpy(kept))
-
-    def _within_chance(
-        self, rows: Spool, reference: Tensor, *, sampled: np.ndarray, chance: np.ndarray, count: int
-    ) -> np.ndarray:
-        """Returns `count` rows: those kept at the smallest radius that leaves at most so many, and a draw
-        from those kept at the radius before, because a step may leave far fewer.
-        """
-        radii = _radii(reference)
-        scale = len(rows) / len(reference)
-        kept = np.zeros((len(radii), len(rows)), bool)
-        for start, block in rows.blocks():
-            for offset in range(0, len(block), _ROWS_AT_ONCE):
-                part = block[offset : offset + _ROWS_AT_ONCE]
-                place = slice(start + offset, start + offset + len(part))
-                within = _rows_within(radii, part, reference).T.numpy()  # (radii, n)
-                neighbours = np.maximum(within - sampled[place], 0) * scale  # without the row itself
-                kept[:, place] = chance[place] < 1 / (1 + neighbours)
-        fitting = np.flatnonzero(kept.sum(1) <= count)
-        step = fitting[0] if len(fitting) else len(kept)
-        chosen = kept[step] if len(fitting) else np.zeros(len(rows), bool)
-        before = kept[step - 1] if step else np.ones(len(rows), bool)
-        more = np.flatnonzero(before & ~chosen)
-        more = more[np.argsort(chance[more])][: count - int(chosen.sum())]
-        return np.union1d(np.flatnonzero(chosen), more)
+        index = density_subset(rows, count=choice.count, sample=self.sample, seed=choice.seed)
+        return rows.gather(index)
 
 
 class Centres(Bank):
@@ -484,33 +445,3 @@ class Subspace(Memory):
         centred = rows - self.mean
         outside: Tensor = centred - (centred @ self.bank.T) @ self.bank
         return outside.norm(dim=1)  # type: ignore[no-any-return]
-
-
-def _radii(reference: Tensor) -> Tensor:
-    """Returns ascending radii that grow by a tenth, from the smallest to the largest distance of rows."""
-    distances = torch.cdist(reference, reference)
-    known = distances[distances > 0]
-    if not len(known):  # all rows are equal
-        return torch.zeros(1)
-    # Below a thousandth of the largest distance rows are as good as equal.
-    largest = float(known.max())
-    smallest = max(float(known.min()), largest / 1000)
-    steps = math.ceil(math.log(largest / smallest) / math.log(1.1)) + 1
-    return smallest * 1.1 ** torch.arange(steps)
-
-
-def _rows_within(radii: Tensor, rows: Tensor, reference: Tensor) -> Tensor:
-    """Counts the rows of the reference within each radius around other rows.
-
-    Args:
-        radii: (R,) ascending.
-        rows: (n, D).
-        reference: (m, D).
-
-    Returns:
-        (n, R) counts.
-    """
-    distances = torch.cdist(rows, reference)
-    at = torch.bucketize(distances, radii)  # the first radius that is not smaller
-    counts = torch.zeros(len(rows), len(radii) + 1).scatter_add_(1, at, torch.ones_like(distances))
-    return counts.cumsum(1)[:, :-1]

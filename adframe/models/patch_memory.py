@@ -19,12 +19,15 @@ from adframe.models.buffers import make_room, refuse_update
 from adframe.models.fusion import Concat
 from adframe.models.memory import Choice, Everything, Memory
 from adframe.ops.coreset import CoresetProgress, greedy_k_centre
+from adframe.ops.density import density_subset
 from adframe.ops.leave_one_out import leave_one_out
 from adframe.ops.patches import BORDERS, Border, as_rows, patch_grid
 from adframe.ops.projections import map_rows, moments, principal_axes, random_axes
 
 REDUCTIONS = ("none", "random", "pca")
 DISTANCE_METRICS = ("euclidean", "cosine")
+
+_GREEDY_ROWS = 32768  # more are thinned by density
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,8 +322,8 @@ class PatchMemory(nn.Module):
         return F.normalize(rows, dim=1) if self.settings.metric == "cosine" else rows
 
     def _thin(self, waiting: Spool) -> None:
-        """Halves the collected rows: to rows that cover the others, or to a uniform sample of all rows so
-        far.
+        """Halves the collected rows: to rows that cover the others, to rows of which the rare ones stay where
+        there are many, or to a uniform sample of all rows so far.
         """
         settings, keep = self.settings, len(waiting) // 2
         if keep < 1:
@@ -328,9 +331,11 @@ class PatchMemory(nn.Module):
                 f"model.bank_bytes={settings.bank_bytes} a memory holds no two patch features of "
                 f"{4 * waiting.width} bytes; raise it"
             )
-        if self.memory.covers:
+        if self.memory.covers and len(waiting) <= _GREEDY_ROWS:
             index = greedy_k_centre(waiting, count=keep, seed=settings.seed, store=settings.store)
             index = index.sort().values
+        elif self.memory.covers:  # the time of the greedy selection grows with the square of the rows
+            index = density_subset(waiting, count=keep, sample=1024, seed=settings.seed)
         else:
             drawn = np.random.default_rng((settings.seed, self.seen)).permutation(len(waiting))[:keep]
             index, self._rate = torch.from_numpy(np.sort(drawn)), self._rate / 2
