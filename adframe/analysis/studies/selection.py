@@ -12,7 +12,7 @@ from adframe.analysis.studies.ablation import Ablation
 from adframe.analysis.studies.ablation_results import AblationResults
 from adframe.analysis.studies.ablation_tables import settings_title
 from adframe.reporting.document import Page, Section, TableBlock
-from adframe.reporting.format import percent, title_of, with_interval
+from adframe.reporting.format import hundredths, percent, title_of, with_interval
 from adframe.reporting.tables import Cell, Column, table_of, table_of_columns
 
 _PREFIX = "synthetic/"
@@ -73,7 +73,7 @@ class Selection(Ablation):
         chosen = {category: _best(values) for category, values in found.items()}
         return replace(
             plain,
-            title=_title(chosen),
+            title=_title({category: _override(results, name) for category, name in chosen.items()}),
             findings=[*(self._sentence(results, *each) for each in chosen.items()), *plain.findings],
             sections=[
                 Section("Choice without a real defect", (self._table(results, found, chosen),)),
@@ -102,13 +102,14 @@ class Selection(Ablation):
             for each in results.settings
             if (value := results.estimate(each, category, metric)).known
         }
-        text = f"{category}: {chosen} has the highest {self._criterion} on synthetic anomalies."
+        override = _override(results, chosen)
+        text = f"{category}: {override} has the highest {self._criterion} on synthetic anomalies."
         if chosen not in known:
             return text
         best = max(known, key=lambda name: known[name].value)
         return (
             f"{text} On test images its {title_of(metric)} is {percent(known[chosen].value)}; the highest of "
-            f"all settings is {percent(known[best].value)} ({best})."
+            f"all settings is {percent(known[best].value)} ({_override(results, best)})."
         )
 
     @property
@@ -146,7 +147,7 @@ class Selection(Ablation):
                     {
                         "category": category,
                         "setting": setting.name,
-                        **{name: percent(value) for name, value in own.items()},
+                        **{name: hundredths(value) for name, value in own.items()},
                         "chosen": "yes" if is_chosen else None,
                         **{name: with_interval(each) for name, each in estimates.items()},
                     }
@@ -166,6 +167,13 @@ class Selection(Ablation):
             "Test: with 95% intervals."
         )
         return TableBlock("selection", caption, table_of_columns(columns, rows), raw=table_of(raw))
+
+
+def _override(results: AblationResults, name: str) -> str:
+    """Returns a setting as a user types it, such as `tiling=features`."""
+    setting = next(each for each in results.settings if each.name == name)
+    pairs = zip(results.key_names, setting.overrides.values(), strict=True)
+    return " ".join(f"{key}={value}" for key, value in pairs)
 
 
 def _facts(setting: Setting, number: int, category: str) -> Mapping[str, float | None]:

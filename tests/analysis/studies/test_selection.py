@@ -36,8 +36,8 @@ def test_the_highest_mean_of_the_criteria_is_chosen_in_each_category(tmp_path: P
     page = Selection(metrics=["image/auroc"]).write(read_sweep(tmp_path))
     assert page is not None
     text = page.read_text()
-    assert "Synthetic anomalies choose t0 for bolt; t1 for nut" in text
-    assert "bolt: t0 has the highest mean of image AUROC and AU-PRO 0.3 on synthetic anomalies" in text
+    assert "Synthetic anomalies choose tiling=t0 for bolt; tiling=t1 for nut" in text
+    assert "bolt: tiling=t0 has the highest mean of image AUROC and AU-PRO 0.3 on synthetic anomalies" in text
     with (tmp_path / "tables/selection.csv").open() as file:
         rows = list(csv.DictReader(file))
     chosen = {(row["category"], row["setting"]) for row in rows if row["chosen"] == "1"}
@@ -56,7 +56,7 @@ def test_one_model_for_all_categories_is_found_under_its_own_name(tmp_path: Path
         leave_synthetic(tmp_path, number, {"bolt": (value, value)}, unit="global")
     page = Selection().write(read_sweep(tmp_path))
     assert page is not None
-    assert "Synthetic anomalies choose t1" in page.read_text()
+    assert "Synthetic anomalies choose tiling=t1" in page.read_text()
 
 
 def test_without_synthetic_anomalies_it_says_what_to_set(tmp_path: Path) -> None:
