@@ -41,9 +41,11 @@ def load(
         >>> for result in detector.predict("new/pictures"):  # doctest: +SKIP
         ...     print(result.name, result.anomalous, result.score)
     """
-    from adframe.export.bundle import is_bundle, load_bundle
+    from adframe.export.manifest import is_bundle
 
     if is_bundle(Path(run)):
+        from adframe.export.bundle import load_bundle
+
         return load_bundle(Path(run), category=category, calibration=calibration)
     from adframe.config.load_detector import load_detector  # Hydra is imported only here
 

@@ -18,9 +18,12 @@ from adframe.data.dataset import to_view
 from adframe.errors import AdframeError
 from adframe.export.pack import pack
 from adframe.export.parity_page import parity_sentences
-from adframe.inference.detector import TRAINED, TrainedDetector, stored_facts
+from adframe.inference.detector import TrainedDetector, stored_facts
+from adframe.inference.drift_reference import DriftReference
 from adframe.inference.images import input_images
-from adframe.reporting.console import quieten, warn
+from adframe.inference.results import TRAINED
+from adframe.inference.run_reference import run_reference
+from adframe.reporting.notes import quieten, warn
 from adframe.results.names import method_of
 from adframe.results.run_folder import RunFolder
 from adframe.runs.recipe import Recipe
@@ -80,6 +83,7 @@ def run_export(
         facts=stored_facts(folder, detector.category),
         about=about,
         normals=_views(detector, normals),
+        reference=_reference(run, detector),
         program=_program(run, detector.category, calibration=calibration, trusted=trusted),
         accept=accept,
     )
@@ -100,6 +104,15 @@ def _data_of(recipe: Recipe, run: RunFolder, unit: str) -> AnomalyData | None:
         warn(f"the bundle is not compared with the run, because its images are not there: {error}")
         return None
     return data
+
+
+def _reference(run: Path, detector: TrainedDetector) -> DriftReference | None:
+    """Returns the validation scores that the bundle carries; None where the run has kept none."""
+    try:
+        return run_reference(run, unit=detector.category, calibration=detector.calibration_name)
+    except AdframeError as error:
+        warn(f"`adframe drift` will need --reference for this bundle: {error}")
+        return None
 
 
 def _program(run: Path, unit: str, *, calibration: str, trusted: Sequence[str]) -> list[str]:

@@ -13,9 +13,11 @@ from adframe.config.build import build, view_of
 from adframe.config.recipe import ConfigRecipe
 from adframe.config.saved_config import check_complete, read_config
 from adframe.errors import AdframeError
-from adframe.export.bundle import is_bundle, load_bundle
-from adframe.inference.detector import TRAINED, TrainedDetector, stored_facts
+from adframe.export.bundle import load_bundle
+from adframe.export.manifest import is_bundle
+from adframe.inference.detector import TrainedDetector, stored_facts
 from adframe.inference.recalibration import calibrated, read_calibration
+from adframe.inference.results import TRAINED
 from adframe.results.run_folder import RunFolder
 from adframe.runs.reevaluate import finished_categories
 from adframe.runs.test import load_system
