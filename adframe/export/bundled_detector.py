@@ -67,8 +67,11 @@ class BundledDetector:
         return float(self.calibration.threshold)
 
     def warm_up(self) -> None:
-        """Runs the network once, because its first image takes longer than others."""
-        self._model.run(np.full((1, 3, *self._model.size), 0.5, np.float32))
+        """Inspects a grey image, because the first one takes longer than others."""
+        region = self._model.region
+        height, width = self._model.size if region is None else region.shape
+        grey = InputImage("warm-up", np.full((height, width, 3), 128, np.uint8))
+        self._inspect(grey).record()
 
     def pixels(self, image: InputImage) -> np.ndarray:
         """Decodes an image as the training images were decoded.
