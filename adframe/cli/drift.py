@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from adframe.config.load_detector import chosen_unit
+from adframe.export.hub import local_copy
 from adframe.export.manifest import bundle_reference, is_bundle
 from adframe.inference.drift_page import drift_page, drift_table
 from adframe.inference.drift_report import measure_drift
@@ -69,6 +70,7 @@ def run_drift(
         AdframeError: a file cannot be read or written, or an argument is not possible.
     """
     settings = DriftSettings(alpha=alpha, share=share, direction=direction or BOTH, seed=seed)
+    run = local_copy(run)
     if is_bundle(run):
         known = bundle_reference(run, category=category, calibration=calibration)
     else:

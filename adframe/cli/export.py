@@ -18,6 +18,7 @@ from adframe.data.dataset import to_view
 from adframe.errors import AdframeError
 from adframe.export.pack import pack
 from adframe.export.parity_page import parity_sentences
+from adframe.export.run_results import run_results
 from adframe.inference.detector import TrainedDetector, stored_facts
 from adframe.inference.drift_reference import DriftReference
 from adframe.inference.images import input_images
@@ -84,6 +85,7 @@ def run_export(
         about=about,
         normals=_views(detector, normals),
         reference=_reference(run, detector),
+        results=run_results(run, unit=detector.category),
         program=_program(run, detector.category, calibration=calibration, trusted=trusted),
         accept=accept,
     )

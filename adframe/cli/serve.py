@@ -15,6 +15,7 @@ from rich.console import Console
 import adframe
 from adframe.errors import AdframeError
 from adframe.export.bundled_detector import BundledDetector
+from adframe.export.hub import PREFIX, local_copy
 from adframe.export.manifest import bundle_reference, is_bundle
 from adframe.inference.drift_reference import DriftReference
 from adframe.inference.score_log import read_score_log
@@ -66,7 +67,8 @@ def model_choices(texts: Sequence[str]) -> list[ModelChoice]:
         if not equals or not _NAME.fullmatch(name):
             name, rest = "", text
         path, _, category = rest.partition("#")
-        name = name or category or Path(path).resolve().name.removesuffix(".ckpt")
+        folder = path.partition("@")[0] if path.startswith(PREFIX) else path
+        name = name or category or Path(folder).resolve().name.removesuffix(".ckpt")
         if not _NAME.fullmatch(name):
             raise AdframeError(f"a model cannot be called {name!r}; give a name: name={rest}")
         if name in found:
@@ -115,7 +117,7 @@ def run_service(
         warn(f"everybody who reaches {settings.host} can use the service; set {TOKEN_VARIABLE}")
     listening, metrics, log = open_socket(settings), ServiceMetrics(), ServiceLog()
     models = []
-    for choice in choices:
+    for choice in [replace(choice, path=local_copy(choice.path)) for choice in choices]:
         detector = _load(choice, calibration=calibration, device=device, trusted=trusted)
         state = None
         if drift is not None:

@@ -34,6 +34,7 @@ from adframe.export.parity import (
 )
 from adframe.export.parity_page import parity_page, parity_sentences
 from adframe.export.precision import write_precision
+from adframe.export.run_results import RESULTS
 from adframe.inference.detector import TrainedDetector
 from adframe.inference.drift_reference import DriftReference, write_reference
 from adframe.io.files import write_json, write_whole
@@ -58,6 +59,7 @@ def pack(
     normals: Sequence[Tensor] = (),
     program: Sequence[str] = (),
     reference: DriftReference | None = None,
+    results: Mapping[str, Any] | None = None,
     accept: bool = False,
 ) -> dict[str, Any]:
     """Writes a bundle and compares it with the model.
@@ -73,6 +75,7 @@ def pack(
         normals: (3, H, W) images for the ranges of int8; empty for training images of `data`.
         program: a command that inspects the images named after it with the model, to measure what that needs.
         reference: scores of normal validation images, for `adframe drift`; None packs none.
+        results: how the model was tested, for a model card; None packs none.
         accept: whether a float32 bundle that changes a decision is kept.
 
     Returns:
@@ -90,6 +93,7 @@ def pack(
         parity = _pack(
             detector, folder, kind=kind, precision=precision, data=data, facts=facts, about=about,
             normals=normals, size=size, program=program, reference=reference,
+            results=results,
         )  # fmt: skip
         changed = sum(each["decisions_changed"] for each in parity["images"].values())
         if precision == "fp32" and changed and not accept:
@@ -116,6 +120,7 @@ def _pack(
     size: tuple[int, int],
     program: Sequence[str],
     reference: DriftReference | None,
+    results: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     graph = folder / "graph.onnx"
     write_onnx(detector.detector, graph, size=size)
@@ -129,6 +134,8 @@ def _pack(
     shutil.copyfile(standalone.__file__, folder / SCRIPT)
     if reference is not None:
         write_reference(folder / VALIDATION_FILE, reference)
+    if results is not None:
+        write_json(folder / RESULTS, results)
     about = {**about, "format": kind, "precision": precision}
 
     def list_files() -> None:
