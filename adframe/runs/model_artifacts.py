@@ -20,7 +20,13 @@ from adframe.results.validation_scores import VALIDATION_FOLDER
 
 ARTIFACTS = ("none", "checkpoint", "bundle")
 _ALIAS = re.compile(r"[A-Za-z0-9._-]+")
-_RUN_FILES = ("config.yaml", "environment.json", "metrics.json")  # which `adframe.load` and `drift` read
+# What `adframe.load` and `adframe drift` read of a run, next to the checkpoint and the validation scores.
+_RUN_FILES = ("config.yaml", "environment.json", "metrics.json", "predictions.parquet")
+    "config.yaml",
+    "environment.json",
+    "metrics.json",
+    "predictions.parquet",
+)  # `adframe.load` reads them
 
 
 def check_artifact(options: Mapping[str, Any]) -> None:

@@ -60,7 +60,8 @@ def test_checkpoints_are_logged_with_what_loads_them(base: list[str], tmp_path: 
     assert metadata["kind"] == "checkpoint"
     copy = downloaded(found[0], tmp_path / "copy")
     assert {str(path.relative_to(copy)) for path in copy.rglob("*") if path.is_file()} == {
-        "config.yaml", "environment.json", "metrics.json", "checkpoints/tray.ckpt", "validation/tray.json",
+        "config.yaml", "environment.json", "metrics.json", "predictions.parquet", "checkpoints/tray.ckpt",
+        "validation/tray.json",
     }  # fmt: skip
     assert adframe.load(run, category="tray").threshold == metadata["threshold"]
     assert adframe.load(copy / "checkpoints" / "tray.ckpt").threshold == metadata["threshold"]
