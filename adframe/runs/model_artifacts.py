@@ -22,11 +22,6 @@ ARTIFACTS = ("none", "checkpoint", "bundle")
 _ALIAS = re.compile(r"[A-Za-z0-9._-]+")
 # What `adframe.load` and `adframe drift` read of a run, next to the checkpoint and the validation scores.
 _RUN_FILES = ("config.yaml", "environment.json", "metrics.json", "predictions.parquet")
-    "config.yaml",
-    "environment.json",
-    "metrics.json",
-    "predictions.parquet",
-)  # `adframe.load` reads them
 
 
 def check_artifact(options: Mapping[str, Any]) -> None:
