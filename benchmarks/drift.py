@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from adframe.inference.drift_reference import run_reference
 from adframe.inference.prediction_log import read_rows
+from adframe.inference.run_reference import run_reference
 from adframe.results.run_folder import RunFolder
 from adframe.stats.betting import ChangeMixture, ShiftBets
 from adframe.stats.drift_monitor import BOUNDS_SHARE, DriftMonitor, DriftSettings, RobustBets

@@ -22,7 +22,8 @@ def load(
 
     Args:
         run: the folder of a run of `train.py` or `sweep.py`, or its file `checkpoints/<category>.ckpt`, or
-            the folder of a bundle, which works on the CPU.
+            the folder of a bundle, which works on the CPU, or `hub:<owner>/<name>@<revision>` for a bundle on
+            the Hugging Face Hub.
         category: which model, where the run has one for each of several categories; None for the only one.
         calibration: name of thresholds that `adframe calibrate` fitted; `trained` for those of the run.
         device: where the model works, as torch names it (`cpu`, `cuda`, `cuda:1`, `mps`); `auto` takes CUDA
@@ -41,12 +42,14 @@ def load(
         >>> for result in detector.predict("new/pictures"):  # doctest: +SKIP
         ...     print(result.name, result.anomalous, result.score)
     """
-    from adframe.export.bundle import is_bundle, load_bundle
+    from adframe.export.hub import local_copy
+    from adframe.export.manifest import is_bundle
 
-    if is_bundle(Path(run)):
-        return load_bundle(Path(run), category=category, calibration=calibration)
+    path = local_copy(run)
+    if is_bundle(path):
+        from adframe.export.bundle import load_bundle
+
+        return load_bundle(path, category=category, calibration=calibration)
     from adframe.config.load_detector import load_detector  # Hydra is imported only here
 
-    return load_detector(
-        Path(run), category=category, calibration=calibration, device=device, trusted=trusted
-    )
+    return load_detector(path, category=category, calibration=calibration, device=device, trusted=trusted)

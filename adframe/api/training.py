@@ -14,7 +14,7 @@ from adframe.api.recipe import ObjectRecipe
 from adframe.calibration.calibrator import Calibrator
 from adframe.data.datamodule import AnomalyData
 from adframe.errors import AdframeError
-from adframe.reporting.console import quieten
+from adframe.reporting.notes import quieten
 from adframe.results.frame import load_results
 from adframe.results.names import MEAN
 from adframe.results.run_folder import RunFolder

@@ -5,71 +5,21 @@ checkpoint.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from torch import nn
 
-from adframe.calibration.probability import Probability, fit_probability
+from adframe.calibration.fitted import FittedCalibration, ZoneTable
+from adframe.calibration.probability import fit_probability
 from adframe.calibration.rules import Rule, Sample
-from adframe.calibration.scales import ScoreScale, fit_scale
+from adframe.calibration.scales import fit_scale
 from adframe.contracts import Decision
 from adframe.errors import AdframeError
 from adframe.ops.mask_postprocessing import MaskPostprocessing
-from adframe.ops.zones import peaks_of, spread_zones
 
 Zone = tuple[int, int]
-ZoneTable = tuple[tuple[float, ...], ...]  # one number per zone
-
-
-@dataclass(frozen=True, slots=True)
-class FittedCalibration:
-    """The fitted thresholds and maps, and the data they were fitted on.
-
-    Attributes:
-        threshold: threshold of raw image scores.
-        statistic: rule of the threshold, such as `quantile 0.995`.
-        split: name of the split that the scores came from.
-        n: number of normal images they came from.
-        anomalous: number of anomalous images that a rule used as well.
-        map_median: median of all heatmap pixels of the normal images, the bottom of every heatmap's colour
-            scale.
-        map_max: largest of these pixels.
-        map_mean: mean of these pixels.
-        map_std: standard deviation of these pixels.
-        pixel_threshold: threshold of heatmap pixels in the original frame.
-        pixel_statistic: rule of the pixel threshold.
-        pixels: number of normal pixels that the pixel threshold was fitted on.
-        scale: readable scale of image scores.
-        probability: probabilities of image scores.
-        zone_thresholds: thresholds of an image's highest pixel in each zone; () without zones.
-        zone_pixel_thresholds: pixel thresholds of each zone; () without zones.
-    """
-
-    threshold: float
-    statistic: str
-    split: str
-    n: int
-    anomalous: int
-    map_median: float
-    map_max: float
-    map_mean: float
-    map_std: float
-    pixel_threshold: float
-    pixel_statistic: str
-    pixels: int
-    scale: ScoreScale
-    probability: Probability
-    zone_thresholds: ZoneTable
-    zone_pixel_thresholds: ZoneTable
-
-    @property
-    def fpr_floor(self) -> float:
-        """Returns the lowest false-positive rate that a threshold fitted on n normal images can guarantee,
-        1 / (n + 1).
-        """
-        return 1 / (self.n + 1)
 
 
 class Calibrator(nn.Module):
@@ -188,18 +138,7 @@ class Calibrator(nn.Module):
         Returns:
             The decision, with the score on the readable scale and as a probability.
         """
-        fitted, local = self.fitted, None
-        if fitted.zone_thresholds:
-            table = np.array(fitted.zone_thresholds)
-            local = bool((peaks_of(heatmap, grid=table.shape) > table).any())
-        return Decision(
-            score=score,
-            threshold=fitted.threshold,
-            normalised=fitted.scale.of(score),
-            probability=fitted.probability.of(score),
-            reported=float(heatmap.max()) > fitted.pixel_threshold,
-            by_zones=local,
-        )
+        return self.fitted.decide(score, heatmap=heatmap)
 
     def mask(self, scores: np.ndarray) -> np.ndarray:
         """Makes the mask of a heatmap: its thresholds, by zones where they are set, and post-processing.
@@ -210,12 +149,7 @@ class Calibrator(nn.Module):
         Returns:
             (H, W) bool, True for anomalous pixels.
         """
-        fitted = self.fitted
-        threshold: np.ndarray | float = fitted.pixel_threshold
-        if fitted.zone_pixel_thresholds:
-            threshold = spread_zones(np.array(fitted.zone_pixel_thresholds), scores.shape)
-        # In float64, as it was fitted: numpy would round a Python number to the float32 of the scores.
-        return (self.postprocess or MaskPostprocessing())(scores, np.float64(threshold))
+        return self.fitted.mask(scores, postprocess=self.postprocess)
 
     def facts(self) -> dict[str, float]:
         """Returns the numbers that a report states, by metric name.
@@ -249,8 +183,7 @@ class Calibrator(nn.Module):
         """
         self._fitted = None
         if state:
-            made = {"scale": ScoreScale(**state["scale"]), "probability": Probability(**state["probability"])}
-            self._fitted = FittedCalibration(**(state | made))
+            self._fitted = FittedCalibration.from_plain(state)
 
     def _zone_thresholds(self, peaks: np.ndarray, labels: np.ndarray) -> ZoneTable:
         if self.zones == 1:

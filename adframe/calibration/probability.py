@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit
-from sklearn.isotonic import IsotonicRegression
-from sklearn.linear_model import LogisticRegression
 
 from adframe.errors import AdframeError
 
@@ -82,6 +80,8 @@ def fit_probability(kind: str, normal: np.ndarray, anomalous: np.ndarray) -> Pro
     scores = np.concatenate([normal, anomalous]).astype(np.float64)
     labels = np.repeat([0, 1], [len(normal), len(anomalous)])
     if kind == "isotonic":
+        from sklearn.isotonic import IsotonicRegression  # only fitting needs scikit-learn
+
         curve = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(scores, labels)
         return Probability(kind, tuple(curve.X_thresholds_.tolist()), tuple(curve.y_thresholds_.tolist()))
     return Probability(kind, _fit_platt(scores, labels))
@@ -97,6 +97,8 @@ def _fit_platt(scores: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
     count = np.bincount(labels)
     target = np.where(labels == 1, (count[1] + 1) / (count[1] + 2), 1 / (count[0] + 2))
     standard = ((scores - mean) / deviation)[:, None]
+    from sklearn.linear_model import LogisticRegression
+
     fitted = LogisticRegression(C=np.inf).fit(
         np.concatenate([standard, standard]),
         np.repeat([1, 0], len(scores)),

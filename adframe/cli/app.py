@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from adframe.cli.arguments import Category, Device, Model, Run, Trusted
-from adframe.cli.bundle_commands import export
+from adframe.cli.bundle_commands import export, push
 from adframe.cli.main import exit_with_errors
 from adframe.cli.stream_commands import drift, serve
 
@@ -232,6 +232,7 @@ def update(
 
 app.command()(drift)
 app.command()(export)
+app.command()(push)
 app.command()(serve)
 
 

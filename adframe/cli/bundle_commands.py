@@ -1,4 +1,4 @@
-"""The command `adframe export`, for models that leave the machine."""
+"""The commands `adframe export` and `adframe push`, for models that leave the machine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from adframe.cli.arguments import Category, Run, Trusted
+from adframe.cli.arguments import Category, Model, Run, Trusted
 
 
 class ExportFormat(StrEnum):
@@ -63,5 +63,41 @@ def export(
         calibration=calibration,
         normals=normals or (),
         accept=accept,
+        trusted=trusted or (),
+    )
+
+
+def push(
+    source: Model,
+    repository: Annotated[
+        str, typer.Argument(help="Repository on the Hub, owner/name; created if missing.", show_default=False)
+    ],
+    revision: Annotated[
+        str | None, typer.Option(help="Branch, which is created if missing; main by default.")
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    message: Annotated[str, typer.Option(help="Message of the commit.", show_default=False)] = "",
+    category: Category = None,
+    calibration: Annotated[
+        str, typer.Option(help="Thresholds to pack: trained, or a name that calibrate wrote.")
+    ] = "trained",
+    trusted: Trusted = None,
+) -> None:
+    """Share a model on the Hugging Face Hub, with a model card.
+
+    Uploads a bundle, which is packed before where a run is given; tensors and JSON only. The card has the
+    run's own numbers with their intervals, where the threshold comes from, and the limits. Needs
+    pip install 'adframe[hub]' and `hf auth login`. adframe.load("hub:owner/name@revision") loads it.
+    """
+    from adframe.cli.push import run_push
+
+    run_push(
+        source,
+        repository,
+        revision=revision,
+        private=private,
+        message=message,
+        category=category,
+        calibration=calibration,
         trusted=trusted or (),
     )

@@ -18,7 +18,7 @@ from adframe.inference.recalibration import (
     refit_to_scores,
     write_calibration,
 )
-from adframe.reporting.console import quieten
+from adframe.reporting.notes import quieten
 from adframe.results.run_folder import RunFolder
 from adframe.results.validation_scores import VALIDATION_FOLDER, read_scores
 

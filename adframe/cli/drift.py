@@ -13,10 +13,12 @@ from rich.console import Console
 from rich.table import Table
 
 from adframe.config.load_detector import chosen_unit
-from adframe.inference.detector import TRAINED
+from adframe.export.hub import local_copy
+from adframe.export.manifest import bundle_reference, is_bundle
 from adframe.inference.drift_page import drift_page, drift_table
-from adframe.inference.drift_reference import run_reference
 from adframe.inference.drift_report import measure_drift
+from adframe.inference.results import TRAINED
+from adframe.inference.run_reference import run_reference
 from adframe.inference.score_log import read_score_log
 from adframe.io.files import write_json, write_whole
 from adframe.reporting.format import counted
@@ -47,7 +49,7 @@ def run_drift(
     """Measures drift, prints a table, and writes `drift.json` and a page where asked.
 
     Args:
-        run: the folder of the run.
+        run: the folder of the run, or a bundle.
         logs: logs and results of predictions, and folders with them.
         alpha: highest chance of a false alarm over the whole future.
         share: expected share of anomalies.
@@ -68,9 +70,13 @@ def run_drift(
         AdframeError: a file cannot be read or written, or an argument is not possible.
     """
     settings = DriftSettings(alpha=alpha, share=share, direction=direction or BOTH, seed=seed)
-    folder = RunFolder(run)
-    folder.reopen()
-    known = run_reference(run, unit=chosen_unit(folder, category), calibration=calibration)
+    run = local_copy(run)
+    if is_bundle(run):
+        known = bundle_reference(run, category=category, calibration=calibration)
+    else:
+        folder = RunFolder(run)
+        folder.reopen()
+        known = run_reference(run, unit=chosen_unit(folder, category), calibration=calibration)
     if reference:
         given = read_score_log(reference)
         source = f"{counted(len(given.scores), 'image')} of {', '.join(map(str, reference))}"

@@ -17,7 +17,7 @@ from adframe.config.saved_config import check_complete, read_config
 from adframe.config.validate import check_evaluation
 from adframe.data.base import Source
 from adframe.errors import AdframeError
-from adframe.reporting.console import quieten
+from adframe.reporting.notes import quieten
 from adframe.results.run_folder import RunFolder
 from adframe.runs.moved_data import with_root
 from adframe.runs.provenance import command_line

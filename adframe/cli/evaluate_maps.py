@@ -11,7 +11,7 @@ from adframe.cli.train import print_run
 from adframe.cli.typed import TypedOverrides
 from adframe.config.build import build, build_source, requested_category
 from adframe.config.validate import RULES, ValueRule, check_values
-from adframe.reporting.console import quieten
+from adframe.reporting.notes import quieten
 from adframe.runs.evaluate_maps import evaluate_maps
 from adframe.runs.provenance import command_line
 

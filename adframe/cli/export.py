@@ -6,24 +6,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from omegaconf import OmegaConf
 from rich.console import Console
-from torch import Tensor
 
-from adframe.config.load_detector import load_detector
-from adframe.config.recipe import ConfigRecipe
-from adframe.config.saved_config import read_config
-from adframe.data.datamodule import AnomalyData
-from adframe.data.dataset import to_view
-from adframe.errors import AdframeError
-from adframe.export.pack import pack
+from adframe.config.pack_run import pack_run
 from adframe.export.parity_page import parity_sentences
-from adframe.inference.detector import TRAINED, TrainedDetector, stored_facts
-from adframe.inference.images import input_images
-from adframe.reporting.console import quieten, warn
-from adframe.results.names import method_of
-from adframe.results.run_folder import RunFolder
-from adframe.runs.recipe import Recipe
+from adframe.inference.results import TRAINED
+from adframe.reporting.notes import quieten
 
 
 def run_export(
@@ -58,59 +46,24 @@ def run_export(
         AdframeError: the run has no such model, or the model cannot be exported.
     """
     quieten()
-    detector = load_detector(run, category=category, calibration=calibration, device="cpu", trusted=trusted)
-    folder = RunFolder(run)
-    folder.reopen()
-    config = read_config(run, trusted=trusted)
-    recipe = ConfigRecipe(OmegaConf.create(config), config=config)
-    data = _data_of(recipe, folder, detector.category)
-    backbone = config.get("backbone") or {}
-    about = {
-        "method": method_of(config),
-        "backbone": backbone.get("name", ""),
-        "run": folder.path.resolve().name,
-        "seed": config["seed"],
-    }
-    parity = pack(
-        detector,
+    program = [sys.executable, "-m", "adframe", "predict", "--calibration", calibration, "--device", "cpu"]
+    for option, values in (("--category", [category] if category else []), ("--trusted", trusted)):
+        for value in values:
+            program += [option, value]
+    parity = pack_run(
+        run,
         out,
         kind=kind,
         precision=precision,
-        data=data,
-        facts=stored_facts(folder, detector.category),
-        about=about,
-        normals=_views(detector, normals),
-        program=_program(run, detector.category, calibration=calibration, trusted=trusted),
+        category=category,
+        calibration=calibration,
+        normals=normals,
+        program=[*program, str(run)],
         accept=accept,
+        trusted=trusted,
     )
     console = Console(highlight=False, markup=False, soft_wrap=True)
     for line in parity_sentences(parity):
         console.print(line)
     console.print(f"bundle: {out} ({parity['bytes'] / 1e6:.1f} MB)")
     return out
-
-
-def _data_of(recipe: Recipe, run: RunFolder, unit: str) -> AnomalyData | None:
-    """Returns the images of a model, read; None where the dataset is not there."""
-    try:
-        source = recipe.source()
-        data = recipe.data(source, run.done if unit == "global" else [unit])
-        data.setup()
-    except (AdframeError, OSError) as error:
-        warn(f"the bundle is not compared with the run, because its images are not there: {error}")
-        return None
-    return data
-
-
-def _program(run: Path, unit: str, *, calibration: str, trusted: Sequence[str]) -> list[str]:
-    """Returns the command that inspects images with the model of the run."""
-    options = [] if unit == "global" else ["--category", unit]
-    for name in trusted:
-        options += ["--trusted", name]
-    options += ["--calibration", calibration, "--device", "cpu"]
-    return [sys.executable, "-m", "adframe", "predict", *options, str(run)]
-
-
-def _views(detector: TrainedDetector, given: Sequence[str]) -> list[Tensor]:
-    listed, _ = input_images(list(given)) if given else ([], False)
-    return [to_view(detector.pixels(image), detector.view, category=detector.category)[0] for image in listed]

@@ -15,7 +15,6 @@ from typing import Any, NoReturn
 
 from rich.console import Console
 
-from adframe.cli import attempts
 from adframe.config.literal_overrides import quote_names
 from adframe.config.messages import is_user_error, one_line
 from adframe.errors import AdframeError
@@ -53,6 +52,8 @@ def guard(main: Callable[[], Any]) -> None:
         named = () if Path(sys.argv[0]).stem == "evaluate" else ("category",)
         sys.argv[1:] = quote_names(sys.argv[1:], named=named)
         main()
+        from adframe.cli import attempts  # the commands of `adframe` need none of what it imports
+
         if attempts.stopping_errors:
             raise attempts.stopping_errors[0]
 

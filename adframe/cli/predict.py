@@ -14,15 +14,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from adframe.config.load_detector import load_detector
 from adframe.errors import AdframeError
-from adframe.inference.detector import TRAINED, TrainedDetector
+from adframe.inference.detector import TrainedDetector
 from adframe.inference.images import InputImage, input_images
 from adframe.inference.output import ResultFiles
 from adframe.inference.page import PredictionPage
 from adframe.inference.prediction_log import PredictionLog
-from adframe.inference.results import ANOMALOUS, ERROR, ImageResult
+from adframe.inference.results import ANOMALOUS, ERROR, TRAINED, ImageResult
 from adframe.inference.watch import FolderWatch
-from adframe.reporting.console import quieten
 from adframe.reporting.format import counted
+from adframe.reporting.notes import quieten
 
 FOUND_ANOMALY, UNREADABLE = 1, 3  # exit codes
 

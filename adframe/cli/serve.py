@@ -1,7 +1,8 @@
-"""`adframe serve`: answers requests over HTTP with the models of runs."""
+"""`adframe serve`: answers requests over HTTP with the models of runs and bundles."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 from collections.abc import Sequence
@@ -13,10 +14,13 @@ from rich.console import Console
 
 import adframe
 from adframe.errors import AdframeError
-from adframe.inference.drift_reference import DriftReference, run_reference
+from adframe.export.bundled_detector import BundledDetector
+from adframe.export.hub import PREFIX, local_copy
+from adframe.export.manifest import bundle_reference, is_bundle
+from adframe.inference.drift_reference import DriftReference
 from adframe.inference.score_log import read_score_log
-from adframe.reporting.console import quieten, warn
 from adframe.reporting.format import counted
+from adframe.reporting.notes import quieten, warn
 from adframe.stats.betting import BOTH, UP
 from adframe.stats.drift_monitor import DriftSettings
 
@@ -28,7 +32,7 @@ class ModelChoice:
     """A model that is served.
 
     Attributes:
-        path: a run's folder, one of its checkpoints, or whatever else `adframe.load` takes.
+        path: a run's folder, one of its checkpoints, or a bundle.
         name: in the addresses of the service.
         category: the model of the run, where it has several.
     """
@@ -63,7 +67,8 @@ def model_choices(texts: Sequence[str]) -> list[ModelChoice]:
         if not equals or not _NAME.fullmatch(name):
             name, rest = "", text
         path, _, category = rest.partition("#")
-        name = name or category or Path(path).resolve().name.removesuffix(".ckpt")
+        folder = path.partition("@")[0] if path.startswith(PREFIX) else path
+        name = name or category or Path(folder).resolve().name.removesuffix(".ckpt")
         if not _NAME.fullmatch(name):
             raise AdframeError(f"a model cannot be called {name!r}; give a name: name={rest}")
         if name in found:
@@ -107,23 +112,22 @@ def run_service(
         from adframe.serving.settings import TOKEN_VARIABLE, ServiceSettings
     except ModuleNotFoundError as error:
         raise AdframeError(f"{error.name} is missing; pip install 'adframe[serve]'") from error
-    quieten()
     settings = ServiceSettings(**limits, token=os.environ.get(TOKEN_VARIABLE) or None)
     if not settings.is_local and settings.token is None:
         warn(f"everybody who reaches {settings.host} can use the service; set {TOKEN_VARIABLE}")
     listening, metrics, log = open_socket(settings), ServiceMetrics(), ServiceLog()
     models = []
-    for choice in choices:
-        detector = adframe.load(
-            choice.path, category=choice.category, calibration=calibration, device=device, trusted=trusted
-        )
+    for choice in [replace(choice, path=local_copy(choice.path)) for choice in choices]:
+        detector = _load(choice, calibration=calibration, device=device, trusted=trusted)
         state = None
         if drift is not None:
             reference = _reference(choice, detector, references, calibration)
             lowered = reference.is_refitted and not any_direction
             own = replace(drift, direction=UP) if lowered and drift.direction == BOTH else drift
             state = DriftState(reference, own)
-        models.append(ServedModel(choice.name, detector, settings=settings, metrics=metrics, drift=state))
+        models.append(
+            ServedModel(choice.name, detector, settings=settings, metrics=metrics, drift=state, log=log)
+        )
     app = create_app(models, settings, metrics=metrics, log=log)
     listening.listen(settings.connections)  # so that who reads the address below can connect at once
     host, port = listening.getsockname()[:2]
@@ -135,6 +139,20 @@ def run_service(
     run_server(create_server(app, settings), listening)
 
 
+def _load(choice: ModelChoice, *, calibration: str, device: str, trusted: Sequence[str]) -> Any:
+    """Loads a model; torch is imported only for models of runs."""
+    if is_bundle(choice.path):
+        return BundledDetector(choice.path, category=choice.category, calibration=calibration)
+    if importlib.util.find_spec("torch") is None:
+        raise AdframeError(
+            f"{choice.path} is no bundle, and the models of runs need torch, which is not installed"
+        )
+    quieten()
+    return adframe.load(
+        choice.path, category=choice.category, calibration=calibration, device=device, trusted=trusted
+    )
+
+
 def _reference(
     choice: ModelChoice, detector: Any, references: Sequence[Path], calibration: str
 ) -> DriftReference:
@@ -142,5 +160,9 @@ def _reference(
         known = read_score_log(references)
         source = counted(len(known.scores), "normal image")
         return DriftReference(choice.name, known.scores, f"{source} of {', '.join(map(str, references))}")
+    if is_bundle(choice.path):
+        return bundle_reference(choice.path, category=choice.category, calibration=calibration)
+    from adframe.inference.run_reference import run_reference  # imports torch
+
     path = choice.path.parents[1] if choice.path.is_file() else choice.path
     return run_reference(path, unit=detector.category, calibration=calibration)

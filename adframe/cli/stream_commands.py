@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from adframe.cli.arguments import Category, Device, Run, Trusted
+from adframe.cli.arguments import Category, Device, Model, Trusted
 
 
 class Direction(StrEnum):
@@ -20,7 +20,7 @@ class Direction(StrEnum):
 
 
 def drift(
-    run: Run,
+    run: Model,
     logs: Annotated[
         list[Path],
         typer.Argument(
@@ -58,7 +58,7 @@ def drift(
         bool, typer.Option("--fail-on-drift", help="Exit with code 1 if drift is found.")
     ] = False,
 ) -> None:
-    """Compare logged scores with the validation scores of a run.
+    """Compare logged scores with the validation scores of a run or a bundle.
 
     Finds out whether new images are still like those on which the threshold was fitted, with a bound on the
     chance of a false alarm that holds however often one looks; compares the alarm rate with the promised
@@ -78,7 +78,8 @@ def serve(
     models: Annotated[
         list[str],
         typer.Argument(
-            help="Finished runs: a folder, name=folder, or folder#category where a run has several models.",
+            help="Finished runs and bundles: a folder, name=folder, or folder#category where a run has "
+            "several models.",
             show_default=False,
         ),
     ],
@@ -119,7 +120,8 @@ def serve(
     """Answer requests over HTTP: a picture goes in, decision, score and regions or an overlay come out.
 
     Needs pip install 'adframe[serve]'. The token that clients must send is read from the environment,
-    ADFRAME_SERVE_TOKEN. / is a page onto which a picture can be dropped, /docs describes the interface.
+    ADFRAME_SERVE_TOKEN. Bundles of `adframe export` are served without torch. / is a page onto which a
+    picture can be dropped, /docs describes the interface.
     """
     from adframe.cli.serve import model_choices, run_service
     from adframe.stats.drift_monitor import DriftSettings

@@ -12,7 +12,8 @@ from adframe.config.recipe import ConfigRecipe
 from adframe.config.saved_config import check_complete, read_config
 from adframe.config.validate import check_values, resolved_value, unread_overrides
 from adframe.errors import AdframeError
-from adframe.reporting.console import announce, print_table, quieten, warn
+from adframe.reporting.console import announce, print_table
+from adframe.reporting.notes import quieten, warn
 from adframe.results.run_folder import RunFolder
 from adframe.runs.moved_data import with_moved_data
 from adframe.runs.provenance import command_line

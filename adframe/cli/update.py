@@ -14,7 +14,7 @@ from adframe.config.recipe import ConfigRecipe
 from adframe.config.saved_config import check_complete, read_config
 from adframe.errors import AdframeError
 from adframe.inference.images import input_images
-from adframe.reporting.console import quieten
+from adframe.reporting.notes import quieten
 from adframe.results.names import UPDATE
 from adframe.results.run_folder import RunFolder
 from adframe.runs.join import join_images

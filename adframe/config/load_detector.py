@@ -13,9 +13,12 @@ from adframe.config.build import build, view_of
 from adframe.config.recipe import ConfigRecipe
 from adframe.config.saved_config import check_complete, read_config
 from adframe.errors import AdframeError
-from adframe.export.bundle import is_bundle, load_bundle
-from adframe.inference.detector import TRAINED, TrainedDetector, stored_facts
+from adframe.export.bundle import load_bundle
+from adframe.export.hub import local_copy
+from adframe.export.manifest import is_bundle
+from adframe.inference.detector import TrainedDetector, stored_facts
 from adframe.inference.recalibration import calibrated, read_calibration
+from adframe.inference.results import TRAINED
 from adframe.results.run_folder import RunFolder
 from adframe.runs.reevaluate import finished_categories
 from adframe.runs.test import load_system
@@ -34,7 +37,7 @@ def load_detector(
     Neither the dataset nor its folder is needed; the frozen backbone is loaded from where the run took it.
 
     Args:
-        path: the folder of the run, or one of its checkpoints, or a bundle.
+        path: the folder of the run, or one of its checkpoints, or a bundle, or its address on the Hub.
         category: which model; None for the only one.
         calibration: name of thresholds that `adframe calibrate` fitted; `trained` for those of the run.
         device: where the model works, as torch names it (`cpu`, `cuda`, `cuda:1`, `mps`); `auto` takes CUDA
@@ -48,6 +51,7 @@ def load_detector(
         AdframeError: the folder holds no finished run, there are several models and `category` is None, or a
             checkpoint or the backbone's weights are missing, damaged, or of another model.
     """
+    path = local_copy(path)
     if is_bundle(path):
         return load_bundle(path, category=category, calibration=calibration)
     if path.is_file() and path.parent.name == "checkpoints":  # as Lightning's load_from_checkpoint takes it

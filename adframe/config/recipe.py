@@ -230,7 +230,14 @@ class ConfigRecipe:
             A context with the logger, or with None for `logger=none`.
         """
         options: Any = OmegaConf.to_container(self.cfg.logger, resolve=True)
-        return tracking(options, run=run, config=self.config)
+
+        def pack(unit: str, out: Path) -> None:
+            from adframe.config.pack_run import pack_run  # it builds recipes
+
+            trusted = [str(name) for name in self.config.get("trusted") or ()]
+            pack_run(run, out, category=None if unit == "global" else unit, trusted=trusted)
+
+        return tracking(options, run=run, config=self.config, pack=pack)
 
     def gallery(self) -> Gallery:
         """Returns the callback that keeps pictures."""

@@ -21,11 +21,12 @@ from adframe.data.image_facts import ImageFacts
 from adframe.data.roi import Roi
 from adframe.errors import AdframeError
 from adframe.export import standalone
-from adframe.export.standalone import MANIFEST, checked_manifest
-from adframe.inference.detector import TRAINED, TrainedDetector
+from adframe.export.manifest import read_manifest
+from adframe.export.standalone import MANIFEST
+from adframe.inference.detector import TrainedDetector
+from adframe.inference.results import TRAINED
 from adframe.io.files import write_json
 from adframe.metrics.pixel import PixelMetrics
-from adframe.ops.mask_postprocessing import MaskPostprocessing
 from adframe.systems.detection import DetectionSystem
 
 VERSION = 1  # of the format
@@ -114,15 +115,6 @@ def write_manifest(
     )
 
 
-def is_bundle(path: Path) -> bool:
-    """Tells whether a folder holds a bundle.
-
-    Args:
-        path: a folder.
-    """
-    return (path / MANIFEST).is_file()
-
-
 def load_bundle(
     folder: Path, *, category: str | None = None, calibration: str = TRAINED, threads: int = 0
 ) -> TrainedDetector:
@@ -141,40 +133,21 @@ def load_bundle(
         AdframeError: a file is missing, was changed or is not readable, the runtime is not installed, or the
             bundle has another category or other thresholds.
     """
-    try:
-        facts = checked_manifest(folder)
-    except ValueError as error:
-        raise AdframeError(str(error)) from error
-    try:
-        height, width = map(int, facts["input"])
-        postprocess = facts["postprocess"]
-        calibrator = Calibrator(
-            image=Quantile(),
-            pixel=Quantile(),
-            postprocess=None if postprocess is None else MaskPostprocessing(**postprocess),
-        )
-        calibrator.set_extra_state(facts["calibration"])
-        view = View(
-            size=(height, width),
-            keep_aspect=bool(facts["keep_aspect"]),
-            roi=Roi(mask=folder / facts["roi"]) if facts["roi"] else None,
-        )
-        images = None if facts["images"] is None else ImageFacts.from_plain(facts["images"])
-        network, own = folder / str(facts["network"]), str(facts["category"])
-        name = str(facts["calibration_name"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise AdframeError(f"{folder / MANIFEST} is damaged: {error!r}") from error
-    if category not in (None, own):
-        raise AdframeError(f"the bundle {folder} is of {own}, not of {category}")
-    if calibration not in (TRAINED, name):
-        raise AdframeError(
-            f"the bundle {folder} has the thresholds {name}; export the run with --calibration {calibration}"
-        )
-    system = DetectionSystem(
-        detector=ExportedNetwork(network, threads=threads), calibrator=calibrator, pixel=PixelMetrics()
+    manifest = read_manifest(folder, category=category, calibration=calibration)
+    calibrator = Calibrator(image=Quantile(), pixel=Quantile(), postprocess=manifest.postprocess)
+    calibrator.set_extra_state(asdict(manifest.calibration))
+    view = View(
+        size=manifest.size,
+        keep_aspect=manifest.keep_aspect,
+        roi=None if manifest.roi is None else Roi(mask=folder / manifest.roi),
     )
-    detector = TrainedDetector(system, view=view, category=own, facts=images)
-    detector.calibration_name = name
+    system = DetectionSystem(
+        detector=ExportedNetwork(folder / manifest.network, threads=threads),
+        calibrator=calibrator,
+        pixel=PixelMetrics(),
+    )
+    detector = TrainedDetector(system, view=view, category=manifest.category, facts=manifest.images)
+    detector.calibration_name = manifest.calibration_name
     return detector
 
 

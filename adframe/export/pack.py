@@ -21,6 +21,7 @@ from adframe.data.image_facts import ImageFacts
 from adframe.errors import AdframeError
 from adframe.export import standalone
 from adframe.export.bundle import SCRIPT, load_bundle, write_manifest
+from adframe.export.manifest import VALIDATION as VALIDATION_FILE
 from adframe.export.network import write_onnx
 from adframe.export.parity import (
     SYNTHETIC,
@@ -33,7 +34,9 @@ from adframe.export.parity import (
 )
 from adframe.export.parity_page import parity_page, parity_sentences
 from adframe.export.precision import write_precision
+from adframe.export.run_results import RESULTS
 from adframe.inference.detector import TrainedDetector
+from adframe.inference.drift_reference import DriftReference, write_reference
 from adframe.io.files import write_json, write_whole
 from adframe.reporting.page_writer import render_page
 from adframe.transforms.synthesis.patches import Scar
@@ -55,6 +58,8 @@ def pack(
     about: Mapping[str, Any],
     normals: Sequence[Tensor] = (),
     program: Sequence[str] = (),
+    reference: DriftReference | None = None,
+    results: Mapping[str, Any] | None = None,
     accept: bool = False,
 ) -> dict[str, Any]:
     """Writes a bundle and compares it with the model.
@@ -69,6 +74,8 @@ def pack(
         about: where the model comes from, for people.
         normals: (3, H, W) images for the ranges of int8; empty for training images of `data`.
         program: a command that inspects the images named after it with the model, to measure what that needs.
+        reference: scores of normal validation images, for `adframe drift`; None packs none.
+        results: how the model was tested, for a model card; None packs none.
         accept: whether a float32 bundle that changes a decision is kept.
 
     Returns:
@@ -85,7 +92,8 @@ def pack(
     try:
         parity = _pack(
             detector, folder, kind=kind, precision=precision, data=data, facts=facts, about=about,
-            normals=normals, size=size, program=program,
+            normals=normals, size=size, program=program, reference=reference,
+            results=results,
         )  # fmt: skip
         changed = sum(each["decisions_changed"] for each in parity["images"].values())
         if precision == "fp32" and changed and not accept:
@@ -111,6 +119,8 @@ def _pack(
     normals: Sequence[Tensor],
     size: tuple[int, int],
     program: Sequence[str],
+    reference: DriftReference | None,
+    results: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     graph = folder / "graph.onnx"
     write_onnx(detector.detector, graph, size=size)
@@ -122,6 +132,10 @@ def _pack(
     graph.unlink()
     _write_region(detector, data, folder)
     shutil.copyfile(standalone.__file__, folder / SCRIPT)
+    if reference is not None:
+        write_reference(folder / VALIDATION_FILE, reference)
+    if results is not None:
+        write_json(folder / RESULTS, results)
     about = {**about, "format": kind, "precision": precision}
 
     def list_files() -> None:

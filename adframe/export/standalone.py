@@ -46,6 +46,13 @@ class BundledModel:
         folder: the folder of `bundle.json`.
         threads: number of threads; 0 for all cores.
 
+    Attributes:
+        facts: the content of `bundle.json`.
+        threshold: an image with a larger raw score is anomalous.
+        size: (H, W) of the network's input.
+        region: (H0, W0) bool, the region of interest; None where the whole image is inspected.
+        run: the function of `network`.
+
     Raises:
         ValueError: a file is missing, was changed, or is of another format.
     """
@@ -54,11 +61,11 @@ class BundledModel:
         self.facts = checked_manifest(folder)
         self.threshold = float(self.facts["calibration"]["threshold"])
         self.size: tuple[int, int] = tuple(self.facts["input"])
-        self._run = network(folder / self.facts["network"], threads=threads)
-        self._region = None
+        self.run = network(folder / self.facts["network"], threads=threads)
+        self.region = None
         if self.facts["roi"]:
             with Image.open(folder / self.facts["roi"]) as region:
-                self._region = np.asarray(region.convert("L")) > 127
+                self.region = np.asarray(region.convert("L")) > 127
 
     def inspect(self, image: Path | Image.Image) -> Inspection:
         """Inspects one image.
@@ -74,13 +81,13 @@ class BundledModel:
             OSError: the file cannot be read.
         """
         pixels = read_pixels(image, bits=self.facts["bits"])
-        view, box = self._view(pixels)
+        view, box = self.view(pixels)
         start = time.perf_counter()
-        score, heatmap = self._run(view)
+        score, heatmap = self.run(view)
         spent = 1000 * (time.perf_counter() - start)
         frame = restored(heatmap, size=pixels.shape[:2], box=box)
-        if self._region is not None:
-            frame = np.where(self._region, frame, frame.min())
+        if self.region is not None:
+            frame = np.where(self.region, frame, frame.min())
         return Inspection(score, score > self.threshold, frame, spent)
 
     def normalised(self, score: float) -> float | None:
@@ -91,17 +98,27 @@ class BundledModel:
         mean, deviation = scale["points"]
         return float((score - mean) / deviation)
 
-    def _view(self, pixels: np.ndarray) -> tuple[np.ndarray, tuple[int, int, int, int]]:
-        """(H0, W0, 3) pixels -> (1, 3, H, W) float32, and the (top, left, height, width) that it covers."""
+    def view(self, pixels: np.ndarray) -> tuple[np.ndarray, tuple[int, int, int, int]]:
+        """Brings an image to the size of the network.
+
+        Args:
+            pixels: (H0, W0, 3) uint8 or uint16.
+
+        Returns:
+            (1, 3, H, W) float32, and the (top, left, height, width) that it covers of the image.
+
+        Raises:
+            ValueError: the region of interest is for images of another size.
+        """
         height, width = pixels.shape[:2]
-        if self._region is not None:
-            if self._region.shape != (height, width):
+        if self.region is not None:
+            if self.region.shape != (height, width):
                 raise ValueError(
-                    f"the region of interest is for images of {'x'.join(map(str, self._region.shape))} "
+                    f"the region of interest is for images of {'x'.join(map(str, self.region.shape))} "
                     f"pixels, not {height}x{width}"
                 )
             grey = np.array(np.iinfo(pixels.dtype).max * 0.5).astype(pixels.dtype)
-            pixels = np.where(self._region[:, :, None], pixels, grey)
+            pixels = np.where(self.region[:, :, None], pixels, grey)
         if not self.facts["keep_aspect"]:
             return as_input(resized(pixels, self.size)), (0, 0, height, width)
         scale = min(self.size[0] / height, self.size[1] / width)

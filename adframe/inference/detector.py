@@ -14,19 +14,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from adframe.calibration.calibrator import FittedCalibration
+from adframe.calibration.fitted import FittedCalibration
 from adframe.contracts import Geometry
 from adframe.data.dataset import View, to_view
 from adframe.data.image_facts import IMAGE_FACTS, ImageFacts, is_grey
 from adframe.errors import AdframeError
 from adframe.inference.images import InputImage, input_images
-from adframe.inference.results import ImageResult
+from adframe.inference.results import TRAINED, ImageResult
 from adframe.ops.geometry import restore
 from adframe.reporting.outlines import as_bytes
 from adframe.results.run_folder import RunFolder
 from adframe.systems.detection import DetectionSystem, heatmaps, timed
-
-TRAINED = "trained"  # name of the thresholds in the checkpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +98,12 @@ class TrainedDetector:
     def threshold(self) -> float:
         """The threshold of raw image scores: an image with a larger score is called anomalous."""
         return float(self.calibration.threshold)
+
+    def warm_up(self) -> None:
+        """Runs the network once on a grey image, because its first image takes longer than others."""
+        size = self.view.size or (256, 256)
+        with torch.inference_mode():
+            self.system(torch.full((1, 3, *size), 0.5, device=self.system.device))
 
     def predict(self, images: Any, *, batch_size: int = 8, threads: int = 2) -> Any:
         """Inspects images; the numbers do not depend on their order, or on how they are batched.

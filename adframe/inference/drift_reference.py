@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from adframe.calibration.rules import FixedFpr, Quantile
 from adframe.errors import AdframeError
-from adframe.inference.detector import TRAINED
-from adframe.inference.recalibration import read_calibration
-from adframe.reporting.format import counted
-from adframe.results.run_files import read_run_file
-from adframe.results.run_folder import RunFolder
-from adframe.results.validation_scores import VALIDATION_FOLDER, read_scores
+from adframe.io.files import write_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,36 +35,47 @@ class DriftReference:
     several_per_part: bool = False
 
 
-def run_reference(run: Path, *, unit: str, calibration: str = TRAINED) -> DriftReference:
-    """Reads the reference from the folder of a run; neither model nor dataset is loaded.
+def write_reference(path: Path, reference: DriftReference) -> None:
+    """Writes a reference, so that it travels with a bundle.
 
     Args:
-        run: the folder.
-        unit: a category, or `global`.
-        calibration: name of the thresholds whose promise counts.
+        path: the JSON file.
+        reference: of the model.
+    """
+    write_json(path, asdict(reference) | {"scores": reference.scores.tolist()})
+
+
+def read_reference(path: Path) -> DriftReference:
+    """Reads what `write_reference` wrote.
+
+    Args:
+        path: the JSON file.
 
     Returns:
         The reference.
 
     Raises:
-        AdframeError: the run has not kept its validation scores, or a file is damaged.
+        AdframeError: the file is missing or damaged.
     """
-    scores = read_scores(run, category=unit)
-    if scores is None:
-        raise AdframeError(
-            f"{run / VALIDATION_FOLDER} has no scores of {unit}; an older adframe made this run, so give a "
-            "log of normal images with --reference"
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        scores = np.array(kept["scores"], dtype=np.float64)
+        rate = None if kept["rate"] is None else float(kept["rate"])
+        reference = DriftReference(
+            model=str(kept["model"]),
+            scores=scores,
+            source=str(kept["source"]),
+            rate=rate,
+            is_refitted=bool(kept["is_refitted"]),
+            several_per_part=bool(kept["several_per_part"]),
         )
-    config = read_run_file(run / "config.yaml")
-    config = config if isinstance(config, Mapping) else {}
-    return DriftReference(
-        model=unit,
-        scores=scores.normal,
-        source=f"{counted(len(scores.normal), 'normal validation image')} of the run",
-        rate=_rate_of(run, unit, calibration),
-        is_refitted=bool(config.get("refit")) and not config.get("learning"),
-        several_per_part=any(len(part) > 1 for own in scores.parts.values() for part in own),
-    )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise AdframeError(f"{path} has no validation scores: {error!r}") from error
+    if scores.ndim != 1 or not len(scores) or not np.isfinite(scores).all():
+        raise AdframeError(f"{path} has no finite validation scores")
+    if rate is not None and not 0 < rate < 1:
+        raise AdframeError(f"{path}: a rate of {rate} is not between 0 and 1")
+    return reference
 
 
 def promised_rate(statistic: str, images: int) -> float | None:
@@ -97,12 +103,3 @@ def promised_rate(statistic: str, images: int) -> float | None:
         return None
     promised = rule.promised_rate
     return None if promised is None else max(promised, rule.expected_rate(images))
-
-
-def _rate_of(run: Path, unit: str, calibration: str) -> float | None:
-    if calibration != TRAINED:
-        changes = read_calibration(run, calibration, unit).changes
-        return promised_rate(str(changes["statistic"]), int(changes["n"]))
-    known = RunFolder.read(run).metrics.get("val", {}).get(unit, {})
-    rates = [known.get(f"calibration/{name}_fpr") for name in ("promised", "expected")]
-    return max((float(rate) for rate in rates if rate is not None), default=None)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from adframe.data.listing import walk
@@ -59,7 +59,7 @@ class InputImage:
         if isinstance(self.given, Image.Image):
             return rgb_of(Path(self.name), self.given, bits=bits)
         array = self.given
-        if isinstance(array, torch.Tensor):
+        if _is_tensor(array):
             array = array.detach().cpu().numpy()
             array = array.transpose(1, 2, 0) if array.ndim == 3 else array
         return _rgb_of_array(self.name, array, bits=bits)
@@ -93,11 +93,17 @@ def input_images(images: Any) -> tuple[list[InputImage], bool]:
     return found, _is_single(images)
 
 
+def _is_tensor(given: Any) -> bool:
+    """Tells whether something is a tensor; where torch was not imported, nothing is."""
+    torch: Any = sys.modules.get("torch")
+    return isinstance(given, getattr(torch, "Tensor", ()))
+
+
 def _is_single(images: Any) -> bool:
     if isinstance(images, str | Path):
         return not Path(images).is_dir()
-    if isinstance(images, np.ndarray | torch.Tensor):
-        return images.ndim != 4
+    if isinstance(images, np.ndarray) or _is_tensor(images):
+        return bool(images.ndim != 4)
     return isinstance(images, Image.Image)
 
 
@@ -111,7 +117,7 @@ def _each(images: Any) -> Iterator[Any]:
             yield from found
         else:
             raise AdframeError(f"the folder {path} has no image")
-    elif isinstance(images, np.ndarray | torch.Tensor):
+    elif isinstance(images, np.ndarray) or _is_tensor(images):
         yield from images if images.ndim == 4 else [images]
     elif isinstance(images, Image.Image):
         yield images

@@ -6,13 +6,12 @@ import itertools
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
 from adframe.errors import AdframeError, unknown
-from adframe.inference.detector import TrainedDetector
 from adframe.inference.images import InputImage
 from adframe.inference.results import COLUMNS, ImageResult
 from adframe.io.anomaly_maps import write_map
@@ -20,6 +19,9 @@ from adframe.io.csv_text import csv_line, csv_text
 from adframe.io.files import append_text, write_whole
 from adframe.reporting.heatmaps import overlaid, write_picture
 from adframe.reporting.outlines import Pixels, contour, outline_inspected
+
+if TYPE_CHECKING:  # the service draws pictures of models that need no torch
+    from adframe.inference.detector import TrainedDetector
 
 PICTURES = ("overlay", "heatmap", "mask", "map")  # kinds of pictures, each in a folder of its own
 ROWS, RECORDS = "predictions.csv", "predictions.jsonl"

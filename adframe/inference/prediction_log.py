@@ -12,10 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet as pq
-
 from adframe.errors import AdframeError
 from adframe.inference.results import COLUMNS
 from adframe.io.csv_text import csv_line
@@ -23,12 +19,8 @@ from adframe.io.files import append_text, write_whole
 
 LOG_COLUMNS = ("time", "model", *COLUMNS)
 LOG_PATTERN = "predictions-*"  # names of log files; `predictions.csv` of `adframe predict --out` is none
-_NUMBERS = {"score", "normalised", "probability", "threshold", "milliseconds"}
-_COUNTS = {"regions", "area"}
-_TYPES = {
-    name: pa.float64() if name in _NUMBERS else pa.int64() if name in _COUNTS else pa.string()
-    for name in LOG_COLUMNS
-}
+NUMBERS = {"score", "normalised", "probability", "threshold", "milliseconds"}
+COUNTS = {"regions", "area"}
 
 
 class PredictionLog:
@@ -130,14 +122,9 @@ class PredictionLog:
         assert self._file is not None
         path, self._file = self._file, None
         if self._parquet:
-            content = path.read_bytes()
-            options = pa.csv.ConvertOptions(column_types=_TYPES, strings_can_be_null=True)
-            # Texts may have line ends in quotes, as names of files can.
-            parsing = pa.csv.ParseOptions(newlines_in_values=True)
-            buffer = io.BytesIO()
-            table = pa.csv.read_csv(io.BytesIO(content), parse_options=parsing, convert_options=options)
-            pq.write_table(table, buffer, compression="zstd")
-            write_whole(path.with_suffix(".parquet"), buffer.getvalue())
+            from adframe.inference.parquet_log import as_parquet  # services without pyarrow keep CSV
+
+            write_whole(path.with_suffix(".parquet"), as_parquet(path.read_bytes()))
             path.unlink()
         if self._keep is not None:
             for old in log_files(self.folder)[: -self._keep]:
@@ -174,13 +161,15 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     """
     try:
         if path.suffix == ".parquet":
-            rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+            from adframe.inference.parquet_log import read_parquet
+
+            rows = read_parquet(path)
         else:
             # What follows the last line end was cut by a crash, or is being written now.
             text = path.read_bytes().decode("utf-8", "replace")
             text = text[: text.rfind("\n") + 1]
             rows = _parsed(path, text)
-    except (OSError, ValueError, pa.ArrowException, csv.Error) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise AdframeError(f"cannot read {path}: {error}") from error
     if rows and "score" not in rows[0]:
         raise AdframeError(f"{path} is no log of predictions: it has no column score")

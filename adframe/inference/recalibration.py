@@ -18,12 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from adframe.calibration.calibrator import FittedCalibration
+from adframe.calibration.fitted import FittedCalibration
 from adframe.calibration.rules import FixedFpr, Quantile, Rule, Sample, promise_sentence
 from adframe.contracts import GEOMETRY, RECORD, REGIONS, Geometry, Record
 from adframe.errors import AdframeError, unknown
-from adframe.inference.detector import TRAINED, TrainedDetector
+from adframe.inference.detector import TrainedDetector
 from adframe.inference.images import InputImage
+from adframe.inference.results import TRAINED
 from adframe.io.files import write_json
 from adframe.results.validation_scores import ValidationScores
 from adframe.stats.score_shift import score_shift_p

@@ -13,6 +13,7 @@ import numpy as np
 from adframe.contracts import Decision
 from adframe.errors import AdframeError
 
+TRAINED = "trained"  # name of the thresholds that the run itself fitted
 ERROR, ANOMALOUS, NORMAL = "error", "anomalous", "normal"  # values of the column `decision`
 COLUMNS = (
     "image", "decision", "score", "normalised", "probability", "threshold", "calibration", "regions", "area",

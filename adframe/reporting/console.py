@@ -1,10 +1,8 @@
-"""The text that a run writes to the terminal: hidden library warnings, notes, and the table at the end."""
+"""The text that a run writes to the terminal: its result, and the table at the end."""
 
 from __future__ import annotations
 
-import logging
 import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +14,6 @@ from adframe.reporting.tables import Table, metrics_table
 from adframe.reporting.threshold_summary import promise_sentences
 from adframe.results.names import UPDATE
 from adframe.results.run_folder import RunFolder
-
-# Warnings of libraries about facts that a user cannot change.
-LIBRARY_WARNINGS = (
-    r".*You have overridden `transfer_batch_to_device`.*",
-    r".*does not have many workers.*",
-    r".*`LightningModule.configure_optimizers` returned `None`.*",
-    r".*module\(s\) in eval mode at the start of training.*",
-    r".*Experiment logs directory .* exists and is not empty.*",  # it is the run's folder
-    r".*Checkpoint directory .* exists and is not empty.*",  # the run is resumed
-    r".*isinstance\(treespec, LeafSpec\).*",
-)
-
-
-def quieten() -> None:
-    """Hides log lines and warnings of libraries on which a user cannot act."""
-    for name in ("lightning.pytorch", "lightning.fabric", "torch.distributed"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    for pattern in LIBRARY_WARNINGS:
-        warnings.filterwarnings("ignore", message=pattern)
 
 
 def print_table(metrics: dict[str, Any]) -> None:
@@ -57,15 +36,6 @@ def print_wide(table: Table, *, rest: str) -> None:
     # comparable.
     console = Console(width=None if sys.stdout.isatty() else 100)
     console.print(table.to_rich(width=console.width, rest=rest))
-
-
-def warn(text: str) -> None:
-    """Prints one line for a person on standard error, with `note:` in front.
-
-    Args:
-        text: a sentence; it is not wrapped, so that it can be searched for.
-    """
-    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"note: {text}")
 
 
 def announce(folder: RunFolder, page: Path) -> None:

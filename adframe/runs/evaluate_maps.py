@@ -24,8 +24,8 @@ from adframe.metrics.by_defect import binning_warnings, defect_metrics
 from adframe.metrics.image import image_metrics
 from adframe.metrics.pixel import PixelMetrics
 from adframe.metrics.resampled import drawn_metrics
-from adframe.reporting.console import warn
 from adframe.reporting.download_progress import shown_progress
+from adframe.reporting.notes import warn
 from adframe.results.predictions import prediction_row
 from adframe.results.run_folder import RunFolder
 from adframe.runs.finish import finish_evaluation

@@ -19,7 +19,7 @@ from adframe.data.datamodule import AnomalyData
 from adframe.io.csv_text import csv_text
 from adframe.io.files import write_whole
 from adframe.models.normalizer import too_few_error
-from adframe.reporting.console import warn
+from adframe.reporting.notes import warn
 from adframe.results.run_folder import RunFolder
 from adframe.results.validation_scores import write_scores
 from adframe.runs.recipe import Recipe

@@ -12,8 +12,8 @@ from adframe.data.image_facts import IMAGE_FACTS
 from adframe.errors import AdframeError
 from adframe.inference.detector import TrainedDetector
 from adframe.inference.images import InputImage
-from adframe.reporting.console import warn
 from adframe.reporting.format import counted
+from adframe.reporting.notes import warn
 from adframe.reporting.run_page import write_page
 from adframe.results.names import UPDATE
 from adframe.results.run_folder import RunFolder

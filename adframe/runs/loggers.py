@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from adframe.io.secrets import hide_in_text, hide_secrets
 from adframe.reporting.leaderboard_page import raw_table
 from adframe.reporting.wandb_upload import flat_metrics, show_run, show_table
 from adframe.results.sweep_folder import SweepFolder
+from adframe.runs.model_artifacts import check_artifact, model_artifacts
 
 LOGGER_KINDS = ("wandb", "csv", "none")
 MODES = ("auto", "online", "offline", "disabled", "shared")
@@ -25,28 +26,41 @@ _OFFLINE_HINT = "logger.mode=offline needs no account"
 
 
 @contextmanager
-def tracking(options: Mapping[str, Any], *, run: Path, config: dict[str, Any]) -> Iterator[Logger | None]:
+def tracking(
+    options: Mapping[str, Any],
+    *,
+    run: Path,
+    config: dict[str, Any],
+    pack: Callable[[str, Path], None] | None = None,
+) -> Iterator[Logger | None]:
     """Opens the logger of a run, ready for Lightning, and closes it at the end of the block.
 
     A block that ends without an error uploads the finished run: metrics, curves, pictures, table, costs.
 
     Args:
-        options: `kind` (wandb, csv or none), and for wandb `mode`, `project`, `entity`, `group` and `tags`.
+        options: `kind` (wandb, csv or none), and for wandb `mode`, `project`, `entity`, `group`, `tags`,
+            `artifact` (none, checkpoint or bundle) and `aliases`.
         run: the folder of the run.
         config: the configuration of the run; its secrets are hidden.
+        pack: writes the bundle of a model (by its name) into a new folder, for `artifact: bundle`.
 
     Yields:
         The logger; None for `kind: none`.
 
     Raises:
-        AdframeError: the kind or the mode is unknown, or the server refuses or cannot be reached.
+        AdframeError: the kind, the mode or the artifact is unknown, or the server refuses or cannot be
+            reached.
     """
+    check_artifact(options)
     tracker = _open_logger(options, run=run, config=config)
     try:
         yield tracker
         if isinstance(tracker, WandbLogger):
             show_run(tracker.experiment, run)
-            wandb.finish()
+            with model_artifacts(options, run=run, config=config, pack=pack) as artifacts:
+                for artifact in artifacts:
+                    tracker.experiment.log_artifact(artifact, aliases=list(options.get("aliases") or ()))
+                wandb.finish()
         elif tracker is not None:
             tracker.log_metrics(flat_metrics(run))
             tracker.finalize("success")

@@ -10,7 +10,7 @@ from typing import Any
 from adframe.data.validate_files import fingerprint
 from adframe.errors import AdframeError, unknown
 from adframe.io.files import timestamped_folder
-from adframe.reporting.console import warn
+from adframe.reporting.notes import warn
 from adframe.results.names import MEAN
 from adframe.results.run_folder import RunFolder
 from adframe.results.validation_scores import copy_scores

@@ -28,8 +28,8 @@ from adframe.errors import AdframeError
 from adframe.io.files import check_writable, write_json
 from adframe.io.images import read_size
 from adframe.ops.geometry import restore
-from adframe.reporting.console import warn
 from adframe.reporting.download_progress import shown_progress
+from adframe.reporting.notes import warn
 from adframe.results.run_folder import RunFolder
 from adframe.runs.recipe import Recipe
 from adframe.runs.submission_files import (

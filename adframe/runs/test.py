@@ -15,7 +15,7 @@ from adframe.data.datamodule import AnomalyData
 from adframe.data.dataset import View
 from adframe.metrics.by_defect import binning_warnings, defect_metrics
 from adframe.metrics.resampled import drawn_metrics
-from adframe.reporting.console import warn
+from adframe.reporting.notes import warn
 from adframe.results.predictions import Row
 from adframe.results.run_folder import RunFolder
 from adframe.runs.patch_survey import survey_patches

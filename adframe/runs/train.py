@@ -24,7 +24,7 @@ from adframe.data.validate_files import FINGERPRINT_PREFIX, fingerprint
 from adframe.errors import AdframeError
 from adframe.io.anomaly_maps import map_paths
 from adframe.io.files import check_writable
-from adframe.reporting.console import warn
+from adframe.reporting.notes import warn
 from adframe.reporting.run_page import write_page
 from adframe.results.run_folder import RunFolder
 from adframe.runs.domain_tests import FurtherTest, check_further, further_tests, write_further_pages

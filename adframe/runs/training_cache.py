@@ -13,7 +13,7 @@ from adframe.data.datamodule import AnomalyData
 from adframe.data.validate_files import fingerprint
 from adframe.io.checksummed import UnusableError, read_sealed, write_sealed
 from adframe.io.images import READING_VERSION
-from adframe.reporting.console import warn
+from adframe.reporting.notes import warn
 
 _FILE_FORMAT = "2"  # files with another number count as missing
 _TRAINING_KEYS = (

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from adframe.calibration.rules import rate_text
-from adframe.reporting.console import warn
 from adframe.reporting.format import counted, p_equals, percent
+from adframe.reporting.notes import warn
 from adframe.reporting.threshold_summary import UNLIKE_VALIDATION
 from adframe.results.predictions import Row
 from adframe.results.run_folder import RunFolder

@@ -24,6 +24,10 @@ class Detector(Protocol):
         """Inspects images one batch after the other."""
         ...
 
+    def warm_up(self) -> None:
+        """Does once what makes a first image slow."""
+        ...
+
 
 @dataclass(slots=True)
 class _Job:
@@ -34,6 +38,8 @@ class _Job:
 class Batcher:
     """Passes pictures to a model in batches, in the order in which they came.
 
+    The thread first warms the model up, and is not ready before; pictures that come earlier wait.
+
     A batch is what waits when the model is free, up to its size: a single picture is inspected at once, and
     under load batches fill while the model works.
 
@@ -43,6 +49,8 @@ class Batcher:
         most_waiting: largest number of pictures that wait.
         observe: called after every batch.
         take: called with every result, in order, before the request that waits for it goes on.
+        fail: called with what went wrong while the model was warmed up; then it never becomes ready, but
+            takes pictures, whose requests get their own errors.
 
     Example:
         >>> batcher = Batcher(detector, batch_size=8, most_waiting=64)  # doctest: +SKIP
@@ -58,9 +66,11 @@ class Batcher:
         most_waiting: int,
         observe: Observer = lambda _count, _seconds: None,
         take: Callable[[ImageResult], None] = lambda _result: None,
+        fail: Callable[[Exception], None] = lambda _error: None,
     ) -> None:
         self._detector, self._batch_size, self._most = detector, batch_size, most_waiting
-        self._observe, self._take = observe, take
+        self._observe, self._take, self._fail = observe, take, fail
+        self._is_warm = False
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._waiting, self._lock, self._closed = 0, threading.Lock(), False
         self._thread = threading.Thread(target=self._work, name="adframe-batches", daemon=True)
@@ -73,8 +83,8 @@ class Batcher:
 
     @property
     def is_ready(self) -> bool:
-        """Whether pictures are taken now."""
-        return self._thread.is_alive() and not self._closed and self._waiting < self._most
+        """Whether the model is warm and pictures are taken now."""
+        return self._is_warm and self._thread.is_alive() and not self._closed and self._waiting < self._most
 
     def check_room(self, count: int) -> None:
         """Checks whether pictures would be taken now.
@@ -120,6 +130,11 @@ class Batcher:
         self._thread.join()
 
     def _work(self) -> None:
+        try:
+            self._detector.warm_up()
+            self._is_warm = True
+        except Exception as error:
+            self._fail(error)
         while (first := self._jobs.get()) is not None:
             batch, ended = [first], False
             while len(batch) < self._batch_size and not ended:

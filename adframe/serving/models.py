@@ -14,6 +14,7 @@ from adframe.inference.images import InputImage
 from adframe.inference.prediction_log import PredictionLog
 from adframe.inference.results import ImageResult
 from adframe.serving.batching import Batcher, Detector
+from adframe.serving.log import ServiceLog
 from adframe.serving.metrics import ServiceMetrics
 from adframe.serving.settings import ServiceSettings
 from adframe.stats.drift_monitor import DriftMonitor, DriftSettings
@@ -92,6 +93,7 @@ class ServedModel:
         settings: of the service.
         metrics: of the service.
         drift: its drift; None where it is not followed.
+        log: where a failed warm-up is written; None for standard error.
 
     Attributes:
         name: as given.
@@ -107,9 +109,10 @@ class ServedModel:
         settings: ServiceSettings,
         metrics: ServiceMetrics,
         drift: DriftState | None = None,
+        log: ServiceLog | None = None,
     ) -> None:
         self.name, self.detector, self.drift = name, detector, drift
-        self._metrics = metrics
+        self._metrics, self._events = metrics, log or ServiceLog()
         self._log = None
         if settings.log is not None:
             self._log = PredictionLog(settings.log, model=name, parquet=settings.log_parquet)
@@ -119,6 +122,7 @@ class ServedModel:
             most_waiting=settings.queue,
             observe=self._observe,
             take=self._take,
+            fail=self._report_failed_warm_up,
         )
         metrics.follow(
             "adframe_waiting_pictures", "Pictures that wait for a model.", model=name,
@@ -136,7 +140,7 @@ class ServedModel:
 
     @property
     def is_ready(self) -> bool:
-        """Whether pictures are taken now."""
+        """Whether the model is warm and pictures are taken now."""
         return self._batcher.is_ready
 
     def check_room(self, count: int) -> None:
@@ -169,6 +173,10 @@ class ServedModel:
         self._batcher.close()
         if self._log is not None:
             self._log.close()
+
+    def _report_failed_warm_up(self, error: Exception) -> None:
+        facts = {"kind": type(error).__name__, "text": f"{self.name} could not be warmed up: {error}"}
+        self._events.write("error", facts)
 
     def _observe(self, count: int, seconds: float) -> None:
         self._metrics.batch.labels(self.name).observe(count)

@@ -12,8 +12,9 @@ import pytest
 
 from adframe.errors import AdframeError
 from adframe.inference.drift_page import drift_page, drift_table
-from adframe.inference.drift_reference import DriftReference, promised_rate, run_reference
+from adframe.inference.drift_reference import DriftReference, promised_rate
 from adframe.inference.drift_report import DriftReport, measure_drift
+from adframe.inference.run_reference import run_reference
 from adframe.inference.score_log import ScoreLog
 from adframe.io.files import write_json
 from adframe.reporting.page_writer import render_page

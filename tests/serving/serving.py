@@ -41,6 +41,10 @@ class MeanDetector:
         self.may_work = threading.Event()
         self.may_work.set()
 
+    def warm_up(self) -> None:
+        self.may_work.wait(30)
+        self.warmed_up = True
+
     def pixels(self, image: InputImage) -> np.ndarray:
         return image.pixels()
 

@@ -1,0 +1,36 @@
+"""Lines for a person on standard error, and the library warnings that are hidden from them."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+
+from rich.console import Console
+
+# Warnings of libraries about facts that a user cannot change.
+LIBRARY_WARNINGS = (
+    r".*You have overridden `transfer_batch_to_device`.*",
+    r".*does not have many workers.*",
+    r".*`LightningModule.configure_optimizers` returned `None`.*",
+    r".*module\(s\) in eval mode at the start of training.*",
+    r".*Experiment logs directory .* exists and is not empty.*",  # it is the run's folder
+    r".*Checkpoint directory .* exists and is not empty.*",  # the run is resumed
+    r".*isinstance\(treespec, LeafSpec\).*",
+)
+
+
+def quieten() -> None:
+    """Hides log lines and warnings of libraries on which a user cannot act."""
+    for name in ("lightning.pytorch", "lightning.fabric", "torch.distributed"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for pattern in LIBRARY_WARNINGS:
+        warnings.filterwarnings("ignore", message=pattern)
+
+
+def warn(text: str) -> None:
+    """Prints one line for a person on standard error, with `note:` in front.
+
+    Args:
+        text: a sentence; it is not wrapped, so that it can be searched for.
+    """
+    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"note: {text}")
