@@ -44,7 +44,7 @@ def load(
     from adframe.export.bundle import is_bundle, load_bundle
 
     if is_bundle(Path(run)):
-        return load_bundle(Path(run), category=category, calibration=calibration)
+        return load_bundle(Path(run), category=category, calibration=calibration, device=device)
     from adframe.config.load_detector import load_detector  # Hydra is imported only here
 
     return load_detector(

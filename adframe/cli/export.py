@@ -16,6 +16,7 @@ from adframe.config.saved_config import read_config
 from adframe.data.datamodule import AnomalyData
 from adframe.data.dataset import to_view
 from adframe.errors import AdframeError
+from adframe.export.bundle import is_bundle
 from adframe.export.pack import pack
 from adframe.export.parity_page import parity_sentences
 from adframe.inference.detector import TRAINED, TrainedDetector, stored_facts
@@ -58,6 +59,8 @@ def run_export(
         AdframeError: the run has no such model, or the model cannot be exported.
     """
     quieten()
+    if is_bundle(run):
+        raise AdframeError(f"{run} is a bundle; give the folder of the run that it was made of")
     detector = load_detector(run, category=category, calibration=calibration, device="cpu", trusted=trusted)
     folder = RunFolder(run)
     folder.reopen()
@@ -80,7 +83,7 @@ def run_export(
         facts=stored_facts(folder, detector.category),
         about=about,
         normals=_views(detector, normals),
-        program=_program(run, detector.category, calibration=calibration, trusted=trusted),
+        program=_program(run, detector.inspected, calibration=calibration, trusted=trusted),
         accept=accept,
     )
     console = Console(highlight=False, markup=False, soft_wrap=True)
@@ -102,9 +105,9 @@ def _data_of(recipe: Recipe, run: RunFolder, unit: str) -> AnomalyData | None:
     return data
 
 
-def _program(run: Path, unit: str, *, calibration: str, trusted: Sequence[str]) -> list[str]:
+def _program(run: Path, category: str, *, calibration: str, trusted: Sequence[str]) -> list[str]:
     """Returns the command that inspects images with the model of the run."""
-    options = [] if unit == "global" else ["--category", unit]
+    options = [] if category == "global" else ["--category", category]
     for name in trusted:
         options += ["--trusted", name]
     options += ["--calibration", calibration, "--device", "cpu"]
@@ -113,4 +116,6 @@ def _program(run: Path, unit: str, *, calibration: str, trusted: Sequence[str]) 
 
 def _views(detector: TrainedDetector, given: Sequence[str]) -> list[Tensor]:
     listed, _ = input_images(list(given)) if given else ([], False)
-    return [to_view(detector.pixels(image), detector.view, category=detector.category)[0] for image in listed]
+    return [
+        to_view(detector.pixels(image), detector.view, category=detector.inspected)[0] for image in listed
+    ]

@@ -49,7 +49,7 @@ def load_detector(
             checkpoint or the backbone's weights are missing, damaged, or of another model.
     """
     if is_bundle(path):
-        return load_bundle(path, category=category, calibration=calibration)
+        return load_bundle(path, category=category, calibration=calibration, device=device)
     if path.is_file() and path.parent.name == "checkpoints":  # as Lightning's load_from_checkpoint takes it
         path, category = path.parents[1], None if path.stem == "global" else path.stem
     place = _device(device)

@@ -21,14 +21,13 @@ from adframe.data.image_facts import ImageFacts
 from adframe.data.roi import Roi
 from adframe.errors import AdframeError
 from adframe.export import standalone
-from adframe.export.standalone import MANIFEST, checked_manifest
+from adframe.export.standalone import MANIFEST, VERSION, checked_manifest
 from adframe.inference.detector import TRAINED, TrainedDetector
 from adframe.io.files import write_json
 from adframe.metrics.pixel import PixelMetrics
 from adframe.ops.mask_postprocessing import MaskPostprocessing
 from adframe.systems.detection import DetectionSystem
 
-VERSION = 1  # of the format
 SCRIPT = "predict.py"
 
 
@@ -51,8 +50,8 @@ class ExportedNetwork(nn.Module):
             self._run = standalone.network(path, threads=threads)
         except ImportError as error:
             raise AdframeError(f"{path} needs {library}: pip install 'adframe[export]'") from error
-        except Exception as error:  # each runtime has exceptions of its own
-            raise AdframeError(f"{path} cannot be loaded: {error}") from error
+        except ValueError as error:
+            raise AdframeError(str(error)) from error
 
     def forward(self, image: Tensor) -> Prediction:
         """Scores images.
@@ -124,7 +123,12 @@ def is_bundle(path: Path) -> bool:
 
 
 def load_bundle(
-    folder: Path, *, category: str | None = None, calibration: str = TRAINED, threads: int = 0
+    folder: Path,
+    *,
+    category: str | None = None,
+    calibration: str = TRAINED,
+    device: str = "auto",
+    threads: int = 0,
 ) -> TrainedDetector:
     """Loads a bundle; nothing in it is run as code, and every file is checked against its hash.
 
@@ -132,6 +136,7 @@ def load_bundle(
         folder: the bundle.
         category: the category that the bundle must be of; None for any.
         calibration: name of the thresholds that it must have; `trained` takes those that it has.
+        device: `auto` or `cpu`; bundles work nowhere else.
         threads: number of threads of the network; 0 for all cores.
 
     Returns:
@@ -141,6 +146,8 @@ def load_bundle(
         AdframeError: a file is missing, was changed or is not readable, the runtime is not installed, or the
             bundle has another category or other thresholds.
     """
+    if device not in ("auto", "cpu"):
+        raise AdframeError(f"device={device}: a bundle works on the processor; choose cpu, or load its run")
     try:
         facts = checked_manifest(folder)
     except ValueError as error:
@@ -153,7 +160,7 @@ def load_bundle(
             pixel=Quantile(),
             postprocess=None if postprocess is None else MaskPostprocessing(**postprocess),
         )
-        calibrator.set_extra_state(facts["calibration"])
+        calibrator.set_extra_state(_with_tuples(facts["calibration"]))
         view = View(
             size=(height, width),
             keep_aspect=bool(facts["keep_aspect"]),
@@ -176,6 +183,13 @@ def load_bundle(
     detector = TrainedDetector(system, view=view, category=own, facts=images)
     detector.calibration_name = name
     return detector
+
+
+def _with_tuples(value: Any) -> Any:
+    """Turns the lists of JSON into the tuples that were written."""
+    if isinstance(value, dict):
+        return {key: _with_tuples(each) for key, each in value.items()}
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
 
 
 def read_about(folder: Path) -> dict[str, Any]:
