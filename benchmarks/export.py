@@ -5,11 +5,11 @@
     python -m benchmarks.export --anomalib <python of an environment with anomalib[openvino] 2.7.0>
 
 PatchCore with random weights and a bank of 1 % and 10 % of 200 images, 256x256 px: time does not depend on
-the values. All sides take turns in one process, one image at a time with two threads; times are lower quartiles,
-because other work on the machine slows down the rest. "In batches" is 8 images, which torch takes together; a
-bundle takes one image at a time, here by two copies with one thread each. anomalib's export is made in its own
-environment, with its own defaults and random rows, and timed here as its inferencer compiles it (OpenVINO's
-defaults, which calculate in bfloat16 where the processor has it), and in float32.
+the values. All sides take turns in one process, one image at a time with two threads; times are lower
+quartiles, because other work on the machine slows down the rest. "In batches" is 8 images, which torch takes
+together; a bundle takes one image at a time, here by two copies with one thread each. anomalib's export is
+made in its own environment, with its own defaults and random rows, and timed here as its inferencer compiles
+it (OpenVINO's defaults, which calculate in bfloat16 where the processor has it), and in float32.
 """
 
 from __future__ import annotations

@@ -25,8 +25,9 @@ def parity_sentences(parity: Mapping[str, Any]) -> list[str]:
     lines = []
     for name, facts in compared.items():
         relative = facts["largest_score_difference"] / max(facts["largest_score"], 1e-12)
+        changed = counted(facts["decisions_changed"], "decision")
         line = (
-            f"{counted(facts['images'], 'image')} ({name}): {facts['decisions_changed']} decisions changed; "
+            f"{counted(facts['images'], 'image')} ({name}): {changed} changed; "
             f"scores differ by at most {relative:.1e} of the highest score."
         )
         if "image/auroc" in facts:
