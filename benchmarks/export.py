@@ -2,6 +2,7 @@
 
     python -m benchmarks.export                                       # 25 minutes on two cores
     python -m benchmarks.export --backbones resnet18 --rounds 3
+    python -m benchmarks.export --busy                                # processor time, one thread
     python -m benchmarks.export --anomalib <python of an environment with anomalib[openvino] 2.7.0>
 
 PatchCore with random weights and a bank of 1 % and 10 % of 200 images, 256x256 px: time does not depend on
@@ -64,13 +65,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="turns of every side")
     parser.add_argument("--repeats", type=int, default=10, help="images in a turn")
     parser.add_argument("--anomalib", help="the Python of an environment with anomalib")
+    parser.add_argument("--busy", action="store_true", help="processor time of one thread, without batches")
     options = parser.parse_args()
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(1 if options.busy else THREADS)
     for name in options.backbones:
         for share in options.shares:
             with tempfile.TemporaryDirectory() as folder:
                 sides = all_sides(name, share, Path(folder), peer=options.anomalib)
-                alone, batches = measure(sides, rounds=options.rounds, repeats=options.repeats)
+                alone, batches = measure(
+                    sides, rounds=options.rounds, repeats=options.repeats, busy=options.busy
+                )
             table = Table(
                 "side", "ms", "torch / side", "images/s in batches", title=f"{name}, {100 * share:g} %"
             )
@@ -176,7 +180,7 @@ def compiled(file: Path, threads: int, *, hint: str | None) -> Run:
 
 
 def measure(
-    sides: Mapping[str, Callable[[int], Run]], *, rounds: int, repeats: int
+    sides: Mapping[str, Callable[[int], Run]], *, rounds: int, repeats: int, busy: bool
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Times all sides in turn.
 
@@ -184,26 +188,30 @@ def measure(
         sides: functions that open each side with a number of threads.
         rounds: turns of every side.
         repeats: images in a turn.
+        busy: whether to measure the processor time of one thread.
 
     Returns:
         Milliseconds of an image by itself, and images a second in batches, by side.
     """
+    clock = time.process_time if busy else time.perf_counter
     images = np.random.default_rng(0).random((BATCH, 3, SIZE, SIZE), dtype=np.float32)
-    whole = {side: make(THREADS) for side, make in sides.items()}
+    whole = {side: make(1 if busy else THREADS) for side, make in sides.items()}
     pairs = {
-        side: [make(1), make(1)] for side, make in sides.items() if side != "torch" and "anomalib" not in side
+        side: [make(1), make(1)]
+        for side, make in sides.items()
+        if side != "torch" and "anomalib" not in side and not busy
     }
     alone: dict[str, list[float]] = {side: [] for side in sides}
-    batches: dict[str, list[float]] = {side: [] for side in ["torch", *pairs]}
+    batches: dict[str, list[float]] = {side: [] for side in ([] if busy else ["torch", *pairs])}
     with ThreadPoolExecutor(2) as pool:
         for run in whole.values():
             run(images[:1])
         for turn in range(rounds):
             for side, run in whole.items():
                 for place in range(repeats):
-                    start = time.perf_counter()
+                    start = clock()
                     run(images[place % BATCH : place % BATCH + 1])
-                    alone[side].append(1000 * (time.perf_counter() - start))
+                    alone[side].append(1000 * (clock() - start))
             for side in batches:
                 start = time.perf_counter()
                 if side == "torch":
