@@ -49,7 +49,7 @@ def load(
     if is_bundle(path):
         from adframe.export.bundle import load_bundle
 
-        return load_bundle(path, category=category, calibration=calibration)
+        return load_bundle(path, category=category, calibration=calibration, device=device)
     from adframe.config.load_detector import load_detector  # Hydra is imported only here
 
     return load_detector(path, category=category, calibration=calibration, device=device, trusted=trusted)

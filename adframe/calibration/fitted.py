@@ -76,8 +76,9 @@ class FittedCalibration:
             KeyError: a scale is missing.
             TypeError: a value is missing, or there are others.
         """
-        scale, probability = ScoreScale(**plain["scale"]), Probability(**plain["probability"])
-        return cls(**{**plain, "scale": scale, "probability": probability})
+        values = {key: _with_tuples(value) for key, value in plain.items()}
+        scale, probability = ScoreScale(**values["scale"]), Probability(**values["probability"])
+        return cls(**{**values, "scale": scale, "probability": probability})
 
     def decide(self, score: float, *, heatmap: np.ndarray) -> Decision:
         """Compares a raw image score and its heatmap with the thresholds.
@@ -117,3 +118,10 @@ class FittedCalibration:
             threshold = spread_zones(np.array(self.zone_pixel_thresholds), scores.shape)
         # In float64, as it was fitted: numpy would round a Python number to the float32 of the scores.
         return (postprocess or MaskPostprocessing())(scores, np.float64(threshold))
+
+
+def _with_tuples(value: Any) -> Any:
+    """Turns the lists of JSON into the tuples that were written."""
+    if isinstance(value, dict):
+        return {key: _with_tuples(each) for key, each in value.items()}
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value

@@ -53,7 +53,7 @@ def load_detector(
     """
     path = local_copy(path)
     if is_bundle(path):
-        return load_bundle(path, category=category, calibration=calibration)
+        return load_bundle(path, category=category, calibration=calibration, device=device)
     if path.is_file() and path.parent.name == "checkpoints":  # as Lightning's load_from_checkpoint takes it
         path, category = path.parents[1], None if path.stem == "global" else path.stem
     place = _device(device)

@@ -15,6 +15,7 @@ from adframe.config.saved_config import read_config
 from adframe.data.datamodule import AnomalyData
 from adframe.data.dataset import to_view
 from adframe.errors import AdframeError
+from adframe.export.manifest import is_bundle
 from adframe.export.pack import pack
 from adframe.export.run_results import run_results
 from adframe.inference.detector import TrainedDetector, stored_facts
@@ -61,6 +62,8 @@ def pack_run(
     Raises:
         AdframeError: the run has no such model, or the model cannot be exported.
     """
+    if is_bundle(run):
+        raise AdframeError(f"{run} is a bundle; give the folder of the run that it was made of")
     detector = load_detector(run, category=category, calibration=calibration, device="cpu", trusted=trusted)
     folder = RunFolder(run)
     folder.reopen()
@@ -112,4 +115,4 @@ def _reference(run: Path, detector: TrainedDetector) -> DriftReference | None:
 
 def _views(detector: TrainedDetector, given: Sequence[str]) -> list[Tensor]:
     listed, _ = input_images(list(given)) if given else ([], False)
-    return [to_view(detector.pixels(image), detector.view, category=detector.category)[0] for image in listed]
+    return [to_view(detector.pixels(image), detector.view, category=detector.inspected)[0] for image in listed]

@@ -22,14 +22,13 @@ from adframe.data.roi import Roi
 from adframe.errors import AdframeError
 from adframe.export import standalone
 from adframe.export.manifest import read_manifest
-from adframe.export.standalone import MANIFEST
+from adframe.export.standalone import MANIFEST, VERSION
 from adframe.inference.detector import TrainedDetector
 from adframe.inference.results import TRAINED
 from adframe.io.files import write_json
 from adframe.metrics.pixel import PixelMetrics
 from adframe.systems.detection import DetectionSystem
 
-VERSION = 1  # of the format
 SCRIPT = "predict.py"
 
 
@@ -52,8 +51,8 @@ class ExportedNetwork(nn.Module):
             self._run = standalone.network(path, threads=threads)
         except ImportError as error:
             raise AdframeError(f"{path} needs {library}: pip install 'adframe[export]'") from error
-        except Exception as error:  # each runtime has exceptions of its own
-            raise AdframeError(f"{path} cannot be loaded: {error}") from error
+        except ValueError as error:
+            raise AdframeError(str(error)) from error
 
     def forward(self, image: Tensor) -> Prediction:
         """Scores images.
@@ -116,7 +115,12 @@ def write_manifest(
 
 
 def load_bundle(
-    folder: Path, *, category: str | None = None, calibration: str = TRAINED, threads: int = 0
+    folder: Path,
+    *,
+    category: str | None = None,
+    calibration: str = TRAINED,
+    device: str = "auto",
+    threads: int = 0,
 ) -> TrainedDetector:
     """Loads a bundle; nothing in it is run as code, and every file is checked against its hash.
 
@@ -124,6 +128,7 @@ def load_bundle(
         folder: the bundle.
         category: the category that the bundle must be of; None for any.
         calibration: name of the thresholds that it must have; `trained` takes those that it has.
+        device: `auto` or `cpu`; bundles work nowhere else.
         threads: number of threads of the network; 0 for all cores.
 
     Returns:
@@ -133,6 +138,8 @@ def load_bundle(
         AdframeError: a file is missing, was changed or is not readable, the runtime is not installed, or the
             bundle has another category or other thresholds.
     """
+    if device not in ("auto", "cpu"):
+        raise AdframeError(f"device={device}: a bundle works on the processor; choose cpu, or load its run")
     manifest = read_manifest(folder, category=category, calibration=calibration)
     calibrator = Calibrator(image=Quantile(), pixel=Quantile(), postprocess=manifest.postprocess)
     calibrator.set_extra_state(asdict(manifest.calibration))

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import onnxruntime
 import torch
@@ -19,6 +20,7 @@ from adframe.models.memory import Bank
 
 OPSET = 18  # the first with antialiasing, which resizing may use
 INPUT, SCORE, HEATMAP = "image", "score", "heatmap"  # names in the graph
+Module = TypeVar("Module", bound=nn.Module)
 _BLOCK_BYTES = 32 << 20  # of the distance matrix of one block of a memory bank
 
 
@@ -68,16 +70,30 @@ def exportable(detector: nn.Module, *, size: tuple[int, int]) -> nn.Module:
     Returns:
         The copy, in evaluation mode and on the CPU.
     """
-    found = copy.deepcopy(detector).cpu().eval().requires_grad_(False)
-    for module in list(found.modules()):
-        for name, child in list(module.named_children()):
-            if isinstance(child, StoredBackbone):
-                setattr(module, name, child.backbone)
+    found = without_store(detector).cpu().eval().requires_grad_(False)
+    for module in found.modules():
         if isinstance(module, Bank):
             module.block_rows = rows_of_block(module, size=size)
         resize = getattr(module, "set_input_size", None)
         if getattr(module, "dynamic_img_size", False) and callable(resize):
             resize(img_size=size)
+    return found
+
+
+def without_store(detector: Module) -> Module:
+    """Copies a module, without the stores from which backbones read features of images that they know.
+
+    Args:
+        detector: a method, or a system with one.
+
+    Returns:
+        The copy, which computes everything.
+    """
+    found = copy.deepcopy(detector)
+    for module in list(found.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, StoredBackbone):
+                setattr(module, name, child.backbone)
     return found
 
 

@@ -22,7 +22,7 @@ from adframe.errors import AdframeError
 from adframe.export import standalone
 from adframe.export.bundle import SCRIPT, load_bundle, write_manifest
 from adframe.export.manifest import VALIDATION as VALIDATION_FILE
-from adframe.export.network import write_onnx
+from adframe.export.network import without_store, write_onnx
 from adframe.export.parity import (
     SYNTHETIC,
     TEST,
@@ -38,6 +38,7 @@ from adframe.export.run_results import RESULTS
 from adframe.inference.detector import TrainedDetector
 from adframe.inference.drift_reference import DriftReference, write_reference
 from adframe.io.files import write_json, write_whole
+from adframe.models.composition import Composition
 from adframe.reporting.page_writer import render_page
 from adframe.transforms.synthesis.patches import Scar
 from adframe.transforms.synthesis.stages import Structural, Texture
@@ -88,21 +89,25 @@ def pack(
         raise AdframeError(f"{folder} is there already; choose another --out or remove it")
     size = _input_size(detector, data)
     _check(detector)
-    folder.mkdir(parents=True)
+    partial = folder.with_name(f".{folder.name}.partial")  # a folder that is there is a whole bundle
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
     try:
         parity = _pack(
-            detector, folder, kind=kind, precision=precision, data=data, facts=facts, about=about,
+            detector, partial, kind=kind, precision=precision, data=data, facts=facts, about=about,
             normals=normals, size=size, program=program, reference=reference,
             results=results,
         )  # fmt: skip
-        changed = sum(each["decisions_changed"] for each in parity["images"].values())
+        compared = [*parity["images"].values(), *([parity["script"]] if "script" in parity else [])]
+        changed = sum(each["decisions_changed"] for each in compared)
         if precision == "fp32" and changed and not accept:
             raise AdframeError(
                 f"the bundle decides otherwise about {changed} images; see what differs with --accept, which "
                 "keeps it"
             )
+        partial.rename(folder)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
         raise
     return parity
 
@@ -158,7 +163,8 @@ def _compare(
     bundle = load_bundle(folder)
     found: list[Comparison] = []
     if data is not None:
-        before, after = detector.system, bundle.system
+        # Features that the run stored would hide the time of its backbone.
+        before, after = without_store(detector.system), bundle.system
         loaders = {VALIDATION: data.val_dataloader(), TEST: data.test_dataloader()}
         if _can_synthesise(data):
             data.synthesis = data.synthesis or _default_synthesis(data.seed)
@@ -219,7 +225,7 @@ def _check(detector: TrainedDetector) -> None:
         raise AdframeError(
             f"dataset.preprocess={detector.view.preprocess} works outside of the network; bundles lack it"
         )
-    if getattr(detector.detector, "head", None) is not None and hasattr(detector.detector, "composition"):
+    if any(isinstance(module, Composition) for module in detector.detector.modules()):
         raise AdframeError(
             "composition=true counts visual words outside of the network; it is not in bundles"
         )
@@ -231,7 +237,7 @@ def _write_region(detector: TrainedDetector, data: AnomalyData | None, folder: P
     sizes = set() if data is None else data.sizes
     if len(sizes) != 1:
         raise AdframeError("a region of interest is packed for images of one size, which is unknown here")
-    inside = detector.view.roi.inside(detector.category, next(iter(sizes)))
+    inside = detector.view.roi.inside(detector.inspected, next(iter(sizes)))
     if inside is not None:
         _, encoded = cv2.imencode(".png", inside.astype(np.uint8) * 255)
         write_whole(folder / "roi.png", encoded.tobytes())

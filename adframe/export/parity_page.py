@@ -25,8 +25,9 @@ def parity_sentences(parity: Mapping[str, Any]) -> list[str]:
     lines = []
     for name, facts in compared.items():
         relative = facts["largest_score_difference"] / max(facts["largest_score"], 1e-12)
+        changed = counted(facts["decisions_changed"], "decision")
         line = (
-            f"{counted(facts['images'], 'image')} ({name}): {facts['decisions_changed']} decisions changed; "
+            f"{counted(facts['images'], 'image')} ({name}): {changed} changed; "
             f"scores differ by at most {relative:.1e} of the highest score."
         )
         if "image/auroc" in facts:
@@ -35,8 +36,8 @@ def parity_sentences(parity: Mapping[str, Any]) -> list[str]:
         lines.append(line)
     before, after = (parity["milliseconds"][name] for name in ("before", "after"))
     lines.append(
-        f"One image takes {after['p50']:.1f} ms (median; 95th percentile {after['p95']:.1f} ms), and "
-        f"{before['p50']:.1f} ms ({before['p95']:.1f} ms) with torch, where it was packed."
+        f"An image by itself takes {after['p50']:.1f} ms (median; 95th percentile {after['p95']:.1f} ms), "
+        f"and {before['p50']:.1f} ms ({before['p95']:.1f} ms) with torch, where it was packed."
     )
     script = parity["script"]
     line = (
@@ -67,19 +68,19 @@ def parity_page(parity: Mapping[str, Any], *, about: Mapping[str, Any]) -> Page:
         Column("images", "Images"),
         Column("count", "Number"),
         Column("changed", "Decisions changed"),
-        Column("score", "Largest difference of a score"),
-        Column("map", "Largest difference of a map"),
+        Column("score", "Score differs by"),
+        Column("map", "Heatmap differs by"),
         Column("rank", "Rank correlation"),
-        Column("image", "Image AUROC, before and after"),
-        Column("pixel", "Pixel AUROC, before and after"),
+        Column("image", "Image AUROC"),
+        Column("pixel", "Pixel AUROC"),
     )
     rows = [
         {
             "images": name,
             "count": str(facts["images"]),
             "changed": str(facts["decisions_changed"]),
-            "score": f"{facts['largest_score_difference']:.2g} (scores up to {facts['largest_score']:.3g})",
-            "map": f"{facts['largest_map_difference']:.2g} (maps up to {facts['largest_map_value']:.3g})",
+            "score": f"{facts['largest_score_difference']:.1e} of {facts['largest_score']:.3g}",
+            "map": f"{facts['largest_map_difference']:.1e} of {facts['largest_map_value']:.3g}",
             "rank": None if facts["rank_correlation"] is None else f"{facts['rank_correlation']:.6f}",
             "image": _pair(facts.get("image/auroc")),
             "pixel": _pair(facts.get("pixel/auroc")),
@@ -88,7 +89,10 @@ def parity_page(parity: Mapping[str, Any], *, about: Mapping[str, Any]) -> Page:
     ]
     changed = sum(facts["decisions_changed"] for facts in parity["images"].values())
     total = sum(facts["images"] for facts in parity["images"].values())
-    caption = "Before: the model of the run, in torch. After: the bundle. Raw scores, without rounding."
+    caption = (
+        "Before: the model of the run, in torch. After: the bundle. Of raw scores and of heatmaps the "
+        "largest difference, next to the largest value; of metrics both values, before and after."
+    )
     return Page(
         title=f"The bundle changes {changed} of {counted(total, 'decision')}",
         facts=[
@@ -98,7 +102,6 @@ def parity_page(parity: Mapping[str, Any], *, about: Mapping[str, Any]) -> Page:
         ],
         findings=parity_sentences(parity),
         sections=[Section("Comparison", (TableBlock("parity", caption, table_of_columns(columns, rows)),))],
-        notes=["Times were measured one image at a time on the machine that packed the bundle."],
         source="parity.json",
     )
 

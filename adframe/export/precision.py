@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from adframe.errors import AdframeError, unknown
 from adframe.export.network import INPUT, quiet_libraries, rows_of_block
+from adframe.export.standalone import reason_of
 from adframe.models.memory import Bank, Memory
 from adframe.models.padim import PaDiM
 
@@ -106,13 +107,10 @@ def _write_openvino(
     target = folder / "network.xml"
     try:
         model = openvino.convert_model(str(graph))
+        openvino.Core().compile_model(model, "CPU")  # some operations are only refused here
     except Exception as error:  # OpenVINO raises RuntimeError and types of its own
-        reason = next(
-            (line for line in str(error).splitlines() if "not supported" in line or "Check" in line),
-            str(error),
-        )
         raise AdframeError(
-            f"OpenVINO does not convert {type(detector).__name__}: {reason}; use --format onnx"
+            f"OpenVINO does not run {type(detector).__name__}: {reason_of(error)}; use --format onnx"
         ) from error
     if precision == "int8":
         import nncf

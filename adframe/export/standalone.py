@@ -9,7 +9,10 @@ from __future__ import annotations
 import argparse
 import csv
 import hashlib
+import io
 import json
+import math
+import re
 import sys
 import time
 from pathlib import Path
@@ -18,9 +21,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
-MANIFEST = "bundle.json"
+MANIFEST, VERSION = "bundle.json", 1
 COLUMNS = ("image", "decision", "score", "threshold", "normalised", "milliseconds", "error")
-EXTERNAL_DATA = b"\x0a\x08location\x12"  # of a tensor that an ONNX graph takes from another file
+# A tensor that an ONNX graph takes from another file has an entry with the key `location`. Its length, 8, may
+# be written with more bytes than it needs.
+EXTERNAL_DATA = re.compile(rb"(?:\x08|\x88\x80*\x00)location")
+# Without EPS, for which Pillow would start an interpreter, and without formats that are not images.
+FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP", "JPEG2000", "PPM", "GIF")
 
 
 class Inspection(NamedTuple):
@@ -55,6 +62,7 @@ class BundledModel:
 
     Raises:
         ValueError: a file is missing, was changed, or is of another format.
+        ImportError: the runtime is not installed.
     """
 
     def __init__(self, folder: Path, *, threads: int = 0) -> None:
@@ -64,7 +72,7 @@ class BundledModel:
         self.run = network(folder / self.facts["network"], threads=threads)
         self.region = None
         if self.facts["roi"]:
-            with Image.open(folder / self.facts["roi"]) as region:
+            with Image.open(folder / self.facts["roi"], formats=("PNG",)) as region:
                 self.region = np.asarray(region.convert("L")) > 127
 
     def inspect(self, image: Path | Image.Image) -> Inspection:
@@ -139,20 +147,31 @@ def checked_manifest(folder: Path) -> dict[str, Any]:
     """
     try:
         facts: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        files: dict[str, str] = facts["files"]
+        version = facts["version"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{folder / MANIFEST} is not the list of a bundle: {error!r}") from error
-    if facts.get("version") != 1:
-        raise ValueError(f"{folder} has format {facts.get('version')!r}; this program reads format 1")
+    if version != VERSION:
+        raise ValueError(f"{folder} has format {version!r}; this program reads format {VERSION}")
+    try:
+        files = {str(name): str(digest) for name, digest in facts["files"].items()}
+        used = [str(facts["network"]), *([str(facts["roi"])] if facts["roi"] else [])]
+        height, width = map(int, facts["input"])
+        known = height > 0 and width > 0 and not math.isnan(float(facts["calibration"]["threshold"]))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{folder / MANIFEST} is damaged: {error!r}") from error
+    if not known or Path(used[0]).suffix not in (".onnx", ".xml"):
+        raise ValueError(f"{folder / MANIFEST} is damaged: its input, threshold or network is not possible")
+    if used[0].endswith(".xml"):
+        used.append(f"{used[0][:-4]}.bin")  # the numbers of a network for OpenVINO
     for name, digest in files.items():
         path = folder / name
         if Path(name).name != name or path.is_symlink() or not path.is_file():
             raise ValueError(f"{path} is missing, or is no file of the bundle")
         if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
             raise ValueError(f"{path} was changed after the bundle was written")
-    for key in ("network", "roi"):
-        if facts.get(key) is not None and facts[key] not in files:
-            raise ValueError(f"{folder / MANIFEST}: {key} is no file of the bundle")
+    for name in used:
+        if name not in files:
+            raise ValueError(f"{folder / MANIFEST} uses {name}, which is no file of the bundle")
     return facts
 
 
@@ -167,27 +186,49 @@ def network(path: Path, *, threads: int) -> Any:
         A function from a (1, 3, H, W) float32 image to its raw score and its (h, w) float32 heatmap.
 
     Raises:
-        ValueError: the graph takes data from other files.
+        ValueError: the graph takes data from other files, or the runtime refuses it.
+        ImportError: the runtime is not installed.
     """
-    if path.suffix == ".onnx":
-        import onnxruntime
+    graph = path.read_bytes()
+    try:
+        if path.suffix == ".onnx":
+            if EXTERNAL_DATA.search(graph):
+                raise ValueError("it takes data from other files, which a bundle never does")
+            return _onnx_network(graph, threads=threads)
+        if not graph.startswith(b"<?xml"):
+            raise ValueError("it is not XML")  # OpenVINO would take it for a network of another format
+        return _openvino_network(graph, path.with_suffix(".bin").read_bytes(), threads=threads)
+    except ImportError:
+        raise
+    except Exception as error:  # each runtime has exceptions of its own
+        raise ValueError(f"{path} cannot be loaded: {reason_of(error)}") from error
 
-        graph = path.read_bytes()
-        if EXTERNAL_DATA in graph:
-            raise ValueError(f"{path} takes data from other files, which a bundle never does")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
-        def run_onnx(image: np.ndarray) -> tuple[float, np.ndarray]:
-            score, heatmap = session.run(None, {"image": image})
-            return float(score[0]), heatmap[0, 0]
+def reason_of(error: Exception) -> str:
+    """Returns the line of an error of a runtime that says what is wrong, without places in its source."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return next((line for line in lines if not line.startswith(("Exception from", "Check '"))), lines[0])
 
-        return run_onnx
+
+def _onnx_network(graph: bytes, *, threads: int) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+    def run_onnx(image: np.ndarray) -> tuple[float, np.ndarray]:
+        score, heatmap = session.run(None, {"image": image})
+        return float(score[0]), heatmap[0, 0]
+
+    return run_onnx
+
+
+def _openvino_network(graph: bytes, numbers: bytes, *, threads: int) -> Any:
     import openvino
 
     core = openvino.Core()
-    model = core.read_model(path.read_bytes(), path.with_suffix(".bin").read_bytes())
+    model = core.read_model(graph, numbers)
     settings: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads} if threads else {}
     # Without a hint OpenVINO would calculate in bfloat16 where the processor has it, and change scores.
     compiled = core.compile_model(model, "CPU", {**settings, "INFERENCE_PRECISION_HINT": "f32"})
@@ -212,13 +253,19 @@ def read_pixels(image: Path | Image.Image, *, bits: int) -> np.ndarray:
         OSError: the file cannot be read.
     """
     if isinstance(image, Path):
-        with Image.open(image) as opened:
+        Image.init()  # registers all formats
+        # From memory, because Pillow rotates memory-mapped TIFF files wrongly.
+        with Image.open(io.BytesIO(image.read_bytes()), formats=FORMATS) as opened:
             return read_pixels(opened, bits=bits)
+    if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
+        raise ValueError("it has several pages or frames; save the right one as a separate file")
     if image.mode in ("F", "LAB", "HSV"):
         raise ValueError(f"images of mode {image.mode} are not taken; save it as 8 or 16 bit")
     upright = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):
         grey = np.asarray(upright).astype(np.int64)
+        declared = int(getattr(image, "tag_v2", {}).get(258, (16,))[0])  # bits of a sample in a TIFF file
+        bits = declared if 8 < declared < 16 else bits
         top = 2**bits - 1
         if grey.min() < 0 or grey.max() > top:
             raise ValueError(f"its values reach {grey.max()}, beyond {bits} bits")
@@ -287,8 +334,8 @@ def main() -> int:
     given = parser.parse_args()
     try:
         model = BundledModel(given.model, threads=given.threads)
-    except ValueError as error:
-        print(error, file=sys.stderr)
+    except (ImportError, OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
         return 2
     listed = [path for each in given.images for path in (_pictures(each) if each.is_dir() else [each])]
     if given.heatmaps:
@@ -299,7 +346,7 @@ def main() -> int:
     for number, path in enumerate(listed):
         try:
             found = model.inspect(path)
-        except (OSError, ValueError) as error:
+        except Exception as error:  # Pillow raises many types for broken files
             failed = True
             writer.writerow({"image": path, "decision": "error", "error": str(error)})
             continue

@@ -62,6 +62,7 @@ class TrainedDetector:
         system: the Lightning module in evaluation mode.
         view: how an image is brought to the network's size.
         category: a category, or `global`.
+        inspected: the category whose region of interest is inspected.
         calibration_name: `trained`, or the name of thresholds that were fitted later.
 
     Example:
@@ -80,7 +81,7 @@ class TrainedDetector:
         facts: ImageFacts | None = None,
         inspected: str | None = None,
     ) -> None:
-        self._inspected = category if inspected is None else inspected
+        self.inspected = category if inspected is None else inspected
         self.system, self.view, self.category, self._facts = system.eval(), view, category, facts
         self.calibration_name = TRAINED
 
@@ -206,7 +207,7 @@ class TrainedDetector:
         """
         try:
             pixels = self.pixels(image)
-            tensor, geometry = to_view(pixels, self.view, category=self._inspected)
+            tensor, geometry = to_view(pixels, self.view, category=self.inspected)
         except (AdframeError, OSError) as error:
             return PreparedImage(image.name, error=str(error))
         doubts = () if self._facts is None else self._facts.doubts(geometry.original, grey=is_grey(pixels))

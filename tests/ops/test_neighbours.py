@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 from adframe.ops import neighbours
-from adframe.ops.neighbours import nearest, round_bank
+from adframe.ops.neighbours import nearest, nearest_in_blocks, round_bank
 
 torch.manual_seed(0)
 QUERIES, BANK = torch.randn(130, 32), torch.randn(3000, 32)
@@ -147,3 +147,14 @@ def test_what_gains_nothing_is_not_prepared(fast: None, monkeypatch: pytest.Monk
     assert round_bank(torch.zeros(8000, 256).double()) is None
     monkeypatch.setattr(neighbours, "multiplies_bfloat16", lambda: False)
     assert round_bank(torch.zeros(8000, 256)) is None
+
+
+@pytest.mark.parametrize("block", [1, 7, 50, 64])
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_search_in_blocks_finds_what_the_search_finds(block: int, count: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    queries, bank = (torch.randn(rows, 6, generator=generator) for rows in (40, 50))
+    expected, places = nearest(queries, bank, count=count)
+    found = nearest_in_blocks(queries, bank, count=count, norms=bank.square().sum(1), block=block)
+    assert torch.equal(found[1], places)
+    assert torch.allclose(found[0], expected, rtol=1e-6)
