@@ -46,10 +46,6 @@ def run_export(
         AdframeError: the run has no such model, or the model cannot be exported.
     """
     quieten()
-    program = [sys.executable, "-m", "adframe", "predict", "--calibration", calibration, "--device", "cpu"]
-    for option, values in (("--category", [category] if category else []), ("--trusted", trusted)):
-        for value in values:
-            program += [option, value]
     parity = pack_run(
         run,
         out,
@@ -58,7 +54,7 @@ def run_export(
         category=category,
         calibration=calibration,
         normals=normals,
-        program=[*program, str(run)],
+        program=_program(run, category, calibration=calibration, trusted=trusted),
         accept=accept,
         trusted=trusted,
     )
@@ -67,3 +63,12 @@ def run_export(
         console.print(line)
     console.print(f"bundle: {out} ({parity['bytes'] / 1e6:.1f} MB)")
     return out
+
+
+def _program(run: Path, category: str | None, *, calibration: str, trusted: Sequence[str]) -> list[str]:
+    """Returns the command that inspects images with the model of the run."""
+    options = ["--calibration", calibration, "--device", "cpu"]
+    for option, values in (("--category", [category] if category else []), ("--trusted", trusted)):
+        for value in values:
+            options += [option, value]
+    return [sys.executable, "-m", "adframe", "predict", *options, str(run)]

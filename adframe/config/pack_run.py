@@ -115,4 +115,6 @@ def _reference(run: Path, detector: TrainedDetector) -> DriftReference | None:
 
 def _views(detector: TrainedDetector, given: Sequence[str]) -> list[Tensor]:
     listed, _ = input_images(list(given)) if given else ([], False)
-    return [to_view(detector.pixels(image), detector.view, category=detector.inspected)[0] for image in listed]
+    return [
+        to_view(detector.pixels(image), detector.view, category=detector.inspected)[0] for image in listed
+    ]
