@@ -215,6 +215,7 @@ def _onnx_network(graph: bytes, *, threads: int) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # it warns about buffers that it cannot use again
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
     def run_onnx(image: np.ndarray) -> tuple[float, np.ndarray]:

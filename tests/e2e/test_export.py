@@ -21,6 +21,7 @@ from PIL import Image
 
 import adframe
 from adframe.cli.predict import Request, run_prediction
+from adframe.export import network
 from adframe.export import pack as packing
 from adframe.export.standalone import checked_manifest
 from adframe.io.files import write_json
@@ -31,6 +32,7 @@ VIT = ("backbone=timm", "backbone.model=test_vit", "backbone.layers=[blocks.1]",
 SIT = ("model=sit", *VIT, "learning.epochs=1", "model.scoring.blocks=[1,2]")
 METHODS: dict[str, tuple[str, ...]] = {
     "vit": VIT,
+    "blocks": ("coreset=0.9",),
     "reweighted": ("model.neighbours=3",),
     "per_layer": ("model.per_layer=true",),
     "pca": ("memory=pca",),
@@ -203,8 +205,13 @@ def test_the_program_imports_neither_torch_nor_adframe(
 @pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_the_smallest_form_of_every_method_decides_as_its_run(
-    name: str, trained: Callable[[str], Path], images: list[Path], tmp_path: Path
+    name: str,
+    trained: Callable[[str], Path],
+    images: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(network, "_BLOCK_BYTES", 1)  # the smallest blocks, of 256 rows
     folder = packed(trained(name), tmp_path / name)
     assert_proved(facts_of(folder))
     assert_decides_as(trained(name), folder, images)
@@ -262,7 +269,7 @@ def test_what_cannot_be_exported_says_why_and_leaves_nothing(
         run = train_here(*base, *DATA, "composition=true", *options, f"paths.run={tmp_path / name}")
         with pytest.raises(adframe.AdframeError, match="composition=true counts visual words"):
             packed(run, out)
-    assert {path.name for path in tmp_path.iterdir()} == {"composed", "tiled"}
+    assert {path.name for path in tmp_path.iterdir()} == {"composed", "tiled", "splits"}
 
 
 def test_a_bundle_that_decides_otherwise_is_refused_unless_accepted(
