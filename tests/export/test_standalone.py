@@ -121,8 +121,8 @@ def test_the_view_is_that_of_adframe(
     expected, geometry = to_view(pixels, View(size=size, keep_aspect=keep_aspect, roi=roi), category="screw")
     model = object.__new__(BundledModel)  # without a network
     model.size, model.facts = size, {"keep_aspect": keep_aspect}
-    model._region = None if roi is None else roi.inside("screw", (37, 53))
-    found, box = model._view(pixels)
+    model.region = None if roi is None else roi.inside("screw", (37, 53))
+    found, box = model.view(pixels)
     assert box == geometry.view
     assert np.abs(found[0] - expected.numpy()).max() <= 1.01 / 255
 
