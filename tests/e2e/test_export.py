@@ -28,6 +28,8 @@ from adframe.io.files import write_json
 from tests.e2e.bundles import packed, program, rows_of
 from tests.e2e.scripts import ROOT, SMALL, clean_environment, train_here
 
+pytestmark = pytest.mark.slow  # packing takes seconds, and its proof starts a process
+
 VIT = ("backbone=timm", "backbone.model=test_vit", "backbone.layers=[blocks.1]", "backbone.source=random")
 SIT = ("model=sit", *VIT, "learning.epochs=1", "model.scoring.blocks=[1,2]")
 METHODS: dict[str, tuple[str, ...]] = {
@@ -214,7 +216,6 @@ def test_the_program_imports_neither_torch_nor_adframe(
     assert len(rows_of(done.stdout)) == len(images)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_the_smallest_form_of_every_method_decides_as_its_run(
     name: str,
@@ -229,7 +230,6 @@ def test_the_smallest_form_of_every_method_decides_as_its_run(
     assert_decides_as(trained(name), folder, images)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", OPENVINO)
 def test_openvino_decides_as_the_run(
     name: str, trained: Callable[[str], Path], images: list[Path], tmp_path: Path
@@ -240,7 +240,6 @@ def test_openvino_decides_as_the_run(
     assert_decides_as(trained(name), folder, images)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["onnx", "openvino"])
 @pytest.mark.parametrize("name", ["patchcore", "padim"])
 def test_smaller_numbers_change_scores_little(
@@ -270,7 +269,6 @@ def test_smaller_numbers_change_scores_little(
         assert any(np.array_equal(each, form) for each in kept for form in forms)
 
 
-@pytest.mark.slow
 def test_what_cannot_be_exported_says_why_and_leaves_nothing(
     base: list[str], trained: Callable[[str], Path], tmp_path: Path
 ) -> None:
@@ -452,7 +450,6 @@ def test_a_damaged_or_hostile_bundle_is_refused(
     assert len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.slow
 def test_a_hostile_bundle_for_openvino_is_refused(run: Path, tmp_path: Path) -> None:
     folder = packed(run, tmp_path / "out", kind="openvino")
     files = other_files(folder)
@@ -478,7 +475,6 @@ def test_a_picture_of_another_size_than_the_region_is_refused(
     assert "the region of interest is for images of 64x64" in rows_of(done.stdout)[0]["error"]
 
 
-@pytest.mark.slow
 def test_an_environment_without_torch_gives_the_decisions_of_the_run(
     run: Path, bundle: Path, images: list[Path], tmp_path: Path
 ) -> None:
@@ -507,7 +503,6 @@ def test_an_environment_without_torch_gives_the_decisions_of_the_run(
     ]
 
 
-@pytest.mark.slow
 def test_the_command_packs_and_measures_the_run(run: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "adframe", "export", str(run), "--out", str(tmp_path / "out")],

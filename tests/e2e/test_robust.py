@@ -13,6 +13,8 @@ from adframe.cli.update import run_update
 from tests.e2e.predicted import assert_predicts_its_own_test
 from tests.e2e.scripts import metrics_of, train_here
 
+pytestmark = pytest.mark.slow  # trains on sets of 40 images
+
 PLAIN = ("backbone=efficientnet_lite0", "image_size=128", "num_workers=0", "logger=none")
 DEFECTS = ("bad_0.png", "bad_1.png")
 METHODS = {"patchcore": ("model=patchcore", "coreset=0.1"), "padim": ("model=padim", "model.channels=8")}
