@@ -21,7 +21,7 @@ from adframe.data.image_facts import ImageFacts
 from adframe.data.roi import Roi
 from adframe.errors import AdframeError
 from adframe.export import standalone
-from adframe.export.manifest import read_manifest
+from adframe.export.manifest import read_manifest, runtime_errors
 from adframe.export.standalone import MANIFEST, VERSION
 from adframe.inference.detector import TrainedDetector
 from adframe.inference.results import TRAINED
@@ -45,14 +45,9 @@ class ExportedNetwork(nn.Module):
 
     def __init__(self, path: Path, *, threads: int = 0) -> None:
         super().__init__()
-        library = "onnxruntime" if path.suffix == ".onnx" else "openvino"
         self.name = path.name
-        try:
+        with runtime_errors(path):
             self._run = standalone.network(path, threads=threads)
-        except ImportError as error:
-            raise AdframeError(f"{path} needs {library}: pip install 'adframe[export]'") from error
-        except ValueError as error:
-            raise AdframeError(str(error)) from error
 
     def forward(self, image: Tensor) -> Prediction:
         """Scores images.

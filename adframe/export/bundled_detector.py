@@ -12,7 +12,7 @@ from adframe.calibration.fitted import FittedCalibration
 from adframe.contracts import Geometry
 from adframe.data.image_facts import is_grey
 from adframe.errors import AdframeError
-from adframe.export.manifest import read_manifest
+from adframe.export.manifest import read_manifest, runtime_errors
 from adframe.export.standalone import BundledModel
 from adframe.inference.images import InputImage
 from adframe.inference.results import TRAINED, ImageResult
@@ -49,14 +49,8 @@ class BundledDetector:
         self, folder: Path, *, category: str | None = None, calibration: str = TRAINED, threads: int = 0
     ) -> None:
         manifest = read_manifest(folder, category=category, calibration=calibration)
-        path = folder / manifest.network
-        try:
+        with runtime_errors(folder / manifest.network):
             self._model = BundledModel(folder, threads=threads)
-        except ImportError as error:
-            library = "onnxruntime" if path.suffix == ".onnx" else "openvino"
-            raise AdframeError(f"{path} needs {library}: pip install {library}") from error
-        except Exception as error:  # each runtime has exceptions of its own
-            raise AdframeError(f"{path} cannot be loaded: {error}") from error
         self.category, self.calibration_name = manifest.category, manifest.calibration_name
         self.calibration: FittedCalibration = manifest.calibration
         self._postprocess, self._facts = manifest.postprocess, manifest.images

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,6 +100,25 @@ def read_manifest(folder: Path, *, category: str | None = None, calibration: str
             f"--calibration {calibration}"
         )
     return manifest
+
+
+@contextmanager
+def runtime_errors(network: Path) -> Iterator[None]:
+    """Turns the errors with which a network cannot be opened into those of a user.
+
+    Args:
+        network: the .onnx or .xml file.
+
+    Raises:
+        AdframeError: the runtime is not installed, or a file cannot be read or is refused.
+    """
+    try:
+        yield
+    except ImportError as error:
+        library = "onnxruntime" if network.suffix == ".onnx" else "openvino"
+        raise AdframeError(f"{network} needs {library}: pip install {library}") from error
+    except (OSError, ValueError) as error:
+        raise AdframeError(str(error)) from error
 
 
 def bundle_reference(

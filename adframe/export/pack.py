@@ -93,11 +93,32 @@ def pack(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        parity = _pack(
-            detector, partial, kind=kind, precision=precision, data=data, facts=facts, about=about,
-            normals=normals, size=size, program=program, reference=reference,
-            results=results,
-        )  # fmt: skip
+        graph = partial / "graph.onnx"
+        write_onnx(detector.detector, graph, size=size)
+        if precision == "int8" and not normals and data is not None:
+            normals = list(islice(_images(data), _RANGE_IMAGES))
+        network = write_precision(
+            graph, partial, kind=kind, precision=precision, detector=detector.detector, images=normals
+        )
+        graph.unlink()
+        _write_region(detector, data, partial)
+        shutil.copyfile(standalone.__file__, partial / SCRIPT)
+        if reference is not None:
+            write_reference(partial / VALIDATION_FILE, reference)
+        if results is not None:
+            write_json(partial / RESULTS, results)
+        about = {**about, "format": kind, "precision": precision}
+
+        def list_files() -> None:
+            write_manifest(partial, detector, facts=facts, network=network, size=size, about=about)
+
+        list_files()
+        parity = _compare(detector, partial, data, program=program)
+        parity["bytes"] = sum(path.stat().st_size for path in partial.iterdir())
+        write_json(partial / "parity.json", parity)
+        write_whole(partial / "parity.html", render_page(parity_page(parity, about=about)))
+        write_whole(partial / "README.md", _readme(detector, about, parity))
+        list_files()  # again, with the files that state what it is like
         compared = [*parity["images"].values(), *([parity["script"]] if "script" in parity else [])]
         changed = sum(each["decisions_changed"] for each in compared)
         if precision == "fp32" and changed and not accept:
@@ -109,50 +130,6 @@ def pack(
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    return parity
-
-
-def _pack(
-    detector: TrainedDetector,
-    folder: Path,
-    *,
-    kind: str,
-    precision: str,
-    data: AnomalyData | None,
-    facts: ImageFacts | None,
-    about: Mapping[str, Any],
-    normals: Sequence[Tensor],
-    size: tuple[int, int],
-    program: Sequence[str],
-    reference: DriftReference | None,
-    results: Mapping[str, Any] | None,
-) -> dict[str, Any]:
-    graph = folder / "graph.onnx"
-    write_onnx(detector.detector, graph, size=size)
-    if precision == "int8" and not normals and data is not None:
-        normals = list(islice(_images(data), _RANGE_IMAGES))
-    network = write_precision(
-        graph, folder, kind=kind, precision=precision, detector=detector.detector, images=normals
-    )
-    graph.unlink()
-    _write_region(detector, data, folder)
-    shutil.copyfile(standalone.__file__, folder / SCRIPT)
-    if reference is not None:
-        write_reference(folder / VALIDATION_FILE, reference)
-    if results is not None:
-        write_json(folder / RESULTS, results)
-    about = {**about, "format": kind, "precision": precision}
-
-    def list_files() -> None:
-        write_manifest(folder, detector, facts=facts, network=network, size=size, about=about)
-
-    list_files()
-    parity = _compare(detector, folder, data, program=program)
-    parity["bytes"] = sum(path.stat().st_size for path in folder.iterdir())
-    write_json(folder / "parity.json", parity)
-    write_whole(folder / "parity.html", render_page(parity_page(parity, about=about)))
-    write_whole(folder / "README.md", _readme(detector, about, parity))
-    list_files()  # again, with the files that state what it is like
     return parity
 
 

@@ -159,8 +159,7 @@ def promise_sentences(run: RunFolder) -> list[str]:
 
 def _thresholds_of(run: RunFolder, name: str) -> CategoryThresholds:
     rows = [row for row in run.rows if row["category"] == name]
-    # A model that the categories share is calibrated once, under `global`.
-    known = run.val.get(name) or run.val.get("global") or {}
+    known = run.facts_of(name)
     thresholds = [row["threshold"] for row in rows if finite_number(row["threshold"]) is not None]
     threshold = finite_number(known.get("calibration/threshold"))
     images = finite_number(known.get("calibration/n"))

@@ -270,6 +270,17 @@ class RunFolder:
         """The finished categories."""
         return [name for name in self.metrics["test"] if name != MEAN]
 
+    def facts_of(self, category: str) -> Mapping[str, float | None]:
+        """Returns the facts about the model that is used for a category: its own, or that of all categories.
+
+        Args:
+            category: name of the category.
+
+        Returns:
+            Its entries of `val` in metrics.json; {} where there are none.
+        """
+        return self.val.get(category) or self.val.get("global") or {}
+
     def checkpoint(self, unit: str) -> Path:
         """Returns the file of a model.
 

@@ -97,7 +97,7 @@ def check_validation(
         rows = [row for row in folder.rows if row["category"] == category and row["label"] == 0]
         rows = [row for row in rows if math.isfinite(row["score"]) and row["decision"] is not None]
         if scores is not None and rows and scores.parts.get(category):
-            facts = folder.val.get(category) or folder.val.get("global") or {}
+            facts = folder.facts_of(category)
             rates = [facts.get(f"calibration/{name}_fpr") for name in ("promised", "expected")]
             # With too few images the threshold guarantees a higher rate than the rule asks for.
             promised = max((rate for rate in rates if rate is not None), default=None)

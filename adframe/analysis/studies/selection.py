@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from adframe.analysis.settings import Setting
 from adframe.analysis.studies.ablation import Ablation
 from adframe.analysis.studies.ablation_results import AblationResults
 from adframe.analysis.studies.ablation_tables import settings_title
@@ -16,7 +15,6 @@ from adframe.reporting.format import hundredths, percent, title_of, with_interva
 from adframe.reporting.tables import Cell, Column, table_of, table_of_columns
 
 _PREFIX = "synthetic/"
-_ALL_CATEGORIES = "global"  # key of the facts of one model for all categories
 _TEST_NOTE = (
     "The choice uses validation images only. The test metrics show how good it was; they took no part in it."
 )
@@ -86,7 +84,7 @@ class Selection(Ablation):
         """Returns criterion -> value by setting, for the settings whose runs all measured every criterion."""
         found = {}
         for setting in results.settings:
-            facts = [_facts(setting, number, category) for number in range(len(setting.tests[category]))]
+            facts = [test.folder.facts_of(category) for test in setting.tests[category]]
             values = {
                 name: sum(each.get(_PREFIX + name) or math.nan for each in facts) / len(facts)
                 for name in self.criteria
@@ -174,12 +172,6 @@ def _override(results: AblationResults, name: str) -> str:
     setting = next(each for each in results.settings if each.name == name)
     pairs = zip(results.key_names, setting.overrides.values(), strict=True)
     return " ".join(f"{key}={value}" for key, value in pairs)
-
-
-def _facts(setting: Setting, number: int, category: str) -> Mapping[str, float | None]:
-    """Returns the facts of the model of a category in one of the runs of a setting."""
-    val = setting.tests[category][number].folder.val
-    return val.get(category) or val.get(_ALL_CATEGORIES) or {}
 
 
 def _mean(values: Mapping[str, float]) -> float:
