@@ -105,7 +105,7 @@ def fitted(name: str, share: float) -> PatchCore:
     return model
 
 
-def all_sides(name: str, share: float, folder: Path, *, peer: str | None) -> dict[str, Callable[[int], Run]]:
+def all_sides(name: str, share: float, folder: Path, *, peer: str | None) -> dict[str, Callable[..., Run]]:
     """Returns functions that open each side with a number of threads.
 
     Args:
@@ -120,14 +120,16 @@ def all_sides(name: str, share: float, folder: Path, *, peer: str | None) -> dic
     model = fitted(name, share)
     bank = model.memory.memory.bank
 
-    def torch_side(_: int) -> Run:
+    def torch_side(threads: int) -> Run:
+        del threads  # one setting of the process
+
         def run(images: np.ndarray) -> Any:
             with torch.inference_mode():
                 return model(torch.from_numpy(images)).score
 
         return run
 
-    sides: dict[str, Callable[[int], Run]] = {"torch": torch_side}
+    sides: dict[str, Callable[..., Run]] = {"torch": torch_side}
     graph = folder / "graph.onnx"
     write_onnx(model, graph, size=(SIZE, SIZE))
     normals = list(torch.rand(8, 3, SIZE, SIZE))
@@ -138,11 +140,9 @@ def all_sides(name: str, share: float, folder: Path, *, peer: str | None) -> dic
             file = target / write_precision(
                 graph, target, kind=kind, precision=precision, detector=model, images=normals
             )
-            sides[f"{kind} {precision}"] = lambda threads, file=file: standalone.network(
-                file, threads=threads
-            )
+            sides[f"{kind} {precision}"] = partial(standalone.network, file)
             if (kind, precision) == ("openvino", "fp32"):
-                sides["openvino bf16"] = partial(compiled, file, hint="bf16")
+                sides["openvino bf16"] = partial(standalone.network, file, arithmetic="bf16")
     if peer is not None:
         model_name, layers = BACKBONES[name]
         arguments = [model_name, ",".join(layers), *map(str, bank.shape), str(folder / "peer")]
@@ -153,17 +153,7 @@ def all_sides(name: str, share: float, folder: Path, *, peer: str | None) -> dic
     return sides
 
 
-def opened(file: Path, threads: int) -> Run:
-    """Opens a network as a bundle does.
-
-    Args:
-        file: the network.
-        threads: number of threads.
-    """
-    return standalone.network(file, threads=threads)
-
-
-def compiled(file: Path, threads: int, *, hint: str | None) -> Run:
+def compiled(file: Path, *, threads: int, hint: str | None) -> Run:
     """Compiles a network for OpenVINO.
 
     Args:
@@ -180,7 +170,7 @@ def compiled(file: Path, threads: int, *, hint: str | None) -> Run:
 
 
 def measure(
-    sides: Mapping[str, Callable[[int], Run]], *, rounds: int, repeats: int, busy: bool
+    sides: Mapping[str, Callable[..., Run]], *, rounds: int, repeats: int, busy: bool
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Times all sides in turn.
 
@@ -195,9 +185,9 @@ def measure(
     """
     clock = time.process_time if busy else time.perf_counter
     images = np.random.default_rng(0).random((BATCH, 3, SIZE, SIZE), dtype=np.float32)
-    whole = {side: make(1 if busy else THREADS) for side, make in sides.items()}
+    whole = {side: make(threads=1 if busy else THREADS) for side, make in sides.items()}
     pairs = {
-        side: [make(1), make(1)]
+        side: [make(threads=1), make(threads=1)]
         for side, make in sides.items()
         if side != "torch" and "anomalib" not in side and not busy
     }

@@ -23,6 +23,7 @@ class Precision(StrEnum):
 
     fp32 = "fp32"
     fp16 = "fp16"
+    bf16 = "bf16"
     int8 = "int8"
 
 
@@ -31,7 +32,7 @@ def export(
     out: Annotated[Path, typer.Option(help="New folder for the bundle.", show_default=False)],
     format: Annotated[ExportFormat, typer.Option(help="Runtime of the bundle.")] = ExportFormat.onnx,
     precision: Annotated[
-        Precision, typer.Option(help="Numbers of the network; the search stays in float32.")
+        Precision, typer.Option(help="Numbers of the network; bf16 is for OpenVINO.")
     ] = Precision.fp32,
     category: Category = None,
     calibration: Annotated[

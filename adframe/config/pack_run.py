@@ -48,7 +48,7 @@ def pack_run(
         run: the folder of the run.
         out: a new folder for the bundle.
         kind: `onnx` or `openvino`.
-        precision: `fp32`, `fp16` or `int8`.
+        precision: `fp32`, `fp16`, `bf16` or `int8`.
         category: which model; None for the only one.
         calibration: name of the thresholds to pack.
         normals: images for the ranges of int8; empty for training images of the run.

@@ -38,16 +38,17 @@ class ExportedNetwork(nn.Module):
     Args:
         path: the .onnx or .xml file.
         threads: number of threads; 0 for all cores.
+        arithmetic: as in `standalone.network`.
 
     Raises:
         AdframeError: the runtime is not installed, or refuses the file.
     """
 
-    def __init__(self, path: Path, *, threads: int = 0) -> None:
+    def __init__(self, path: Path, *, threads: int = 0, arithmetic: str = "f32") -> None:
         super().__init__()
         self.name = path.name
         with runtime_errors(path):
-            self._run = standalone.network(path, threads=threads)
+            self._run = standalone.network(path, threads=threads, arithmetic=arithmetic)
 
     def forward(self, image: Tensor) -> Prediction:
         """Scores images.
@@ -73,6 +74,7 @@ def write_manifest(
     *,
     facts: ImageFacts | None,
     network: str,
+    arithmetic: str,
     size: tuple[int, int],
     about: Mapping[str, Any],
 ) -> None:
@@ -83,6 +85,7 @@ def write_manifest(
         detector: the model that was exported.
         facts: the kind of its training images.
         network: name of the file of the network.
+        arithmetic: as in `standalone.network`.
         size: (H, W) of the network's input.
         about: where the model comes from, for people: it is not read again.
     """
@@ -96,6 +99,7 @@ def write_manifest(
             "about": dict(about),
             "category": detector.category,
             "network": network,
+            "arithmetic": arithmetic,
             "input": list(size),
             "keep_aspect": detector.view.keep_aspect and detector.view.size is not None,
             "bits": 16 if facts is None else facts.bits,
@@ -144,7 +148,7 @@ def load_bundle(
         roi=None if manifest.roi is None else Roi(mask=folder / manifest.roi),
     )
     system = DetectionSystem(
-        detector=ExportedNetwork(folder / manifest.network, threads=threads),
+        detector=ExportedNetwork(folder / manifest.network, threads=threads, arithmetic=manifest.arithmetic),
         calibrator=calibrator,
         pixel=PixelMetrics(),
     )

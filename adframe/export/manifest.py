@@ -25,6 +25,7 @@ class Manifest:
     Attributes:
         category: a category, or `global`.
         network: name of the file of the network.
+        arithmetic: numbers in which OpenVINO calculates, `f32` or `bf16`.
         size: (H, W) of the network's input in pixels.
         keep_aspect: whether images are fitted into `size` instead of stretched.
         roi: name of the picture of the region of interest; None for the whole image.
@@ -37,6 +38,7 @@ class Manifest:
 
     category: str
     network: str
+    arithmetic: str
     size: tuple[int, int]
     keep_aspect: bool
     roi: str | None
@@ -81,6 +83,7 @@ def read_manifest(folder: Path, *, category: str | None = None, calibration: str
         manifest = Manifest(
             category=str(facts["category"]),
             network=str(facts["network"]),
+            arithmetic=str(facts.get("arithmetic", "f32")),
             size=(height, width),
             keep_aspect=bool(facts["keep_aspect"]),
             roi=str(facts["roi"]) if facts["roi"] else None,

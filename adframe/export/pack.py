@@ -33,7 +33,7 @@ from adframe.export.parity import (
     run_measured,
 )
 from adframe.export.parity_page import parity_page, parity_sentences
-from adframe.export.precision import write_precision
+from adframe.export.precision import arithmetic_of, write_precision
 from adframe.export.run_results import RESULTS
 from adframe.inference.detector import TrainedDetector
 from adframe.inference.drift_reference import DriftReference, write_reference
@@ -69,7 +69,7 @@ def pack(
         detector: the model, on the CPU.
         folder: a new folder.
         kind: `onnx` or `openvino`.
-        precision: `fp32`, `fp16` or `int8`.
+        precision: `fp32`, `fp16`, `bf16` or `int8`.
         data: the images of the run; None where the dataset is not there.
         facts: the kind of the training images.
         about: where the model comes from, for people.
@@ -110,7 +110,15 @@ def pack(
         about = {**about, "format": kind, "precision": precision}
 
         def list_files() -> None:
-            write_manifest(partial, detector, facts=facts, network=network, size=size, about=about)
+            write_manifest(
+                partial,
+                detector,
+                facts=facts,
+                network=network,
+                arithmetic=arithmetic_of(precision),
+                size=size,
+                about=about,
+            )
 
         list_files()
         parity = _compare(detector, partial, data, program=program)

@@ -69,7 +69,9 @@ class BundledModel:
         self.facts = checked_manifest(folder)
         self.threshold = float(self.facts["calibration"]["threshold"])
         self.size: tuple[int, int] = tuple(self.facts["input"])
-        self.run = network(folder / self.facts["network"], threads=threads)
+        self.run = network(
+            folder / self.facts["network"], threads=threads, arithmetic=self.facts.get("arithmetic", "f32")
+        )
         self.region = None
         if self.facts["roi"]:
             with Image.open(folder / self.facts["roi"], formats=("PNG",)) as region:
@@ -157,10 +159,11 @@ def checked_manifest(folder: Path) -> dict[str, Any]:
         used = [str(facts["network"]), *([str(facts["roi"])] if facts["roi"] else [])]
         height, width = map(int, facts["input"])
         known = height > 0 and width > 0 and not math.isnan(float(facts["calibration"]["threshold"]))
+        known = known and facts.get("arithmetic", "f32") in ("f32", "bf16")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{folder / MANIFEST} is damaged: {error!r}") from error
     if not known or Path(used[0]).suffix not in (".onnx", ".xml"):
-        raise ValueError(f"{folder / MANIFEST} is damaged: its input, threshold or network is not possible")
+        raise ValueError(f"{folder / MANIFEST} is damaged: an entry is not possible")
     if used[0].endswith(".xml"):
         used.append(f"{used[0][:-4]}.bin")  # the numbers of a network for OpenVINO
     for name, digest in files.items():
@@ -175,12 +178,13 @@ def checked_manifest(folder: Path) -> dict[str, Any]:
     return facts
 
 
-def network(path: Path, *, threads: int) -> Any:
+def network(path: Path, *, threads: int, arithmetic: str = "f32") -> Any:
     """Opens the network.
 
     Args:
         path: the .onnx or .xml file.
         threads: number of threads; 0 for all cores.
+        arithmetic: `f32`; or `bf16`, in which OpenVINO calculates where the processor has it.
 
     Returns:
         A function from a (1, 3, H, W) float32 image to its raw score and its (h, w) float32 heatmap.
@@ -197,7 +201,8 @@ def network(path: Path, *, threads: int) -> Any:
             return _onnx_network(graph, threads=threads)
         if not graph.startswith(b"<?xml"):
             raise ValueError("it is not XML")  # OpenVINO would take it for a network of another format
-        return _openvino_network(graph, path.with_suffix(".bin").read_bytes(), threads=threads)
+        numbers = path.with_suffix(".bin").read_bytes()
+        return _openvino_network(graph, numbers, threads=threads, arithmetic=arithmetic)
     except ImportError:
         raise
     except Exception as error:  # each runtime has exceptions of its own
@@ -225,14 +230,14 @@ def _onnx_network(graph: bytes, *, threads: int) -> Any:
     return run_onnx
 
 
-def _openvino_network(graph: bytes, numbers: bytes, *, threads: int) -> Any:
+def _openvino_network(graph: bytes, numbers: bytes, *, threads: int, arithmetic: str) -> Any:
     import openvino
 
     core = openvino.Core()
     model = core.read_model(graph, numbers)
     settings: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads} if threads else {}
     # Without a hint OpenVINO would calculate in bfloat16 where the processor has it, and change scores.
-    compiled = core.compile_model(model, "CPU", {**settings, "INFERENCE_PRECISION_HINT": "f32"})
+    compiled = core.compile_model(model, "CPU", {**settings, "INFERENCE_PRECISION_HINT": arithmetic})
     request = compiled.create_infer_request()
 
     def run_openvino(image: np.ndarray) -> tuple[float, np.ndarray]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import openvino
 import pytest
 from PIL import Image
 
@@ -113,6 +114,10 @@ def copy(bundle: Path, tmp_path: Path) -> Path:
 def facts_of(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((folder / "parity.json").read_text())
     return found
+
+
+def stated_arithmetic(folder: Path) -> str:
+    return str(json.loads((folder / "bundle.json").read_text())["arithmetic"])
 
 
 def assert_decides_as(run: Path, bundle: Path, images: list[Path]) -> None:
@@ -258,7 +263,13 @@ def test_smaller_numbers_change_scores_little(
             assert compared["largest_score_difference"] < limits[precision] * compared["largest_score"]
     assert sizes[0] > sizes[1]
     assert sizes[0] > sizes[2]
-    if kind == "onnx":
+    if kind == "openvino":
+        network = openvino.Core().read_model(str(tmp_path / "int8" / "network.xml"))
+        for output in network.outputs:  # neither the score nor the smoothed heatmap is rounded
+            makers = [each.get_source_output().get_node() for each in output.get_node().inputs()]
+            inputs = [each.get_source_output().get_node() for maker in makers for each in maker.inputs()]
+            assert "FakeQuantize" not in {node.get_type_name() for node in (*makers, *inputs)}
+    else:
         graph = onnx.load(str(tmp_path / "int8" / "network.onnx")).graph
         assert "DequantizeLinear" in {node.op_type for node in graph.node}
         detector: Any = adframe.load(trained(name), device="cpu").detector
@@ -269,12 +280,29 @@ def test_smaller_numbers_change_scores_little(
         assert any(np.array_equal(each, form) for each in kept for form in forms)
 
 
+@pytest.mark.parametrize("name", ["patchcore", "padim"])
+def test_bfloat16_is_arithmetic_of_openvino_and_changes_scores_little(
+    name: str, trained: Callable[[str], Path], tmp_path: Path
+) -> None:
+    whole, folder = tmp_path / "fp32", tmp_path / "bf16"
+    packed(trained(name), whole, kind="openvino")
+    packed(trained(name), folder, kind="openvino", precision="bf16")
+    assert stated_arithmetic(whole) == "f32"
+    assert stated_arithmetic(folder) == "bf16"
+    assert (folder / "network.bin").read_bytes() == (whole / "network.bin").read_bytes()
+    for compared in facts_of(folder)["images"].values():  # 0 where the processor has no bfloat16
+        assert compared["largest_score_difference"] < 0.05 * compared["largest_score"]
+    assert facts_of(folder)["script"]["decisions_changed"] == 0
+
+
 def test_what_cannot_be_exported_says_why_and_leaves_nothing(
     base: list[str], trained: Callable[[str], Path], tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     with pytest.raises(adframe.AdframeError, match=r"OpenVINO does not run SiT: .+; use --format onnx"):
         packed(trained("sit"), out, kind="openvino")
+    with pytest.raises(adframe.AdframeError, match=r"onnx does not compute in bfloat16 .+--format openvino"):
+        packed(trained("patchcore"), out, precision="bf16")
     for name, options in (("composed", ()), ("tiled", ("tiling=default", "tiling.size=48", "image_size=64"))):
         run = train_here(*base, *DATA, "composition=true", *options, f"paths.run={tmp_path / name}")
         with pytest.raises(adframe.AdframeError, match="composition=true counts visual words"):
@@ -424,11 +452,12 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "hidden": (lambda folder: external(folder, plain=False), "takes data from other files"),
     "unlisted": (lambda folder: rewritten(folder, network="x.onnx"), r"uses x\.onnx, which is no file"),
     "no network": (no_network, r"network\.onnx cannot be loaded"),
-    "pickle": (pickled, "its input, threshold or network is not possible"),
+    "pickle": (pickled, "an entry is not possible"),
     "files": (lambda folder: rewritten(folder, files=["network.onnx"]), "is damaged"),
     "input": (lambda folder: rewritten(folder, input=[0, 64]), "is not possible"),
     "no input": (lambda folder: rewritten(folder, input=None), "is damaged"),
     "threshold": (lambda folder: rewritten(folder, calibration={"threshold": "high"}), "is damaged"),
+    "arithmetic": (lambda folder: rewritten(folder, arithmetic="f16"), "is not possible"),
     "nan": (lambda folder: rewritten(folder, calibration={"threshold": "nan"}), "is not possible"),
     "list": (lambda folder: write_json(folder / "bundle.json", [1]), "is not the list of a bundle"),
 }
