@@ -21,6 +21,7 @@ from adframe.data.base import Source
 from adframe.data.datamodule import AnomalyData
 from adframe.data.dataset import View
 from adframe.data.split_file import SplitFile
+from adframe.data.training_set import TrainingSet
 from adframe.errors import AdframeError
 from adframe.models.tiled import tiled
 from adframe.reporting.download_progress import shown_progress
@@ -164,6 +165,8 @@ def build_data(cfg: DictConfig, source: Source, categories: list[str]) -> Anomal
         num_workers=cfg.num_workers,
         protocol=build(cfg, "split"),
         seed=cfg.seed,
+        # Runs of earlier versions have neither.
+        training=TrainingSet(shots=cfg.get("shots"), contamination=cfg.get("contamination")),
         split_file=SplitFile(
             Path(str(cfg.paths.splits)),
             dataset=source.split_file_prefix,

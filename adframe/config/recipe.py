@@ -83,7 +83,7 @@ class ConfigRecipe:
             self.choices = self.choices | {"parent": parent}
         self.seed: int = cfg.seed
         self.pooled: bool = cfg.scope == "global"
-        self.refit: bool = cfg.refit
+        self.refit: bool = cfg.refit and cfg.get("shots") is None
         self.save_maps = bool(cfg.get("save_maps"))
         self.transfer = bool(cfg.get(TRANSFER))
         self.domains = tuple(map(str, cfg.get(DOMAINS) or {}))
@@ -192,6 +192,7 @@ class ConfigRecipe:
         named = {"unit": unit, "dataset": self.cfg.dataset.name, "seed": self.seed, "image_size": size}
         if (scale := self.cfg.get("image_scale", 1.0)) != 1:  # checkpoints of earlier versions state none
             named["image_scale"] = scale
+        named |= {key: self.cfg[key] for key in ("shots", "contamination") if self.cfg.get(key) is not None}
         return {name: str(value) for name, value in named.items()}
 
     def trainer(

@@ -56,6 +56,8 @@ RULES: dict[str, ValueRule] = {
     "batch_size": (lambda v: _is_whole(v) and v > 0, "a whole number above 0"),
     "num_workers": (lambda v: _is_whole(v) and v >= 0, "a whole number, 0 or more"),
     "holdout": (lambda v: _is_real(v) and 0 < v < 1, "a share between 0 and 1"),
+    "shots": (lambda v: v is None or (_is_whole(v) and v > 0), "null or a whole number above 0"),
+    "contamination": (lambda v: v is None or (_is_real(v) and 0 <= v <= 0.5), "null or a share in [0, 0.5]"),
     "refit": (lambda v: isinstance(v, bool), "true or false"),
     "mask_ratio": (lambda v: _is_real(v) and 0 < v < 1, "a share between 0 and 1"),
     "coreset": (lambda v: _is_real(v) and 0 < v <= 1, "a share in (0, 1]"),

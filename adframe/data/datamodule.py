@@ -18,6 +18,7 @@ from adframe.data.sampling import Cached, Shuffled
 from adframe.data.split_file import SplitFile
 from adframe.data.splits import Protocol, count_borrowed, has_validation
 from adframe.data.synthetic import EpochSampler, SyntheticDataset, collate_synthetic
+from adframe.data.training_set import TrainingSet
 from adframe.data.validate_files import check_splits, examine
 from adframe.io.shared_memory import shared_memory_warning
 from adframe.transforms.shift.shift import Shift
@@ -39,6 +40,7 @@ class AnomalyData(L.LightningDataModule):
         num_workers: loading processes; 0 loads in the main process.
         protocol: draws a validation split where the dataset has none of its own.
         seed: seed of the split and of the training order.
+        training: which images the model is fitted to; None for all training images.
         split_file: where drawn splits are written; None draws them again each time, with the same result.
         shift: a domain shift of the images; None for none.
         synthesis: makes synthetic anomalies; None for none.
@@ -70,6 +72,7 @@ class AnomalyData(L.LightningDataModule):
         num_workers: int,
         protocol: Protocol,
         seed: int,
+        training: TrainingSet | None = None,
         split_file: SplitFile | None = None,
         shift: Shift | None = None,
         synthesis: Synthesis | None = None,
@@ -81,6 +84,7 @@ class AnomalyData(L.LightningDataModule):
         self.source, self.categories, self.view = source, list(categories), view
         self.batch_size, self.num_workers = batch_size, num_workers
         self.protocol, self.seed, self.split_file, self.shift = protocol, seed, split_file, shift
+        self.training = TrainingSet() if training is None else training
         self.synthesis, self.synthetic_train = synthesis, synthetic_train
         self.shuffle, self.cache_mb = shuffle, cache_mb
         self.records: list[Record] = []
@@ -124,13 +128,15 @@ class AnomalyData(L.LightningDataModule):
         records = scanned
         if not has_validation(scanned):
             records = self._draw_split(category, scanned)
-            self.held_out |= self.protocol.refits_on_validation
+            # Validation images that join the model would be more shots.
+            self.held_out |= self.protocol.refits_on_validation and self.training.shots is None
         check_splits(records, category=category)
+        self._add_warnings(category, scanned, records)
+        records, notes = self.training.choose(records, seed=self.seed)
         training = {record.path for record in scanned if record.split == "train"}
         examined, sizes, doubts = examine(self.source, category, records, training=training)
         self.sizes |= sizes
-        self._add_warnings(category, scanned, records)
-        self.warnings += doubts
+        self.warnings += [*notes, *doubts]
         return examined
 
     def write_split(self) -> None:

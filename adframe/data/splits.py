@@ -127,7 +127,7 @@ class MvtecShiftProtocol(Protocol):
             groups = {record.unit for record in anomalous if record.defect == defect}
             # At least one group of each defect type stays in test, so that the type can be evaluated.
             count = min(len(groups) - 1, round(self.anomalies * len(groups)))
-            held |= _draw(groups, count=count, key=(records[0].category, defect, seed))
+            held |= draw_groups(groups, count=count, key=(records[0].category, defect, seed))
         return _move_to_validation(records, held)
 
 
@@ -172,14 +172,24 @@ def _held_out(records: Sequence[Record], *, share: float, seed: int) -> set[str]
     if len(groups) < 2:
         raise AdframeError(f"{category} has {len(groups)} training images; two are needed to hold one out")
     count = min(len(groups) - 1, max(1, round(share * len(groups))))
-    return _draw(groups, count=count, key=(category, seed))
+    return draw_groups(groups, count=count, key=(category, seed))
 
 
 def _move_to_validation(records: Sequence[Record], held: set[str]) -> list[Record]:
     return [replace(record, split="val") if record.unit in held else record for record in records]
 
 
-def _draw(groups: Iterable[str], *, count: int, key: tuple[str | int, ...]) -> set[str]:
+def draw_groups(groups: Iterable[str], *, count: int, key: tuple[str | int, ...]) -> set[str]:
+    """Draws some of the groups.
+
+    Args:
+        groups: names.
+        count: number of groups to draw; a smaller number draws a part of what a larger one draws.
+        key: the draw depends on nothing but this and the names.
+
+    Returns:
+        The names of the drawn groups.
+    """
     # Sorted groups and a hash of the key make the draw independent of the order in which files are found.
     ordered = sorted(groups)
     digest = hashlib.sha256(repr(key).encode()).digest()

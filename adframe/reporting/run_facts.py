@@ -126,6 +126,7 @@ def facts(run: RunFolder) -> list[tuple[str, str]]:
         ("dataset", dataset(run)),
         ("shift", "" if shift == "none" else shift),
         ("scope", "one model for all" if run.config.get("scope") == "global" else ""),
+        ("training images", _training_images(run)),
         ("image size", _joined_text(run.config.get("image_size"))),
         ("tiles", tiling(run)),
         ("region of interest", region_of_interest(run)),
@@ -138,6 +139,15 @@ def facts(run: RunFolder) -> list[tuple[str, str]]:
         ("peak memory", size(finite_number(got("peak_memory_bytes")))),
     ]
     return [(name, value) for name, value in pairs if value]
+
+
+def _training_images(run: RunFolder) -> str:
+    """Describes `shots=` and `contamination=`; "" where all training images are used as they are."""
+    shots, share = run.config.get("shots"), run.config.get("contamination")
+    parts = [f"{shots} of each category"] if shots is not None else []
+    if share is not None:
+        parts.append(f"{100 * share:g} % of them defective")
+    return ", ".join(parts)
 
 
 def tiling(run: RunFolder) -> str:

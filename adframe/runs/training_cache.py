@@ -17,8 +17,8 @@ from adframe.reporting.notes import warn
 
 _FILE_FORMAT = "2"  # files with another number count as missing
 _TRAINING_KEYS = (
-    "model", "learning", "shift", "split", "holdout", "image_size", "image_scale", "tiling", "roi",
-    "keep_aspect", "batch_size", "seed",
+    "model", "learning", "shift", "split", "holdout", "shots", "contamination", "image_size",
+    "image_scale", "tiling", "roi", "keep_aspect", "batch_size", "seed",
 )  # fmt: skip
 # Settings on which no training depends.
 _UNUSED_MODEL_KEYS = ("scoring",)
@@ -108,7 +108,7 @@ def training_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         The settings as plain data.
     """
-    settings = {key: config[key] for key in _TRAINING_KEYS}
+    settings = {key: config.get(key) for key in _TRAINING_KEYS}  # earlier versions have fewer
     for part, unused in (("model", _UNUSED_MODEL_KEYS), ("learning", _UNUSED_LEARNING_KEYS)):
         settings[part] = {key: value for key, value in config[part].items() if key not in unused}
     settings["synthesis"] = config["synthesis"] if config["learning"]["synthetic"] else None
