@@ -29,7 +29,7 @@ def rows_of(sweep: Path) -> dict[str, dict[str, str]]:
 
 
 def test_methods_are_ranked_with_their_wins_and_costs_and_failures_are_named(tmp_path: Path) -> None:
-    skills = {"weak": 0.0, "strong": 4.0, "middle": 0.8}
+    skills = {"weak": -1.5, "strong": 4.0, "middle": 0.8}
     text = page_of(
         tmp_path, {name: dict.fromkeys(PLACES, each) for name, each in skills.items()}, failed=("absent",)
     )
