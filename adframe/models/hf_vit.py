@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from huggingface_hub import constants
+from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor, nn
 from transformers import (
     Dinov2Config,
@@ -19,6 +21,7 @@ from transformers import (
 from adframe.errors import AdframeError, unknown
 from adframe.io.network import is_reachable
 from adframe.models.backbones import check_size, origin_of
+from adframe.models.dinov2_names import has_timm_names, transformers_names
 from adframe.models.vit import Vit
 from adframe.models.weights import (
     HUB_ADVICE,
@@ -38,13 +41,16 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class TransformersVit(nn.Module):
-    """DINOv2 (Oquab et al., 2023) with the interface of `models.vit.Vit`.
+    """DINOv2 (Oquab et al., 2023) with the interface of `models.vit.Vit`, and with the same tokens.
+
+    Position embeddings are resized with antialiasing, as timm does for every DINOv2 and transformers for
+    those with registers; without it, tokens at sizes other than 518 differ.
 
     Args:
         model: one of `REPOSITORIES`.
         name: name in tables; None takes the repository's name.
         source: `hub` (the hub's cache, else a download) or `random`, for tests of the code.
-        checkpoint: a local file with the names of transformers to load instead.
+        checkpoint: a local file to load instead, with the names of transformers or of timm.
         revision: revision of the weights on the hub: a branch, a tag or a commit.
         gradient_checkpointing: whether to save memory of activations by a second forward pass.
 
@@ -79,9 +85,12 @@ class TransformersVit(nn.Module):
         self.origin = origin_of(model, source=source, repository=model, revision=revision)
         if checkpoint is not None:
             state, said = read_checkpoint(Path(checkpoint))
+            if has_timm_names(state):
+                state, said = transformers_names(state), f"{said}, converted from timm's names"
             load_strict(trunk, state, ignorable=set(), origin=f"backbone.checkpoint={checkpoint}")
             self.origin = f"{checkpoint}: {said}"
         self.digest = weights_digest(trunk)
+        trunk.embeddings.interpolate_pos_encoding = partial(_resized_positions, trunk.embeddings)
         if gradient_checkpointing:
             trunk.gradient_checkpointing_enable()
         self.trunk: Any = trunk
@@ -150,6 +159,15 @@ class TransformersVit(nn.Module):
             blocks: counted from 0.
         """
         return [f"encoder.layer.{block}.attention.{letter}_proj" for block in blocks for letter in letters]
+
+
+def _resized_positions(embeddings: Any, tokens: Tensor, height: int, width: int) -> Tensor:
+    """Resizes position embeddings as timm does; takes the place of a method of the library's embeddings."""
+    del tokens
+    down, across = embeddings.patch_embeddings.patch_size
+    grid = [height // down, width // across]
+    resized: Tensor = resample_abs_pos_embed(embeddings.position_embeddings, grid, num_prefix_tokens=1)
+    return resized
 
 
 def open_vit(
