@@ -11,6 +11,9 @@ from torch import Tensor
 
 from adframe.io.disk_matrix import Spool
 
+# Smallest variance by which whitening divides, as a share of the largest.
+VARIANCE_FLOOR = 1e-6
+
 
 def moments(rows: Spool) -> tuple[Tensor, Tensor]:
     """Computes the mean and population variance of rows.
@@ -33,10 +36,25 @@ def moments(rows: Spool) -> tuple[Tensor, Tensor]:
     return mean, squares / len(rows)
 
 
+def covariance(rows: Spool) -> Tensor:
+    """Computes the population covariance in float64; it takes D x D memory, independent of N.
+
+    Args:
+        rows: (N, D).
+
+    Returns:
+        (D, D) float64.
+    """
+    mean, _ = moments(rows)
+    products = torch.zeros(rows.width, rows.width, dtype=torch.float64)
+    for _, block in rows.blocks():
+        centred = block.double() - mean
+        products += centred.T @ centred
+    return products / len(rows)
+
+
 def principal_axes(rows: Spool) -> tuple[Tensor, Tensor]:
     """Computes the directions of largest variance, in descending order.
-
-    The covariance is computed in float64 and takes D x D memory, independent of N.
 
     Args:
         rows: (N, D).
@@ -44,16 +62,42 @@ def principal_axes(rows: Spool) -> tuple[Tensor, Tensor]:
     Returns:
         (D, D) float32 orthonormal columns, each with a positive largest entry; (D,) float64 variances.
     """
-    mean, _ = moments(rows)
-    covariance = torch.zeros(rows.width, rows.width, dtype=torch.float64)
-    for _, block in rows.blocks():
-        centred = block.double() - mean
-        covariance += centred.T @ centred
-    found = torch.linalg.eigh(covariance / len(rows))  # ascending eigenvalues
+    return eigen_axes(covariance(rows))
+
+
+def eigen_axes(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Decomposes a covariance, as `principal_axes` does with that of rows.
+
+    Args:
+        matrix: (D, D) float64.
+
+    Returns:
+        Axes and variances, in descending order.
+    """
+    found = torch.linalg.eigh(matrix)  # ascending eigenvalues
     axes = found.eigenvectors.flip(1)
     # The sign of an eigenvector is arbitrary, so it is fixed to make results reproducible.
     signs = torch.gather(axes, 0, axes.abs().argmax(0, keepdim=True)).sign()
     return (axes * signs).float(), found.eigenvalues.flip(0).clamp(min=0)
+
+
+def whitening_axes(matrix: Tensor, *, count: int) -> Tensor:
+    """Computes axes in which rows have unit variance and no correlation, so that distances are Mahalanobis
+    distances.
+
+    Directions with almost no variance would be pure noise after the division, so that none is divided by less
+    than `VARIANCE_FLOOR` of the largest variance.
+
+    Args:
+        matrix: (D, D) float64 covariance.
+        count: number of directions of largest variance, at most D.
+
+    Returns:
+        (D, count) float32.
+    """
+    axes, variances = eigen_axes(matrix)
+    floor = (variances[0] * VARIANCE_FLOOR).clamp(min=1e-30)
+    return axes[:, :count] / variances[:count].clamp(min=floor).sqrt().float()
 
 
 def random_axes(width: int, *, count: int, seed: int) -> Tensor:
