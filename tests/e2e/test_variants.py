@@ -75,7 +75,7 @@ def test_numbers_by_light_and_by_defect_type(base: list[str], tmp_path: Path) ->
         (("calibration.probability=platt",), "needs anomalous validation images"),
         (("calibration.zones=0",), "calibration.zones=0"),
         (("calibration.image.q=2",), "q=2"),
-        (("model.rotations=[30]",), "model.rotations=[30]"),
+        (("model.rotations=[360]",), "model.rotations=[360]"),
     ],
 )
 def test_what_cannot_be_is_one_line(
