@@ -22,14 +22,7 @@ from adframe.ops.coreset import CoresetProgress, greedy_k_centre
 from adframe.ops.density import density_subset
 from adframe.ops.leave_one_out import leave_one_out
 from adframe.ops.patches import BORDERS, Border, as_rows, patch_grid
-from adframe.ops.projections import (
-    covariance,
-    map_rows,
-    moments,
-    principal_axes,
-    random_axes,
-    whitening_axes,
-)
+from adframe.ops.projections import map_rows, moments, principal_axes, random_axes, whitening_matrix
 
 REDUCTIONS = ("none", "random", "pca", "whiten")
 DISTANCE_METRICS = ("euclidean", "cosine")
@@ -370,13 +363,7 @@ class PatchMemory(nn.Module):
     def _reduction_matrix(self, rows: Spool) -> Tensor | None:
         settings = self.settings
         if settings.reduce == "whiten":
-            whole = covariance(rows)
-            parts = [
-                whitening_axes(whole[own][:, own], count=min(settings.dimensions, len(own)))
-                for own in torch.split(torch.arange(rows.width), self._widths)
-            ]
-            merged: Tensor = torch.block_diag(*parts)  # type: ignore[no-untyped-call]
-            return merged
+            return whitening_matrix(rows, widths=self._widths, count=settings.dimensions)
         if settings.reduce == "none" or settings.dimensions >= rows.width:
             return None
         if settings.reduce == "random":

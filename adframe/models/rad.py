@@ -230,20 +230,23 @@ class RAD(nn.Module):
         height, width, channels = query.shape
         columns = torch.arange(width, device=query.device)
         outside = (columns[:, None] - columns).abs() > radius  # (w, w)
-        rows = min(2 * radius + 1, height)
         # A compared token takes its copies, in the bank's format and in float32, and a column of cosines.
-        each = rows * width * (6 * channels + 4 * width)
-        chunk = max(1, (self.limit_mb << 20) // each)
-        best = []
-        for row, own in enumerate(query):
-            # One product per row of the grid: all tokens of a row share most of their candidates.
-            band = bank[:, max(0, row - radius) : row + radius + 1]
-            parts = [self._band_cosines(own, band[part], outside) for part in torch.split(near, chunk)]
-            best.append(torch.stack(parts).amax(0))
-        return torch.stack(best)
+        each = height * width * 6 * channels + (2 * radius + 1) * width * 4 * width
+        parts = []
+        for part in torch.split(near, max(1, (self.limit_mb << 20) // each)):
+            # Images come last, so that the candidates of a row of the grid are one block of memory.
+            keys = bank[part].permute(1, 2, 0, 3).to(query.dtype, memory_format=torch.contiguous_format)
+            # One product per row: its tokens share most of their candidates.
+            best = [
+                _row_cosines(own, keys[max(0, row - radius) : row + radius + 1])
+                for row, own in enumerate(query)
+            ]
+            parts.append(torch.stack(best).masked_fill(outside, -torch.inf).amax(2))
+        return torch.stack(parts).amax(0)
 
-    def _band_cosines(self, own: Tensor, band: Tensor, outside: Tensor) -> Tensor:
-        """Returns (w,) for the tokens (w, D) of a row and the candidates (k, rows, w, D)."""
-        cosines = own @ band.to(own.dtype).flatten(0, 2).T  # (w, k * rows * w)
-        inside = cosines.view(len(own), -1, len(own)).masked_fill(outside[:, None], -torch.inf)
-        return inside.amax((1, 2))
+
+def _row_cosines(own: Tensor, band: Tensor) -> Tensor:
+    """Returns (w, w), the largest cosine of each token (w, D) with candidates (rows, w, k, D) of a column."""
+    width, count = len(own), band.shape[2]
+    cosines = own @ band.flatten(0, 2).T  # (w, rows * w * k)
+    return cosines.view(width, -1, width, count).amax((1, 3))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -98,6 +98,26 @@ def whitening_axes(matrix: Tensor, *, count: int) -> Tensor:
     axes, variances = eigen_axes(matrix)
     floor = (variances[0] * VARIANCE_FLOOR).clamp(min=1e-30)
     return axes[:, :count] / variances[:count].clamp(min=floor).sqrt().float()
+
+
+def whitening_matrix(rows: Spool, *, widths: Sequence[int], count: int) -> Tensor:
+    """Computes the matrix that whitens the features of each layer by itself and concatenates the results.
+
+    Args:
+        rows: (N, D), the features of several layers next to each other.
+        widths: number of features of each layer, D in all.
+        count: number of directions of each layer; all where it has fewer features.
+
+    Returns:
+        (D, d) float32, zero between a layer's features and the directions of another.
+    """
+    whole = covariance(rows)
+    parts = [
+        whitening_axes(whole[own][:, own], count=min(count, len(own)))
+        for own in torch.split(torch.arange(rows.width), list(widths))
+    ]
+    matrix: Tensor = torch.block_diag(*parts)  # type: ignore[no-untyped-call]
+    return matrix
 
 
 def random_axes(width: int, *, count: int, seed: int) -> Tensor:

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.slow  # whole sweeps and trainings
 
 VARIANTS = {
     "anomaly_dino": ("model=anomaly_dino",),
+    "whitened": ("model.reduce=whiten", "model.dimensions=16", "model.rotations=[30]"),
     "pca_adaptive": ("memory=pca", "fusion=adaptive"),
     "kmeans_weighted": ("memory=kmeans", "fusion=weighted", "fusion.layers=[1,0.5]"),
     "layers_scales": ("model.per_layer=true", "model.scales=[0.5,1.0]", "model.brightness=[0.9]"),
