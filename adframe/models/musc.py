@@ -259,9 +259,10 @@ class MuSc(nn.Module):
         for part in torch.split(stored, max(1, (self.limit_mb << 20) // (4 * patches**2))):
             keys = _averaged(part, degree)  # (m * P, D)
             norms = keys.square().sum(1)
-            # One image at a time, so that its distances do not depend on the images next to it.
-            squares = torch.stack([norms - 2 * (query @ keys.T) for query in queries])  # without |q|^2
-            found.append(squares.view(len(own), patches, len(part), patches).amin(3))
+            # One image at a time, so that its distances do not depend on the images next to it. The squared
+            # norm of the query is added after the minimum.
+            squares = (torch.addmm(norms, query, keys.T, alpha=-2) for query in queries)
+            found.append(torch.stack([each.view(patches, len(part), patches).amin(2) for each in squares]))
         least = torch.cat(found, dim=2) + queries.square().sum(2, keepdim=True)
         return least.clamp(min=0).sqrt()
 
