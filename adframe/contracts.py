@@ -308,6 +308,30 @@ class Reopenable(TrainingFree, Protocol):
 
 
 @runtime_checkable
+class Transductive(TrainingFree, Protocol):
+    """The interface of methods that see the unlabelled test images together before any image is scored.
+
+    Their scores depend on the whole test set, so that they are not comparable with those of methods that see
+    one test image at a time.
+
+    Example:
+        >>> from adframe.models.pixel_mean import PixelMean
+        >>> isinstance(PixelMean(None), Transductive)
+        False
+    """
+
+    def collect_test(self, image: Tensor) -> None:
+        """Collects test images, of which nothing but the pixels is known.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+        """
+
+    def finalise_test(self) -> None:
+        """Fits to the collected images."""
+
+
+@runtime_checkable
 class HeldOut(Detector, Protocol):
     """The interface of methods that use normal images unknown to their model, for example to scale their
     parts.

@@ -14,6 +14,7 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
+from adframe.contracts import Transductive
 from adframe.errors import AdframeError
 from adframe.models.cached_backbone import StoredBackbone
 from adframe.models.memory import Bank
@@ -120,6 +121,11 @@ def write_onnx(detector: nn.Module, path: Path, *, size: tuple[int, int]) -> Non
     Raises:
         AdframeError: the method uses an operation that ONNX does not have; the message names it.
     """
+    if isinstance(detector, Transductive):
+        raise AdframeError(
+            f"{type(detector).__name__} cannot be exported: it scores test images by each other; "
+            "export a model that is fitted to normal images, such as model=rad"
+        )
     graph = Graph(exportable(detector, size=size)).eval()
     image = torch.rand((1, 3, *size), generator=torch.Generator().manual_seed(0))
     with torch.no_grad(), quiet_libraries():

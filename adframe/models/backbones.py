@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from adframe.errors import AdframeError, unknown
 from adframe.models.fuse_batchnorm import fold_batchnorm
-from adframe.models.layers import choose_layers
+from adframe.models.layers import LayerWord, choose_layers
 from adframe.models.weights import (
     HUB_ADVICE,
     REVISION,
@@ -44,8 +44,8 @@ class TimmBackbone(nn.Module):
 
     Args:
         model: a timm name, with or without tag (`resnet18.tv_in1k`).
-        layers: module names as timm's `feature_info` lists them (`layer2`, `blocks.4`), or `pyramid`: those
-            of strides 4, 8 and 16 (`models.layers`).
+        layers: module names as timm's `feature_info` lists them (`layer2`, `blocks.4`), or a word:
+            `pyramid`, `quarters`, `spread` or `middle` (`models.layers`).
         source: `hub` (timm's default download, cached), `package` (an installed package with the weights) or
             `random`, for tests of the code.
         checkpoint: a local file to load instead; every tensor must fit.
@@ -73,7 +73,7 @@ class TimmBackbone(nn.Module):
         self,
         model: str,
         *,
-        layers: Sequence[str] | Literal["pyramid"],
+        layers: Sequence[str] | LayerWord,
         source: str = "hub",
         checkpoint: str | Path | None = None,
         network: Network = "teacher",
@@ -142,20 +142,53 @@ class TimmBackbone(nn.Module):
         Raises:
             AdframeError: if the network cannot take images of this size.
         """
+        normal, size = self._normalised(image)
+        with torch.autocast(image.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            return self._in_order(self._maps(normal, size=size))
+
+    @torch.no_grad()
+    def with_class_token(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Computes the feature maps, and the class token of the deepest of the chosen blocks.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+
+        Returns:
+            The maps as `forward` returns them, and (B, C) float32. Registers belong to neither.
+
+        Raises:
+            AdframeError: if the network has no class token, or cannot take images of this size.
+        """
+        if getattr(self.trunk, "cls_token", None) is None:
+            raise AdframeError(
+                f"backbone={self.name} has no class token, by which this method compares whole images; "
+                "choose a vision transformer that has one, such as backbone=dinov2_small"
+            )
+        normal, size = self._normalised(image)
+        with torch.autocast(image.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            maps, prefixes = zip(*self._maps(normal, size=size, return_prefix_tokens=True), strict=True)
+            # timm puts the class token before registers and distillation tokens.
+            return self._in_order(maps), prefixes[-1][:, 0].float()
+
+    def _normalised(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """Returns images as the network takes them, and their size (H, W)."""
         check_size((image.shape[-2], image.shape[-1]), patch=self.patch, name=self.name)
         image = resize_to_stride(image, stride=self.stride)
-        size = (image.shape[-2], image.shape[-1])
         normal = ((image - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(image.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            maps = self._maps(normal, size=size)
-        order = sorted(range(len(self.layers)), key=lambda i: self._indices[i])  # timm returns them by depth
+        return normal, (image.shape[-2], image.shape[-1])
+
+    def _in_order(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Sorts maps from the order of depth, in which timm returns them, to that of `layers`."""
+        order = sorted(range(len(self.layers)), key=lambda i: self._indices[i])
         by_layer = dict(zip(order, maps, strict=True))
         return [by_layer[i].float() for i in range(len(self.layers))]
 
-    def _maps(self, normal: Tensor, *, size: tuple[int, int]) -> list[Tensor]:
+    def _maps(self, normal: Tensor, *, size: tuple[int, int], return_prefix_tokens: bool = False) -> Any:
+        # Only transformers know the argument.
+        prefix = {"return_prefix_tokens": True} if return_prefix_tokens else {}
         try:
-            maps: list[Tensor] = self.trunk.forward_intermediates(
-                normal, indices=self._indices, norm=self.norm, intermediates_only=True
+            maps = self.trunk.forward_intermediates(
+                normal, indices=self._indices, norm=self.norm, intermediates_only=True, **prefix
             )
         except AssertionError as error:  # raised by timm where windows or position tables do not fit
             own = self.trunk.pretrained_cfg["input_size"][1:]

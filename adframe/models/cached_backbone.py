@@ -74,7 +74,7 @@ class StoredBackbone(nn.Module):
         Raises:
             AdframeError: as the backbone, or if float16 cannot represent a feature.
         """
-        keys = [f"{self._folder}-{image.device.type}/{_image_key(one)}" for one in image.cpu()]
+        keys = [f"{self._folder}-{image.device.type}/{image_key(one)}" for one in image.cpu()]
         found: list[dict[str, Tensor]] = []
         for key in keys:
             if (kept := self.store.read(key)) is None:
@@ -111,8 +111,15 @@ def with_store(backbone: TimmBackbone, store: Store | None) -> TimmBackbone:
     return backbone if store is None else StoredBackbone(backbone, store=store)  # type: ignore[return-value]
 
 
-def _image_key(image: Tensor) -> str:
-    """Hashes the size and the bytes of (3, H, W) with BLAKE2b."""
+def image_key(image: Tensor) -> str:
+    """Hashes the size and the pixels of an image with BLAKE2b.
+
+    Args:
+        image: (3, H, W) on the CPU.
+
+    Returns:
+        40 hexadecimal digits.
+    """
     found = blake2b(f"{image.dtype} {list(image.shape)}".encode(), digest_size=20)
     found.update(image.reshape(-1).view(torch.uint8).numpy().data)
     return found.hexdigest()

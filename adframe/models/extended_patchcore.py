@@ -37,8 +37,10 @@ class ExtendedPatchCore(nn.Module):
         scales: Factors on the sides of the image, one memory each; patch distances are averaged (as in MuRF).
         brightness, rotations: Variants of the normal images that join the memory (see `Variants`).
         metric: `euclidean`, or `cosine`: features have unit length and distances are 1 - cos.
-        reduce: `none`, `random` or `pca`: projects the features themselves to `dimensions`.
-        dimensions: Width of the reduced features.
+        reduce: `none`, `random` or `pca`: projects the features themselves to `dimensions`. `whiten` projects
+            each layer to its `dimensions` directions of largest variance, divides each by its standard
+            deviation, and concatenates the layers: distances are Mahalanobis distances.
+        dimensions: Width of the reduced features; with `whiten` that of each layer.
         top_share: The image score is the mean of this share of the largest patch distances; 0 takes the
             largest one.
         bank_bytes: Most bytes of features that may wait while the memories are built. Features beyond it
@@ -71,7 +73,7 @@ class ExtendedPatchCore(nn.Module):
         per_layer: bool = False,
         scales: Sequence[float] = (1.0,),
         brightness: Sequence[float] = (),
-        rotations: Sequence[int] = (),
+        rotations: Sequence[float] = (),
         metric: str = "euclidean",
         reduce: str = "none",
         dimensions: int = 128,
@@ -277,7 +279,7 @@ def create_patchcore(
     per_layer: bool = False,
     scales: Sequence[float] = (1.0,),
     brightness: Sequence[float] = (),
-    rotations: Sequence[int] = (),
+    rotations: Sequence[float] = (),
     metric: str = "euclidean",
     neighbourhood: int = 3,
     border: Border = "zeros",

@@ -13,6 +13,7 @@ class Concat:
 
     Attributes:
         adaptive: whether the weights depend on the variances.
+        averages: whether the layers are averaged instead of concatenated.
 
     Example:
         >>> Concat().choose(["layer2", "layer3"]), Concat().weights([1.0, 4.0])
@@ -20,6 +21,7 @@ class Concat:
     """
 
     adaptive = False
+    averages = False
 
     def choose(self, layers: Sequence[str]) -> list[int]:
         """Chooses layers of the backbone.
@@ -42,6 +44,17 @@ class Concat:
             One factor per layer.
         """
         return [1.0] * len(variances)
+
+
+class Mean(Concat):
+    """Averages all layers, which must have equal widths (as SubspaceAD does with a transformer's blocks).
+
+    Example:
+        >>> Mean().averages
+        True
+    """
+
+    averages = True
 
 
 class Single(Concat):

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 from adframe.errors import AdframeError, unknown
 
+LayerWord = Literal["pyramid", "quarters", "spread", "middle"]
 PYRAMID = "pyramid"
 # Strides of PaDiM's three layers: layer1 to layer3 of a ResNet.
 STRIDES = (4, 8, 16)
+# Blocks of a vision transformer by its depth, counted from 0.
+BLOCKS_BY_DEPTH: dict[str, Callable[[int], list[int]]] = {
+    # The last block of each quarter: 5, 11, 17 and 23 of 24, as in MuSc.
+    "quarters": lambda depth: [depth * place // 4 - 1 for place in range(1, 5)],
+    # 3, 6, 9 and 11 of 12, as in RAD.
+    "spread": lambda depth: [min(depth - 1, depth * place // 4) for place in range(1, 5)],
+    # From 55 to 70 % of the depth: 22 to 28 of 40, as in SubspaceAD.
+    "middle": lambda depth: list(range(round(0.55 * depth), round(0.7 * depth) + 1)),
+}
 
 
 def choose_layers(trunk: Any, layers: Sequence[str] | str, *, model: str) -> tuple[list[str], list[int]]:
@@ -17,9 +27,10 @@ def choose_layers(trunk: Any, layers: Sequence[str] | str, *, model: str) -> tup
 
     Args:
         trunk: a timm network.
-        layers: module names as `feature_info` lists them, or `pyramid`: the last module of each of the
-            strides 4, 8 and 16; for a network with one stride, such as a vision transformer, the blocks at a
-            quarter, a half and three quarters of its depth.
+        layers: module names as `feature_info` lists them, or a word. `pyramid`: the last module of each of
+            the strides 4, 8 and 16; for a network with one stride, such as a vision transformer, the blocks
+            at a quarter, a half and three quarters of its depth. `quarters`, `spread` and `middle`: blocks of
+            a vision transformer (see `BLOCKS_BY_DEPTH`).
         model: name of the network, for errors.
 
     Returns:
@@ -33,13 +44,27 @@ def choose_layers(trunk: Any, layers: Sequence[str] | str, *, model: str) -> tup
     info = trunk.feature_info
     entries = info if isinstance(info, list) else info.info
     names = [entry["module"] for entry in entries]
-    chosen = _pyramid(entries) if layers == PYRAMID else [layers] if isinstance(layers, str) else list(layers)
+    chosen = _by_word(entries, layers, model=model) if isinstance(layers, str) else list(layers)
     for layer in chosen:
         if layer not in names:
             raise AdframeError(unknown("backbone layer", layer, names, where=f"of {model}"))
     if not chosen or len(set(chosen)) < len(chosen):
         raise AdframeError(f"backbone.layers={chosen} must name one or more different layers")
     return chosen, [names.index(layer) for layer in chosen]
+
+
+def _by_word(entries: Sequence[dict[str, Any]], word: str, *, model: str) -> list[str]:
+    if word == PYRAMID:
+        return _pyramid(entries)
+    if word not in BLOCKS_BY_DEPTH:
+        return [word]  # a single name
+    if len({entry["reduction"] for entry in entries}) > 1:
+        raise AdframeError(
+            f"backbone.layers={word} are blocks of a vision transformer, and {model} has layers of several "
+            "strides; choose backbone=dinov2_small or another transformer, or name the layers"
+        )
+    places = sorted({max(0, min(len(entries) - 1, place)) for place in BLOCKS_BY_DEPTH[word](len(entries))})
+    return [entries[place]["module"] for place in places]
 
 
 def _pyramid(entries: Sequence[dict[str, Any]]) -> list[str]:

@@ -12,6 +12,7 @@ from adframe.errors import AdframeError
 from adframe.io.disk_matrix import Spool
 from adframe.io.feature_cache import Store
 from adframe.models.buffers import make_room
+from adframe.models.token_gaussian import TokenGaussian, mahalanobis
 from adframe.ops.coreset import CoresetProgress, greedy_k_centre
 from adframe.ops.coreset_extension import extend_k_centre
 from adframe.ops.density import density_subset
@@ -394,6 +395,8 @@ class Subspace(Memory):
 
     Args:
         variance: share of the normal rows' variance that the subspace explains, in (0, 1).
+        squared: returns squared lengths, as SubspaceAD does (Lendering et al., 2026). The order of patches is
+            the same, but means over patches, and smoothed maps, are not.
 
     Raises:
         AdframeError: if the share is out of range.
@@ -410,11 +413,11 @@ class Subspace(Memory):
 
     mean: Tensor
 
-    def __init__(self, *, variance: float = 0.97) -> None:
+    def __init__(self, *, variance: float = 0.97, squared: bool = False) -> None:
         super().__init__()
         if not 0 < variance < 1:
             raise AdframeError(f"memory.variance={variance} must be between 0 and 1")
-        self.variance = variance
+        self.variance, self.squared = variance, squared
         self.register_buffer("mean", torch.empty(0))  # (D,)
 
     def fit(self, rows: Spool, choice: Choice) -> None:
@@ -444,4 +447,57 @@ class Subspace(Memory):
         del limit_mb
         centred = rows - self.mean
         outside: Tensor = centred - (centred @ self.bank.T) @ self.bank
-        return outside.norm(dim=1)  # type: ignore[no-any-return]
+        length: Tensor = outside.norm(dim=1)
+        return length.square() if self.squared else length
+
+
+class Gaussian(Memory):
+    """Keeps one Gaussian of all normal rows; the distance is the Mahalanobis distance from it.
+
+    Mean and covariance come from sums (see `TokenGaussian`, which also says how the covariance is shrunk);
+    `coreset` is not used. A single Gaussian at all positions suits objects in any pose, where `PaDiM`'s
+    Gaussian at each position does not.
+
+    Example:
+        >>> rows = Spool()
+        >>> rows.append(torch.randn(10000, 2, generator=torch.Generator().manual_seed(0)))
+        >>> cloud = Gaussian()
+        >>> cloud.fit(rows, Choice(1, seed=0))
+        >>> distance = cloud.distance(torch.tensor([[3.0, 4.0]]), limit_mb=1)
+        >>> round(float(distance))
+        5
+    """
+
+    mean: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.empty(0))  # (D,)
+
+    def fit(self, rows: Spool, choice: Choice) -> None:
+        """Computes mean and covariance.
+
+        Args:
+            rows: (N, D).
+            choice: not used.
+        """
+        del choice
+        gaussian = TokenGaussian()
+        for _, block in rows.blocks():
+            gaussian.collect_held_out(block[None])
+        gaussian.finalise_held_out()
+        device = self.bank.device
+        self.mean, self.bank = gaussian.mean.to(device), gaussian.whitening.to(device)  # (D,), (D, D)
+
+    def distance(self, rows: Tensor, *, limit_mb: int) -> Tensor:
+        """Measures Mahalanobis distances.
+
+        Args:
+            rows: (Q, D).
+            limit_mb: not used.
+
+        Returns:
+            (Q,) distances.
+        """
+        del limit_mb
+        return mahalanobis(rows, mean=self.mean, whitening=self.bank)

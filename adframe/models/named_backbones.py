@@ -9,6 +9,7 @@ from typing import Literal
 
 from adframe.errors import AdframeError, unknown
 from adframe.models.backbones import TimmBackbone
+from adframe.models.layers import LayerWord
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,13 +18,13 @@ class NamedBackbone:
 
     Attributes:
         model: timm's name of the network.
-        layers: names of its layers, or `pyramid`.
+        layers: names of its layers, or a word for some (`models.layers`).
         source: where its weights come from, as in `TimmBackbone`.
         norm: as in `TimmBackbone`.
     """
 
     model: str
-    layers: tuple[str, ...] | Literal["pyramid"]
+    layers: tuple[str, ...] | LayerWord
     source: str = "hub"
     norm: bool = False
 
@@ -51,7 +52,7 @@ NAMED_BACKBONES = {  # as in `conf/backbone/`
 def create_backbone(
     name: str,
     *,
-    layers: Sequence[str] | Literal["pyramid"] | None = None,
+    layers: Sequence[str] | LayerWord | None = None,
     checkpoint: str | Path | None = None,
     precision: Literal["float32", "bfloat16"] = "float32",
 ) -> TimmBackbone:
@@ -60,7 +61,8 @@ def create_backbone(
     Args:
         name: such as `resnet18`, `wide_resnet50_2`, `dinov2_small` or `efficientnet_lite0`; see
             `NAMED_BACKBONES`.
-        layers: other layers than those of the configuration, by timm's names; None takes those.
+        layers: other layers than those of the configuration, by timm's names, or a word for some
+            (`models.layers`); None takes those.
         checkpoint: a local file with the weights, instead of a download.
         precision: `bfloat16` computes convolutions and matrix products in it.
 

@@ -22,9 +22,9 @@ from adframe.ops.coreset import CoresetProgress, greedy_k_centre
 from adframe.ops.density import density_subset
 from adframe.ops.leave_one_out import leave_one_out
 from adframe.ops.patches import BORDERS, Border, as_rows, patch_grid
-from adframe.ops.projections import map_rows, moments, principal_axes, random_axes
+from adframe.ops.projections import map_rows, moments, principal_axes, random_axes, whitening_matrix
 
-REDUCTIONS = ("none", "random", "pca")
+REDUCTIONS = ("none", "random", "pca", "whiten")
 DISTANCE_METRICS = ("euclidean", "cosine")
 
 _GREEDY_ROWS = 32768  # more are thinned by density
@@ -124,9 +124,15 @@ class PatchMemory(nn.Module):
             maps: Feature maps (B, C_i, h_i, w_i) of all layers of the backbone.
 
         Returns:
-            (B, D, h, w); D is the sum of the channels of this memory's layers.
+            (B, D, h, w); D is the sum of the channels of this memory's layers, or their common width where
+            they are averaged.
+
+        Raises:
+            AdframeError: The layers are averaged and have different shapes.
         """
         chosen = [maps[layer] for layer in self.layers]
+        if self.fusion.averages:
+            chosen = [_mean_map(chosen)]
         return patch_grid(chosen, neighbourhood=self.settings.neighbourhood, border=self.settings.border)
 
     def collect(self, maps: Sequence[Tensor], *, first: int | None = None) -> None:
@@ -144,7 +150,8 @@ class PatchMemory(nn.Module):
         if self._waiting is None:
             if not self._joining:
                 refuse_update(fitted=bool(len(self.memory.bank)))
-                self.centre, self._widths = rows.mean(0), [maps[layer].shape[1] for layer in self.layers]
+                widths = [maps[layer].shape[1] for layer in self.layers]
+                self.centre, self._widths = rows.mean(0), widths[:1] if self.fusion.averages else widths
             self._waiting, self._owners = Spool(folder=self.settings.spool), []
         number = self.images if first is None else first
         own = torch.arange(number, number + len(grid)).repeat_interleave(len(rows) // len(grid))
@@ -233,7 +240,7 @@ class PatchMemory(nn.Module):
                 f"memory {type(self.memory).__name__} cannot take more images without the old ones"
             )
         self._joining = True
-        if self.fusion.adaptive or settings.reduce == "pca" or settings.bank_bytes is not None:
+        if self.fusion.adaptive or settings.reduce in ("pca", "whiten") or settings.bank_bytes is not None:
             return (
                 f"approximation: {self.memory.joins.partition(': ')[2]}; other settings kept the old images'"
             )
@@ -355,8 +362,20 @@ class PatchMemory(nn.Module):
 
     def _reduction_matrix(self, rows: Spool) -> Tensor | None:
         settings = self.settings
+        if settings.reduce == "whiten":
+            return whitening_matrix(rows, widths=self._widths, count=settings.dimensions)
         if settings.reduce == "none" or settings.dimensions >= rows.width:
             return None
         if settings.reduce == "random":
             return random_axes(rows.width, count=settings.dimensions, seed=settings.seed)
         return principal_axes(rows)[0][:, : settings.dimensions].contiguous()
+
+
+def _mean_map(maps: Sequence[Tensor]) -> Tensor:
+    if len({grid.shape for grid in maps}) > 1:
+        shapes = ", ".join("x".join(map(str, grid.shape[1:])) for grid in maps)
+        raise AdframeError(
+            f"fusion=mean needs layers of one shape, and these have {shapes}: choose blocks of a vision "
+            "transformer, or fusion=concat"
+        )
+    return torch.stack(list(maps)).mean(0)

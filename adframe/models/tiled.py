@@ -20,6 +20,7 @@ from adframe.contracts import (
     Prediction,
     Reopenable,
     TrainingFree,
+    Transductive,
 )
 from adframe.errors import AdframeError, unknown
 from adframe.models.tiled_backbone import TiledBackbone
@@ -399,6 +400,11 @@ def tiled(detector: nn.Module, tiling: Tiling | None) -> nn.Module:
                 f"tiling.level=features needs a method with a frozen backbone, such as patchcore or padim; "
                 f"{type(detector).__name__} works with tiling.level=maps"
             )
+        if getattr(detector, "reads_class_token", False):
+            raise AdframeError(
+                f"tiling.level=features joins feature maps, and {type(detector).__name__} also reads class "
+                "tokens: choose tiling=default"
+            )
         detector.backbone = TiledBackbone(
             detector.backbone, size=tiling.size, overlap=tiling.overlap, chunk=tiling.chunk
         )
@@ -407,6 +413,10 @@ def tiled(detector: nn.Module, tiling: Tiling | None) -> nn.Module:
         raise AdframeError(
             "model.robust= compares whole images, and tiling.level=maps fits a method to tiles: "
             "choose tiling=features, or model.robust=null"
+        )
+    if isinstance(detector, Transductive):
+        raise AdframeError(
+            f"{type(detector).__name__} scores whole test images by each other: choose tiling=none"
         )
     if isinstance(detector, Gradient):
         kind = TiledLeaveOneOut if isinstance(detector, LeaveOneOut) else TiledGradient

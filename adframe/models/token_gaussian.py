@@ -63,7 +63,7 @@ class TokenGaussian(nn.Module):
         Returns:
             (B, N).
         """
-        return _mahalanobis(tokens, mean=self.mean, whitening=self.whitening)
+        return mahalanobis(tokens, mean=self.mean, whitening=self.whitening)
 
     def leaving_out(self, tokens: Tensor) -> Tensor:
         """Computes the distances of collected images, each compared with all other images.
@@ -78,7 +78,7 @@ class TokenGaussian(nn.Module):
         distances = []
         for image in tokens:
             mean, whitening = _gaussian(_add_sums(self._sums, _token_sums(image[None]), sign=-1))
-            distances.append(_mahalanobis(image, mean=mean, whitening=whitening))
+            distances.append(mahalanobis(image, mean=mean, whitening=whitening))
         return torch.stack(distances)
 
 
@@ -106,7 +106,17 @@ def _gaussian(sums: Sums) -> tuple[Tensor, Tensor]:
     return mean.float(), torch.linalg.solve_triangular(factor, eye, upper=False).float()
 
 
-def _mahalanobis(tokens: Tensor, *, mean: Tensor, whitening: Tensor) -> Tensor:
+def mahalanobis(tokens: Tensor, *, mean: Tensor, whitening: Tensor) -> Tensor:
+    """Computes the distances of tokens from one Gaussian.
+
+    Args:
+        tokens: (..., D).
+        mean: (D,).
+        whitening: (D, D) inverse Cholesky factor of the covariance.
+
+    Returns:
+        (...) float32.
+    """
     # differences of large numbers need full precision
     with torch.autocast(tokens.device.type, enabled=False):
         apart: Tensor = (tokens.float() - mean) @ whitening.T

@@ -20,6 +20,10 @@ _METHODS = {
     "sit": "SiT",
     "dinov2_lora": "DINOv2-LoRA",
     "anomaly_dino": "AnomalyDINO",
+    "rad": "RAD",
+    "subspace": "SubspaceAD",
+    "token_gaussian": "Token Gaussian",
+    "musc": "MuSc",
 }
 DATASETS = {
     "mvtec_ad": "MVTec AD",

@@ -14,7 +14,7 @@ from adframe.callbacks.learning_curve import LearningCurve
 from adframe.callbacks.profile import Profiler
 from adframe.callbacks.progress import ProgressLine
 from adframe.callbacks.reconstructions import Reconstructions
-from adframe.contracts import Exporter, LeaveOneOut
+from adframe.contracts import Exporter, LeaveOneOut, Transductive
 from adframe.data.datamodule import AnomalyData
 from adframe.io.csv_text import csv_text
 from adframe.io.files import write_whole
@@ -31,6 +31,10 @@ from adframe.systems.screening import Screening
 from adframe.systems.training_free import TrainingFreeSystem
 from adframe.systems.training_state import LearningFiles
 
+TRANSDUCTIVE = (
+    "this method is transductive: it saw the unlabelled test images together and scores every image by them, "
+    "so that its numbers are not comparable with those of methods that see one test image at a time"
+)
 SCREENING = "screening"  # folder of the scores of training images by the others
 
 
@@ -72,6 +76,9 @@ def fit_model(
     write_scores(folder.path, unit=unit, scores=system.validation_scores(), parts=system.validation_parts())
     if isinstance(system, TrainingFreeSystem) and system.screening is not None:
         _write_screening(folder, system.screening, unit=unit)
+    if isinstance(system.detector, Transductive):
+        warn(f"{unit}: {TRANSDUCTIVE}")
+        folder.add_warnings(unit, [TRANSDUCTIVE])
     _export(system, folder.path / "checkpoints" / f"{unit}.merged.safetensors")
     folder.add_facts({"weights": {**folder.environment.get("weights", {}), unit: _weights_origin(system)}})
     # Only now, because a run that is stopped before the checkpoint is written resumes from this folder.

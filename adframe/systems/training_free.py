@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from adframe.calibration.calibrator import Calibrator
-from adframe.contracts import IMAGE, RECORD, Batch, Record, Screened, TrainingFree
+from adframe.contracts import IMAGE, RECORD, Batch, Record, Screened, TrainingFree, Transductive
+from adframe.errors import AdframeError
 from adframe.metrics.pixel import PixelMetrics
 from adframe.systems.calibration_pass import normal_mask, run_calibration_pass
 from adframe.systems.detection import DetectionSystem
@@ -73,6 +74,8 @@ class TrainingFreeSystem(DetectionSystem):
         if isinstance(self.detector, Screened) and self.detector.robust is not None:
             self.screening = self._screen(self.detector, self.detector.robust)
         self.method.finalise()
+        if isinstance(self.detector, Transductive):
+            self._show_test_images(self.detector)
         run_calibration_pass(self.detector, self.trainer.val_dataloaders, system=self)  # type: ignore[arg-type]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -103,6 +106,22 @@ class TrainingFreeSystem(DetectionSystem):
     def on_fit_end(self) -> None:
         """Releases memory, because nothing more will be collected."""
         self.method.release()
+
+    def _show_test_images(self, method: Transductive) -> None:
+        """Lets a transductive method collect the test images, without labels, before any image is scored.
+
+        Validation images are then scored by the same test images, so that the threshold holds for them.
+        """
+        data = getattr(self.trainer, "datamodule", None)
+        if data is None:
+            raise AdframeError(
+                f"{type(method).__name__} scores test images by each other and needs them during the fit: "
+                "pass datamodule= to trainer.fit, not single dataloaders"
+            )
+        with self.trainer.precision_plugin.forward_context():
+            for batch in data.predict_dataloader():
+                method.collect_test(batch[IMAGE].to(self.device))
+        method.finalise_test()
 
     def _screen(self, method: Screened, deviations: float) -> Screening:
         """Compares each training image with all others, and lets the method forget those left out.

@@ -49,6 +49,10 @@ METHODS: dict[str, tuple[str, ...]] = {
     "padim": ("model=padim",),
     "pixel_mean": ("model=pixel_mean",),
     "anomaly_dino": ("model=anomaly_dino", *VIT),
+    "rad": ("model=rad", *VIT),
+    "subspace": ("model=subspace", *VIT),
+    "token_gaussian": ("model=token_gaussian", *VIT),
+    "whitened": ("model.reduce=whiten", "model.dimensions=8"),
     "sit": SIT,
     "dinov2_lora": ("model=dinov2_lora", *VIT, "learning.epochs=1"),
     "tiled_features": ("tiling=features", "tiling.size=32"),
@@ -303,6 +307,11 @@ def test_what_cannot_be_exported_says_why_and_leaves_nothing(
         packed(trained("sit"), out, kind="openvino")
     with pytest.raises(adframe.AdframeError, match=r"onnx does not compute in bfloat16 .+--format openvino"):
         packed(trained("patchcore"), out, precision="bf16")
+    musc = train_here(*base, *DATA, "model=musc", *VIT, f"paths.run={tmp_path / 'musc'}")
+    with pytest.raises(
+        adframe.AdframeError, match="MuSc cannot be exported: it scores test images by each other"
+    ):
+        packed(musc, out)
     for name, options in (("composed", ()), ("tiled", ("tiling=default", "tiling.size=48", "image_size=64"))):
         run = train_here(*base, *DATA, "composition=true", *options, f"paths.run={tmp_path / name}")
         with pytest.raises(adframe.AdframeError, match="composition=true counts visual words"):

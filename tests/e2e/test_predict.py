@@ -25,7 +25,9 @@ from adframe.inference.output import PICTURES, read_records
 from adframe.inference.watch import FolderWatch
 from adframe.io.images import read_image
 from tests.e2e.predicted import assert_predicts_its_own_test
-from tests.e2e.scripts import clean_environment, train_here
+from tests.e2e.scripts import call, clean_environment, train_here
+
+VIT = ("backbone=timm", "backbone.model=test_vit", "backbone.layers=quarters", "backbone.source=random")
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +51,17 @@ def images(run: Path, toy: Path) -> list[Path]:
 def test_other_methods_say_what_their_test_said(method: str, base: list[str], tmp_path: Path) -> None:
     run = train_here(*base, f"model={method}", "category=tray", f"paths.run={tmp_path / 'run'}")
     assert_predicts_its_own_test(run, category="tray")
+
+
+@pytest.mark.parametrize("method", ["rad", "subspace", "token_gaussian", "musc"])
+def test_methods_on_tokens_say_what_their_test_said(method: str, base: list[str], tmp_path: Path) -> None:
+    run = train_here(*base, f"model={method}", *VIT, "category=tray", f"paths.run={tmp_path / 'run'}")
+    assert_predicts_its_own_test(run, category="tray")
+    outcome = call("evaluate", f"run={run}")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "numbers equal the run's to the last digit" in outcome.out
+    said = "this method is transductive" in (run / "report.html").read_text()
+    assert said == (method == "musc")
 
 
 @pytest.mark.parametrize("category", ["weave", "tray"])

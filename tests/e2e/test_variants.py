@@ -13,6 +13,7 @@ pytestmark = pytest.mark.slow  # whole sweeps and trainings
 
 VARIANTS = {
     "anomaly_dino": ("model=anomaly_dino",),
+    "whitened": ("model.reduce=whiten", "model.dimensions=16", "model.rotations=[30]"),
     "pca_adaptive": ("memory=pca", "fusion=adaptive"),
     "kmeans_weighted": ("memory=kmeans", "fusion=weighted", "fusion.layers=[1,0.5]"),
     "layers_scales": ("model.per_layer=true", "model.scales=[0.5,1.0]", "model.brightness=[0.9]"),
@@ -75,7 +76,7 @@ def test_numbers_by_light_and_by_defect_type(base: list[str], tmp_path: Path) ->
         (("calibration.probability=platt",), "needs anomalous validation images"),
         (("calibration.zones=0",), "calibration.zones=0"),
         (("calibration.image.q=2",), "q=2"),
-        (("model.rotations=[30]",), "model.rotations=[30]"),
+        (("model.rotations=[360]",), "model.rotations=[360]"),
     ],
 )
 def test_what_cannot_be_is_one_line(

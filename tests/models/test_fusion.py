@@ -1,13 +1,19 @@
 import pytest
 
 from adframe.errors import AdframeError
-from adframe.models.fusion import Adaptive, Concat, Single, Weighted
+from adframe.models.fusion import Adaptive, Concat, Mean, Single, Weighted
 
 LAYERS = ["layer1", "layer2", "layer3"]
 
 
 def test_concat_takes_all_as_they_are() -> None:
     assert (Concat().choose(LAYERS), Concat().weights([4.0, 9.0])) == ([0, 1, 2], [1.0, 1.0])
+
+
+def test_a_mean_takes_all_layers_with_equal_weights() -> None:
+    assert Mean().choose(["a", "b"]) == [0, 1]
+    assert Mean().averages
+    assert Mean().weights([1.0]) == [1.0]
 
 
 def test_single_takes_the_deepest_or_the_one_named() -> None:

@@ -1,10 +1,21 @@
 import pytest
 import torch
+from sklearn.covariance import oas
 from torch import Tensor
 
 from adframe.errors import AdframeError
 from adframe.io.disk_matrix import Spool
-from adframe.models.memory import Centres, Choice, Density, Everything, Greedy, Memory, Random, Subspace
+from adframe.models.memory import (
+    Centres,
+    Choice,
+    Density,
+    Everything,
+    Gaussian,
+    Greedy,
+    Memory,
+    Random,
+    Subspace,
+)
 from adframe.ops import neighbours
 
 ROWS = torch.randn(400, 12, generator=torch.Generator().manual_seed(0))
@@ -105,12 +116,27 @@ def test_the_subspace_is_as_small_as_its_share_allows(variance: float) -> None:
     assert explained[d] >= variance > explained[d - 1]
 
 
+def test_squared_distances_are_the_squares() -> None:
+    plain, squared = (fitted(Subspace(variance=0.7, squared=each)) for each in (False, True))
+    expected = plain.distance(QUERIES, limit_mb=1).square()
+    torch.testing.assert_close(squared.distance(QUERIES, limit_mb=1), expected)
+
+
+def test_the_gaussian_has_the_mahalanobis_distances_of_a_shrunk_covariance() -> None:
+    rows = ROWS * torch.arange(1, 13) + 5
+    found = fitted(Gaussian(), rows).distance(QUERIES, limit_mb=1).double()
+    shrunk = torch.from_numpy(oas(rows.double().numpy())[0])
+    centred = QUERIES.double() - rows.double().mean(0)
+    expected = torch.einsum("qd,de,qe->q", centred, torch.linalg.inv(shrunk), centred).sqrt()
+    torch.testing.assert_close(found, expected, rtol=2e-3, atol=0)
+
+
 def test_an_impossible_share_is_refused() -> None:
     with pytest.raises(AdframeError, match=r"memory\.variance=1 must be between 0 and 1"):
         Subspace(variance=1)
 
 
-@pytest.mark.parametrize("memory", [Greedy, Subspace])
+@pytest.mark.parametrize("memory", [Greedy, Subspace, Gaussian])
 def test_sizes_come_from_the_file(memory: type[Memory]) -> None:
     made, fresh = fitted(memory()), memory()
     fresh.load_state_dict(made.state_dict(), strict=True)

@@ -5,13 +5,16 @@ import torch
 from torch import Tensor
 
 from adframe.errors import AdframeError
-from adframe.models.augment_normals import Variants
+from adframe.models.augment_normals import Variants, rotated
 from adframe.models.extended_patchcore import ExtendedPatchCore, create_patchcore
-from adframe.models.fusion import Adaptive, Single
-from adframe.models.memory import Centres, Everything, Random, Subspace
+from adframe.models.fusion import Adaptive, Mean, Single
+from adframe.models.memory import Centres, Everything, Gaussian, Random, Subspace
 from adframe.models.patchcore import PatchCore
 from adframe.ops.patches import as_rows, patch_grid
+from adframe.ops.projections import VARIANCE_FLOOR, whitening_axes
+from adframe.ops.smoothing import heatmap
 from tests.fakes.backbones import tiny_backbone
+from tests.fakes.transformers import tiny_vit
 
 NORMAL = torch.rand(6, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 QUERY = torch.rand(5, 3, 64, 64, generator=torch.Generator().manual_seed(1))
@@ -36,6 +39,9 @@ KNOBS = {
     "rotations": {"rotations": [90, 180]},
     "cosine": {"metric": "cosine"},
     "pca": {"reduce": "pca", "dimensions": 16},
+    "whiten": {"reduce": "whiten", "dimensions": 16},
+    "gaussian": {"memory": Gaussian},
+    "turned": {"rotations": [30]},
     "reduce_random": {"reduce": "random", "dimensions": 16},
     "adaptive": {"fusion": Adaptive()},
     "single": {"fusion": Single()},
@@ -95,10 +101,96 @@ def test_a_darker_or_turned_normal_is_known_where_it_was_asked_for(knob: dict) -
     assert fitted(coreset=1.0, **knob)(changed).score.max() < 1e-4
 
 
-@pytest.mark.parametrize("wrong", [{"brightness": [0.0]}, {"rotations": [45]}, {"rotations": [360]}])
+@pytest.mark.parametrize(
+    "wrong", [{"brightness": [0.0]}, {"rotations": [float("nan")]}, {"rotations": [360]}]
+)
 def test_impossible_variants_are_refused(wrong: dict) -> None:
     with pytest.raises(AdframeError, match=f"model.{next(iter(wrong))}="):
         Variants(**wrong)
+
+
+def test_any_angle_turns_as_quarter_turns_do() -> None:
+    for turns in (1, 2, 3):
+        exact = torch.rot90(NORMAL, turns, dims=(2, 3))
+        torch.testing.assert_close(rotated(NORMAL, 90 * turns), exact, rtol=0, atol=1e-3)
+
+
+def test_a_turned_square_of_a_wide_image_stays_a_square() -> None:
+    image = torch.zeros(1, 3, 64, 96)
+    image[..., 24:40, 40:56] = 1.0
+    turned = rotated(image, 45)
+    assert float(turned.sum()) == pytest.approx(float(image.sum()), rel=0.02)
+    rows, columns = (turned[0, 0] > 0.5).nonzero().T
+    assert int(rows.max() - rows.min()) == pytest.approx(16 * 2**0.5, abs=2)
+    assert int(columns.max() - columns.min()) == pytest.approx(16 * 2**0.5, abs=2)
+
+
+def test_whitened_layers_have_unit_variance_and_no_correlation() -> None:
+    model = fitted(reduce="whiten", dimensions=16, coreset=1.0, memory=Everything)
+    bank = model.memories[0].memory.bank.double()
+    assert bank.shape == (6 * 64, 32)
+    for layer in (bank[:, :16], bank[:, 16:]):
+        torch.testing.assert_close(
+            torch.cov(layer.T, correction=0), torch.eye(16).double(), rtol=0, atol=1e-3
+        )
+
+
+def test_distances_in_whitened_features_are_mahalanobis_distances() -> None:
+    single = Single(layer="layer2")
+    model = fitted(reduce="whiten", dimensions=48, coreset=1.0, fusion=single, memory=Everything)
+    normal, query = (
+        as_rows(patch_grid([model.backbone(images)[0]], neighbourhood=3)).double()
+        for images in (NORMAL, QUERY)
+    )
+    covariance = torch.cov(normal.T, correction=0)
+    variances, axes = torch.linalg.eigh(covariance)
+    inverse = axes @ torch.diag(1 / variances.clamp(min=float(variances[-1]) * VARIANCE_FLOOR)) @ axes.T
+    apart = query[:, None] - normal  # (Q, N, 48)
+    expected = torch.einsum("qnd,de,qne->qn", apart, inverse, apart).amin(1).sqrt().view(5, -1).amax(1)
+    torch.testing.assert_close(model(QUERY).score.double(), expected, rtol=1e-2, atol=0)
+
+
+def test_a_direction_without_variance_is_not_blown_up() -> None:
+    axes = whitening_axes(torch.diag(torch.tensor([4.0, 1.0, 0.0, 1e-20]).double()), count=4)
+    assert float(axes.norm(dim=0).max()) <= 1.001 / (4 * VARIANCE_FLOOR) ** 0.5
+
+
+def subspace_scores(maps: list[Tensor], tested: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """SubspaceAD: mean of the blocks, PCA of 99 % of the variance, the largest 10 % of squared residuals."""
+    normal, query = (
+        torch.stack([grid.flatten(2) for grid in layers]).mean(0).transpose(1, 2).double()
+        for layers in (maps, tested)
+    )
+    rows = normal.flatten(0, 1)
+    _, singular, axes = torch.linalg.svd(rows - rows.mean(0), full_matrices=False)
+    share = singular.square().cumsum(0) / singular.square().sum()
+    kept = axes[: 1 + int((share < 0.99).sum())]
+    centred = query - rows.mean(0)
+    residual = (centred - centred @ kept.T @ kept).square().sum(2)  # (B, P)
+    largest = residual.sort(dim=1, descending=True).values[:, : round(0.1 * residual.shape[1])]
+    return largest.mean(1), residual
+
+
+def test_the_subspace_of_averaged_blocks_is_that_of_the_definition() -> None:
+    network = tiny_vit(layers="middle")
+    model = create_patchcore(
+        network, coreset=1.0, fusion=Mean(), memory=lambda: Subspace(variance=0.99, squared=True),
+        neighbourhood=1, top_share=0.1, sigma=0.0, rotations=[180],
+    )  # fmt: skip
+    for part in torch.split(NORMAL, 4):
+        model.collect(part)
+    model.finalise()
+    both = torch.cat([NORMAL, NORMAL.flip(2, 3)])
+    expected, residual = subspace_scores(network(both), network(QUERY))
+    found = model(QUERY)
+    torch.testing.assert_close(found.score.double(), expected, rtol=1e-3, atol=1e-6)
+    smooth = heatmap(residual.view(5, 1, 4, 4).float(), size=(64, 64), sigma=0.0)
+    torch.testing.assert_close(found.heatmap, smooth, rtol=1e-3, atol=1e-5)
+
+
+def test_layers_of_different_shapes_have_no_mean() -> None:
+    with pytest.raises(AdframeError, match="fusion=mean needs layers of one shape, and these have 48x8x8"):
+        fitted(fusion=Mean())
 
 
 @pytest.mark.parametrize("scales", [[], [0.0], [1.0, 1.0]])

@@ -9,13 +9,15 @@ import torch
 
 from adframe.errors import AdframeError
 from adframe.models.extended_patchcore import create_patchcore
-from adframe.models.memory import Centres, Everything, Greedy, Memory, Random, Subspace
+from adframe.models.memory import Centres, Everything, Gaussian, Greedy, Memory, Random, Subspace
 from adframe.models.padim import PaDiM
 from adframe.models.patchcore import PatchCore
 from adframe.models.pixel_mean import PixelMean
+from adframe.models.rad import RAD
 from adframe.ops import coreset_extension
 from adframe.ops.coreset_extension import extend_k_centre
 from tests.fakes.backbones import tiny_backbone
+from tests.fakes.transformers import tiny_vit
 
 IMAGES = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 METHODS: dict[str, Callable[[], Any]] = {
@@ -23,6 +25,8 @@ METHODS: dict[str, Callable[[], Any]] = {
     "pca": lambda: PatchCore(tiny_backbone(), coreset=0.5, memory=Subspace),
     "padim": lambda: PaDiM(tiny_backbone(), channels=8),
     "pixel_mean": lambda: PixelMean(None),
+    "rad": lambda: RAD(tiny_vit(), neighbours=2),
+    "gaussian": lambda: PatchCore(tiny_backbone(), coreset=0.5, memory=Gaussian),
 }
 
 
