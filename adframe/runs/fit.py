@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from pathlib import Path
 
@@ -130,7 +131,7 @@ def _train_epochs(
 ) -> dict[str, float]:
     """Trains, from the last checkpoint of a stopped run on; loads the epoch of the lowest held-out loss."""
     learning, place = system.learning, folder.training_folder(unit)
-    if not learning.epochs:
+    if not learning.trains:
         return {}
     files = LearningFiles(place, identity=identity(system, of=recipe.identity(unit)))
     keeper = ModelCheckpoint(
@@ -139,6 +140,8 @@ def _train_epochs(
     grids = Reconstructions(folder.path, unit=unit, times=learning.pictures)
     curve = LearningCurve(folder.path, unit=unit)
     trainer = recipe.trainer([*callbacks, keeper, grids, curve], tracker, learning=learning, files=files)
+    steps_per_pass = math.ceil(len(data.train_dataloader()) / trainer.accumulate_grad_batches)
+    trainer.fit_loop.max_epochs = learning.passes(steps_per_pass=steps_per_pass)
     begun, lost = files.begun()
     for line in lost:
         warn(f"{unit}: {line}")
