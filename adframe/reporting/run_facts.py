@@ -20,6 +20,8 @@ _METHODS = {
     "sit": "SiT",
     "dinov2_lora": "DINOv2-LoRA",
     "anomaly_dino": "AnomalyDINO",
+    "dinomaly": "Dinomaly",
+    "inp_former": "INP-Former",
 }
 DATASETS = {
     "mvtec_ad": "MVTec AD",

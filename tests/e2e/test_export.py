@@ -50,6 +50,8 @@ METHODS: dict[str, tuple[str, ...]] = {
     "anomaly_dino": ("model=anomaly_dino", *VIT),
     "sit": SIT,
     "dinov2_lora": ("model=dinov2_lora", *VIT, "learning.epochs=1"),
+    "dinomaly": ("model=dinomaly", *VIT, "learning.steps=5", "model.recentre=true"),
+    "inp_former": ("model=inp_former", *VIT, "learning.epochs=2"),
     "tiled_features": ("tiling=features", "tiling.size=32"),
     "tiled_maps": ("tiling=default", "tiling.size=48"),
     "region": ("roi=boxes", "roi.boxes=[[8,8,48,40]]"),
