@@ -198,7 +198,8 @@ class LinearAttention(nn.Module):
         with torch.autocast(tokens.device.type, enabled=False):
             queries, keys, values = three.float().permute(2, 0, 3, 1, 4)  # (B, heads, N, d) each
             queries, keys = F.elu(queries) + 1, F.elu(keys) + 1
-            sums = queries @ keys.sum(dim=2).unsqueeze(3)  # (B, heads, N, 1), above 0
+            # Not a product of matrices: for a single image another kernel would round in another way.
+            sums = (queries * keys.sum(dim=2, keepdim=True)).sum(dim=3, keepdim=True)  # (B, heads, N, 1)
             mixed = queries @ (keys.transpose(2, 3) @ values) / sums
         found: Tensor = self.proj(mixed.transpose(1, 2).reshape(batch, count, width).to(tokens.dtype))
         return found

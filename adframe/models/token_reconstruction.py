@@ -175,7 +175,8 @@ class TokenReconstruction(nn.Module, ABC):
         Returns:
             Losses by name, and `total`, their sum.
         """
-        with seeded(self.seed + int(self.step), device=batch[IMAGE].device):
+        # No two pairs of a seed and a step have the same number.
+        with seeded(self.seed * 2**32 + int(self.step), device=batch[IMAGE].device):
             losses = self._losses(batch[IMAGE])
         self.step += 1
         return losses

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from pathlib import Path
 
@@ -134,14 +133,15 @@ def _train_epochs(
     if not learning.trains:
         return {}
     files = LearningFiles(place, identity=identity(system, of=recipe.identity(unit)))
+    count, between = learning.passes(steps_per_pass=len(data.train_dataloader()))
     keeper = ModelCheckpoint(
-        dirpath=place, filename="best", monitor=MONITORED, save_last=True, enable_version_counter=False
-    )
+        dirpath=place, filename="best", monitor=MONITORED, save_last=True, enable_version_counter=False,
+        every_n_epochs=between, save_on_train_epoch_end=True,
+    )  # fmt: skip
     grids = Reconstructions(folder.path, unit=unit, times=learning.pictures)
     curve = LearningCurve(folder.path, unit=unit)
     trainer = recipe.trainer([*callbacks, keeper, grids, curve], tracker, learning=learning, files=files)
-    steps_per_pass = math.ceil(len(data.train_dataloader()) / trainer.accumulate_grad_batches)
-    trainer.fit_loop.max_epochs = learning.passes(steps_per_pass=steps_per_pass)
+    trainer.fit_loop.max_epochs, trainer.check_val_every_n_epoch = count, between
     begun, lost = files.begun()
     for line in lost:
         warn(f"{unit}: {line}")

@@ -21,10 +21,12 @@ class Learning:
     Args:
         optimizer: takes parameter groups; a `_partial_` of any `torch.optim` class with its `lr`.
         epochs: passes over the training images; 0 trains nothing; null where `steps` is given.
-        steps: length in optimizer steps instead of `epochs`, rounded to whole passes over the training
-            images, one at least, because held-out losses end each pass; 0 trains nothing.
+        steps: length in steps of one batch instead of `epochs`, rounded to whole passes over the training
+            images, one at least; 0 trains nothing.
         weight_decay: weight decay of matrices, 0 or more; biases and norms do not decay.
         layer_decay: factor in (0, 1] of the learning rate from one block to the block below; 1 uses one rate.
+        checks: number of times, above 0, that held-out losses are computed and the state of the training is
+            stored, evenly over the passes; null does so after every pass.
         warmup: share of all steps, in [0, 1], in which the rate rises from 0.
         warmup_steps: number of those steps instead of a share, 0 or more; null takes the share.
         floor: learning rate at the end, as a share of the highest, in [0, 1].
@@ -47,6 +49,7 @@ class Learning:
     optimizer: Callable[[Any], Optimizer]
     epochs: int | None = None
     steps: int | None = None
+    checks: int | None = None
     weight_decay: float = 0.05
     layer_decay: float = 1.0
     warmup: float = 0.05
@@ -71,6 +74,7 @@ class Learning:
                 ("weight_decay must be finite, 0 or more", not at_least(self.weight_decay, 0)),
                 ("layer_decay must be in (0, 1]", not 0 < self.layer_decay <= 1),
                 ("warmup must be from 0 to 1", not 0 <= self.warmup <= 1),
+                ("checks must be null or above 0", self.checks is not None and self.checks < 1),
                 ("warmup_steps must be null, or 0 or more", (self.warmup_steps or 0) < 0),
                 ("floor must be from 0 to 1", not 0 <= self.floor <= 1),
                 ("clip must be null or above 0", self.clip is not None and not above(self.clip, 0)),
@@ -86,22 +90,27 @@ class Learning:
         """Tells whether there is anything to train."""
         return bool(self.epochs or self.steps)
 
-    def passes(self, *, steps_per_pass: int) -> int:
-        """Returns the length in whole passes over the training images.
+    def passes(self, *, steps_per_pass: int) -> tuple[int, int]:
+        """Returns the length of a training in passes over the images, and of the time between two checks.
 
         Args:
-            steps_per_pass: number of optimizer steps of one pass, above 0.
+            steps_per_pass: number of batches of one pass, above 0.
 
         Returns:
-            The number of passes; `epochs`, or the nearest to `steps`.
+            The number of passes, `epochs` or the nearest to `steps`, and after how many of them each check
+            comes. The last pass ends with a check; up to one part in `checks` of the passes is left out for
+            that.
 
         Example:
-            >>> Learning(optimizer=lambda groups: None, steps=100).passes(steps_per_pass=16)
-            6
+            >>> Learning(optimizer=lambda groups: None, steps=1000, checks=10).passes(steps_per_pass=16)
+            (60, 6)
         """
-        if self.steps is None:
-            return self.epochs or 0
-        return max(1, round(self.steps / steps_per_pass)) if self.steps else 0
+        if not self.trains:
+            return 0, 1
+        steps = self.steps if self.steps is not None else (self.epochs or 0) * steps_per_pass
+        count = max(1, round(steps / steps_per_pass))
+        between = 1 if self.checks is None else max(1, count // self.checks)
+        return count // between * between, between
 
     def optimizers(self, detector: Any, *, steps: int) -> tuple[Optimizer, LambdaLR]:
         """Builds the optimizer over a detector's parameter groups, and its schedule.

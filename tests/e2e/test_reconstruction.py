@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import torch
 
+import adframe
 from adframe.errors import AdframeError
+from adframe.results.predictions import read_predictions
 from adframe.systems.gradient import GradientSystem
 from tests.e2e.predicted import assert_predicts_its_own_test
 from tests.e2e.scripts import COUNTS, call, composed, metrics_of, numbers_of, train_here
@@ -31,9 +33,25 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", params=METHODS.values(), ids=METHODS)
-def learned(request: pytest.FixtureRequest, toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("reconstruction") / "run"
-    return train_here(*request.param, f"dataset.root={toy}", f"paths.run={folder}", "logger=none")
+def method(request: pytest.FixtureRequest, toy: Path) -> tuple[str, ...]:
+    return (*request.param, f"dataset.root={toy}", "logger=none")
+
+
+@pytest.fixture(scope="module")
+def learned(method: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train_here(*method, f"paths.run={tmp_path_factory.mktemp('reconstruction') / 'run'}")
+
+
+def stop_in_epoch(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes a training stop in an epoch, counted from 0."""
+    step = GradientSystem.training_step
+
+    def stopping(system: Any, batch: Any, batch_idx: int) -> Any:
+        if system.current_epoch == number:
+            raise AdframeError("the power is gone")
+        return step(system, batch, batch_idx)
+
+    monkeypatch.setattr(GradientSystem, "training_step", stopping)
 
 
 def curve(run: Path) -> list[dict[str, str]]:
@@ -46,7 +64,13 @@ def test_a_run_its_evaluation_and_its_predictions_agree(learned: Path) -> None:
     outcome = call("evaluate", f"run={learned}")
     assert (outcome.code, outcome.err) == (0, "")
     assert "numbers equal the run's to the last digit" in outcome.out
-    assert_predicts_its_own_test(learned, category="tray")
+    if "train/coherence" not in curve(learned)[0]:
+        assert_predicts_its_own_test(learned, category="tray")
+        return
+    # Products of as few rows as prototypes may be rounded in another way for a single image.
+    rows = read_predictions(learned / "predictions.parquet")
+    results = adframe.load(learned).predict([row["path"] for row in rows], batch_size=3)
+    assert [result.score for result in results] == pytest.approx([row["score"] for row in rows], rel=1e-5)
 
 
 def test_losses_of_whole_passes_fall_and_only_what_was_learned_is_stored(learned: Path) -> None:
@@ -62,26 +86,29 @@ def test_losses_of_whole_passes_fall_and_only_what_was_learned_is_stored(learned
     assert not any(name.startswith("detector.vit.") for name in stored)
 
 
-@pytest.mark.parametrize("method", METHODS)
 def test_stopped_in_the_midst_of_learning_it_goes_on_with_the_same_losses(
-    method: str, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    method: tuple[str, ...], learned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = train_here(
-        *METHODS[method], f"dataset.root={toy}", f"paths.run={tmp_path / 'whole'}", "logger=none"
-    )
-    step = GradientSystem.training_step
-
-    def stopping(system: Any, batch: Any, batch_idx: int) -> Any:
-        if system.current_epoch == 2:
-            raise AdframeError("the power is gone")
-        return step(system, batch, batch_idx)
-
-    monkeypatch.setattr(GradientSystem, "training_step", stopping)
-    place = (f"dataset.root={toy}", f"paths.run={tmp_path / 'run'}", "logger=none")
-    assert "go on with" in call("train", *METHODS[method], *place).err
+    stop_in_epoch(2, monkeypatch)
+    assert "go on with" in call("train", *method, f"paths.run={tmp_path / 'run'}").err
     monkeypatch.undo()
-    assert curve(tmp_path / "run") == curve(whole)[:2]
+    assert curve(tmp_path / "run") == curve(learned)[:2]
     torch.manual_seed(1)  # noise of a step does not depend on what was drawn before
+    assert call("train", f"resume={tmp_path / 'run'}").err == ""
+    assert curve(tmp_path / "run") == curve(learned)
+    assert numbers_of(tmp_path / "run") == numbers_of(learned)
+
+
+def test_with_fewer_checks_it_goes_on_from_the_last_one(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = (*INP_FORMER, "learning.epochs=4", "learning.checks=2", f"dataset.root={toy}", "logger=none")
+    whole = train_here(*method, f"paths.run={tmp_path / 'whole'}")
+    assert [bool(row["val/total"]) for row in curve(whole)] == [False, True] * 2
+    assert metrics_of(whole)["val"]["tray"]["learning/best_epoch"] in (2, 4)
+    stop_in_epoch(3, monkeypatch)
+    call("train", *method, f"paths.run={tmp_path / 'run'}")
+    monkeypatch.undo()
     assert call("train", f"resume={tmp_path / 'run'}").err == ""
     assert curve(tmp_path / "run") == curve(whole)
     assert numbers_of(tmp_path / "run") == numbers_of(whole)

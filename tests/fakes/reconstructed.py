@@ -25,19 +25,21 @@ def tiny_inp_former(*, scoring: MapScoring | None = None, **settings: Any) -> In
         return InpFormer(tiny_vit(), scoring=scoring or MapScoring(), **settings)
 
 
-def grey(count: int = 4, *, seed: int = 0) -> dict[str, Any]:
+def grey(count: int = 4, *, size: tuple[int, int] = (64, 64), seed: int = 0) -> dict[str, Any]:
     """A batch of images of weak noise."""
-    return {IMAGE: images(count, seed=seed) * 0.1 + 0.4}
+    return {IMAGE: images(count, size=size, seed=seed) * 0.1 + 0.4}
 
 
-def learn(model: TokenReconstruction, *, steps: int, lr: float = 3e-3) -> list[float]:
+def learn(
+    model: TokenReconstruction, *, steps: int, lr: float = 3e-3, size: tuple[int, int] = (64, 64)
+) -> list[float]:
     """Trains, and returns the total losses of the steps."""
     optimizer = torch.optim.AdamW(model.groups(weight_decay=0.0, layer_decay=1.0)[0]["params"], lr=lr)
     model.train()
     found = []
     for step in range(steps):
         optimizer.zero_grad()
-        total = model.loss(grey(seed=step % 3))["total"]
+        total = model.loss(grey(size=size, seed=step % 3))["total"]
         total.backward()
         optimizer.step()
         found.append(float(total.detach()))

@@ -36,10 +36,19 @@ def test_a_warmup_in_steps_does_not_depend_on_the_length() -> None:
 
 def test_a_length_in_steps_is_rounded_to_whole_passes() -> None:
     plan = learning(epochs=None, steps=100)
-    assert [plan.passes(steps_per_pass=n) for n in (1, 16, 40, 67, 300)] == [100, 6, 2, 1, 1]
-    assert learning(epochs=3).passes(steps_per_pass=16) == 3
-    assert learning(epochs=None, steps=0).passes(steps_per_pass=16) == 0
+    assert [plan.passes(steps_per_pass=n)[0] for n in (1, 16, 40, 67, 300)] == [100, 6, 2, 1, 1]
+    assert learning(epochs=3).passes(steps_per_pass=16) == (3, 1)
+    assert learning(epochs=None, steps=0).passes(steps_per_pass=16) == (0, 1)
     assert [learning(epochs=None, steps=n).trains for n in (0, 1)] == [False, True]
+
+
+def test_checks_are_spread_over_the_passes_and_the_last_pass_has_one() -> None:
+    for epochs in range(1, 200):
+        count, between = learning(epochs=epochs, checks=10).passes(steps_per_pass=3)
+        assert count % between == 0
+        assert epochs * 0.9 <= count <= epochs
+        assert count // between >= min(epochs, 10)
+    assert learning(epochs=7).passes(steps_per_pass=3) == (7, 1)
 
 
 @pytest.mark.parametrize("both", [{"epochs": None}, {"epochs": 2, "steps": 9}])
@@ -78,6 +87,7 @@ def test_biases_do_not_decay() -> None:
         {"clip": 0.0},
         {"cache_mb": -1},
         {"warmup_steps": -1},
+        {"checks": 0},
         {"steps": -1, "epochs": None},
     ],
 )
