@@ -89,6 +89,13 @@ class TokenReconstruction(nn.Module, ABC):
 
     Raises:
         AdframeError: if a setting is not possible.
+
+    Example:
+        >>> from adframe.models.dinomaly import Dinomaly
+        >>> from adframe.models.vit import Vit
+        >>> model = Dinomaly(Vit("test_vit", source="random"), scoring=MapScoring())
+        >>> isinstance(model, TokenReconstruction), model.blocks
+        (True, [1, 2, 3, 4])
     """
 
     synthetic = False

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from adframe.contracts import Gradient
 from adframe.errors import AdframeError
+from adframe.models.dinomaly import Dinomaly
 from adframe.models.hf_vit import open_vit
 from adframe.models.token_reconstruction import (
     MapScoring,
@@ -19,6 +20,7 @@ from adframe.models.token_reconstruction import (
     layer_groups,
     reconstruction_loss,
 )
+from adframe.models.vit import Vit
 from adframe.ops.smoothing import heatmap
 from tests.fakes.masked import images, tiny_vit
 from tests.fakes.reconstructed import grey, learn, tiny_dinomaly, tiny_inp_former
@@ -108,6 +110,16 @@ def test_recentred_tokens_are_layer_normed_differences_from_the_class_token(buil
         apart = (patch - prefix[:, :1]).numpy()
         expected = (apart - apart.mean(2, keepdims=True)) / np.sqrt(apart.var(2, keepdims=True) + 1e-5)
         np.testing.assert_allclose(own, expected, atol=1e-4)
+
+
+def test_a_network_without_class_token_cannot_be_recentred() -> None:
+    vit = Vit("test_vit2", source="random")  # it has a register token only
+    with torch.no_grad():
+        (whole, patches), *_ = vit.with_class(vit.normalise(images(2)), blocks=[1, 4])
+    assert (whole.shape, patches.shape) == ((2, 0, 64), (2, 16, 64))
+    with pytest.raises(AdframeError, match="test_vit2 has no class token; set model.recentre=false"):
+        Dinomaly(vit, scoring=MapScoring(), recentre=True)
+    assert Dinomaly(vit, scoring=MapScoring())(images(1)).heatmap.isfinite().all()
 
 
 def test_networks_of_transformers_are_read_as_those_of_timm(monkeypatch: pytest.MonkeyPatch) -> None:
