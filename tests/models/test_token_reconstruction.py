@@ -117,7 +117,7 @@ def test_a_network_without_class_token_cannot_be_recentred() -> None:
     with torch.no_grad():
         (whole, patches), *_ = vit.with_class(vit.normalise(images(2)), blocks=[1, 4])
     assert (whole.shape, patches.shape) == ((2, 0, 64), (2, 16, 64))
-    with pytest.raises(AdframeError, match="test_vit2 has no class token; set model.recentre=false"):
+    with pytest.raises(AdframeError, match=r"test_vit2 has no class token; set model\.recentre=false"):
         Dinomaly(vit, scoring=MapScoring(), recentre=True)
     assert Dinomaly(vit, scoring=MapScoring())(images(1)).heatmap.isfinite().all()
 
