@@ -12,7 +12,6 @@ from torch.nn import functional as F
 from adframe.errors import AdframeError, at_least
 from adframe.models.lora import AnyVit
 from adframe.models.token_reconstruction import (
-    INITIAL_STD,
     Groups,
     MapScoring,
     TokenReconstruction,
@@ -127,7 +126,8 @@ class PrototypeExtractor(nn.Module):
     def __init__(self, width: int, *, prototypes: int) -> None:
         super().__init__()
         self.heads = heads_of(width)
-        self.tokens = nn.Parameter(nn.init.trunc_normal_(torch.empty(prototypes, width), std=INITIAL_STD))
+        # Different from the start: prototypes from the same small numbers would stay alike for long.
+        self.tokens = nn.Parameter(torch.randn(prototypes, width))
         self.query_norm, self.key_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.queries, self.keys_values = nn.Linear(width, width), nn.Linear(width, 2 * width)
         self.proj = nn.Linear(width, width)

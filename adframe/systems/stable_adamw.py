@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from typing import Any, overload
 
@@ -104,22 +103,16 @@ class StableAdamW(Optimizer):
             for name in ("first", "second", *(("largest",) if group["amsgrad"] else ())):
                 state[name] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
         state["step"] += 1
-        first, second = (
-            moment.lerp_(value, 1 - _debiased(beta, state["step"]))
-            for moment, value, beta in (
-                (state["first"], gradient, group["betas"][0]),
-                (state["second"], gradient.square(), group["betas"][1]),
-            )
-        )
+        step, (one, two) = state["step"], group["betas"]
+        first, second = state["first"].lerp_(gradient, 1 - one), state["second"]
+        second.lerp_(gradient.square(), 1 - two)
         if group["amsgrad"]:
+            # The largest moment before its bias is removed, as in torch: without its bias the first one would
+            # be the square of the first gradient, which would slow down the whole training.
             second = torch.maximum(state["largest"], second, out=state["largest"])
+        second = second / (1 - two**step)
         # The rate stays a tensor, so that a GPU is not waited for once per tensor.
         size = (gradient.square() / second.clamp(min=group["eps"] ** 2)).mean().sqrt()
         rate = group["lr"] / size.clamp(min=1.0)
         parameter.mul_(1 - rate * group["weight_decay"])
-        parameter.sub_(rate * first / second.sqrt().add_(group["eps"]))
-
-
-def _debiased(beta: float, step: int) -> float:
-    """Returns the decay with which a moving average that started at 0 has no bias, at a step from 1."""
-    return 0.0 if step == 1 else beta * (1 - math.pow(beta, step - 1)) / (1 - math.pow(beta, step))
+        parameter.sub_(rate / (1 - one**step) * first / second.sqrt().add_(group["eps"]))

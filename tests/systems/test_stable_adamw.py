@@ -32,9 +32,8 @@ def reference(*, amsgrad: bool) -> np.ndarray:
     for t, gradient in enumerate(GRADIENTS.numpy(), start=1):
         first = one * first + (1 - one) * gradient
         second = two * second + (1 - two) * gradient**2
-        v, u = first / (1 - one**t), second / (1 - two**t)
-        if amsgrad:
-            u = largest = np.maximum(largest, u)
+        largest = np.maximum(largest, second) if amsgrad else second
+        v, u = first / (1 - one**t), largest / (1 - two**t)
         rate = SETTINGS["lr"] / max(1.0, np.sqrt((gradient**2 / np.maximum(u, eps**2)).mean()))
         weight = weight - rate * SETTINGS["weight_decay"] * weight - rate * v / (np.sqrt(u) + eps)
     return weight
@@ -45,14 +44,15 @@ def test_steps_are_those_of_the_paper(amsgrad: bool) -> None:
     np.testing.assert_allclose(stepped(amsgrad=amsgrad), reference(amsgrad=amsgrad), rtol=1e-10)
 
 
-def test_without_a_jump_of_the_gradient_it_is_adamw() -> None:
-    even = torch.ones(12, 3, 4, dtype=torch.float64)
+@pytest.mark.parametrize("amsgrad", [False, True])
+def test_without_a_jump_of_the_gradient_it_is_adamw(amsgrad: bool) -> None:
+    even = torch.linspace(1.0, 0.5, 12, dtype=torch.float64).view(12, 1, 1).expand(12, 3, 4)
     weight = torch.nn.Parameter(torch.ones(3, 4, dtype=torch.float64))
-    optimizer = torch.optim.AdamW([weight], **SETTINGS)
+    optimizer = torch.optim.AdamW([weight], **SETTINGS, amsgrad=amsgrad)
     for gradient in even:
         weight.grad = gradient.clone()
         optimizer.step()
-    torch.testing.assert_close(stepped(amsgrad=False, gradients=even), weight.detach())
+    torch.testing.assert_close(stepped(amsgrad=amsgrad, gradients=even), weight.detach())
 
 
 def test_its_state_is_saved_and_restored() -> None:
