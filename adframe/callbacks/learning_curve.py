@@ -46,7 +46,8 @@ class LearningCurve(L.Callback):
         self._start = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Records the epoch. Held-out losses are known already, because Lightning validates inside the epoch.
+        """Records the epoch. Held-out losses are known already, because Lightning validates inside the epoch;
+        after an epoch without validation, Lightning has those of an earlier one, which are not recorded.
 
         Args:
             trainer: Lightning's trainer.
@@ -58,6 +59,8 @@ class LearningCurve(L.Callback):
         known = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
         rates = [group["lr"] for optimizer in trainer.optimizers for group in optimizer.param_groups]
         spent = {LEARNING_RATE: max(rates), SECONDS: time.perf_counter() - self._start}
-        terms = {name: value for name, value in known.items() if name.startswith(("train/", "val/"))}
+        checked = (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
+        stages = ("train/", "val/") if checked else ("train/",)
+        terms = {name: value for name, value in known.items() if name.startswith(stages)}
         self._epochs[trainer.current_epoch + 1] = terms | spent
         write_epochs(self.folder, self._epochs, unit=self.unit)

@@ -151,6 +151,24 @@ class TransformersVit(nn.Module):
         found = self.trunk(normal, output_hidden_states=True)
         return found.last_hidden_state, [self.patches(found.hidden_states[block + 1]) for block in blocks]
 
+    @property
+    def has_class_token(self) -> bool:
+        """Tells whether the first token stands for the whole image."""
+        return True
+
+    def with_class(self, normal: Tensor, *, blocks: Sequence[int]) -> list[tuple[Tensor, Tensor]]:
+        """Computes class tokens and patch tokens after chosen blocks.
+
+        Args:
+            normal: (B, 3, H, W), normalised.
+            blocks: counted from 0.
+
+        Returns:
+            Class tokens (B, 1, D) and patch tokens (B, N, D) per block.
+        """
+        states = self.trunk(normal, output_hidden_states=True).hidden_states
+        return [(states[block + 1][:, :1], self.patches(states[block + 1])) for block in blocks]
+
     def projections(self, letters: Sequence[str], *, blocks: Sequence[int]) -> list[str]:
         """Returns the names of the attention's linear layers.
 

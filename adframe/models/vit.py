@@ -177,6 +177,31 @@ class Vit(nn.Module):
         )
         return found
 
+    @property
+    def has_class_token(self) -> bool:
+        """Tells whether the first token stands for the whole image."""
+        return bool(self.trunk.has_class_token)
+
+    def with_class(self, normal: Tensor, *, blocks: Sequence[int]) -> list[tuple[Tensor, Tensor]]:
+        """Computes class tokens and patch tokens after chosen blocks; later blocks are not computed.
+
+        Args:
+            normal: (B, 3, H, W), normalised.
+            blocks: counted from 0, ascending.
+
+        Returns:
+            Class tokens (B, 1, D) and patch tokens (B, N, D) per block; without a class token in the network,
+            the former are (B, 0, D).
+        """
+        found = self.trunk.forward_intermediates(
+            normal, indices=list(blocks), output_fmt="NLC", intermediates_only=True, stop_early=True,
+            return_prefix_tokens=True,
+        )  # fmt: skip
+        if not self.trunk.num_prefix_tokens:
+            return [(patches[:, :0], patches) for patches in found]
+        count = int(self.has_class_token)
+        return [(prefix[:, :count], patches) for patches, prefix in found]
+
     def both(self, normal: Tensor, *, blocks: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
         """Computes the results of `forward` and `at` in one pass.
 

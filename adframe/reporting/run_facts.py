@@ -24,6 +24,8 @@ _METHODS = {
     "subspace": "SubspaceAD",
     "token_gaussian": "Token Gaussian",
     "musc": "MuSc",
+    "dinomaly": "Dinomaly",
+    "inp_former": "INP-Former",
 }
 DATASETS = {
     "mvtec_ad": "MVTec AD",

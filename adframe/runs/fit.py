@@ -137,15 +137,18 @@ def _train_epochs(
 ) -> dict[str, float]:
     """Trains, from the last checkpoint of a stopped run on; loads the epoch of the lowest held-out loss."""
     learning, place = system.learning, folder.training_folder(unit)
-    if not learning.epochs:
+    if not learning.trains:
         return {}
     files = LearningFiles(place, identity=identity(system, of=recipe.identity(unit)))
+    count, between = learning.passes(steps_per_pass=len(data.train_dataloader()))
     keeper = ModelCheckpoint(
-        dirpath=place, filename="best", monitor=MONITORED, save_last=True, enable_version_counter=False
-    )
+        dirpath=place, filename="best", monitor=MONITORED, save_last=True, enable_version_counter=False,
+        every_n_epochs=between, save_on_train_epoch_end=True,
+    )  # fmt: skip
     grids = Reconstructions(folder.path, unit=unit, times=learning.pictures)
     curve = LearningCurve(folder.path, unit=unit)
     trainer = recipe.trainer([*callbacks, keeper, grids, curve], tracker, learning=learning, files=files)
+    trainer.fit_loop.max_epochs, trainer.check_val_every_n_epoch = count, between
     begun, lost = files.begun()
     for line in lost:
         warn(f"{unit}: {line}")

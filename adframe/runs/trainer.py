@@ -29,7 +29,8 @@ def make_trainer(
         options: other arguments of `lightning.Trainer`, such as `accelerator` and `precision`.
         callbacks: the callbacks; a `ModelCheckpoint` among them turns checkpoints on.
         logger: receives the losses; None for no logger.
-        learning: gives the number of epochs and the gradient clipping; None for one pass.
+        learning: gives the number of epochs, where it has one, and the gradient clipping; None
+            for one pass.
         files: writes and reads the checkpoints of a training; None for Lightning's own.
 
     Returns:
@@ -41,7 +42,8 @@ def make_trainer(
     try:
         return L.Trainer(
             **options,
-            max_epochs=1 if learning is None else learning.epochs,
+            # Of a length in steps the passes are not known before the images are.
+            max_epochs=1 if learning is None else learning.epochs or -1,
             gradient_clip_val=None if learning is None else learning.clip,
             num_sanity_val_steps=0,
             log_every_n_steps=1,

@@ -20,10 +20,15 @@ class Learning:
 
     Args:
         optimizer: takes parameter groups; a `_partial_` of any `torch.optim` class with its `lr`.
-        epochs: passes over the training images; 0 trains nothing.
+        epochs: passes over the training images; 0 trains nothing; null where `steps` is given.
+        steps: length in steps of one batch instead of `epochs`, rounded to whole passes over the training
+            images, one at least; 0 trains nothing.
         weight_decay: weight decay of matrices, 0 or more; biases and norms do not decay.
         layer_decay: factor in (0, 1] of the learning rate from one block to the block below; 1 uses one rate.
+        checks: number of times, above 0, that held-out losses are computed and the state of the training is
+            stored, evenly over the passes; null does so after every pass.
         warmup: share of all steps, in [0, 1], in which the rate rises from 0.
+        warmup_steps: number of those steps instead of a share, 0 or more; null takes the share.
         floor: learning rate at the end, as a share of the highest, in [0, 1].
         clip: largest norm of the gradient; null does not clip.
         synthetic: whether training images have the anomalies of `synthesis=`, and held-out losses are
@@ -42,10 +47,13 @@ class Learning:
     """
 
     optimizer: Callable[[Any], Optimizer]
-    epochs: int
+    epochs: int | None = None
+    steps: int | None = None
+    checks: int | None = None
     weight_decay: float = 0.05
     layer_decay: float = 1.0
     warmup: float = 0.05
+    warmup_steps: int | None = None
     floor: float = 0.01
     clip: float | None = None
     synthetic: bool = False
@@ -56,10 +64,18 @@ class Learning:
         wrong = [
             text
             for text, bad in (
-                ("epochs must be 0 or more", self.epochs < 0),
+                (
+                    f"epochs={_shown(self.epochs)} and learning.steps={_shown(self.steps)}: "
+                    "one of them must be a number, the other null",
+                    (self.epochs is None) == (self.steps is None),
+                ),
+                ("epochs must be 0 or more", (self.epochs or 0) < 0),
+                ("steps must be 0 or more", (self.steps or 0) < 0),
                 ("weight_decay must be finite, 0 or more", not at_least(self.weight_decay, 0)),
                 ("layer_decay must be in (0, 1]", not 0 < self.layer_decay <= 1),
                 ("warmup must be from 0 to 1", not 0 <= self.warmup <= 1),
+                ("checks must be null or above 0", self.checks is not None and self.checks < 1),
+                ("warmup_steps must be null, or 0 or more", (self.warmup_steps or 0) < 0),
                 ("floor must be from 0 to 1", not 0 <= self.floor <= 1),
                 ("clip must be null or above 0", self.clip is not None and not above(self.clip, 0)),
                 ("cache_mb and pictures must be 0 or more", min(self.cache_mb, self.pictures) < 0),
@@ -68,6 +84,33 @@ class Learning:
         ]
         if wrong:
             raise AdframeError("; ".join(f"learning.{text}" for text in wrong))
+
+    @property
+    def trains(self) -> bool:
+        """Tells whether there is anything to train."""
+        return bool(self.epochs or self.steps)
+
+    def passes(self, *, steps_per_pass: int) -> tuple[int, int]:
+        """Returns the length of a training in passes over the images, and of the time between two checks.
+
+        Args:
+            steps_per_pass: number of batches of one pass, above 0.
+
+        Returns:
+            The number of passes, `epochs` or the nearest to `steps`, and after how many of them each check
+            comes. The last pass ends with a check; up to one part in `checks` of the passes is left out for
+            that.
+
+        Example:
+            >>> Learning(optimizer=lambda groups: None, steps=1000, checks=10).passes(steps_per_pass=16)
+            (60, 6)
+        """
+        if not self.trains:
+            return 0, 1
+        steps = self.steps if self.steps is not None else (self.epochs or 0) * steps_per_pass
+        count = max(1, round(steps / steps_per_pass))
+        between = 1 if self.checks is None else max(1, count // self.checks)
+        return count // between * between, between
 
     def optimizers(self, detector: Any, *, steps: int) -> tuple[Optimizer, LambdaLR]:
         """Builds the optimizer over a detector's parameter groups, and its schedule.
@@ -101,8 +144,12 @@ class Learning:
         Returns:
             A share in [0, 1].
         """
-        warm = round(self.warmup * steps)
+        warm = round(self.warmup * steps) if self.warmup_steps is None else min(self.warmup_steps, steps)
         if step < warm:
             return (step + 1) / warm
         done = min(1.0, (step - warm) / max(1, steps - warm))
         return self.floor + (1 - self.floor) * (1 + math.cos(math.pi * done)) / 2
+
+
+def _shown(value: int | None) -> str:
+    return "null" if value is None else str(value)

@@ -33,6 +33,8 @@ pytestmark = pytest.mark.slow  # packing takes seconds, and its proof starts a p
 
 VIT = ("backbone=timm", "backbone.model=test_vit", "backbone.layers=[blocks.1]", "backbone.source=random")
 SIT = ("model=sit", *VIT, "learning.epochs=1", "model.scoring.blocks=[1,2]")
+# A threshold that is the score of an image would be exceeded by this image through rounding.
+BETWEEN = ("learning.warmup_steps=1", "calibration=mean_std")
 METHODS: dict[str, tuple[str, ...]] = {
     "vit": VIT,
     "blocks": ("coreset=0.9",),
@@ -55,6 +57,20 @@ METHODS: dict[str, tuple[str, ...]] = {
     "whitened": ("model.reduce=whiten", "model.dimensions=8"),
     "sit": SIT,
     "dinov2_lora": ("model=dinov2_lora", *VIT, "learning.epochs=1"),
+    "dinomaly": (
+        "model=dinomaly",
+        *VIT,
+        "learning.steps=8",
+        "learning.warmup_steps=1",
+        "calibration=mean_std",
+    ),
+    "inp_former": (
+        "model=inp_former",
+        *VIT,
+        "learning.epochs=6",
+        "learning.warmup_steps=1",
+        "calibration=mean_std",
+    ),
     "tiled_features": ("tiling=features", "tiling.size=32"),
     "tiled_maps": ("tiling=default", "tiling.size=48"),
     "region": ("roi=boxes", "roi.boxes=[[8,8,48,40]]"),

@@ -26,6 +26,37 @@ def test_the_rate_rises_then_falls_to_the_floor() -> None:
     assert rates[-1] == pytest.approx(0.05)
 
 
+def test_a_warmup_in_steps_does_not_depend_on_the_length() -> None:
+    for steps in (20, 1000):
+        rates = [learning(warmup_steps=10).rate(step, steps=steps) for step in range(11)]
+        assert rates[:10] == [(step + 1) / 10 for step in range(10)]
+        assert rates[10] == 1
+    assert learning(warmup_steps=10).rate(3, steps=4) == 1  # shorter than its warm-up
+
+
+def test_a_length_in_steps_is_rounded_to_whole_passes() -> None:
+    plan = learning(epochs=None, steps=100)
+    assert [plan.passes(steps_per_pass=n)[0] for n in (1, 16, 40, 67, 300)] == [100, 6, 2, 1, 1]
+    assert learning(epochs=3).passes(steps_per_pass=16) == (3, 1)
+    assert learning(epochs=None, steps=0).passes(steps_per_pass=16) == (0, 1)
+    assert [learning(epochs=None, steps=n).trains for n in (0, 1)] == [False, True]
+
+
+def test_checks_are_spread_over_the_passes_and_the_last_pass_has_one() -> None:
+    for epochs in range(1, 200):
+        count, between = learning(epochs=epochs, checks=10).passes(steps_per_pass=3)
+        assert count % between == 0
+        assert epochs * 0.9 <= count <= epochs
+        assert count // between >= min(epochs, 10)
+    assert learning(epochs=7).passes(steps_per_pass=3) == (7, 1)
+
+
+@pytest.mark.parametrize("both", [{"epochs": None}, {"epochs": 2, "steps": 9}])
+def test_a_length_is_given_in_one_way(both: dict[str, Any]) -> None:
+    with pytest.raises(AdframeError, match="one of them must be a number, the other null"):
+        learning(**both)
+
+
 def test_every_group_learns_at_its_share_of_the_rate() -> None:
     optimizer, schedule = learning(layer_decay=0.5, warmup=0.0).optimizers(tiny_sit(), steps=10)
     at_first = [group["lr"] for group in optimizer.param_groups]
@@ -48,7 +79,17 @@ def test_biases_do_not_decay() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"epochs": -1}, {"layer_decay": 0.0}, {"warmup": 2.0}, {"clip": 0.0}, {"cache_mb": -1}]
+    "settings",
+    [
+        {"epochs": -1},
+        {"layer_decay": 0.0},
+        {"warmup": 2.0},
+        {"clip": 0.0},
+        {"cache_mb": -1},
+        {"warmup_steps": -1},
+        {"checks": 0},
+        {"steps": -1, "epochs": None},
+    ],
 )
 def test_impossible_settings_are_one_line(settings: dict[str, Any]) -> None:
     with pytest.raises(AdframeError, match=f"learning.*{next(iter(settings))}"):
