@@ -512,6 +512,28 @@ class Exporter(Detector, Protocol):
         """Returns the adapted network's tensors under the names of the plain network."""
 
 
+@runtime_checkable
+class Adapted(Detector, Protocol):
+    """The interface of methods that train a network with pretrained weights, and keep these weights as well.
+
+    Example:
+        >>> from adframe.models.pixel_mean import PixelMean
+        >>> isinstance(PixelMean(None), Adapted)
+        False
+    """
+
+    def token_maps(self, image: Tensor, *, adapted: bool) -> Tensor:
+        """Computes the features by which images are scored.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+            adapted: whether by the trained network, or by the one before training.
+
+        Returns:
+            (B, D, h, w) float32.
+        """
+
+
 class FeatureReader(Protocol):
     """The interface of objects that compute named feature maps.
 

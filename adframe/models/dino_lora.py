@@ -257,6 +257,20 @@ class DinoLora(nn.Module):
             "after": self.scores.reader.read(image).whole,
         }
 
+    @torch.no_grad()
+    def token_maps(self, image: Tensor, *, adapted: bool) -> Tensor:
+        """Computes the patch tokens of all chosen blocks, next to each other.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+            adapted: whether to use the adapters.
+
+        Returns:
+            (B, D, h, w) float32.
+        """
+        tokens = torch.cat(self.tokens(image, adapted=adapted)[1], dim=2).float()
+        return tokens.transpose(1, 2).reshape(len(image), -1, *self.grid(image))
+
     def feature_reader(self) -> FeatureReader:
         """Returns the adapted network as a feature reader."""
         return self.scores.reader

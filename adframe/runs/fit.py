@@ -14,7 +14,7 @@ from adframe.callbacks.learning_curve import LearningCurve
 from adframe.callbacks.profile import Profiler
 from adframe.callbacks.progress import ProgressLine
 from adframe.callbacks.reconstructions import Reconstructions
-from adframe.contracts import Exporter, LeaveOneOut, Transductive
+from adframe.contracts import Adapted, Exporter, LeaveOneOut, Transductive
 from adframe.data.datamodule import AnomalyData
 from adframe.io.csv_text import csv_text
 from adframe.io.files import write_whole
@@ -22,6 +22,7 @@ from adframe.models.normalizer import too_few_error
 from adframe.reporting.notes import warn
 from adframe.results.run_folder import RunFolder
 from adframe.results.validation_scores import write_scores
+from adframe.runs.frozen_twin import compare_with_twin
 from adframe.runs.recipe import Recipe
 from adframe.runs.synthetic_metrics import synthetic_metrics
 from adframe.systems.checkpoint import identity, save_checkpoint
@@ -70,6 +71,7 @@ def fit_model(
         training = _train_or_load(
             recipe, folder, system, data, unit=unit, tracker=tracker, callbacks=callbacks
         )
+        training |= _compare_with_twin(folder, system, data, unit=unit, seed=recipe.seed)
     else:
         recipe.trainer(callbacks, tracker).fit(system, datamodule=data)
     save_checkpoint(system, folder.checkpoint(unit), of=recipe.identity(unit))
@@ -88,6 +90,20 @@ def fit_model(
     if not (isinstance(system, TrainingFreeSystem) and system.refit):
         model |= synthetic_metrics(system, data)
     return system.calibrator.facts() | system.validation_facts() | model | training | profiler.seconds
+
+
+def _compare_with_twin(
+    folder: RunFolder, system: GradientSystem, data: AnomalyData, *, unit: str, seed: int
+) -> dict[str, float]:
+    """Compares an adapted network with the one before training, and warns where it is worse."""
+    if not (isinstance(system.detector, Adapted) and system.learning.trains and data.synthesis is not None):
+        return {}
+    system.detector.eval()
+    found = compare_with_twin(system.detector, data, device=system.device, seed=seed)
+    if (line := found.warning()) is not None:
+        warn(f"{unit}: {line}")
+        folder.add_warnings(unit, [line])
+    return found.facts()
 
 
 def _write_screening(folder: RunFolder, found: Screening, *, unit: str) -> None:

@@ -1,0 +1,171 @@
+"""Compares an adapted network with the same network before training, on synthetic anomalies alone.
+
+A head that is trained on synthetic anomalies finds them better and better, while the features may lose what
+real defects need. So neither the head nor its loss is asked here: banks of training patches score held-out
+normal images without and with a synthetic anomaly of the held-out family, once with adapted and once with
+frozen tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import stats
+from torch import Tensor
+from torch.nn import functional as F
+
+from adframe.contracts import IMAGE, LABEL, MASK, Adapted
+from adframe.data.datamodule import AnomalyData
+from adframe.ops.neighbours import nearest
+
+BANK_ROWS = 10_000  # training patches of each bank: enough to compare two networks, and fast to search
+NEAREST = 10  # training patches around a normal patch whose change is measured
+PROBES = 1_000  # normal patches whose neighbourhoods are compared
+_LEVEL = 0.05
+FROZEN, ADAPTED = 0, 1
+_SIDES = (False, True)  # whether tokens are adapted, in that order
+
+
+@dataclass(frozen=True, slots=True)
+class TwinComparison:
+    """How well banks of frozen and of adapted tokens find synthetic anomalies of held-out images.
+
+    Attributes:
+        image: (n, 2) of each anomaly, frozen and adapted: the share of normal images that score below its
+            image. The mean over anomalies is the image AUROC.
+        patch: (n, 2) of each anomaly: the share of normal patches that score below a patch of it, a pixel
+            AUROC in which every anomaly counts alike.
+        neighbours: mean share of the nearest training patches of a normal patch that stay its nearest ones.
+    """
+
+    image: np.ndarray
+    patch: np.ndarray
+    neighbours: float
+
+    def facts(self) -> dict[str, float]:
+        """Returns the means for `metrics.json`."""
+        found = {"adaptation/neighbours_kept": self.neighbours}
+        for name, pairs in self._pairs().items():
+            for side, place in (("frozen", FROZEN), ("adapted", ADAPTED)):
+                found[f"adaptation/{name}_auroc_{side}"] = float(pairs[:, place].mean())
+        return found
+
+    def losses(self) -> dict[str, tuple[float, float]]:
+        """Finds where the adapted network is significantly worse by Wilcoxon's test over anomalies.
+
+        Returns:
+            `image` or `patch` -> AUROC frozen and adapted.
+        """
+        found = {}
+        for name, pairs in self._pairs().items():
+            gains = np.round(pairs[:, ADAPTED] - pairs[:, FROZEN], 12)
+            if gains.mean() < 0 and stats.wilcoxon(gains[gains != 0]).pvalue < _LEVEL:
+                found[name] = (float(pairs[:, FROZEN].mean()), float(pairs[:, ADAPTED].mean()))
+        return found
+
+    def warning(self) -> str | None:
+        """Returns a sentence where the adapted network falls behind the frozen one; None otherwise."""
+        if not (losses := self.losses()):
+            return None
+        parts = [
+            f"{name} AUROC {100 * adapted:.1f} instead of {100 * frozen:.1f}"
+            for name, (frozen, adapted) in losses.items()
+        ]
+        return (
+            f"the adapted network is worse than the frozen one: a bank of its tokens finds {len(self.image)} "
+            f"held-out synthetic anomalies with {' and '.join(parts)}, and keeps "
+            f"{100 * self.neighbours:.0f} % of the neighbours of normal patches; use the frozen twin, "
+            "learning.epochs=0, or a lower learning.optimizer.lr"
+        )
+
+    def _pairs(self) -> Mapping[str, np.ndarray]:
+        return {"image": self.image, "patch": self.patch}
+
+
+@torch.no_grad()
+def compare_with_twin(
+    detector: Adapted, data: AnomalyData, *, device: torch.device, seed: int
+) -> TwinComparison:
+    """Scores held-out normal images and synthetic anomalies by banks of frozen and of adapted tokens.
+
+    Args:
+        detector: the adapted method, after training.
+        data: its images, with a synthesis.
+        device: the device of the detector.
+        seed: draws the patches of the banks, the same places for both.
+
+    Returns:
+        The comparison.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    banks = _banks(detector, data, device=device, generator=generator)
+    images: list[tuple[int, Tensor, Tensor]] = []  # label, (2, h, w) distances, (h, w) anomalous cells
+    probes: list[tuple[Tensor, ...]] = []
+    for batch in data.synthetic_dataloader("val"):
+        image = batch[IMAGE].to(device)
+        sides = [detector.token_maps(image, adapted=adapted) for adapted in _SIDES]
+        height, width = sides[0].shape[-2:]
+        cells = F.adaptive_avg_pool2d(batch[MASK], (height, width))[:, 0]
+        for place, label in enumerate(batch[LABEL].tolist()):
+            rows = [side[place].flatten(1).T for side in sides]
+            pairs = zip(rows, banks, strict=True)
+            found = [nearest(own, bank)[0].view(height, width) for own, bank in pairs]
+            # An anomaly smaller than half a cell is where it covers most.
+            cell = cells[place] >= min(0.5, float(cells[place].max()))
+            images.append((int(label), torch.stack(found).cpu(), cell))
+            if not label:
+                drawn = torch.randperm(len(rows[0]), generator=generator)[: PROBES // 10]
+                probes.append(tuple(own[drawn.to(own.device)] for own in rows))
+    kept = _neighbours_kept([torch.cat(side)[:PROBES] for side in zip(*probes, strict=True)], banks)
+    return TwinComparison(*_shares_below(images), kept)
+
+
+def _banks(
+    detector: Adapted, data: AnomalyData, *, device: torch.device, generator: torch.Generator
+) -> list[Tensor]:
+    """Draws the same patches of the training images from frozen and from adapted tokens."""
+    loader = data.plain_dataloader()
+    count = sum(record.split == "train" for record in data.records)
+    each = max(1, BANK_ROWS // max(1, count))
+    parts: list[list[Tensor]] = [[], []]
+    for batch in loader:
+        image = batch[IMAGE].to(device)
+        sides = [detector.token_maps(image, adapted=adapted).flatten(2) for adapted in _SIDES]
+        for place in range(len(image)):
+            drawn = torch.randperm(sides[0].shape[2], generator=generator)[:each].to(device)
+            for own, side in zip(parts, sides, strict=True):
+                own.append(side[place][:, drawn].T)
+    return [torch.cat(own) for own in parts]
+
+
+def _shares_below(images: list[tuple[int, Tensor, Tensor]]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns (n, 2) shares of normal images, and of normal patches, that score below each anomaly."""
+    normal = torch.stack([distances for label, distances, _ in images if not label]).flatten(2)  # (m, 2, P)
+    highest = normal.amax(2).T.sort(1).values  # (2, m)
+    patches = normal.transpose(0, 1).flatten(1).sort(1).values  # (2, m * P)
+    image, patch = [], []
+    for label, distances, cell in images:
+        if label:
+            own = distances.flatten(1).amax(1, keepdim=True)
+            image.append(_share_below(own, highest)[:, 0])
+            patch.append(_share_below(distances[:, cell], patches).mean(1))
+    return torch.stack(image).numpy(), torch.stack(patch).numpy()
+
+
+def _share_below(values: Tensor, ascending: Tensor) -> Tensor:
+    """Returns (2, n), the share of (2, m) sorted values below each of (2, n); ties count half."""
+    values, ascending = values.contiguous().double(), ascending.contiguous().double()
+    low = torch.searchsorted(ascending, values)
+    high = torch.searchsorted(ascending, values, right=True)
+    return (low + high) / (2 * ascending.shape[1])
+
+
+def _neighbours_kept(probes: list[Tensor], banks: list[Tensor]) -> float:
+    """Compares the nearest bank rows of normal patches on both sides."""
+    count = min(NEAREST, len(banks[FROZEN]))
+    frozen, adapted = (nearest(own, bank, count=count)[1] for own, bank in zip(probes, banks, strict=True))
+    shared = (frozen[:, :, None] == adapted[:, None, :]).sum((1, 2))
+    return float(shared.double().mean() / count)
