@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -182,25 +183,28 @@ class AnomalyData(L.LightningDataModule):
         """Returns the training images without synthetic anomalies, in a fixed order."""
         return self._loader(self._images("train", truth=False))
 
-    def synthetic_dataloader(self, purpose: Literal["train", "val"]) -> Loader:
+    def synthetic_dataloader(self, purpose: Literal["train", "val"], *, draws: int | None = None) -> Loader:
         """Returns normal images with synthetic anomalies.
 
         Args:
             purpose: `train` draws new anomalies in every epoch; `val` gives each image with and without its
                 fixed anomaly.
+            draws: number of anomalies of each image for `val`; None takes that of the synthesis.
 
         Returns:
             Batches as `adframe.data.synthetic` describes them. With workers, each worker has its own share of
             `cache_mb` and survives from epoch to epoch.
         """
         assert self.synthesis is not None
+        synthesis = copy.copy(self.synthesis)
+        synthesis.draws = synthesis.draws if draws is None else draws
         normal = {
             split: [r for r in self.records if (r.split, r.label) == (split, 0)] for split in ("train", "val")
         }
         images = SyntheticDataset(
             normal[purpose],
             view=self.view,
-            synthesis=self.synthesis,
+            synthesis=synthesis,
             donors=normal["train"],
             purpose=purpose,
             shift=self.shift,

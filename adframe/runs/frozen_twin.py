@@ -8,6 +8,7 @@ frozen tokens.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,12 +18,13 @@ from scipy import stats
 from torch import Tensor
 from torch.nn import functional as F
 
-from adframe.contracts import IMAGE, LABEL, MASK, Adapted
+from adframe.contracts import IMAGE, LABEL, MASK, RECORD, Adapted
 from adframe.data.datamodule import AnomalyData
 from adframe.ops.neighbours import nearest
 
 BANK_ROWS = 10_000  # training patches of each bank: enough to compare two networks, and fast to search
 NEAREST = 10  # training patches around a normal patch whose change is measured
+DRAWS = 5  # anomalies of each held-out image
 PROBES = 1_000  # normal patches whose neighbourhoods are compared
 _LEVEL = 0.05
 FROZEN, ADAPTED = 0, 1
@@ -34,10 +36,10 @@ class TwinComparison:
     """How well banks of frozen and of adapted tokens find synthetic anomalies of held-out images.
 
     Attributes:
-        image: (n, 2) of each anomaly, frozen and adapted: the share of normal images that score below its
-            image. The mean over anomalies is the image AUROC.
-        patch: (n, 2) of each anomaly: the share of normal patches that score below a patch of it, a pixel
-            AUROC in which every anomaly counts alike.
+        image: (n, 2) of each held-out image with anomalies, frozen and adapted: the share of normal images
+            that score below it, in the mean over its anomalies. The mean over images is the image AUROC.
+        patch: (n, 2) of each held-out image: the share of normal patches that score below a patch of an
+            anomaly, a pixel AUROC in which every anomaly counts alike.
         neighbours: mean share of the nearest training patches of a normal patch that stay its nearest ones.
     """
 
@@ -54,7 +56,7 @@ class TwinComparison:
         return found
 
     def losses(self) -> dict[str, tuple[float, float]]:
-        """Finds where the adapted network is significantly worse by Wilcoxon's test over anomalies.
+        """Finds where the adapted network is significantly worse by Wilcoxon's test over images.
 
         Returns:
             `image` or `patch` -> AUROC frozen and adapted.
@@ -75,8 +77,8 @@ class TwinComparison:
             for name, (frozen, adapted) in losses.items()
         ]
         return (
-            f"the adapted network is worse than the frozen one: a bank of its tokens finds {len(self.image)} "
-            f"held-out synthetic anomalies with {' and '.join(parts)}, and keeps "
+            f"the adapted network is worse than the frozen one: a bank of its tokens finds synthetic "
+            f"anomalies on {len(self.image)} held-out images with {' and '.join(parts)}, and keeps "
             f"{100 * self.neighbours:.0f} % of the neighbours of normal patches; use the frozen twin, "
             "learning.epochs=0, or a lower learning.optimizer.lr"
         )
@@ -102,9 +104,9 @@ def compare_with_twin(
     """
     generator = torch.Generator().manual_seed(seed)
     banks = _banks(detector, data, device=device, generator=generator)
-    images: list[tuple[int, Tensor, Tensor]] = []  # label, (2, h, w) distances, (h, w) anomalous cells
+    images: list[tuple[str, int, Tensor, Tensor]] = []  # path, label, (2, h, w) distances, anomalous cells
     probes: list[tuple[Tensor, ...]] = []
-    for batch in data.synthetic_dataloader("val"):
+    for batch in data.synthetic_dataloader("val", draws=DRAWS):
         image = batch[IMAGE].to(device)
         sides = [detector.token_maps(image, adapted=adapted) for adapted in _SIDES]
         height, width = sides[0].shape[-2:]
@@ -115,7 +117,8 @@ def compare_with_twin(
             found = [nearest(own, bank)[0].view(height, width) for own, bank in pairs]
             # An anomaly smaller than half a cell is where it covers most.
             cell = cells[place] >= min(0.5, float(cells[place].max()))
-            images.append((int(label), torch.stack(found).cpu(), cell))
+            path = batch[RECORD][place].path.as_posix()
+            images.append((path, int(label), torch.stack(found).cpu(), cell))
             if not label:
                 drawn = torch.randperm(len(rows[0]), generator=generator)[: PROBES // 10]
                 probes.append(tuple(own[drawn.to(own.device)] for own in rows))
@@ -141,18 +144,23 @@ def _banks(
     return [torch.cat(own) for own in parts]
 
 
-def _shares_below(images: list[tuple[int, Tensor, Tensor]]) -> tuple[np.ndarray, np.ndarray]:
-    """Returns (n, 2) shares of normal images, and of normal patches, that score below each anomaly."""
-    normal = torch.stack([distances for label, distances, _ in images if not label]).flatten(2)  # (m, 2, P)
+def _shares_below(images: list[tuple[str, int, Tensor, Tensor]]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns (n, 2) shares of normal images, and of normal patches, below the anomalies of each image."""
+    normal = torch.stack(
+        [distances.flatten(1) for _, label, distances, _ in images if not label]
+    )  # (m, 2, P)
     highest = normal.amax(2).T.sort(1).values  # (2, m)
     patches = normal.transpose(0, 1).flatten(1).sort(1).values  # (2, m * P)
-    image, patch = [], []
-    for label, distances, cell in images:
+    image: dict[str, list[Tensor]] = defaultdict(list)
+    patch: dict[str, list[Tensor]] = defaultdict(list)
+    for path, label, distances, cell in images:
         if label:
             own = distances.flatten(1).amax(1, keepdim=True)
-            image.append(_share_below(own, highest)[:, 0])
-            patch.append(_share_below(distances[:, cell], patches).mean(1))
-    return torch.stack(image).numpy(), torch.stack(patch).numpy()
+            image[path].append(_share_below(own, highest)[:, 0])
+            patch[path].append(_share_below(distances[:, cell], patches).mean(1))
+    found = (torch.stack([torch.stack(each).mean(0) for each in part.values()]) for part in (image, patch))
+    by_image, by_patch = (each.numpy() for each in found)
+    return by_image, by_patch
 
 
 def _share_below(values: Tensor, ascending: Tensor) -> Tensor:

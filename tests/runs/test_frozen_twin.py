@@ -20,7 +20,7 @@ from adframe.models.dino_lora import DinoLora
 from adframe.models.lora import Lora
 from adframe.models.token_scores import TokenScoring
 from adframe.models.vit import Vit
-from adframe.runs.frozen_twin import TwinComparison, compare_with_twin
+from adframe.runs.frozen_twin import DRAWS, TwinComparison, compare_with_twin
 from adframe.transforms.synthesis.patches import Scar
 from adframe.transforms.synthesis.synthesis import Synthesis
 
@@ -101,7 +101,7 @@ def test_shares_are_those_of_a_plain_reading(data: AnomalyData) -> None:
 
     rows = torch.cat([rows_of(batch["image"]).flatten(0, 1) for batch in data.plain_dataloader()])
     scores, labels = [], []
-    for batch in data.synthetic_dataloader("val"):
+    for batch in data.synthetic_dataloader("val", draws=DRAWS):
         tokens = rows_of(batch["image"])
         scores += torch.cdist(tokens, rows.expand(len(tokens), -1, -1)).amin(2).amax(1).tolist()
         labels += batch["label"].tolist()
