@@ -1,6 +1,8 @@
-"""Defines what a masked patch is reconstructed as: pixels, or colours of a palette."""
+"""Defines what a masked patch is reconstructed as: pixels, colours of a palette, or tokens of the network."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -11,6 +13,7 @@ from torch.nn import functional as F
 from adframe.models.buffers import make_room
 from adframe.models.vit import Vit
 from adframe.ops.gradient_similarity import gradient_dissimilarity
+from adframe.ops.smoothing import heatmap
 
 # Colours on which a palette is fitted.
 PALETTE_SAMPLE = 100_000
@@ -184,3 +187,80 @@ class ColourTarget(nn.Module):
         apart = torch.cdist(colours.flatten(0, 2).float(), self.palette[known].float())
         wanted = apart.argmin(dim=1).view(colours.shape[:3])  # (B, h, w)
         return F.cross_entropy(rebuilt.float(), wanted, reduction="none")[:, None]
+
+
+class TokenTarget(nn.Module):
+    """Reconstructs the tokens that the network before training computes for the whole image.
+
+    What is hidden is predicted as content instead of colour, as in data2vec (Baevski et al., ICML 2022), but
+    the teacher stays as it was. Tokens of each block are layer-normed; only their directions count.
+
+    Args:
+        teacher: the network before training.
+        blocks: blocks whose tokens are reconstructed, counted from 0.
+
+    Example:
+        >>> target = TokenTarget(Vit("test_vit", source="random"), blocks=[3, 5])
+        >>> target.terms, target.channels == 2 * 64
+        (('features',), True)
+    """
+
+    terms = ("features",)
+
+    def __init__(self, teacher: Vit, *, blocks: Sequence[int]) -> None:
+        super().__init__()
+        # A tuple hides it from torch: its weights belong to the method, once.
+        self._teacher, self.blocks = (teacher,), list(blocks)
+        self.side, self.channels = 1, teacher.width * len(self.blocks)
+
+    def losses(self, rebuilt: Tensor, normal: Tensor, *, hidden: Tensor, vit: Vit) -> dict[str, Tensor]:
+        """Computes the mean cosine distance over hidden patches.
+
+        Args:
+            rebuilt: (B, K * D, h, w) output of the decoder.
+            normal: (B, 3, H, W) normalised image.
+            hidden: (B, 1, H, W), 1 where hidden.
+            vit: its patches are those of the teacher.
+
+        Returns:
+            The loss by name.
+        """
+        inside = F.avg_pool2d(hidden, vit.patch)
+        return {"features": (self._distances(rebuilt, normal) * inside).mean() / inside.mean()}
+
+    def errors(self, rebuilt: Tensor, normal: Tensor, *, vit: Vit) -> list[Tensor]:
+        """Computes the cosine distance per pixel.
+
+        Args:
+            rebuilt: (B, K * D, h, w) output of the decoder.
+            normal: (B, 3, H, W) normalised image.
+            vit: not used.
+
+        Returns:
+            One map (B, 1, H, W).
+        """
+        del vit
+        size = (normal.shape[-2], normal.shape[-1])
+        return [heatmap(self._distances(rebuilt, normal), size=size, sigma=0.0)]
+
+    def picture(self, rebuilt: Tensor) -> None:
+        """Returns None, because tokens are no colours.
+
+        Args:
+            rebuilt: not used.
+        """
+        del rebuilt
+
+    def _distances(self, rebuilt: Tensor, normal: Tensor) -> Tensor:
+        """Returns 1 - cosine, the mean over blocks: (B, 1, h, w)."""
+        (teacher,) = self._teacher
+        with torch.no_grad():
+            found = teacher.at(normal, blocks=self.blocks)
+        parts = rebuilt.chunk(len(self.blocks), dim=1)
+        batch, _, height, width = rebuilt.shape
+        apart = []
+        for part, tokens in zip(parts, found, strict=True):
+            truth = F.layer_norm(tokens.float(), tokens.shape[-1:]).transpose(1, 2)
+            truth = truth.reshape(batch, -1, height, width)
+            apart.append(1 - F.cosine_similarity(part.float(), truth, dim=1))
+        return torch.stack(apart).mean(0)[:, None]

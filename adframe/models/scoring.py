@@ -26,6 +26,7 @@ class Scoring:
         l1: weight of the mean absolute error.
         gradient: weight of the multi-scale gradient dissimilarity.
         nll: weight of the negative log-likelihood, for colour tokens.
+        features: weight of the cosine distance between reconstructed and true tokens, for tokens as target.
         tokens: weight of the cosine distance between tokens of the image and of its reconstruction.
         token_blocks: transformer blocks after which they are compared, counted from 0.
         token_network: `adapted`, or `starting`: the network before training.
@@ -49,6 +50,7 @@ class Scoring:
     l1: float = 1.0
     gradient: float = 1.0
     nll: float = 1.0
+    features: float = 1.0
     tokens: float = 0.0
     token_blocks: Sequence[int] = ()
     token_network: Literal["adapted", "starting"] = "adapted"
@@ -65,7 +67,9 @@ class Scoring:
                 ("masks must be 2 or more", self.masks < 2),
                 (
                     "weights must be finite, 0 or more",
-                    not all(at_least(w, 0) for w in (self.l1, self.gradient, self.nll, self.tokens)),
+                    not all(
+                        at_least(w, 0) for w in (self.l1, self.gradient, self.nll, self.features, self.tokens)
+                    ),
                 ),
                 (
                     "token_blocks must name some where tokens > 0",

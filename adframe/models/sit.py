@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -15,7 +15,7 @@ from adframe.models.contrastive_loss import Contrast
 from adframe.models.decoder import TokenDecoder
 from adframe.models.masking import FIXED_STEP, Masking
 from adframe.models.normalizer import MIN_HELD_OUT, Normaliser
-from adframe.models.reconstruction_targets import ColourTarget, PixelTarget
+from adframe.models.reconstruction_targets import ColourTarget, PixelTarget, TokenTarget
 from adframe.models.scoring import Scoring, image_score
 from adframe.models.stitching import stitched_tokens
 from adframe.models.vit import Vit, token_distance
@@ -40,7 +40,9 @@ class SiT(nn.Module):
         fill: content of hidden patches: `zeros` (the mean colour), `noise` (of unit variance), or `image`:
             another image's content in half of the images, zeros in the others. Scoring has no other image and
             then fills with zeros.
-        target: `pixels`, or `colour_tokens`.
+        target: `pixels`; `colour_tokens`; or `tokens`, those of the network before training.
+        target_blocks: blocks whose tokens are reconstructed, counted from 0; None takes those at a half,
+            three quarters and the end of the depth.
         gradient: weight of the gradient dissimilarity in the loss, for pixels.
         colours, cell: size of the palette, and side in pixels of an area with one colour, for colour tokens.
         contrastive: weight of the contrastive term; see `Contrast` for why it should be 0 or small.
@@ -66,7 +68,8 @@ class SiT(nn.Module):
         scoring: Scoring,
         mask_ratio: float = 0.65,
         fill: Literal["zeros", "noise", "image"] = "zeros",
-        target: Literal["pixels", "colour_tokens"] = "pixels",
+        target: Literal["pixels", "colour_tokens", "tokens"] = "pixels",
+        target_blocks: Sequence[int] | None = None,
         gradient: float = 1.0,
         colours: int = 64,
         cell: int = 4,
@@ -89,21 +92,35 @@ class SiT(nn.Module):
             )
         self.vit, self.scoring = vit, scoring
         self.masking = Masking(patch=vit.patch, ratio=mask_ratio, fill=fill, seed=seed)
-        self.target: PixelTarget | ColourTarget = (
-            PixelTarget(patch=vit.patch, gradient=gradient)
-            if target == "pixels"
-            else ColourTarget(patch=vit.patch, colours=colours, cell=cell, seed=seed)
+        self.starting = (
+            copy.deepcopy(vit).eval().requires_grad_(False)
+            if target == "tokens" or (scoring.tokens and scoring.token_network == "starting")
+            else None
         )
+        self.target: PixelTarget | ColourTarget | TokenTarget
+        if target == "tokens":
+            assert self.starting is not None
+            depths = [vit.depth * quarter // 4 - 1 for quarter in (2, 3, 4)]
+            chosen = depths if target_blocks is None else list(target_blocks)
+            if not chosen or not all(0 <= block < vit.depth for block in chosen):
+                raise AdframeError(
+                    f"model.target_blocks={chosen} must name blocks from 0 to {vit.depth - 1} of {vit.name}"
+                )
+            self.target = TokenTarget(self.starting, blocks=chosen)
+        elif target == "pixels":
+            self.target = PixelTarget(patch=vit.patch, gradient=gradient)
+        else:
+            self.target = ColourTarget(patch=vit.patch, colours=colours, cell=cell, seed=seed)
+        if scoring.tokens and target == "tokens":
+            raise AdframeError(
+                "model.scoring.tokens compares reconstructed pixels by their tokens; set it to 0 with "
+                "model.target=tokens: model.scoring.features is the weight of reconstructed tokens"
+            )
         self.decoder = TokenDecoder(vit.width, side=self.target.side, channels=self.target.channels)
         self.weights = scoring.weights(self.target.terms)
         self.normaliser = Normaliser(scoring.normalisation, sigma=scoring.sigma)
         self.contrastive = contrastive
         self.contrast = Contrast(vit) if contrastive else None
-        self.starting = (
-            copy.deepcopy(vit).requires_grad_(False)
-            if scoring.tokens and scoring.token_network == "starting"
-            else None
-        )
         if adapt == "decoder":
             vit.requires_grad_(False)
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))  # of training
@@ -270,8 +287,14 @@ class SiT(nn.Module):
         hidden = self.masking.draw(normal, index=torch.arange(len(image)), step=FIXED_STEP)
         tokens = self.vit(self.masking.filled(normal, hidden, step=FIXED_STEP))
         rebuilt = self.decoder(self.vit.patches(tokens), grid=self.masking.grid(image))
-        shown = torch.where(hidden.bool(), self.target.picture(rebuilt.float()), normal)
-        error = (shown - normal).abs().mean(dim=1, keepdim=True)
+        colours = self.target.picture(rebuilt.float())
+        if (
+            colours is None
+        ):  # tokens have none: the picture shows the image, and the error where it was hidden
+            shown, error = normal, self.target.errors(rebuilt.float(), normal, vit=self.vit)[0] * hidden
+        else:
+            shown = torch.where(hidden.bool(), colours, normal)
+            error = (shown - normal).abs().mean(dim=1, keepdim=True)
         return {
             "input": image,
             "hidden": self.vit.restore(torch.where(hidden.bool(), 0.0, normal)),
@@ -314,8 +337,10 @@ class SiT(nn.Module):
             errors = self.target.errors(rebuilt, normal, vit=self.vit)
         maps = dict(zip(self.target.terms, errors, strict=True))
         if "tokens" in self.weights:
-            pair = (self.target.picture(rebuilt), normal)
-            grid = token_distance(self.starting or self.vit, *pair, blocks=self.scoring.token_blocks)
+            colours = self.target.picture(rebuilt)
+            assert colours is not None
+            network = self.starting or self.vit
+            grid = token_distance(network, colours, normal, blocks=self.scoring.token_blocks)
             with _full_precision(normal):
                 maps["tokens"] = heatmap(grid, size=(normal.shape[-2], normal.shape[-1]), sigma=0.0)
         return torch.cat([maps[name].float() for name in self.weights], dim=1)

@@ -111,7 +111,7 @@ def test_every_learning_parameter_is_in_one_group_and_early_layers_learn_more_sl
     assert scale[id(first)] < scale[id(last)] <= scale[id(model.decoder.layers[0].weight)] == 1
 
 
-@pytest.mark.parametrize("target", ["pixels", "colour_tokens"])
+@pytest.mark.parametrize("target", ["pixels", "colour_tokens", "tokens"])
 def test_scores_do_not_hang_on_batch_or_chunk(target: Any) -> None:
     model = tiny_sit(target=target)
     if model.needs_preview:
@@ -234,8 +234,45 @@ def test_any_multiple_of_the_patch_will_do() -> None:
         model(images(1, size=(50, 50)))
 
 
-def test_pictures_are_what_a_person_can_look_at() -> None:
-    pictures = tiny_sit().eval().picture(images(2))
+def test_hidden_tokens_are_compared_with_those_of_the_network_before_training() -> None:
+    model = tiny_sit(target="tokens", target_blocks=[1, 4]).eval()
+    normal = model.vit.normalise(images(2))
+    rebuilt = torch.randn(2, 2 * model.vit.width, 4, 4)
+    hidden = torch.zeros(2, 1, 64, 64)
+    hidden[:, :, :16, 16:48] = 1.0
+    found = model.target.losses(rebuilt, normal, hidden=hidden, vit=model.vit)["features"]
+    (error,) = model.target.errors(rebuilt, normal, vit=model.vit)
+    expected = []
+    for image in range(2):
+        for column in (1, 2):
+            for part, block in enumerate((1, 4)):
+                truth = tiny_vit().eval().at(normal, blocks=[block])[0][image, column]
+                truth = (truth - truth.mean()) / truth.std(correction=0)
+                own = rebuilt[image, part * model.vit.width :][: model.vit.width, 0, column]
+                expected.append(1 - torch.cosine_similarity(own, truth, dim=0))
+    assert found.item() == pytest.approx(torch.stack(expected).mean().item(), abs=1e-4)
+    assert error.shape == (2, 1, 64, 64)
+
+
+def test_the_network_before_training_stays_and_is_not_learned() -> None:
+    model = tiny_sit(target="tokens")
+    optimizer = torch.optim.AdamW((p for p in model.parameters() if p.requires_grad), lr=1e-3)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    losses = []
+    for _ in range(12):
+        optimizer.zero_grad()
+        losses.append(model.loss(batch())["total"])
+        losses[-1].backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    assert losses[-1] < losses[0]
+    changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert not any(name.startswith("starting.") for name in changed | model.learned().keys())
+    assert any(name.startswith("vit.") for name in changed)
+
+
+@pytest.mark.parametrize("target", ["pixels", "tokens"])
+def test_pictures_are_what_a_person_can_look_at(target: Any) -> None:
+    pictures = tiny_sit(target=target).eval().picture(images(2))
     assert list(pictures) == ["input", "hidden", "rebuilt", "error"]
     for picture in pictures.values():
         assert picture.shape == (2, 3, 64, 64)
@@ -248,6 +285,14 @@ def test_pictures_are_what_a_person_can_look_at() -> None:
         ({"mask_ratio": 1.0}, "mask_ratio=1.0 must be between 0 and 1"),
         ({"gradient": -1.0}, "model.gradient=-1.0"),
         ({"target": "colour_tokens", "cell": 5}, "model.cell=5 must divide the patch of 16"),
+        (
+            {"target": "tokens", "target_blocks": [99]},
+            r"model.target_blocks=\[99\] must name blocks from 0 to 5",
+        ),
+        (
+            {"target": "tokens", "scoring": Scoring(tokens=1.0, token_blocks=[1])},
+            "set it to 0 with model.target=tokens",
+        ),
         ({"scoring": Scoring(tokens=1.0, token_blocks=[99])}, "has blocks 0 to"),
     ],
 )
