@@ -10,6 +10,7 @@ count segments in the same way.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -35,6 +36,7 @@ class Composition(nn.Module):
     Args:
         words: number of words, 2 or more; fewer than there are normal patches.
         instances: whether to count the connected areas of each word as well as their total size.
+        positions: whether to compare also where each word lies: the mean row and column of its patches.
         limit_mb: largest memory in MiB for a distance matrix.
         seed: seed of the projection and the words.
         spool: folder for collected features; None uses the system's temporary folder.
@@ -43,7 +45,7 @@ class Composition(nn.Module):
         AdframeError: if there are fewer than 2 words.
 
     Example:
-        >>> head = Composition(words=2, instances=False, limit_mb=16, seed=0, spool=None)
+        >>> head = Composition(words=2, instances=False, positions=True, limit_mb=16, seed=0, spool=None)
         >>> head.collect(torch.rand(6, 8, 4, 4))
         >>> head.finalise()
         >>> head.rate(torch.rand(3, 8, 4, 4)).shape
@@ -52,24 +54,28 @@ class Composition(nn.Module):
 
     axes: Tensor
     words: Tensor
+    places: Tensor
     mean: Tensor
     precision: Tensor
     scales: Tensor
 
-    def __init__(self, *, words: int, instances: bool, limit_mb: int, seed: int, spool: Path | None) -> None:
+    def __init__(
+        self, *, words: int, instances: bool, positions: bool, limit_mb: int, seed: int, spool: Path | None
+    ) -> None:
         super().__init__()
         if words < 2:
             raise AdframeError(f"model.words={words} must be 2 or more")
-        self.count, self.instances, self.limit_mb = words, instances, limit_mb
+        self.count, self.instances, self.positions, self.limit_mb = words, instances, positions, limit_mb
         self.seed, self.spool = seed, spool
         self.register_buffer("axes", torch.empty(0))  # (D, d); empty where features are narrow already
         self.register_buffer("words", torch.empty(0))  # (K, d)
+        self.register_buffer("places", torch.empty(0))  # (2 K,) mean position of each word in normal images
         self.register_buffer("mean", torch.empty(0))  # (F,) of the normal images' features
         self.register_buffer("precision", torch.empty(0))  # (F, F)
         # Statistics of held-out normal images: mean and deviation of the memory's score, mean and deviation
         # of this head's score, and the largest of this head's scores in its deviations.
         self.register_buffer("scales", torch.tensor([0.0, 1.0, 0.0, 1.0, 0.0], dtype=torch.float64))
-        self.register_load_state_dict_pre_hook(make_room)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(_make_room)  # type: ignore[no-untyped-call]
         self._waiting: Spool | None = None
         self._shapes: list[tuple[int, int]] = []  # grid of each image
         self._held_out: list[tuple[float, float]] = []
@@ -101,12 +107,20 @@ class Composition(nn.Module):
             )
         device = self.axes.device
         self.words = k_means(self._waiting, count=self.count, seed=self.seed).to(device)
+        self.places = torch.empty(0, device=device)  # of an earlier fit
         start, images = 0, []
         for shape in self._shapes:
             stop = start + shape[0] * shape[1]
             images.append(self._composition(self._waiting.read(start, stop).to(device), shape))
             start = stop
-        fitted = LedoitWolf().fit(np.stack(images))
+        features = np.stack(images)
+        if self.positions:
+            usual = np.nanmean(features[:, -2 * self.count :], axis=0)  # each word is in some image
+            self.places = torch.from_numpy(usual).to(device)
+            features[:, -2 * self.count :] = np.where(
+                np.isnan(features[:, -2 * self.count :]), usual, features[:, -2 * self.count :]
+            )
+        fitted = LedoitWolf().fit(features)
         self.mean = torch.from_numpy(fitted.location_).to(device)
         self.precision = torch.from_numpy(fitted.precision_).to(device)
         self._held_out = []
@@ -177,8 +191,8 @@ class Composition(nn.Module):
         return rows @ self.axes if len(self.axes) else rows
 
     def _composition(self, rows: Tensor, shape: tuple[int, int]) -> np.ndarray:
-        """Describes an image with (h * w, d) features by (F,) float64: the share of each word, and its number
-        of areas.
+        """Describes an image with (h * w, d) features by (F,) float64: the share of each word, its number of
+        areas, and its position.
         """
         place = nearest(rows, self.words, limit_mb=self.limit_mb)[1][:, 0].cpu().numpy()
         covered = np.bincount(place, minlength=self.count) / len(place)
@@ -186,7 +200,30 @@ class Composition(nn.Module):
         parts = [np.sqrt(covered)]
         if self.instances:
             parts.append(np.sqrt(_count_areas(place.reshape(shape), count=self.count)))
+        if self.positions:
+            found = _mean_positions(place, shape, count=self.count)
+            # A word that is absent deviates in its share; its position is then the usual one.
+            usual = self.places.cpu().numpy()
+            parts.append(np.where(np.isnan(found), usual, found) if len(usual) else found)
         return np.concatenate(parts)
+
+
+def _make_room(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Gives buffers their stored shapes before a strict load; earlier versions stored no positions."""
+    state.setdefault(f"{prefix}places", torch.empty(0))
+    make_room(module, state, prefix)
+
+
+def _mean_positions(words: np.ndarray, shape: tuple[int, int], *, count: int) -> np.ndarray:
+    """Returns (2 * count,): the mean row and column of each word as shares of the grid; NaN where absent."""
+    rows, columns = np.divmod(np.arange(len(words)), shape[1])
+    total = np.bincount(words, minlength=count)
+    sums = [
+        np.bincount(words, weights=place / side, minlength=count)
+        for place, side in zip((rows, columns), shape, strict=True)
+    ]
+    with np.errstate(invalid="ignore"):
+        return np.concatenate([each / total for each in sums])
 
 
 def _count_areas(words: np.ndarray, *, count: int) -> np.ndarray:

@@ -49,6 +49,7 @@ class ExtendedPatchCore(nn.Module):
             (see `Composition`); `only` scores by it alone. Heatmaps stay those of the memories.
         words: Number of visual words of a composition.
         instances: True also counts the connected areas of each word.
+        positions: True also compares where each word lies.
 
     Raises:
         AdframeError: An argument is outside its range.
@@ -82,6 +83,7 @@ class ExtendedPatchCore(nn.Module):
         composition: bool | str = False,
         words: int = 128,
         instances: bool = False,
+        positions: bool = False,
     ) -> None:
         super().__init__()
         if not scales or not all(above(scale, 0) for scale in scales) or len(set(scales)) < len(scales):
@@ -122,6 +124,7 @@ class ExtendedPatchCore(nn.Module):
             self.head = Composition(
                 words=words,
                 instances=instances,
+                positions=positions,
                 limit_mb=settings.limit_mb,
                 seed=settings.seed,
                 spool=settings.spool,
@@ -295,6 +298,7 @@ def create_patchcore(
     composition: bool | str = False,
     words: int = 128,
     instances: bool = False,
+    positions: bool = False,
     spool: str | Path | None = None,
     store: Store | None = None,
     robust: float | None = None,
@@ -347,6 +351,7 @@ def create_patchcore(
         composition=composition,
         words=words,
         instances=instances,
+        positions=positions,
     )
     several = per_layer or list(scales) != [1.0] or bool(brightness) or bool(rotations)
     changed = type(fusion) not in (type(None), Concat) or metric != "euclidean" or reduce != "none"

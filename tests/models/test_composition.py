@@ -68,11 +68,44 @@ def test_pieces_tell_one_bar_from_two() -> None:
     apart = torch.zeros(1, 2, 8, 8)
     apart[:, 0, 1] = apart[:, 0, 5] = 1.0
     for instances in (False, True):
-        head = Composition(words=2, instances=instances, limit_mb=8, seed=0, spool=None)
+        head = Composition(words=2, instances=instances, positions=False, limit_mb=8, seed=0, spool=None)
         head.collect(grid.repeat(6, 1, 1, 1))
         head.finalise()
         parts = [head._composition(head._rows(g)[0], (8, 8)) for g in (grid, apart)]
         assert (parts[0] != parts[1]).any() == instances
+
+
+def test_parts_in_exchanged_places_are_found_by_their_positions_only() -> None:
+    """The same amounts in another order; a shift of the whole is normal, so that places alone do not tell."""
+    normal = [picture(1, 1, 1, seed=seed, at=seed % 3) for seed in range(20, 30)]
+    exchanged = picture(1, 1, 1, seed=52, at=1).flip(2)
+    blind, seeing = (
+        scores(fitted(composition="only", positions=positions), *normal, exchanged)
+        for positions in (False, True)
+    )
+    assert blind[-1] < 1.5 * max(blind[:-1])
+    assert seeing[-1] > 2 * max(seeing[:-1])
+
+
+def test_an_absent_word_has_its_usual_position() -> None:
+    head = Composition(words=2, instances=False, positions=True, limit_mb=8, seed=0, spool=None)
+    grids = torch.zeros(6, 2, 8, 8)
+    grids[:, 0, 2:4] = 1.0
+    head.collect(grids)
+    head.finalise()
+    usual = head.places.view(2, 2)  # row and column of each word
+    one = head._composition(torch.zeros(64, 2), (8, 8))
+    full = int(one[:2].argmax())
+    places = one[-4:].reshape(2, 2)
+    assert places[:, 1 - full].tolist() == usual[:, 1 - full].tolist()
+    assert places[:, full].tolist() == [3.5 / 8, 3.5 / 8]
+
+
+def test_a_file_of_an_earlier_version_without_positions_is_read() -> None:
+    state = {name: tensor for name, tensor in fitted().state_dict().items() if not name.endswith("places")}
+    fresh = create_patchcore(PixelBackbone(), coreset=1.0, neighbourhood=1, composition=True, words=4)
+    fresh.load_state_dict(state, strict=True)
+    assert scores(fresh, EXTRA) == scores(fitted(), EXTRA)
 
 
 def test_heatmaps_stay_the_memorys() -> None:
