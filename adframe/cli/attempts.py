@@ -12,7 +12,6 @@ from hydra.types import RunMode
 
 from adframe.config.messages import is_user_error, one_line
 from adframe.io.secrets import hide_in_text
-from adframe.results.sweep_folder import record_failure
 
 # Errors that stopped the command; `guard` reports them, because Hydra would print them in its own way.
 stopping_errors: list[Exception] = []
@@ -22,8 +21,7 @@ def attempt(task: Callable[[], Any]) -> None:
     """Runs one job and catches its error.
 
     The error of a sweep's job is written to a file, because the job may run in another process; any other
-    error
-    is kept in `stopping_errors`.
+    error is kept in `stopping_errors`.
 
     Args:
         task: the job.
@@ -38,6 +36,8 @@ def attempt(task: Callable[[], Any]) -> None:
 
 
 def _record_job_failure(error: Exception) -> None:
+    from adframe.results.sweep_folder import record_failure  # imports scipy, which --help does not need
+
     if not is_user_error(error):
         traceback.print_exception(error)
     hydra = HydraConfig.get()
