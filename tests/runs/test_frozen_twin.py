@@ -76,8 +76,9 @@ def test_a_network_that_forgot_everything_is_worse_and_the_twin_is_offered(data:
     assert set(found.losses()) >= {"patch"}
     line = found.warning()
     assert line is not None
-    assert "the adapted network is worse than the frozen one" in line
-    assert "use the frozen twin, learning.epochs=0" in line
+    assert "the adapted network may be worse than the frozen one: of the 10 training patches nearest" in line
+    assert "instead of" in line
+    assert line.endswith("or the frozen twin, learning.epochs=0")
     facts = found.facts()
     assert facts["adaptation/patch_auroc_adapted"] < facts["adaptation/patch_auroc_frozen"]
 
@@ -109,11 +110,20 @@ def test_shares_are_those_of_a_plain_reading(data: AnomalyData) -> None:
     assert found.image[:, 0].mean() == pytest.approx(roc_auc_score(labels, scores), abs=1e-6)
 
 
+def test_a_network_that_finds_more_but_has_other_neighbours_is_not_trusted() -> None:
+    better = np.array([[0.9, 0.95]] * 20)
+    line = TwinComparison(better, better, 0.11).warning()
+    assert line is not None
+    assert "only 11 % are still its nearest ones" in line
+    assert "instead of" not in line
+    assert TwinComparison(better, better, 0.6).warning() is None
+
+
 def test_few_anomalies_are_no_proof() -> None:
     pairs = np.array([[0.9, 0.8], [0.9, 0.7], [0.9, 0.6]])
-    assert TwinComparison(pairs, pairs, 0.5).warning() is None
+    assert TwinComparison(pairs, pairs, 0.9).warning() is None
     many = np.repeat(pairs, 5, axis=0)
-    assert TwinComparison(many, many, 0.5).losses() == {
+    assert TwinComparison(many, many, 0.9).losses() == {
         "image": (pytest.approx(0.9), pytest.approx(0.7)),
         "patch": (pytest.approx(0.9), pytest.approx(0.7)),
     }
