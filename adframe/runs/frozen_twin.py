@@ -76,8 +76,9 @@ class TwinComparison:
         reasons = []
         if self.neighbours < FEWEST_KEPT:
             reasons.append(
-                f"of the {NEAREST} training patches nearest to a normal patch, only {100 * self.neighbours:.0f} "
-                "% are still its nearest ones, so that the features are those of another network"
+                f"of the {NEAREST} training patches nearest to a normal patch, only "
+                f"{100 * self.neighbours:.0f} % are still its nearest ones: these are features of another "
+                "network"
             )
         for name, (frozen, adapted) in self.losses().items():
             reasons.append(
