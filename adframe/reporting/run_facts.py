@@ -26,6 +26,7 @@ _METHODS = {
     "musc": "MuSc",
     "dinomaly": "Dinomaly",
     "inp_former": "INP-Former",
+    "reverse_distillation": "Reverse distillation",
 }
 DATASETS = {
     "mvtec_ad": "MVTec AD",

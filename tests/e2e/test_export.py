@@ -71,6 +71,12 @@ METHODS: dict[str, tuple[str, ...]] = {
         "learning.warmup_steps=1",
         "calibration=mean_std",
     ),
+    "reverse_distillation": (
+        "model=reverse_distillation",
+        "backbone.layers=pyramid",
+        "learning.epochs=2",
+        "calibration=mean_std",
+    ),
     "tiled_features": ("tiling=features", "tiling.size=32"),
     "tiled_maps": ("tiling=default", "tiling.size=48"),
     "region": ("roi=boxes", "roi.boxes=[[8,8,48,40]]"),

@@ -1,0 +1,38 @@
+"""Small trained methods on convolutional networks, with seeded random weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from adframe.models.backbones import TimmBackbone
+from adframe.models.reverse_distillation import ReverseDistillation
+from adframe.models.seeded_training import SeededTraining
+from tests.fakes.reconstructed import grey
+
+
+def tiny_cnn(layers: Any = "pyramid", *, model: str = "test_resnet") -> TimmBackbone:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return TimmBackbone(model, layers=layers, source="random")
+
+
+def tiny_reverse_distillation(**settings: Any) -> ReverseDistillation:
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        return ReverseDistillation(tiny_cnn(), **settings)
+
+
+def learn(model: SeededTraining, *, steps: int, lr: float, size: int = 64, count: int = 4) -> list[float]:
+    """Trains on images of weak noise, and returns the total losses of the steps."""
+    optimizer = torch.optim.Adam(model.groups(weight_decay=0.0, layer_decay=1.0)[0]["params"], lr=lr)
+    model.train()
+    found = []
+    for step in range(steps):
+        optimizer.zero_grad()
+        total = model.loss(grey(count, size=(size, size), seed=step % 3))["total"]
+        total.backward()
+        optimizer.step()
+        found.append(float(total.detach()))
+    return found
