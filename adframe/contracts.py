@@ -512,6 +512,22 @@ class Exporter(Detector, Protocol):
         """Returns the adapted network's tensors under the names of the plain network."""
 
 
+@runtime_checkable
+class Cautioned(Detector, Protocol):
+    """The interface of methods that have something to say about their settings in the report of a run.
+
+    Attributes:
+        cautions: one line each; [] where there is nothing to say.
+
+    Example:
+        >>> from adframe.models.pixel_mean import PixelMean
+        >>> isinstance(PixelMean(None), Cautioned)
+        False
+    """
+
+    cautions: Sequence[str]
+
+
 class FeatureReader(Protocol):
     """The interface of objects that compute named feature maps.
 

@@ -27,6 +27,7 @@ _METHODS = {
     "dinomaly": "Dinomaly",
     "inp_former": "INP-Former",
     "reverse_distillation": "Reverse distillation",
+    "efficient_ad": "EfficientAD",
 }
 DATASETS = {
     "mvtec_ad": "MVTec AD",

@@ -1,4 +1,4 @@
-"""Methods that train next to a frozen network as whole runs: learning, stopping, going on, predicting again."""
+"""Methods that train next to a frozen network as whole runs: learning, stopping, going on, predicting."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from adframe.results.predictions import read_predictions
 from adframe.systems.gradient import GradientSystem
 from tests.e2e.predicted import assert_predicts_its_own_test
 from tests.e2e.scripts import BACKBONE, COUNTS, call, composed, metrics_of, numbers_of, train_here
+from tests.fakes.convolutional import tiny_teacher
 
 SHARED = (
     *COUNTS, "dataset.products=[tray]", "dataset.train=12", "holdout=0.34", "image_size=64",
@@ -25,8 +26,18 @@ DINOMALY = (*SHARED, "model=dinomaly", "learning.steps=7", "learning.warmup_step
 INP_FORMER = (*SHARED, "model=inp_former", "learning.epochs=3", "learning.warmup_steps=1")
 CNN = (*[text for text in SHARED if not text.startswith("backbone.")], *BACKBONE[1:2], *BACKBONE[3:])
 REVERSE_DISTILLATION = (*CNN, "model=reverse_distillation", "learning.epochs=3")
-METHODS = {"dinomaly": DINOMALY, "inp_former": INP_FORMER, "reverse_distillation": REVERSE_DISTILLATION}
-FROZEN = ("detector.vit.", "detector.backbone.")
+EFFICIENT_AD = (
+    *[text for text in SHARED if not text.startswith(("backbone", "image_size"))], "model=efficient_ad",
+    "image_size=256", "model.autoencoder_width=4", "learning.epochs=3", "learning.steps=null",
+    "learning.optimizer.lr=1e-2",
+)  # fmt: skip
+METHODS = {
+    "dinomaly": DINOMALY,
+    "inp_former": INP_FORMER,
+    "reverse_distillation": REVERSE_DISTILLATION,
+    "efficient_ad": EFFICIENT_AD,
+}
+FROZEN = ("detector.vit.", "detector.backbone.", "detector.teacher.")
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +48,12 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", params=METHODS.values(), ids=METHODS)
 def method(request: pytest.FixtureRequest, toy: Path) -> tuple[str, ...]:
-    return (*request.param, f"dataset.root={toy}", "logger=none")
+    given = [f"dataset.root={toy}", "logger=none"]
+    if request.param is EFFICIENT_AD:
+        teacher = tiny_teacher(toy.with_name("teacher.safetensors"))
+        # The set's own pictures stand for varied ones.
+        given += [f"model.teacher={teacher}", f"model.penalty_images={toy / 'tray' / 'train'}"]
+    return (*request.param, *given)
 
 
 @pytest.fixture(scope="module")

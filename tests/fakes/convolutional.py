@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 
 from adframe.models.backbones import TimmBackbone
+from adframe.models.efficient_ad import EfficientAD
+from adframe.models.patch_description import PatchDescription, Size
 from adframe.models.reverse_distillation import ReverseDistillation
 from adframe.models.seeded_training import SeededTraining
 from tests.fakes.reconstructed import grey
@@ -22,6 +26,21 @@ def tiny_reverse_distillation(**settings: Any) -> ReverseDistillation:
     with torch.random.fork_rng():
         torch.manual_seed(3)
         return ReverseDistillation(tiny_cnn(), **settings)
+
+
+def tiny_teacher(path: Path, *, size: Size = "small") -> Path:
+    """Writes a patch description network of few channels."""
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        save_file(PatchDescription(size, features=6, width=4).state_dict(), path)
+    return path
+
+
+def tiny_efficient_ad(folder: Path, **settings: Any) -> EfficientAD:
+    teacher = tiny_teacher(folder / "teacher.safetensors")
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        return EfficientAD(teacher, autoencoder_width=4, **settings)
 
 
 def learn(model: SeededTraining, *, steps: int, lr: float, size: int = 64, count: int = 4) -> list[float]:

@@ -115,7 +115,7 @@ def test_it_learns_normal_images_and_finds_another_patch() -> None:
     image[1, :, 16:32, 32:48] = 1.0
     prediction = model.eval()(image)
     assert prediction.score[1] > prediction.score[0]
-    assert prediction.heatmap[1, 0, 16:32, 32:48].mean() > 2 * prediction.heatmap[0].max()
+    assert prediction.heatmap[1, 0, 16:32, 32:48].mean() > 1.5 * prediction.heatmap[0].max()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 
 from adframe.contracts import Gradient
 from adframe.models.seeded_training import SeededTraining
-from tests.fakes.convolutional import learn, tiny_reverse_distillation
+from tests.fakes.convolutional import learn, tiny_efficient_ad, tiny_reverse_distillation
 from tests.fakes.masked import images
 from tests.fakes.reconstructed import grey
 
@@ -18,22 +19,29 @@ from tests.fakes.reconstructed import grey
 class Method(NamedTuple):
     """How a method is built and trained here."""
 
-    build: Callable[..., SeededTraining]
+    create: Callable[[Path], SeededTraining]
     frozen: str
     lr: float
     size: int = 64
+    folder: Path = Path()
+
+    def build(self) -> SeededTraining:
+        return self.create(self.folder)
 
     def batch(self, count: int = 4, *, seed: int = 0) -> dict[str, Any]:
         return grey(count, size=(self.size, self.size), seed=seed)
 
 
-METHODS = {"reverse_distillation": Method(tiny_reverse_distillation, "backbone.", 5e-3)}
+METHODS = {
+    "reverse_distillation": Method(lambda _: tiny_reverse_distillation(), "backbone.", 5e-3),
+    "efficient_ad": Method(tiny_efficient_ad, "teacher.", 1e-2, size=256),
+}
 
 
 @pytest.fixture(params=METHODS.values(), ids=METHODS)
-def method(request: pytest.FixtureRequest) -> Method:
+def method(request: pytest.FixtureRequest, tmp_path: Path) -> Method:
     found: Method = request.param
-    return found
+    return found._replace(folder=tmp_path)
 
 
 def test_it_keeps_the_protocol_and_its_frozen_network(method: Method) -> None:
