@@ -28,6 +28,7 @@ _METHODS = {
     "inp_former": "INP-Former",
     "reverse_distillation": "Reverse distillation",
     "efficient_ad": "EfficientAD",
+    "supersimplenet": "SuperSimpleNet",
 }
 DATASETS = {
     "mvtec_ad": "MVTec AD",

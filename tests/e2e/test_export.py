@@ -86,6 +86,12 @@ METHODS: dict[str, tuple[str, ...]] = {
         "learning.steps=null",
         "calibration=mean_std",
     ),
+    "supersimplenet": (
+        "model=supersimplenet",
+        "model.hidden=16",
+        "learning.epochs=2",
+        "calibration=mean_std",
+    ),
     "tiled_features": ("tiling=features", "tiling.size=32"),
     "tiled_maps": ("tiling=default", "tiling.size=48"),
     "region": ("roi=boxes", "roi.boxes=[[8,8,48,40]]"),

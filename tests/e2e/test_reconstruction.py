@@ -31,11 +31,16 @@ EFFICIENT_AD = (
     "image_size=256", "model.autoencoder_width=4", "learning.epochs=3", "learning.steps=null",
     "learning.optimizer.lr=1e-2",
 )  # fmt: skip
+SUPERSIMPLENET = (
+    *CNN, "model=supersimplenet", "backbone.layers=[layer2,layer3]", "model.hidden=16", "learning.epochs=3",
+    "learning.optimizer.lr=5e-3",
+)  # fmt: skip
 METHODS = {
     "dinomaly": DINOMALY,
     "inp_former": INP_FORMER,
     "reverse_distillation": REVERSE_DISTILLATION,
     "efficient_ad": EFFICIENT_AD,
+    "supersimplenet": SUPERSIMPLENET,
 }
 FROZEN = ("detector.vit.", "detector.backbone.", "detector.teacher.")
 
@@ -160,6 +165,8 @@ def test_a_method_brings_its_backbone_and_learning() -> None:
         own = composed("train", f"model={method}")
         assert own.backbone.name == "dinov2_base_reg"
         assert (own.learning.steps, own.learning.epochs) == (steps, epochs)
+    own = composed("train", "model=supersimplenet", "backbone=wide_resnet50_2")
+    assert (own.backbone.layers, own.learning.epochs) == (["layer2", "layer3"], 300)
     own = composed("train", "model=reverse_distillation", "backbone=wide_resnet50_2")
     assert (own.backbone.layers, own.learning.epochs) == ("pyramid", 200)
 

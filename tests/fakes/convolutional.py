@@ -13,6 +13,7 @@ from adframe.models.efficient_ad import EfficientAD
 from adframe.models.patch_description import PatchDescription, Size
 from adframe.models.reverse_distillation import ReverseDistillation
 from adframe.models.seeded_training import SeededTraining
+from adframe.models.supersimplenet import SuperSimpleNet
 from tests.fakes.reconstructed import grey
 
 
@@ -26,6 +27,12 @@ def tiny_reverse_distillation(**settings: Any) -> ReverseDistillation:
     with torch.random.fork_rng():
         torch.manual_seed(3)
         return ReverseDistillation(tiny_cnn(), **settings)
+
+
+def tiny_supersimplenet(**settings: Any) -> SuperSimpleNet:
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        return SuperSimpleNet(tiny_cnn(["layer2", "layer3"]), **({"hidden": 16} | settings))
 
 
 def tiny_teacher(path: Path, *, size: Size = "small") -> Path:

@@ -11,7 +11,12 @@ import torch
 
 from adframe.contracts import Gradient
 from adframe.models.seeded_training import SeededTraining
-from tests.fakes.convolutional import learn, tiny_efficient_ad, tiny_reverse_distillation
+from tests.fakes.convolutional import (
+    learn,
+    tiny_efficient_ad,
+    tiny_reverse_distillation,
+    tiny_supersimplenet,
+)
 from tests.fakes.masked import images
 from tests.fakes.reconstructed import grey
 
@@ -35,6 +40,7 @@ class Method(NamedTuple):
 METHODS = {
     "reverse_distillation": Method(lambda _: tiny_reverse_distillation(), "backbone.", 5e-3),
     "efficient_ad": Method(tiny_efficient_ad, "teacher.", 1e-2, size=256),
+    "supersimplenet": Method(lambda _: tiny_supersimplenet(), "backbone.", 5e-3),
 }
 
 
