@@ -252,7 +252,8 @@ class Classification(nn.Module):
         """
         both = (self.convolution(torch.cat([features, logits], dim=1)), logits)
         pooled = [pool for each in both for pool in (each.mean(dim=(2, 3)), each.amax(dim=(2, 3)))]
-        found: Tensor = self.linear(torch.cat(pooled, dim=1))[:, 0]
+        # Not a product of matrices: its rounding would depend on the number of images in the batch.
+        found: Tensor = (torch.cat(pooled, dim=1) * self.linear.weight).sum(dim=1) + self.linear.bias
         return found
 
 

@@ -32,8 +32,8 @@ EFFICIENT_AD = (
     "learning.optimizer.lr=1e-2",
 )  # fmt: skip
 SUPERSIMPLENET = (
-    *CNN, "model=supersimplenet", "backbone.layers=[layer2,layer3]", "model.hidden=16", "learning.epochs=3",
-    "learning.optimizer.lr=5e-3",
+    *CNN, "model=supersimplenet", "backbone.layers=[layer2,layer3]", "model.hidden=16", "model.noise=0.5",
+    "learning.epochs=3", "learning.optimizer.lr=5e-3",
 )  # fmt: skip
 METHODS = {
     "dinomaly": DINOMALY,
