@@ -23,6 +23,7 @@ from adframe.models.patch_description import (
     normalise_imagenet,
 )
 from adframe.models.seeded_training import SeededTraining
+from adframe.ops.channel_moments import ChannelMoments
 from adframe.ops.smoothing import heatmap
 
 # What the two quantiles of a map become.
@@ -114,7 +115,7 @@ class EfficientAD(SeededTraining):
         # The two quantiles of the student's map, and of the autoencoder's; maps are unchanged by these ones.
         self.register_buffer("limits", torch.tensor([[LOW, HIGH]] * 2))
         self._pictures: PictureFolder | None = None
-        self._sums: list[Tensor] = []  # per channel: number, sum, sum of squares
+        self._moments = ChannelMoments()  # of the teacher's channels, while images are shown
         self._held_out: list[list[Tensor]] = [[], []]  # values of both maps
 
     @property
@@ -144,21 +145,16 @@ class EfficientAD(SeededTraining):
         Raises:
             AdframeError: the folder of the penalty's pictures has none.
         """
-        if not self._sums and self.penalty_images is not None:
-            self._open_pictures()
-        features = self.teacher(image).double().transpose(0, 1).flatten(1)  # (C, B * h * w)
-        count = torch.full_like(features[:, 0], features.shape[1])
-        self._sums.append(torch.stack([count, features.sum(dim=1), features.square().sum(dim=1)]))
+        if self.penalty_images is not None:
+            self._open_pictures()  # before hours of training
+        self._moments.add(self.teacher(image))
 
     def finalise_preview(self) -> None:
         """Computes mean and standard deviation of the teacher's channels over all training images."""
-        count, total, squares = torch.stack(self._sums).sum(dim=0)
-        self._sums = []
-        mean = total / count
-        # A channel that is constant on normal images would otherwise be divided by zero.
-        std = (squares / count - mean.square()).clamp(min=1e-12).sqrt()
-        self.mean.copy_(mean.view_as(self.mean))
-        self.std.copy_(std.view_as(self.std))
+        mean, std = self._moments.result()
+        self.mean.copy_(mean)
+        self.std.copy_(std)
+        self._moments = ChannelMoments()
 
     # Training
 

@@ -15,6 +15,7 @@ from adframe.errors import AdframeError
 from adframe.io.picture_folder import PictureFolder
 from adframe.models.distillation_target import DistillationTarget
 from adframe.models.patch_description import PatchDescription, Size, normalise_imagenet
+from adframe.ops.channel_moments import ChannelMoments
 
 # Pictures whose features give mean and standard deviation of each channel (EfficientAD, appendix).
 STATISTICS = 10_000
@@ -93,18 +94,13 @@ class Distillation:
         """Returns mean and standard deviation (1, C, 1, 1) of the channels of the large network."""
         generator = torch.Generator().manual_seed(self.seed)
         chosen = torch.randperm(len(pictures), generator=generator)[:STATISTICS].tolist()
-        count, sums = 0, torch.zeros(2, dtype=torch.float64, device=device)
+        moments = ChannelMoments()
         with ThreadPoolExecutor(self.threads) as pool:
             for start in range(0, len(chosen), self.batch_size):
                 indices = chosen[start : start + self.batch_size]
                 large = torch.stack(list(pool.map(lambda i: self._read(pictures, i), indices))).to(device)
-                features = target(large).double().transpose(0, 1).flatten(1)
-                count += features.shape[1]
-                found = torch.stack([features.sum(dim=1), features.square().sum(dim=1)])
-                sums = found if sums.dim() == 1 else sums + found
-        mean = sums[0] / count
-        std = (sums[1] / count - mean.square()).clamp(min=1e-12).sqrt()
-        return mean.float().view(1, -1, 1, 1), std.float().view(1, -1, 1, 1)
+                moments.add(target(large))
+        return moments.result()
 
     def _batches(self, pictures: PictureFolder, *, device: torch.device) -> Iterator[Tensor]:
         """Yields random pictures (B, 3, 2 H, 2 W); the next ones are read while the last ones are used."""
