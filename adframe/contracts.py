@@ -534,6 +534,22 @@ class Adapted(Detector, Protocol):
         """
 
 
+@runtime_checkable
+class Cautioned(Detector, Protocol):
+    """The interface of methods that have something to say about their settings in the report of a run.
+
+    Attributes:
+        cautions: one line each; [] where there is nothing to say.
+
+    Example:
+        >>> from adframe.models.pixel_mean import PixelMean
+        >>> isinstance(PixelMean(None), Cautioned)
+        False
+    """
+
+    cautions: Sequence[str]
+
+
 class FeatureReader(Protocol):
     """The interface of objects that compute named feature maps.
 

@@ -11,6 +11,7 @@ import typer
 
 from adframe.cli.arguments import Category, Device, Model, Run, Trusted
 from adframe.cli.bundle_commands import export, push
+from adframe.cli.distill import distill
 from adframe.cli.main import exit_with_errors
 from adframe.cli.stream_commands import drift, serve
 
@@ -230,6 +231,7 @@ def update(
     )
 
 
+app.command()(distill)
 app.command()(drift)
 app.command()(export)
 app.command()(push)

@@ -14,7 +14,7 @@ from hydra.errors import HydraException
 _DATASET = "root|product|normal|normal_test|abnormal|masks|unlabelled"
 _KEYS = re.compile(
     rf"category|dataset\.({_DATASET})|dataset\.members\.[^.]+\.({_DATASET})|dataset\.origin\.root|paths\.\w+"
-    r"|backbone\.checkpoint|run|resume|compare|errors|maps|scores|submission|output"
+    r"|backbone\.checkpoint|model\.(teacher|penalty_images)|run|resume|compare|errors|maps|scores|submission|output"
 )
 _DIVIDERS = re.compile(
     r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[\[\],])"""

@@ -56,7 +56,7 @@ def load_detector(
         return load_bundle(path, category=category, calibration=calibration, device=device)
     if path.is_file() and path.parent.name == "checkpoints":  # as Lightning's load_from_checkpoint takes it
         path, category = path.parents[1], None if path.stem == "global" else path.stem
-    place = _device(device)
+    place = device_of(device)
     config = read_config(path, trusted=trusted)
     check_complete(config, path)
     run = RunFolder(path)
@@ -82,7 +82,15 @@ def load_detector(
     return calibrated(detector, read_calibration(path, calibration, unit), name=calibration)
 
 
-def _device(name: str) -> torch.device:
+def device_of(name: str) -> torch.device:
+    """Returns the device of a name.
+
+    Args:
+        name: as torch names it (`cpu`, `cuda`, `cuda:1`, `mps`); `auto` takes CUDA where it is available.
+
+    Raises:
+        AdframeError: if the machine does not have it.
+    """
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
     try:
         return torch.empty(1, device=chosen).device

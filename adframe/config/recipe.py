@@ -44,6 +44,8 @@ _PATH_KEYS = (
     "dataset.root",
     "dataset.origin.root",
     "backbone.checkpoint",
+    "model.teacher",
+    "model.penalty_images",
     "roi.mask",
 )  # paths that users type
 

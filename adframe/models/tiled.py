@@ -138,6 +138,11 @@ class Tiled(nn.Module):
         return {f"inner.{name}" for name in own | set(getattr(self.inner, "frozen", ()))}
 
     @property
+    def cautions(self) -> list[str]:
+        """What the method says about its settings in the report."""
+        return list(getattr(self.inner, "cautions", ()))
+
+    @property
     def progress(self) -> Any:
         """Called with (picked, to pick) while a coreset is selected."""
         return getattr(self.inner, "progress", None)

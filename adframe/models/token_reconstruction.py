@@ -4,11 +4,10 @@ INP-Former have in common.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from adframe.contracts import IMAGE, Batch, Prediction
 from adframe.errors import AdframeError, at_least
 from adframe.models.lora import AnyVit
 from adframe.models.scoring import image_score
+from adframe.models.seeded_training import SeededTraining
 from adframe.ops.smoothing import heatmap
 
 # Width of an attention head in the transformers of DINOv2 (and of ViT-S, B and L).
@@ -70,13 +70,12 @@ class MapScoring:
         return Prediction(image_score(maps, top_share=self.top_share), maps)
 
 
-class TokenReconstruction(nn.Module, ABC):
+class TokenReconstruction(SeededTraining):
     """Trains a decoder to reconstruct the tokens of normal images after several blocks of a frozen encoder.
 
     Tokens are compared as means over groups of blocks, and only their directions count. A point is a patch of
     an image; the gradient of points that are reconstructed well already is reduced, which keeps the decoder
-    from learning the identity. Random draws of a training step depend on the seed and the step only, so that
-    a resumed run continues with the same losses.
+    from learning the identity.
 
     Args:
         vit: the encoder with its weights; it stays unchanged.
@@ -98,9 +97,6 @@ class TokenReconstruction(nn.Module, ABC):
         (True, [1, 2, 3, 4])
     """
 
-    synthetic = False
-    step: Tensor
-
     def __init__(
         self,
         vit: AnyVit,
@@ -111,7 +107,7 @@ class TokenReconstruction(nn.Module, ABC):
         recentre: bool,
         seed: int,
     ) -> None:
-        super().__init__()
+        super().__init__(seed=seed)
         self.blocks = middle_blocks(vit.depth) if blocks is None else list(blocks)
         ascending = self.blocks == sorted(set(self.blocks))
         if not self.blocks or not ascending or not 0 <= self.blocks[0] <= self.blocks[-1] < vit.depth:
@@ -124,9 +120,8 @@ class TokenReconstruction(nn.Module, ABC):
                 f"model.recentre=true: {vit.name} has no class token; set model.recentre=false"
             )
         self.groups_of_layers = layer_groups(len(self.blocks), groups)
-        self.vit, self.scoring, self.recentre, self.seed = vit, scoring, recentre, seed
+        self.vit, self.scoring, self.recentre = vit, scoring, recentre
         vit.requires_grad_(False).eval()
-        self.register_buffer("step", torch.zeros((), dtype=torch.int64))  # of training
 
     @abstractmethod
     def reconstruct(self, targets: Sequence[Tensor]) -> tuple[list[Tensor], dict[str, Tensor]]:
@@ -173,61 +168,6 @@ class TokenReconstruction(nn.Module, ABC):
         self.vit.eval()
         return self
 
-    def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Computes the losses of a training step.
-
-        Args:
-            batch: with `image` (B, 3, H, W).
-
-        Returns:
-            Losses by name, and `total`, their sum.
-        """
-        # No two pairs of a seed and a step have the same number.
-        with seeded(self.seed * 2**32 + int(self.step), device=batch[IMAGE].device):
-            losses = self._losses(batch[IMAGE])
-        self.step += 1
-        return losses
-
-    @torch.no_grad()
-    def check(self, batch: Batch) -> dict[str, Tensor]:
-        """Computes the losses of held-out images.
-
-        Args:
-            batch: as for `loss`.
-
-        Returns:
-            Losses by name, and `total`.
-        """
-        return self._losses(batch[IMAGE])
-
-    def groups(self, *, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
-        """Returns one parameter group, because everything that is trained is new.
-
-        Args:
-            weight_decay: weight decay of all parameters.
-            layer_decay: not used.
-
-        Returns:
-            The parameter group.
-        """
-        del layer_decay
-        learning = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        return [{"params": learning, "weight_decay": weight_decay, "lr_scale": 1.0}]
-
-    def learned(self) -> dict[str, Tensor]:
-        """Returns everything that training has changed."""
-        aside = self.frozen
-        return {name: tensor for name, tensor in self.state_dict().items() if name not in aside}
-
-    def load_learned(self, state: Mapping[str, Tensor]) -> None:
-        """Restores trained parameters.
-
-        Args:
-            state: result of `learned`.
-        """
-        known = self.state_dict()
-        self.load_state_dict({name: known[name] for name in self.frozen} | dict(state), strict=True)
-
     @torch.no_grad()
     def forward(self, image: Tensor) -> Prediction:
         """Scores images by the mean distance over the groups.
@@ -246,11 +186,6 @@ class TokenReconstruction(nn.Module, ABC):
             grid = distance.view(len(image), 1, size[0] // self.vit.patch, size[1] // self.vit.patch)
             return self.scoring.predict(grid, size=size)
 
-    def facts(self) -> dict[str, float]:
-        """Returns the number of trained parameters and of training steps so far."""
-        learning = sum(p.numel() for p in self.parameters() if p.requires_grad)
-        return {"parameters": learning, "steps": int(self.step)}
-
     @torch.no_grad()
     def encode(self, image: Tensor) -> list[Tensor]:
         """Computes the patch tokens that are reconstructed.
@@ -266,10 +201,18 @@ class TokenReconstruction(nn.Module, ABC):
             return [patches for _, patches in found]
         return [F.layer_norm(patches - whole, patches.shape[-1:]) for whole, patches in found]
 
-    def _losses(self, image: Tensor) -> dict[str, Tensor]:
-        targets = self.encode(image)
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Computes the losses of a batch.
+
+        Args:
+            batch: with `image` (B, 3, H, W).
+
+        Returns:
+            Losses by name, and `total`, their sum.
+        """
+        targets = self.encode(batch[IMAGE])
         rebuilt, others = self.reconstruct(targets)
-        with torch.autocast(image.device.type, enabled=False):
+        with torch.autocast(batch[IMAGE].device.type, enabled=False):
             losses = [
                 reconstruction_loss(target, own, factors=self.gradient_factors)
                 for target, own in self._pairs(targets, rebuilt)
@@ -385,19 +328,3 @@ def heads_of(width: int) -> int:
         width: channels of a token.
     """
     return width // HEAD_WIDTH if width >= HEAD_WIDTH and width % HEAD_WIDTH == 0 else 1
-
-
-@contextmanager
-def seeded(seed: int, *, device: torch.device) -> Iterator[None]:
-    """Draws random numbers from a seed of its own, and leaves the generators as they were.
-
-    Args:
-        seed: the seed.
-        device: device of the tensors that are drawn.
-
-    Yields:
-        None.
-    """
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield

@@ -38,7 +38,9 @@ HUB_ADVICE = (
 )
 
 
-def read_checkpoint(path: Path, *, network: Network = "teacher") -> tuple[dict[str, Tensor], str]:
+def read_checkpoint(
+    path: Path, *, network: Network = "teacher", key: str = "backbone.checkpoint"
+) -> tuple[dict[str, Tensor], str]:
     """Reads a `.safetensors` file, or a `.pth`/`.pt`/`.bin` file without running code from it.
 
     Checkpoints of self-distillation (DINO, SiT: `{student, teacher, optimizer, epoch, args, ...}`) contain
@@ -48,6 +50,7 @@ def read_checkpoint(path: Path, *, network: Network = "teacher") -> tuple[dict[s
     Args:
         path: the file.
         network: network to take from such a checkpoint.
+        key: the setting that names the file, for errors.
 
     Returns:
         Tensors by name, and a text about what was taken and left out.
@@ -56,9 +59,7 @@ def read_checkpoint(path: Path, *, network: Network = "teacher") -> tuple[dict[s
         AdframeError: if the file is missing or damaged, or has no such network.
     """
     if not path.is_file():
-        raise AdframeError(
-            f"backbone.checkpoint={path} does not exist; give the path of a .safetensors or .pth file"
-        )
+        raise AdframeError(f"{key}={path} does not exist; give the path of a .safetensors or .pth file")
     try:
         if path.suffix == ".safetensors":
             return _trunk_of(load_file(path), whose="")
@@ -68,16 +69,16 @@ def read_checkpoint(path: Path, *, network: Network = "teacher") -> tuple[dict[s
     except Exception as error:  # a damaged file can make the unpickler fail in any way
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise AdframeError(
-            f"backbone.checkpoint={path} cannot be read safely ({reason}); it must contain tensors only"
+            f"{key}={path} cannot be read safely ({reason}); it must contain tensors only"
         ) from error
     whose = ""
     if isinstance(state, dict) and {"teacher", "student"} & state.keys():
         if network not in state:
-            raise AdframeError(f"backbone.checkpoint={path} holds no {network}; set backbone.network=")
+            raise AdframeError(f"{key}={path} holds no {network}; set backbone.network=")
         state, whose = state[network], f" of the {network}"
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise AdframeError(f"backbone.checkpoint={path} is not a state dict (a mapping of names to tensors)")
+        raise AdframeError(f"{key}={path} is not a state dict (a mapping of names to tensors)")
     return _trunk_of(state, whose=whose)
 
 

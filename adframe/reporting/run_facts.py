@@ -26,6 +26,9 @@ _METHODS = {
     "musc": "MuSc",
     "dinomaly": "Dinomaly",
     "inp_former": "INP-Former",
+    "reverse_distillation": "Reverse distillation",
+    "efficient_ad": "EfficientAD",
+    "supersimplenet": "SuperSimpleNet",
 }
 DATASETS = {
     "mvtec_ad": "MVTec AD",

@@ -14,7 +14,7 @@ from adframe.callbacks.learning_curve import LearningCurve
 from adframe.callbacks.profile import Profiler
 from adframe.callbacks.progress import ProgressLine
 from adframe.callbacks.reconstructions import Reconstructions
-from adframe.contracts import Adapted, Exporter, LeaveOneOut, Transductive
+from adframe.contracts import Adapted, Cautioned, Exporter, LeaveOneOut, Transductive
 from adframe.data.datamodule import AnomalyData
 from adframe.io.csv_text import csv_text
 from adframe.io.files import write_whole
@@ -67,6 +67,9 @@ def fit_model(
     profiler = Profiler()
     callbacks: list[L.Callback] = [profiler, ProgressLine(title=unit)]
     training: dict[str, float] = {}
+    if isinstance(system.detector, Cautioned):
+        for line in system.detector.cautions:
+            _warn(folder, unit, line)
     if isinstance(system, GradientSystem):
         training = _train_or_load(
             recipe, folder, system, data, unit=unit, tracker=tracker, callbacks=callbacks
@@ -79,8 +82,7 @@ def fit_model(
     if isinstance(system, TrainingFreeSystem) and system.screening is not None:
         _write_screening(folder, system.screening, unit=unit)
     if isinstance(system.detector, Transductive):
-        warn(f"{unit}: {TRANSDUCTIVE}")
-        folder.add_warnings(unit, [TRANSDUCTIVE])
+        _warn(folder, unit, TRANSDUCTIVE)
     _export(system, folder.path / "checkpoints" / f"{unit}.merged.safetensors")
     folder.add_facts({"weights": {**folder.environment.get("weights", {}), unit: _weights_origin(system)}})
     # Only now, because a run that is stopped before the checkpoint is written resumes from this folder.
@@ -114,7 +116,11 @@ def _write_screening(folder: RunFolder, found: Screening, *, unit: str) -> None:
     ]
     text = csv_text(("image", "score", "limit", "left_out"), rows)
     write_whole(folder.path / SCREENING / f"{unit}.csv", text)
-    line = f"{found.line}; {SCREENING}/{unit}.csv has all scores"
+    _warn(folder, unit, f"{found.line}; {SCREENING}/{unit}.csv has all scores")
+
+
+def _warn(folder: RunFolder, unit: str, line: str) -> None:
+    """Prints a warning, and keeps it for the report."""
     warn(f"{unit}: {line}")
     folder.add_warnings(unit, [line])
 

@@ -103,7 +103,7 @@ class GradientSystem(DetectionSystem):
             super().on_validation_epoch_end()
 
     def configure_optimizers(self) -> Any:
-        """Returns the configured optimizer with a warm-up and a cosine schedule by step."""
+        """Returns the configured optimizer with a warm-up and its schedule by step."""
         steps = max(1, int(self.trainer.estimated_stepping_batches))
         optimizer, schedule = self.learning.optimizers(self.detector, steps=steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

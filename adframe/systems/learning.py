@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from itertools import pairwise
+from typing import Any, Literal
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -16,7 +17,7 @@ from adframe.errors import AdframeError, above, at_least
 
 @dataclass(frozen=True, kw_only=True)
 class Learning:
-    """Configures training with a warm-up and a cosine decay to `floor`, by optimizer step.
+    """Configures training with a warm-up and a schedule of the learning rate, by optimizer step.
 
     Args:
         optimizer: takes parameter groups; a `_partial_` of any `torch.optim` class with its `lr`.
@@ -29,7 +30,11 @@ class Learning:
             stored, evenly over the passes; null does so after every pass.
         warmup: share of all steps, in [0, 1], in which the rate rises from 0.
         warmup_steps: number of those steps instead of a share, 0 or more; null takes the share.
-        floor: learning rate at the end, as a share of the highest, in [0, 1].
+        schedule: after the warm-up, `cosine` decays to `floor`, and `steps` multiplies the rate by `factor`
+            at each of the `milestones`.
+        floor: learning rate at the end of `cosine`, as a share of the highest, in [0, 1].
+        milestones: shares of all steps, in (0, 1), ascending; none keep the rate constant.
+        factor: factor of the rate at a milestone, in (0, 1].
         clip: largest norm of the gradient; null does not clip.
         synthetic: whether training images have the anomalies of `synthesis=`, and held-out losses are
             computed on such; otherwise images are unchanged, and `synthesis=` only adds numbers about
@@ -44,6 +49,11 @@ class Learning:
         >>> learning = Learning(optimizer=lambda groups: None, epochs=1, warmup=0.5, floor=0.0)
         >>> [learning.rate(step, steps=4) for step in range(4)]
         [0.5, 1.0, 1.0, 0.5]
+        >>> learning = Learning(
+        ...     optimizer=lambda groups: None, epochs=1, warmup=0, schedule="steps", milestones=[0.5]
+        ... )
+        >>> [learning.rate(step, steps=4) for step in range(4)]
+        [1.0, 1.0, 0.1, 0.1]
     """
 
     optimizer: Callable[[Any], Optimizer]
@@ -54,7 +64,10 @@ class Learning:
     layer_decay: float = 1.0
     warmup: float = 0.05
     warmup_steps: int | None = None
+    schedule: Literal["cosine", "steps"] = "cosine"
     floor: float = 0.01
+    milestones: Sequence[float] = ()
+    factor: float = 0.1
     clip: float | None = None
     synthetic: bool = False
     cache_mb: int = 4096
@@ -76,7 +89,13 @@ class Learning:
                 ("warmup must be from 0 to 1", not 0 <= self.warmup <= 1),
                 ("checks must be null or above 0", self.checks is not None and self.checks < 1),
                 ("warmup_steps must be null, or 0 or more", (self.warmup_steps or 0) < 0),
+                ("schedule must be cosine or steps", self.schedule not in ("cosine", "steps")),
                 ("floor must be from 0 to 1", not 0 <= self.floor <= 1),
+                (
+                    "milestones must be ascending shares between 0 and 1",
+                    not all(low < high for low, high in pairwise((0, *self.milestones, 1))),
+                ),
+                ("factor must be in (0, 1]", not 0 < self.factor <= 1),
                 ("clip must be null or above 0", self.clip is not None and not above(self.clip, 0)),
                 ("cache_mb and pictures must be 0 or more", min(self.cache_mb, self.pictures) < 0),
             )
@@ -147,6 +166,8 @@ class Learning:
         warm = round(self.warmup * steps) if self.warmup_steps is None else min(self.warmup_steps, steps)
         if step < warm:
             return (step + 1) / warm
+        if self.schedule == "steps":
+            return self.factor ** sum(step >= share * steps for share in self.milestones)
         done = min(1.0, (step - warm) / max(1, steps - warm))
         return self.floor + (1 - self.floor) * (1 + math.cos(math.pi * done)) / 2
 

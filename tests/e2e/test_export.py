@@ -28,6 +28,7 @@ from adframe.export.standalone import checked_manifest
 from adframe.io.files import write_json
 from tests.e2e.bundles import packed, program, rows_of
 from tests.e2e.scripts import ROOT, SMALL, clean_environment, train_here
+from tests.fakes.convolutional import tiny_teacher
 
 pytestmark = pytest.mark.slow  # packing takes seconds, and its proof starts a process
 
@@ -71,6 +72,26 @@ METHODS: dict[str, tuple[str, ...]] = {
         "learning.warmup_steps=1",
         "calibration=mean_std",
     ),
+    "reverse_distillation": (
+        "model=reverse_distillation",
+        "backbone.layers=pyramid",
+        "learning.epochs=2",
+        "calibration=mean_std",
+    ),
+    "efficient_ad": (
+        "model=efficient_ad",
+        "model.autoencoder_width=4",
+        "image_size=256",
+        "learning.epochs=2",
+        "learning.steps=null",
+        "calibration=mean_std",
+    ),
+    "supersimplenet": (
+        "model=supersimplenet",
+        "model.hidden=16",
+        "learning.epochs=2",
+        "calibration=mean_std",
+    ),
     "tiled_features": ("tiling=features", "tiling.size=32"),
     "tiled_maps": ("tiling=default", "tiling.size=48"),
     "region": ("roi=boxes", "roi.boxes=[[8,8,48,40]]"),
@@ -100,7 +121,9 @@ def trained(base: list[str], tmp_path_factory: pytest.TempPathFactory) -> Callab
     def run_of(name: str) -> Path:
         if name not in runs:
             folder = tmp_path_factory.mktemp("run") / name
-            sized = () if name == "aspect" else ("image_size=64",)
+            sized: tuple[str, ...] = () if name in ("aspect", "efficient_ad") else ("image_size=64",)
+            if name == "efficient_ad":
+                sized = (f"model.teacher={tiny_teacher(folder.with_name('teacher.safetensors'))}",)
             runs[name] = train_here(*base, *DATA, *METHODS.get(name, ()), *sized, f"paths.run={folder}")
         return runs[name]
 

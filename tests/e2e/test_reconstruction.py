@@ -1,4 +1,4 @@
-"""Dinomaly and INP-Former as whole runs: learning, stopping, going on, measuring and predicting again."""
+"""Methods that train next to a frozen network as whole runs: learning, stopping, going on, predicting."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from adframe.errors import AdframeError
 from adframe.results.predictions import read_predictions
 from adframe.systems.gradient import GradientSystem
 from tests.e2e.predicted import assert_predicts_its_own_test
-from tests.e2e.scripts import COUNTS, call, composed, metrics_of, numbers_of, train_here
+from tests.e2e.scripts import BACKBONE, COUNTS, call, composed, metrics_of, numbers_of, train_here
+from tests.fakes.convolutional import tiny_teacher
 
 SHARED = (
     *COUNTS, "dataset.products=[tray]", "dataset.train=12", "holdout=0.34", "image_size=64",
@@ -23,7 +24,25 @@ SHARED = (
 )  # fmt: skip
 DINOMALY = (*SHARED, "model=dinomaly", "learning.steps=7", "learning.warmup_steps=1")
 INP_FORMER = (*SHARED, "model=inp_former", "learning.epochs=3", "learning.warmup_steps=1")
-METHODS = {"dinomaly": DINOMALY, "inp_former": INP_FORMER}
+CNN = (*[text for text in SHARED if not text.startswith("backbone.")], *BACKBONE[1:2], *BACKBONE[3:])
+REVERSE_DISTILLATION = (*CNN, "model=reverse_distillation", "learning.epochs=3")
+EFFICIENT_AD = (
+    *[text for text in SHARED if not text.startswith(("backbone", "image_size"))], "model=efficient_ad",
+    "image_size=256", "model.autoencoder_width=4", "learning.epochs=3", "learning.steps=null",
+    "learning.optimizer.lr=1e-2",
+)  # fmt: skip
+SUPERSIMPLENET = (
+    *CNN, "model=supersimplenet", "backbone.layers=[layer2,layer3]", "model.hidden=16", "model.noise=0.5",
+    "learning.epochs=3", "learning.optimizer.lr=5e-3",
+)  # fmt: skip
+METHODS = {
+    "dinomaly": DINOMALY,
+    "inp_former": INP_FORMER,
+    "reverse_distillation": REVERSE_DISTILLATION,
+    "efficient_ad": EFFICIENT_AD,
+    "supersimplenet": SUPERSIMPLENET,
+}
+FROZEN = ("detector.vit.", "detector.backbone.", "detector.teacher.")
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +53,12 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", params=METHODS.values(), ids=METHODS)
 def method(request: pytest.FixtureRequest, toy: Path) -> tuple[str, ...]:
-    return (*request.param, f"dataset.root={toy}", "logger=none")
+    given = [f"dataset.root={toy}", "logger=none"]
+    if request.param is EFFICIENT_AD:
+        teacher = tiny_teacher(toy.with_name("teacher.safetensors"))
+        # The set's own pictures stand for varied ones.
+        given += [f"model.teacher={teacher}", f"model.penalty_images={toy / 'tray' / 'train'}"]
+    return (*request.param, *given)
 
 
 @pytest.fixture(scope="module")
@@ -73,17 +97,19 @@ def test_a_run_its_evaluation_and_its_predictions_agree(learned: Path) -> None:
     assert [result.score for result in results] == pytest.approx([row["score"] for row in rows], rel=1e-5)
 
 
-def test_losses_of_whole_passes_fall_and_only_what_was_learned_is_stored(learned: Path) -> None:
+def test_losses_of_whole_passes_fall_and_only_what_was_learned_is_stored(
+    method: tuple[str, ...], learned: Path
+) -> None:
     rows, validation = curve(learned), metrics_of(learned)["val"]["tray"]
     # Two steps a pass: seven steps are rounded to four passes.
-    passes = 4 if "train/coherence" not in rows[0] else 3
+    passes = 4 if "learning.steps=7" in method else 3
     assert [row["epoch"] for row in rows] == [str(n + 1) for n in range(passes)]
     assert float(rows[-1]["val/total"]) < float(rows[0]["val/total"])
     assert validation["model/steps"] == 2 * validation["learning/best_epoch"]
     size = (learned / "checkpoints" / "tray.ckpt").stat().st_size
     assert size < 4 * validation["model/parameters"] + 100_000
     stored = torch.load(learned / "checkpoints" / "tray.ckpt", weights_only=True)["state"]
-    assert not any(name.startswith("detector.vit.") for name in stored)
+    assert not any(name.startswith(FROZEN) for name in stored)
 
 
 def test_stopped_in_the_midst_of_learning_it_goes_on_with_the_same_losses(
@@ -139,6 +165,10 @@ def test_a_method_brings_its_backbone_and_learning() -> None:
         own = composed("train", f"model={method}")
         assert own.backbone.name == "dinov2_base_reg"
         assert (own.learning.steps, own.learning.epochs) == (steps, epochs)
+    own = composed("train", "model=supersimplenet", "backbone=wide_resnet50_2")
+    assert (own.backbone.layers, own.learning.epochs) == (["layer2", "layer3"], 300)
+    own = composed("train", "model=reverse_distillation", "backbone=wide_resnet50_2")
+    assert (own.backbone.layers, own.learning.epochs) == ("pyramid", 200)
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,16 @@ def test_a_warmup_in_steps_does_not_depend_on_the_length() -> None:
     assert learning(warmup_steps=10).rate(3, steps=4) == 1  # shorter than its warm-up
 
 
+def test_steps_multiply_the_rate_at_milestones() -> None:
+    plan = learning(warmup=0.0, schedule="steps", milestones=[0.8, 0.9], factor=0.4)
+    rates = [plan.rate(step, steps=100) for step in range(101)]
+    assert rates[:80] == [1.0] * 80
+    assert rates[80:90] == pytest.approx([0.4] * 10)
+    assert rates[90:] == pytest.approx([0.16] * 11)
+    constant = learning(warmup=0.1, schedule="steps")
+    assert [constant.rate(step, steps=20) for step in range(21)] == [0.5, *[1.0] * 20]
+
+
 def test_a_length_in_steps_is_rounded_to_whole_passes() -> None:
     plan = learning(epochs=None, steps=100)
     assert [plan.passes(steps_per_pass=n)[0] for n in (1, 16, 40, 67, 300)] == [100, 6, 2, 1, 1]
@@ -88,6 +98,10 @@ def test_biases_do_not_decay() -> None:
         {"cache_mb": -1},
         {"warmup_steps": -1},
         {"checks": 0},
+        {"schedule": "linear"},
+        {"milestones": [0.9, 0.8]},
+        {"milestones": [1.0]},
+        {"factor": 0.0},
         {"steps": -1, "epochs": None},
     ],
 )
