@@ -14,7 +14,7 @@ from adframe.callbacks.learning_curve import LearningCurve
 from adframe.callbacks.profile import Profiler
 from adframe.callbacks.progress import ProgressLine
 from adframe.callbacks.reconstructions import Reconstructions
-from adframe.contracts import Exporter, LeaveOneOut, Transductive
+from adframe.contracts import Exporter, LeaveOneOut, Prompted, Transductive
 from adframe.data.datamodule import AnomalyData
 from adframe.io.csv_text import csv_text
 from adframe.io.files import write_whole
@@ -34,6 +34,10 @@ from adframe.systems.training_state import LearningFiles
 TRANSDUCTIVE = (
     "this method is transductive: it saw the unlabelled test images together and scores every image by them, "
     "so that its numbers are not comparable with those of methods that see one test image at a time"
+)
+ZERO_SHOT = (
+    "this method is zero-shot: it used no training image; only its thresholds come from images, the normal "
+    "validation images"
 )
 SCREENING = "screening"  # folder of the scores of training images by the others
 
@@ -76,9 +80,9 @@ def fit_model(
     write_scores(folder.path, unit=unit, scores=system.validation_scores(), parts=system.validation_parts())
     if isinstance(system, TrainingFreeSystem) and system.screening is not None:
         _write_screening(folder, system.screening, unit=unit)
-    if isinstance(system.detector, Transductive):
-        warn(f"{unit}: {TRANSDUCTIVE}")
-        folder.add_warnings(unit, [TRANSDUCTIVE])
+    if line := _limits(system.detector):
+        warn(f"{unit}: {line}")
+        folder.add_warnings(unit, [line])
     _export(system, folder.path / "checkpoints" / f"{unit}.merged.safetensors")
     folder.add_facts({"weights": {**folder.environment.get("weights", {}), unit: _weights_origin(system)}})
     # Only now, because a run that is stopped before the checkpoint is written resumes from this folder.
@@ -88,6 +92,13 @@ def fit_model(
     if not (isinstance(system, TrainingFreeSystem) and system.refit):
         model |= synthetic_metrics(system, data)
     return system.calibrator.facts() | system.validation_facts() | model | training | profiler.seconds
+
+
+def _limits(detector: object) -> str:
+    """Says what has to be known about a method that does not learn from normal images; "" for others."""
+    if isinstance(detector, Transductive):
+        return TRANSDUCTIVE
+    return ZERO_SHOT if isinstance(detector, Prompted) and detector.zero_shot else ""
 
 
 def _write_screening(folder: RunFolder, found: Screening, *, unit: str) -> None:
