@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from adframe.errors import AdframeError
 from adframe.models.backbones import check_size, origin_of
 from adframe.models.clip_towers import TowersSource, encode_texts
+from adframe.models.layers import LayerWord, choose_blocks
 from adframe.models.weights import REVISION, weights_digest
 from adframe.ops.windows import window_places
 
@@ -42,13 +43,17 @@ class ClipBackbone(nn.Module):
     deviation of the network's own processor, and position embeddings are interpolated (bicubic) to their
     size.
 
+    It can take the place of a `TimmBackbone` as well: called, it returns the tokens of chosen blocks as maps.
+
     Args:
         model: a repository of the hub in transformers' format, such as `openai/clip-vit-base-patch16` or
             `google/siglip2-base-patch16-224`.
+        layers: blocks whose tokens are read, `blocks.0` and so on, or a word for some (`models.layers`).
         source: `hub` (the hub's cache, else a download) or `random` (tiny and untrained, for tests).
         checkpoint: a local folder with config.json, weights and the tokenizer's files instead of the hub.
         name: name in tables and checkpoints; None takes the repository's name.
         revision: revision of the weights on the hub: a branch, a tag or a commit.
+        norm: whether to pass the tokens of every block through the final LayerNorm.
         precision: `bfloat16` computes matrix products in it.
 
     Raises:
@@ -63,21 +68,22 @@ class ClipBackbone(nn.Module):
 
     mean: Tensor
     std: Tensor
-    layers = ("tokens",)
     dynamic_img_size = True  # an exporter calls `set_input_size`
 
     def __init__(
         self,
         model: str,
         *,
+        layers: Sequence[str] | LayerWord = "quarters",
         source: str = "hub",
         checkpoint: str | Path | None = None,
         name: str | None = None,
         revision: str = REVISION,
+        norm: bool = False,
         precision: Literal["float32", "bfloat16"] = "float32",
     ) -> None:
         super().__init__()
-        self.name, self.precision = name or model, precision
+        self.name, self.norm, self.precision = name or model, norm, precision
         self.where = TowersSource(model=model, source=source, checkpoint=checkpoint, revision=revision)
         towers = self.where.towers()
         self.origin = origin_of(model, source=source, repository=model, revision=revision)
@@ -85,6 +91,7 @@ class ClipBackbone(nn.Module):
             self.origin = str(checkpoint)
         family = towers.config.model_type
         self.trunk: Any = towers.vision_model
+        self.layers, self._blocks = choose_blocks(len(self.trunk.encoder.layers), layers, model=self.name)
         self.projection: nn.Module = getattr(towers, "visual_projection", nn.Identity())
         if family == "siglip" and not self.trunk.use_head:
             raise AdframeError(
@@ -115,6 +122,11 @@ class ClipBackbone(nn.Module):
         """Returns the side of a patch in pixels."""
         return int(self.trunk.config.patch_size)
 
+    @property
+    def stride(self) -> int:
+        """Returns the stride of the maps in pixels."""
+        return self.patch
+
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
         """Computes the embeddings of texts with the text tower, which is opened for this.
 
@@ -141,21 +153,50 @@ class ClipBackbone(nn.Module):
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Computes the tokens of the patches after the last block.
+        """Computes the tokens of the chosen blocks.
 
         Args:
             image: (B, 3, H, W) in [0, 1].
 
         Returns:
-            One (B, D, h, w) float32 map.
+            One (B, D, h, w) float32 map per layer, in the order of `layers`.
 
         Raises:
             AdframeError: the image does not divide into patches.
         """
+        return self._maps(image)[0]
+
+    @torch.no_grad()
+    def with_class_token(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Computes the tokens of the chosen blocks, and the class token of the deepest of them.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+
+        Returns:
+            The maps as `forward` returns them, and (B, D) float32.
+
+        Raises:
+            AdframeError: the network has no class token, or the image does not divide into patches.
+        """
+        if not self.has_class_token:
+            raise AdframeError(
+                f"backbone={self.name} has no class token, by which this method compares whole images; "
+                "choose a vision transformer that has one, such as backbone=clip_vit_b16_transformers"
+            )
+        return self._maps(image)
+
+    def _maps(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Returns the map of each layer, and the first token of the deepest one."""
         with self._autocast(image):
             tokens, grid = self._embedded(image)
-            patches = self._through(tokens)[1]
-        return [patches.float().transpose(1, 2).reshape(len(image), -1, *grid)]
+            after: list[Tensor] = []
+            for block in self.trunk.encoder.layers[: max(self._blocks) + 1]:
+                tokens = block(tokens, attention_mask=None)
+                after.append(self.trunk.post_layernorm(tokens) if self.norm else tokens)
+        patches = [after[block][:, int(self.has_class_token) :].float() for block in self._blocks]
+        maps = [each.transpose(1, 2).reshape(len(image), -1, *grid) for each in patches]
+        return maps, after[-1][:, 0].float()
 
     @torch.no_grad()
     def embed(self, image: Tensor, *, sides: Sequence[int], chunk: int) -> ClipEmbeddings:
