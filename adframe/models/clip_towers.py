@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from transformers import (
     SiglipConfig,
     SiglipModel,
 )
+from transformers.utils import logging as transformers_logging
 
 from adframe.errors import AdframeError, unknown
 from adframe.io.network import is_reachable
@@ -81,7 +83,8 @@ class TowersSource:
             kind = FAMILIES.get(AutoConfig.from_pretrained(**where).model_type)
             if kind is None:
                 raise ValueError("it is neither a CLIP nor a SigLIP")
-            network, found = kind.from_pretrained(**where, dtype=torch.float32, output_loading_info=True)
+            with _errors_only():
+                network, found = kind.from_pretrained(**where, dtype=torch.float32, output_loading_info=True)
         except _LOADING_ERRORS as error:
             raise self._unusable(error) from error
         # The library initialises what a file lacks with random numbers, and only warns.
@@ -93,8 +96,11 @@ class TowersSource:
             )
         return network.eval().requires_grad_(False)
 
-    def tokenizer(self) -> tuple[Callable[[Sequence[str]], list[list[int]]], int]:
+    def tokenizer(self, *, words: int) -> tuple[Callable[[Sequence[str]], list[list[int]]], int]:
         """Opens the tokenizer.
+
+        Args:
+            words: number of different tokens that the text tower knows.
 
         Returns:
             A function from texts to their tokens, and the token that fills texts up.
@@ -108,8 +114,12 @@ class TowersSource:
             opened: Any = AutoTokenizer.from_pretrained(**self._where())
         except _LOADING_ERRORS as error:
             raise self._unusable(error, part="the tokenizer of ") from error
-        if opened.pad_token_id is None:
-            raise AdframeError(f"the tokenizer of {self.label} has no padding token")
+        # Without files, the library makes a tokenizer of single characters, and says nothing.
+        if opened.pad_token_id is None or not words // 2 < len(opened) <= words:
+            raise AdframeError(
+                f"the tokenizer of {self.label} does not fit its text tower: it has {len(opened)} tokens "
+                f"instead of {words}; are its files missing (tokenizer.json)?"
+            )
         return lambda texts: [list(map(int, ids)) for ids in opened(list(texts))["input_ids"]], int(
             opened.pad_token_id
         )
@@ -182,18 +192,35 @@ def encode_texts(where: TowersSource, texts: Sequence[str]) -> Tensor:
     Raises:
         AdframeError: the text tower or its tokenizer is unavailable, or a text is too long.
     """
-    read, padding = where.tokenizer()
-    towers, tokens = where.towers(), read(texts)
-    length = int(towers.config.text_config.max_position_embeddings)
-    if wrong := next((i for i, ids in enumerate(tokens) if len(ids) > length), None):
-        raise AdframeError(
-            f"the text '{texts[wrong]}' has {len(tokens[wrong])} tokens, and {where.model} takes {length}: "
-            "shorten model.prompts"
-        )
+    towers = where.towers()
+    config = towers.config.text_config
+    read, padding = where.tokenizer(words=int(config.vocab_size))
+    tokens, length = read(texts), int(config.max_position_embeddings)
+    for text, own in zip(texts, tokens, strict=True):
+        if len(own) > length:
+            raise AdframeError(
+                f"the text '{text}' has {len(own)} tokens, and {where.model} takes {length}: shorten "
+                "model.prompts"
+            )
     # Filled up to the full length, as SigLIP was trained; CLIP does not see what follows the end of a text.
     ids = torch.tensor([[*own, *[padding] * (length - len(own))] for own in tokens])
     found = [towers.get_text_features(input_ids=part).pooler_output for part in torch.split(ids, _TEXTS)]
     return torch.nn.functional.normalize(torch.cat(found).float(), dim=1)
+
+
+@contextmanager
+def _errors_only() -> Iterator[None]:
+    """Silences the library's report about tensors, which are checked here, and its progress bar."""
+    library: Any = transformers_logging
+    level, bars = library.get_verbosity(), library.is_progress_bar_enabled()
+    library.set_verbosity_error()
+    library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        library.set_verbosity(level)
+        if bars:
+            library.enable_progress_bar()
 
 
 def _tiny(model: str) -> Any:
