@@ -44,8 +44,8 @@ def test_runs_that_failed_with_the_same_advice_share_a_note(tmp_path: Path) -> N
         leave_failure(tmp_path, number, f"model={number}", error=error)
     leave_run(tmp_path, 4, "model=4", skills={"bolt": 1.0})
     assert failure_notes(read_sweep(tmp_path)) == [
-        "2 runs failed and are not included in any number here. Run 0 (model=0): no a. Run 2 (model=2): no b. "
-        "For all of them: fetch it",
+        "2 runs failed and are not included in any number here. Run 0 (model=0): no a. "
+        "Run 2 (model=2): no b. For all of them: fetch it",
         "Run 1 (model=1) failed and is not included in any number here: no such thing",
         "Run 3 (model=3) failed and is not included in any number here: no c; buy it",
     ]
