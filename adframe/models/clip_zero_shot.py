@@ -213,8 +213,10 @@ class ClipZeroShot(nn.Module):
 
     def _anomalous(self, embeddings: Tensor) -> Tensor:
         """Returns the probabilities (...) of `anomalous` of unit embeddings (..., E)."""
-        # The softmax over two classes is the sigmoid of the difference.
-        return torch.sigmoid(self.scale * (embeddings @ (self.texts[1] - self.texts[0])))
+        # The softmax over two classes is the sigmoid of the difference. By sums and not by a matrix product,
+        # which OpenVINO cannot fuse with a scale.
+        direction = self.scale * (self.texts[1] - self.texts[0])
+        return torch.sigmoid((embeddings * direction).sum(-1))
 
     def _spread(self, scores: Tensor, seen: ClipEmbeddings, place: int) -> Tensor:
         """Returns the patch scores (B, h * w) of the window scores (B, W) of a size."""
