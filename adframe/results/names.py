@@ -59,7 +59,7 @@ _METHODS = {  # option of `model=`, or class or function of a configuration -> t
     "dinov2_lora": "DINOv2-LoRA",
     "dino_lora": "DINOv2-LoRA",
     **{f"lora_v1{minor}": f"DINOv2-LoRA 1.{minor}" for minor in range(1, 5)},
-    "pixel_mean": "Pixel mean",
+    "pixel_mean": "PixelMean",
 }
 # Names of classes have no underscores.
 _METHODS |= {key.replace("_", ""): name for key, name in _METHODS.items()}
