@@ -33,8 +33,9 @@ pytestmark = pytest.mark.slow  # packing takes seconds, and its proof starts a p
 
 VIT = ("backbone=timm", "backbone.model=test_vit", "backbone.layers=[blocks.1]", "backbone.source=random")
 CLIP = (
-    *("model=clip_zero_shot", "model.references=collected", "backbone.source=random"),
-    *("backbone.model=clip", "backbone.layers=quarters", "calibration=mean_std"),
+    *("model=clip_zero_shot", "model.references=collected", "calibration=mean_std"),
+    *("backbone=clip_vit_b16_transformers", "backbone.model=clip", "backbone.layers=quarters"),
+    "backbone.source=random",
 )
 SIT = ("model=sit", *VIT, "learning.epochs=1", "model.scoring.blocks=[1,2]")
 # A threshold that is the score of an image would be exceeded by this image through rounding.
