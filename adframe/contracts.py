@@ -332,6 +332,30 @@ class Transductive(TrainingFree, Protocol):
 
 
 @runtime_checkable
+class Prompted(TrainingFree, Protocol):
+    """The interface of methods that compare images with texts about their category.
+
+    Attributes:
+        zero_shot: whether the configured method uses no normal image, so that its thresholds alone come from
+            images.
+
+    Example:
+        >>> from adframe.models.pixel_mean import PixelMean
+        >>> isinstance(PixelMean(None), Prompted)
+        False
+    """
+
+    zero_shot: bool
+
+    def name_categories(self, categories: Sequence[str]) -> None:
+        """Tells the method which categories it inspects, before it collects images.
+
+        Args:
+            categories: names; several where one model is fitted to all of them.
+        """
+
+
+@runtime_checkable
 class HeldOut(Detector, Protocol):
     """The interface of methods that use normal images unknown to their model, for example to scale their
     parts.

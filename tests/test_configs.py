@@ -124,8 +124,12 @@ def small(name: str, options: tuple[str, ...], *, keeps_backbone: bool) -> Compo
     given = (f"experiment={name}", *options)
     if keeps_backbone:
         return Composed.of("sweep", *given)
-    learns = composed("sweep", *given).learning  # what learns here is a vision transformer
-    network = VIT if learns else (*BACKBONE, "backbone.layers=[layer1,layer2,layer3]")
+    cfg = composed("sweep", *given)
+    network = (*BACKBONE, "backbone.layers=[layer1,layer2,layer3]")
+    if cfg.learning:  # what learns here is a vision transformer
+        network = VIT
+    elif "prompts" in cfg.model:  # it needs a text tower
+        network = ("backbone.source=random",)
     return Composed.of("sweep", *given, *network)
 
 

@@ -198,7 +198,8 @@ def methods_of(
         distinguish the method; where nothing else was varied, it is the name in the configuration.
     """
     return {
-        name_of_overrides(overrides) or method_of(tests[0].config): tests
+        name_of_overrides(overrides)
+        or method_of(tests[0].config, environment=tests[0].folder.environment): tests
         for overrides, tests in _tests_by_overrides(results, varied, ignored=ignored)
     }
 

@@ -61,17 +61,31 @@ class ModelStudy(SweepStudy, Protocol):
 
 
 def failure_notes(sweep: SweepFolder) -> list[str]:
-    """Writes a note for each failed run.
+    """Writes a note for each failed run, and one for runs whose errors end in the same advice.
 
     Args:
         sweep: a finished sweep.
 
     Returns:
-        One sentence per failed run with its overrides and its error.
+        Sentences with the overrides and the errors of all failed runs.
     """
-    notes = []
+    by_advice: dict[str, list[tuple[str, str]]] = {}
     for run in sweep.failed:
         overrides = ", ".join(f"{key}={run.overrides[key]}" for key in sweep.varied if key in run.overrides)
         where = f"Run {run.name} ({overrides})" if overrides else f"Run {run.name}"
-        notes.append(f"{where} failed and is not included in any number here: {run.error}")
+        reason, _, advice = str(run.error).partition("; ")
+        # An error without advice is a group of its own.
+        by_advice.setdefault(advice or where, []).append((where, reason))
+    notes = []
+    for advice, failures in by_advice.items():
+        where, reason = failures[0]
+        if len(failures) == 1:
+            whole = reason if advice == where else f"{reason}; {advice}"
+            notes.append(f"{where} failed and is not included in any number here: {whole}")
+        else:
+            each = ". ".join(f"{where}: {reason}" for where, reason in failures)
+            notes.append(
+                f"{len(failures)} runs failed and are not included in any number here. {each}. For all of "
+                f"them: {advice}"
+            )
     return notes

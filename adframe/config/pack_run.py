@@ -71,7 +71,7 @@ def pack_run(
     recipe = ConfigRecipe(OmegaConf.create(config), config=config)
     backbone = config.get("backbone") or {}
     about = {
-        "method": method_of(config),
+        "method": method_of(config, environment=folder.environment),
         "backbone": backbone.get("name", ""),
         "run": folder.path.resolve().name,
         "seed": config["seed"],

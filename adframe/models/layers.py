@@ -43,6 +43,34 @@ def choose_layers(trunk: Any, layers: Sequence[str] | str, *, model: str) -> tup
         raise AdframeError(f"timm model {model} gives no intermediate layers; choose another backbone.model")
     info = trunk.feature_info
     entries = info if isinstance(info, list) else info.info
+    return _look_up(entries, layers, model=model)
+
+
+def choose_blocks(depth: int, layers: Sequence[str] | str, *, model: str) -> tuple[list[str], list[int]]:
+    """Looks up the blocks of a vision transformer that is not timm's.
+
+    Args:
+        depth: number of its blocks.
+        layers: `blocks.0` and so on, or a word as `choose_layers` takes it.
+        model: name of the network, for errors.
+
+    Returns:
+        Names and positions of the blocks, in the order of `layers`.
+
+    Raises:
+        AdframeError: if a name does not exist, or there is none or one twice.
+
+    Example:
+        >>> choose_blocks(12, "quarters", model="clip")
+        (['blocks.2', 'blocks.5', 'blocks.8', 'blocks.11'], [2, 5, 8, 11])
+    """
+    entries = [{"module": f"blocks.{place}", "reduction": 1} for place in range(depth)]
+    return _look_up(entries, layers, model=model)
+
+
+def _look_up(
+    entries: Sequence[dict[str, Any]], layers: Sequence[str] | str, *, model: str
+) -> tuple[list[str], list[int]]:
     names = [entry["module"] for entry in entries]
     chosen = _by_word(entries, layers, model=model) if isinstance(layers, str) else list(layers)
     for layer in chosen:

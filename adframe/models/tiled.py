@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -18,6 +18,7 @@ from adframe.contracts import (
     Gradient,
     LeaveOneOut,
     Prediction,
+    Prompted,
     Reopenable,
     TrainingFree,
     Transductive,
@@ -217,6 +218,20 @@ class TiledTrainingFree(Tiled):
     def release(self) -> None:
         """Releases what only more images would need."""
         self.inner.release()
+
+    @property
+    def zero_shot(self) -> bool:
+        """Whether the method uses no normal image."""
+        return isinstance(self.inner, Prompted) and self.inner.zero_shot
+
+    def name_categories(self, categories: Sequence[str]) -> None:
+        """Tells a method that compares images with texts which categories it inspects.
+
+        Args:
+            categories: names.
+        """
+        if isinstance(self.inner, Prompted):
+            self.inner.name_categories(categories)
 
     def reopen(self) -> str:
         """Makes a fitted method ready to collect more images.

@@ -10,26 +10,9 @@ from pathlib import Path
 from adframe.reporting.format import counted
 from adframe.reporting.summary import confusion, latency_summary
 from adframe.reporting.tables import DASH, shown
-from adframe.results.names import MEAN, UPDATE, name_of
+from adframe.results.names import MEAN, UPDATE, method_of, name_of
 from adframe.results.run_folder import RunFolder
 
-_METHODS = {
-    "patchcore": "PatchCore",
-    "create_patchcore": "PatchCore",  # the function that a configuration names
-    "padim": "PaDiM",
-    "sit": "SiT",
-    "dinov2_lora": "DINOv2-LoRA",
-    "anomaly_dino": "AnomalyDINO",
-    "rad": "RAD",
-    "subspace": "SubspaceAD",
-    "token_gaussian": "Token Gaussian",
-    "musc": "MuSc",
-    "dinomaly": "Dinomaly",
-    "inp_former": "INP-Former",
-    "reverse_distillation": "Reverse distillation",
-    "efficient_ad": "EfficientAD",
-    "supersimplenet": "SuperSimpleNet",
-}
 DATASETS = {
     "mvtec_ad": "MVTec AD",
     "mvtec_loco": "MVTec LOCO",
@@ -51,8 +34,7 @@ def method(run: RunFolder) -> str:
     Returns:
         For example `PatchCore`; `The method` where it is unknown.
     """
-    name = _chosen_name(run, "model", also="method")
-    return _METHODS.get(name.lower(), name) or "The method"
+    return method_of(run.config, environment=run.environment) or "The method"
 
 
 def dataset(run: RunFolder) -> str:
@@ -354,9 +336,9 @@ def flat(value: object, *, name: str = "") -> list[tuple[str, str]]:
     return [(name, _joined_text(value) or DASH)]
 
 
-def _chosen_name(run: RunFolder, key: str, *, also: str = "") -> str:
+def _chosen_name(run: RunFolder, key: str) -> str:
     """Returns a name that the environment recorded, otherwise the one in the configuration."""
-    recorded = run.environment.get(also or key)
+    recorded = run.environment.get(key)
     return recorded if isinstance(recorded, str) else name_of(run.config.get(key))
 
 

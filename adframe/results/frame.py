@@ -162,8 +162,9 @@ class Results:
                 else test.folder.intervals.get(test.category, {})
             )
             start = (
-                test.run, method_of(test.config), name_of(test.config.get("dataset")), test.fitted,
-                test.category, test.domain, test.threshold, test.seed,
+                test.run, method_of(test.config, environment=test.folder.environment),
+                name_of(test.config.get("dataset")), test.fitted, test.category, test.domain,
+                test.threshold, test.seed,
             )  # fmt: skip
             overrides = [test.overrides.get(key) for key in keys]
             for metric, value in test.values.items():

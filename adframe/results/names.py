@@ -43,7 +43,29 @@ TITLES = HEADLINE | {  # with metrics that are shown, but not in the table of ca
     "zones/pixel/segf1": "SegF1, zones",
     "zones/pixel/iou": "IoU, zones",
 }
-_BUILT = {"create_patchcore": "PatchCore"}  # function in a configuration -> class that it builds
+_METHODS = {  # option of `model=`, or class or function of a configuration -> the name in its paper
+    "patchcore": "PatchCore",
+    "create_patchcore": "PatchCore",
+    "padim": "PaDiM",
+    "anomaly_dino": "AnomalyDINO",
+    "rad": "RAD",
+    "subspace": "SubspaceAD",
+    "token_gaussian": "Token Gaussian",
+    "musc": "MuSc",
+    "clip_zero_shot": "WinCLIP",
+    "sit": "SiT",
+    "dinomaly": "Dinomaly",
+    "inp_former": "INP-Former",
+    "reverse_distillation": "Reverse distillation",
+    "efficient_ad": "EfficientAD",
+    "supersimplenet": "SuperSimpleNet",
+    "dinov2_lora": "DINOv2-LoRA",
+    "dino_lora": "DINOv2-LoRA",
+    **{f"lora_v1{minor}": f"DINOv2-LoRA 1.{minor}" for minor in range(1, 5)},
+    "pixel_mean": "PixelMean",
+}
+# Names of classes have no underscores.
+_METHODS |= {key.replace("_", ""): name for key, name in _METHODS.items()}
 FEATURES_FOLDER = "features"  # embeddings and patch samples
 DOMAINS, TRANSFER = "domains", "transfer"  # keys of the configuration, and folders of a run
 RECALIBRATED = "recalibrated"  # part of a domain's metrics.json
@@ -85,16 +107,25 @@ def name_of(node: object) -> str:
     return "" if node is None else str(node)
 
 
-def method_of(config: Mapping[str, Any]) -> str:
-    """Returns the name of a run's method.
+def method_of(config: Mapping[str, Any], *, environment: Mapping[str, Any] | None = None) -> str:
+    """Returns the name of a run's method, as its paper writes it where it has one.
+
+    Several options of `model=` build one class with other settings, so the option that was typed counts.
 
     Args:
         config: the run's configuration.
+        environment: what the run recorded besides: `method` of another tool whose maps were measured, or
+            `model`, the option that was typed; None for the configuration alone.
 
     Returns:
-        The name of the class of its model, also where the configuration names the function that builds it;
-        "" where it is unknown.
+        For example `PatchCore`; the class of its model where the option is unknown; "" where both are.
+
+    Example:
+        >>> config = {"model": {"_target_": "adframe.models.extended_patchcore.create_patchcore"}}
+        >>> method_of(config), method_of(config, environment={"model": "subspace"})
+        ('PatchCore', 'SubspaceAD')
     """
-    node = config.get("model")
-    name = str(node.get("_target_", "")).rpartition(".")[2] if isinstance(node, Mapping) else str(node or "")
-    return _BUILT.get(name, name)
+    recorded = environment or {}
+    typed = next((each for key in ("method", "model") if isinstance(each := recorded.get(key), str)), "")
+    name = typed or name_of(config.get("model"))
+    return _METHODS.get(name.lower(), name)

@@ -14,7 +14,7 @@ from adframe.callbacks.learning_curve import LearningCurve
 from adframe.callbacks.profile import Profiler
 from adframe.callbacks.progress import ProgressLine
 from adframe.callbacks.reconstructions import Reconstructions
-from adframe.contracts import Adapted, Cautioned, Exporter, LeaveOneOut, Transductive
+from adframe.contracts import Adapted, Cautioned, Exporter, LeaveOneOut, Prompted, Transductive
 from adframe.data.datamodule import AnomalyData
 from adframe.io.csv_text import csv_text
 from adframe.io.files import write_whole
@@ -35,6 +35,10 @@ from adframe.systems.training_state import LearningFiles
 TRANSDUCTIVE = (
     "this method is transductive: it saw the unlabelled test images together and scores every image by them, "
     "so that its numbers are not comparable with those of methods that see one test image at a time"
+)
+ZERO_SHOT = (
+    "this method is zero-shot: it used no training image; only its thresholds come from images, the normal "
+    "validation images"
 )
 SCREENING = "screening"  # folder of the scores of training images by the others
 
@@ -81,8 +85,8 @@ def fit_model(
     write_scores(folder.path, unit=unit, scores=system.validation_scores(), parts=system.validation_parts())
     if isinstance(system, TrainingFreeSystem) and system.screening is not None:
         _write_screening(folder, system.screening, unit=unit)
-    if isinstance(system.detector, Transductive):
-        _warn(folder, unit, TRANSDUCTIVE)
+    if line := _limits(system.detector):
+        _warn(folder, unit, line)
     _export(system, folder.path / "checkpoints" / f"{unit}.merged.safetensors")
     folder.add_facts({"weights": {**folder.environment.get("weights", {}), unit: _weights_origin(system)}})
     # Only now, because a run that is stopped before the checkpoint is written resumes from this folder.
@@ -103,9 +107,15 @@ def _compare_with_twin(
     system.detector.eval()
     found = compare_with_twin(system.detector, data, device=system.device, seed=seed)
     if (line := found.warning()) is not None:
-        warn(f"{unit}: {line}")
-        folder.add_warnings(unit, [line])
+        _warn(folder, unit, line)
     return found.facts()
+
+
+def _limits(detector: object) -> str:
+    """Says what has to be known about a method that does not learn from normal images; "" for others."""
+    if isinstance(detector, Transductive):
+        return TRANSDUCTIVE
+    return ZERO_SHOT if isinstance(detector, Prompted) and detector.zero_shot else ""
 
 
 def _write_screening(folder: RunFolder, found: Screening, *, unit: str) -> None:

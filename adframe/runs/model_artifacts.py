@@ -70,7 +70,8 @@ def model_artifacts(
         folder = RunFolder.read(run)
         units = [] if kind == "none" else sorted(path.stem for path in (run / "checkpoints").glob("*.ckpt"))
         for unit in units:
-            name = "-".join([method_of(config), name_of(config.get("dataset")), unit])
+            method = method_of(config, environment=folder.environment)
+            name = "-".join([method, name_of(config.get("dataset")), unit])
             name = re.sub(r"[^A-Za-z0-9._-]", "-", name)
             artifact = wandb.Artifact(name, "model", metadata=_metadata(folder, unit) | {"kind": kind})
             try:

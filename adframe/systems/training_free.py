@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from adframe.calibration.calibrator import Calibrator
-from adframe.contracts import IMAGE, RECORD, Batch, Record, Screened, TrainingFree, Transductive
+from adframe.contracts import IMAGE, RECORD, Batch, Prompted, Record, Screened, TrainingFree, Transductive
 from adframe.errors import AdframeError
 from adframe.metrics.pixel import PixelMetrics
 from adframe.systems.calibration_pass import normal_mask, run_calibration_pass
@@ -52,6 +52,12 @@ class TrainingFreeSystem(DetectionSystem):
     def method(self) -> TrainingFree:
         """Returns the detector with its type."""
         return cast(TrainingFree, self.detector)
+
+    def on_fit_start(self) -> None:
+        """Names the categories to a method that compares images with texts about them."""
+        data = getattr(self.trainer, "datamodule", None)
+        if isinstance(self.detector, Prompted) and data is not None:
+            self.detector.name_categories(data.categories)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Collects features; there is no loss.

@@ -33,6 +33,11 @@ from tests.fakes.convolutional import tiny_teacher
 pytestmark = pytest.mark.slow  # packing takes seconds, and its proof starts a process
 
 VIT = ("backbone=timm", "backbone.model=test_vit", "backbone.layers=[blocks.1]", "backbone.source=random")
+CLIP = (
+    *("model=clip_zero_shot", "model.references=collected", "calibration=mean_std"),
+    *("backbone=clip_vit_b16_transformers", "backbone.model=clip", "backbone.layers=quarters"),
+    "backbone.source=random",
+)
 SIT = ("model=sit", *VIT, "learning.epochs=1", "model.scoring.blocks=[1,2]")
 # A threshold that is the score of an image would be exceeded by this image through rounding.
 BETWEEN = ("learning.warmup_steps=1", "calibration=mean_std")
@@ -55,6 +60,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "rad": ("model=rad", *VIT),
     "subspace": ("model=subspace", *VIT),
     "token_gaussian": ("model=token_gaussian", *VIT),
+    "clip_zero_shot": CLIP,
     "whitened": ("model.reduce=whiten", "model.dimensions=8"),
     "sit": SIT,
     "dinov2_lora": ("model=dinov2_lora", *VIT, "learning.epochs=1"),

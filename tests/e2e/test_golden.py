@@ -36,6 +36,7 @@ REWORDED = {  # old text of a whole cell -> its text today
     "image AUROC against clean, refitted": "image AUROC after refitting, compared with clean",
     "image AUROC against the model fitted there": "image AUROC compared with the model that was fitted there",
     "a model a class": "one model per category",
+    "DinoLora": "DINOv2-LoRA",
     **{
         f"{old}, model for all": f"{new}, one model for all"
         for old, new in (("image AUROC",) * 2, ("pixel AUROC",) * 2, ("false alarms", "FPR"))

@@ -53,15 +53,30 @@ def test_other_methods_say_what_their_test_said(method: str, base: list[str], tm
     assert_predicts_its_own_test(run, category="tray")
 
 
-@pytest.mark.parametrize("method", ["rad", "subspace", "token_gaussian", "musc"])
+CLIP = ("backbone=clip_vit_b16_transformers", "backbone.source=random")
+ON_TOKENS = {
+    "rad": VIT,
+    "subspace": VIT,
+    "token_gaussian": VIT,
+    "musc": CLIP,
+    "clip_zero_shot": ("backbone.source=random",),
+}
+
+
+@pytest.mark.parametrize("method", ON_TOKENS)
 def test_methods_on_tokens_say_what_their_test_said(method: str, base: list[str], tmp_path: Path) -> None:
-    run = train_here(*base, f"model={method}", *VIT, "category=tray", f"paths.run={tmp_path / 'run'}")
+    plain = [text for text in base if not text.startswith("backbone")]
+    given = (*ON_TOKENS[method], "category=tray", f"paths.run={tmp_path / 'run'}")
+    run = train_here(*plain, f"model={method}", *given)
     assert_predicts_its_own_test(run, category="tray")
     outcome = call("evaluate", f"run={run}")
     assert (outcome.code, outcome.err) == (0, "")
     assert "numbers equal the run's to the last digit" in outcome.out
-    said = "this method is transductive" in (run / "report.html").read_text()
-    assert said == (method == "musc")
+    page = (run / "report.html").read_text()
+    assert ("this method is transductive" in page) == (method == "musc")
+    assert ("this method is zero-shot" in page) == (method == "clip_zero_shot")
+    names = {"rad": "RAD", "subspace": "SubspaceAD", "token_gaussian": "Token Gaussian", "musc": "MuSc"}
+    assert f"{names.get(method, 'WinCLIP')} on tray" in page
 
 
 @pytest.mark.parametrize("category", ["weave", "tray"])

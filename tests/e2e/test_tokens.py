@@ -1,4 +1,4 @@
-"""Methods on the tokens of a real DINOv2 find the toy tray's defects better than pixel_mean does."""
+"""Methods on the tokens of a real DINOv2 or CLIP find the toy tray's defects better than pixel_mean does."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from tests import real
 from tests.e2e.scripts import metrics_of, train_here
 
 WEIGHTS = real.WEIGHTS / "dinov2_small" / "model.safetensors"
-pytestmark = [pytest.mark.slow, real.needs(WEIGHTS)]
+CLIP = real.WEIGHTS / "clip_vit_b16"  # a folder of transformers
+pytestmark = pytest.mark.slow
 BASE = (
     *("dataset.size=112", "dataset.train=12", "dataset.validation=4", "dataset.test_good=6"),
     *("dataset.test_bad=9", "category=tray", "image_size=112", "num_workers=0", "logger=none"),
@@ -40,6 +41,7 @@ def baseline(places: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) 
     return metrics_of(run)["test"]["tray"]
 
 
+@real.needs(WEIGHTS)
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 def test_defects_of_the_toy_are_found(
     method: tuple[str, ...], places: tuple[str, str], baseline: dict[str, float], tmp_path: Path
@@ -49,3 +51,12 @@ def test_defects_of_the_toy_are_found(
     found = metrics_of(run)["test"]["tray"]
     assert found["image/auroc"] >= baseline["image/auroc"]
     assert found["pixel/auroc"] > baseline["pixel/auroc"] + 0.1
+
+
+@real.needs(CLIP)
+def test_texts_find_defects_of_the_toy(
+    places: tuple[str, str], baseline: dict[str, float], tmp_path: Path
+) -> None:
+    given = ("model=clip_zero_shot", f"backbone.checkpoint={CLIP}", f"paths.run={tmp_path / 'run'}")
+    found = metrics_of(train_here(*BASE, *places, *given))["test"]["tray"]
+    assert found["pixel/auroc"] > baseline["pixel/auroc"]

@@ -79,9 +79,9 @@ def leave_run(sweep: Path, number: int, *overrides: str, skills: dict[str, float
     (folder.path / "report.html").touch()
 
 
-def leave_failure(sweep: Path, number: int, *overrides: str) -> None:
+def leave_failure(sweep: Path, number: int, *overrides: str, error: str = "no such thing") -> None:
     """A run that ended in an error."""
-    note = {"job": number, "overrides": list(overrides), "error": "no such thing"}
+    note = {"job": number, "overrides": list(overrides), "error": error}
     write_json(sweep / "failed" / f"{number}.json", note)
 
 

@@ -10,6 +10,7 @@ import pytest
 from adframe.analysis.studies.ablation import Ablation
 from adframe.analysis.studies.ablation_figures import numeric_key
 from adframe.analysis.studies.ablation_results import AblationResults, read_ablation
+from adframe.analysis.study import failure_notes
 from adframe.results.sweep_folder import read_sweep
 from tests.fakes.study_runs import leave_failure, leave_run
 
@@ -36,6 +37,18 @@ def test_a_page_with_tables_and_figures_of_all_that_finished(tmp_path: Path) -> 
     rows = list(csv.DictReader((tmp_path / "tables/results.csv").open()))
     assert {row["category"] for row in rows} == {"bolt", "tray", "mean"}
     assert {row["coreset"] for row in rows} == {"0.01", "0.1", "1.0"}
+
+
+def test_runs_that_failed_with_the_same_advice_share_a_note(tmp_path: Path) -> None:
+    for number, error in enumerate(("no a; fetch it", "no such thing", "no b; fetch it", "no c; buy it")):
+        leave_failure(tmp_path, number, f"model={number}", error=error)
+    leave_run(tmp_path, 4, "model=4", skills={"bolt": 1.0})
+    assert failure_notes(read_sweep(tmp_path)) == [
+        "2 runs failed and are not included in any number here. Run 0 (model=0): no a. "
+        "Run 2 (model=2): no b. For all of them: fetch it",
+        "Run 1 (model=1) failed and is not included in any number here: no such thing",
+        "Run 3 (model=3) failed and is not included in any number here: no c; buy it",
+    ]
 
 
 def test_with_fewer_than_two_finished_runs_there_is_no_page(tmp_path: Path) -> None:
