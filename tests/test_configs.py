@@ -126,7 +126,7 @@ def small(name: str, options: tuple[str, ...], *, keeps_backbone: bool) -> Compo
         return Composed.of("sweep", *given)
     cfg = composed("sweep", *given)
     network = (*BACKBONE, "backbone.layers=[layer1,layer2,layer3]")
-    if cfg.learning:  # what learns here is a vision transformer
+    if "vit" in cfg.model:
         network = VIT
     elif "prompts" in cfg.model:  # it needs a text tower
         network = ("backbone.source=random",)

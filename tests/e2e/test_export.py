@@ -300,19 +300,22 @@ def test_smaller_numbers_change_scores_little(
     name: str, kind: str, trained: Callable[[str], Path], tmp_path: Path
 ) -> None:
     # PaDiM's Gaussians of few images magnify rounding.
-    limits = {"fp16": 0.01, "int8": 0.25 if name == "patchcore" else 0.6}
+    limits = {"fp16": 0.01, "bf16": 0.05, "int8": 0.25 if name == "patchcore" else 0.6}
     sizes = []
-    for precision in ("fp32", "fp16", "int8"):
+    for precision in ("fp32", "fp16", "int8", *(("bf16",) if kind == "openvino" else ())):
         folder = packed(trained(name), tmp_path / precision, kind=kind, precision=precision)
+        assert stated_arithmetic(folder) == ("bf16" if precision == "bf16" else "f32")
         sizes.append(sum(path.stat().st_size for path in folder.glob("network.*")))
         if precision == "fp32":
             continue
         for compared in facts_of(folder)["images"].values():
-            assert compared["largest_score_difference"] > 0
+            # OpenVINO calculates in float32 where the processor has no bfloat16.
+            assert compared["largest_score_difference"] > 0 or precision == "bf16"
             assert compared["largest_score_difference"] < limits[precision] * compared["largest_score"]
     assert sizes[0] > sizes[1]
     assert sizes[0] > sizes[2]
     if kind == "openvino":
+        assert (tmp_path / "bf16/network.bin").read_bytes() == (tmp_path / "fp32/network.bin").read_bytes()
         network = openvino.Core().read_model(str(tmp_path / "int8" / "network.xml"))
         for output in network.outputs:  # neither the score nor the smoothed heatmap is rounded
             makers = [each.get_source_output().get_node() for each in output.get_node().inputs()]
@@ -327,21 +330,6 @@ def test_smaller_numbers_change_scores_little(
         forms = (rows.numpy(), rows.mT.numpy())
         # The search keeps its float32 numbers.
         assert any(np.array_equal(each, form) for each in kept for form in forms)
-
-
-@pytest.mark.parametrize("name", ["patchcore", "padim"])
-def test_bfloat16_is_arithmetic_of_openvino_and_changes_scores_little(
-    name: str, trained: Callable[[str], Path], tmp_path: Path
-) -> None:
-    whole, folder = tmp_path / "fp32", tmp_path / "bf16"
-    packed(trained(name), whole, kind="openvino")
-    packed(trained(name), folder, kind="openvino", precision="bf16")
-    assert stated_arithmetic(whole) == "f32"
-    assert stated_arithmetic(folder) == "bf16"
-    assert (folder / "network.bin").read_bytes() == (whole / "network.bin").read_bytes()
-    for compared in facts_of(folder)["images"].values():  # 0 where the processor has no bfloat16
-        assert compared["largest_score_difference"] < 0.05 * compared["largest_score"]
-    assert facts_of(folder)["script"]["decisions_changed"] == 0
 
 
 def test_what_cannot_be_exported_says_why_and_leaves_nothing(
