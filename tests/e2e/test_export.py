@@ -40,17 +40,15 @@ CLIP = (
 )
 SIT = ("model=sit", *VIT, "learning.epochs=1", "model.scoring.blocks=[1,2]")
 # A threshold that is the score of an image would be exceeded by this image through rounding.
-BETWEEN = ("learning.warmup_steps=1", "calibration=mean_std")
+BETWEEN = "calibration=mean_std"
 METHODS: dict[str, tuple[str, ...]] = {
     "vit": VIT,
     "blocks": ("coreset=0.9",),
     "reweighted": ("model.neighbours=3",),
     "per_layer": ("model.per_layer=true",),
     "pca": ("memory=pca",),
-    "kmeans": ("memory=kmeans",),
     "adaptive": ("fusion=adaptive",),
     "weighted": ("fusion=weighted", "fusion.layers=[1,0.5]"),
-    "brightness": ("model.brightness=[0.8,1.2]",),
     "scales": ("model.scales=[0.6,1.0]",),
     "reduced": ("model.reduce=pca", "model.dimensions=8", "model.top_share=0.1"),
     "border": ("model.border=inside",),
@@ -69,20 +67,20 @@ METHODS: dict[str, tuple[str, ...]] = {
         *VIT,
         "learning.steps=8",
         "learning.warmup_steps=1",
-        "calibration=mean_std",
+        BETWEEN,
     ),
     "inp_former": (
         "model=inp_former",
         *VIT,
         "learning.epochs=6",
         "learning.warmup_steps=1",
-        "calibration=mean_std",
+        BETWEEN,
     ),
     "reverse_distillation": (
         "model=reverse_distillation",
         "backbone.layers=pyramid",
         "learning.epochs=2",
-        "calibration=mean_std",
+        BETWEEN,
     ),
     "efficient_ad": (
         "model=efficient_ad",
@@ -90,13 +88,13 @@ METHODS: dict[str, tuple[str, ...]] = {
         "image_size=256",
         "learning.epochs=2",
         "learning.steps=null",
-        "calibration=mean_std",
+        BETWEEN,
     ),
     "supersimplenet": (
         "model=supersimplenet",
         "model.hidden=16",
         "learning.epochs=2",
-        "calibration=mean_std",
+        BETWEEN,
     ),
     "tiled_features": ("tiling=features", "tiling.size=32"),
     "tiled_maps": ("tiling=default", "tiling.size=48"),
