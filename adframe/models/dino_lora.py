@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from adframe.contracts import IMAGE, LABEL, MASK, Batch, FeatureReader, Prediction
 from adframe.errors import AdframeError, above
 from adframe.models.anomaly_heads import Bottlenecks, DenseHead, Guide, Loss, TokenHead, anomaly_losses
+from adframe.models.layers import blocks_at_quarters
 from adframe.models.lora import AnyVit, Lora, frozen_names, merged_weights, unadapted
 from adframe.models.token_scores import TokenFeatures, TokenScores, TokenScoring
 
@@ -72,7 +73,7 @@ class DinoLora(nn.Module):
         seed: int = 42,
     ) -> None:
         super().__init__()
-        self.blocks = [vit.depth * q // 4 - 1 for q in (2, 3, 4)] if blocks is None else list(blocks)
+        self.blocks = blocks_at_quarters(vit.depth, (2, 3, 4)) if blocks is None else list(blocks)
         if (
             not self.blocks
             or not all(0 <= block < vit.depth for block in self.blocks)

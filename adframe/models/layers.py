@@ -11,10 +11,29 @@ LayerWord = Literal["pyramid", "quarters", "spread", "middle"]
 PYRAMID = "pyramid"
 # Strides of PaDiM's three layers: layer1 to layer3 of a ResNet.
 STRIDES = (4, 8, 16)
+
+
+def blocks_at_quarters(depth: int, quarters: Sequence[int]) -> list[int]:
+    """Returns the last blocks of quarters of a vision transformer.
+
+    Args:
+        depth: number of its blocks.
+        quarters: from 1 to 4.
+
+    Returns:
+        Blocks counted from 0; -1 for a quarter that has none.
+
+    Example:
+        >>> blocks_at_quarters(12, [2, 3, 4])
+        [5, 8, 11]
+    """
+    return [depth * quarter // 4 - 1 for quarter in quarters]
+
+
 # Blocks of a vision transformer by its depth, counted from 0.
 BLOCKS_BY_DEPTH: dict[str, Callable[[int], list[int]]] = {
     # The last block of each quarter: 5, 11, 17 and 23 of 24, as in MuSc.
-    "quarters": lambda depth: [depth * place // 4 - 1 for place in range(1, 5)],
+    "quarters": lambda depth: blocks_at_quarters(depth, range(1, 5)),
     # 3, 6, 9 and 11 of 12, as in RAD.
     "spread": lambda depth: [min(depth - 1, depth * place // 4) for place in range(1, 5)],
     # From 55 to 70 % of the depth: 22 to 28 of 40, as in SubspaceAD.
@@ -101,5 +120,5 @@ def _pyramid(entries: Sequence[dict[str, Any]]) -> list[str]:
     if len(last) > 1:
         return [last[stride] for stride in STRIDES if stride in last]
     depth = len(entries)
-    places = sorted({max(0, depth * quarters // 4 - 1) for quarters in (1, 2, 3)})
+    places = sorted({max(0, block) for block in blocks_at_quarters(depth, (1, 2, 3))})
     return [entries[place]["module"] for place in places]

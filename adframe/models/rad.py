@@ -16,6 +16,7 @@ from adframe.io.disk_matrix import Spool
 from adframe.models.backbones import TimmBackbone
 from adframe.models.buffers import make_room, refuse_update
 from adframe.models.named_backbones import create_backbone
+from adframe.models.scoring import image_score
 from adframe.ops.patches import as_rows
 from adframe.ops.smoothing import heatmap
 
@@ -180,8 +181,7 @@ class RAD(nn.Module):
         # Each image by itself: a matrix product rounds in another way with other numbers of rows.
         grids = torch.stack([self._distances([m[i] for m in maps], whole[i]) for i in range(len(image))])
         smooth = heatmap(grids[:, None], size=(image.shape[-2], image.shape[-1]), sigma=self.sigma)
-        count = max(1, round(self.top_share * smooth[0].numel()))
-        return Prediction(smooth.flatten(1).topk(count, dim=1).values.mean(1), smooth)
+        return Prediction(image_score(smooth, top_share=self.top_share), smooth)
 
     def feature_reader(self) -> FeatureReader:
         """Returns the backbone: its feature maps before they are brought to unit length."""

@@ -13,6 +13,7 @@ from adframe.contracts import IMAGE, INDEX, Batch, FeatureReader, Prediction
 from adframe.errors import AdframeError, at_least
 from adframe.models.contrastive_loss import Contrast
 from adframe.models.decoder import TokenDecoder
+from adframe.models.layers import blocks_at_quarters
 from adframe.models.masking import FIXED_STEP, Masking
 from adframe.models.normalizer import MIN_HELD_OUT, Normaliser
 from adframe.models.reconstruction_targets import ColourTarget, PixelTarget, TokenTarget
@@ -100,8 +101,8 @@ class SiT(nn.Module):
         self.target: PixelTarget | ColourTarget | TokenTarget
         if target == "tokens":
             assert self.starting is not None
-            depths = [vit.depth * quarter // 4 - 1 for quarter in (2, 3, 4)]
-            chosen = depths if target_blocks is None else list(target_blocks)
+            usual = blocks_at_quarters(vit.depth, (2, 3, 4))
+            chosen = usual if target_blocks is None else list(target_blocks)
             if not chosen or not all(0 <= block < vit.depth for block in chosen):
                 raise AdframeError(
                     f"model.target_blocks={chosen} must name blocks from 0 to {vit.depth - 1} of {vit.name}"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from adframe.models.layers import blocks_at_quarters
 from adframe.models.vit import Vit
 
 
@@ -24,7 +25,7 @@ class VitMaps:
 
     def __init__(self, vit: Vit) -> None:
         self.vit = vit
-        self._blocks = sorted({max(0, vit.depth * q // 4 - 1) for q in (1, 2, 3, 4)})
+        self._blocks = sorted({max(0, block) for block in blocks_at_quarters(vit.depth, (1, 2, 3, 4))})
         self.layers: Sequence[str] = [f"blocks.{block}" for block in self._blocks]
 
     @torch.no_grad()

@@ -183,8 +183,7 @@ def _train_epochs(
     trainer.fit_loop.max_epochs, trainer.check_val_every_n_epoch = count, between
     begun, lost = files.begun()
     for line in lost:
-        warn(f"{unit}: {line}")
-    folder.add_warnings(unit, lost)
+        _warn(folder, unit, line)
     trainer.fit(system, datamodule=data, ckpt_path=begun, weights_only=True)
     stored = files.best(system.device)
     system.load_state_dict(stored["state_dict"])
