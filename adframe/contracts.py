@@ -15,6 +15,7 @@ geometry    list of B `Geometry`        how the image was resized, to map a heat
 regions     list of B list[Region]      annotated defects in the original frame; [] where none;
             or None                     None where no ground truth is available
 shift       list of B dict              numbers drawn by a domain shift; {} where there is none
+share       float                       while training: share of this process in the step, 1 for an equal one
 ==========  ==========================  ========================================================
 """
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:  # the scripts' help, their refusals and the parent of a sweep
     from torch import Tensor
 
 IMAGE, INDEX, RECORD, GEOMETRY = "image", "index", "record", "geometry"
-REGIONS, SHIFT = "regions", "shift"
+REGIONS, SHIFT, SHARE = "regions", "shift", "share"
 # Keys of synthetic anomalies (`data.synthetic`).
 MASK, LABEL, FAMILY = "mask", "label", "family"
 Batch = Mapping[str, Any]
@@ -254,6 +255,37 @@ class TrainingFree(Detector, Protocol):
 
     def facts(self) -> dict[str, float]:
         """Returns the size of the model: rows, bytes, ..."""
+
+
+@runtime_checkable
+class Divisible(Detector, Protocol):
+    """The interface of methods whose collecting has a costly half that depends on the images alone.
+
+    Several processes then read the features of different images; every one of them collects the features of
+    all images, in one order, so that all fit the same model. `collect` is `collect_features(features(...))`.
+
+    Example:
+        >>> from adframe.models.pixel_mean import PixelMean
+        >>> isinstance(PixelMean(None), Divisible)
+        False
+    """
+
+    def features(self, image: Tensor) -> Any:
+        """Reads what `collect` needs to know of images.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+
+        Returns:
+            Tensors, or lists of them.
+        """
+
+    def collect_features(self, found: Any) -> None:
+        """Collects normal images by their features.
+
+        Args:
+            found: result of `features`.
+        """
 
 
 @runtime_checkable

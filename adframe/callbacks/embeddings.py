@@ -13,6 +13,7 @@ from torch import Tensor
 from adframe.callbacks.observer import TestObserver
 from adframe.contracts import IMAGE, INDEX, RECORD, Batch, Embedded, Record
 from adframe.errors import AdframeError
+from adframe.io.processes import Processes
 from adframe.reporting.feature_figures import write_feature_figure
 from adframe.results.features import describe_features, write_features
 
@@ -39,6 +40,7 @@ class Embeddings(TestObserver):
 
     def start(self) -> None:
         """Discards the results of earlier tests."""
+        self._places: list[int] = []  # in the dataset
         self._records: list[Record] = []
         self._vectors: dict[str, list[np.ndarray]] = {}  # one (D,) float32 per image
 
@@ -56,12 +58,14 @@ class Embeddings(TestObserver):
         Args:
             trainer: Lightning's trainer.
             pl_module: the system with the detector.
-            outputs: not used.
+            outputs: None for a stand-in, which has no vectors.
             batch: the batch.
             batch_idx: not used.
             dataloader_idx: not used.
         """
-        del outputs, batch_idx, dataloader_idx
+        del batch_idx, dataloader_idx
+        if outputs is None:
+            return
         detector: Any = pl_module.detector
         loader: Any = trainer.test_dataloaders
         chosen = evenly_spread(batch[INDEX], total=len(loader.dataset), most=self.images)
@@ -71,9 +75,24 @@ class Embeddings(TestObserver):
         image = batch[IMAGE] if chosen.all() else batch[IMAGE][chosen]
         with torch.no_grad(), trainer.precision_plugin.forward_context():
             found = detector.embeddings(image)
+        self._places += batch[INDEX][chosen].tolist()
         self._records += [record for record, keep in zip(batch[RECORD], chosen.tolist(), strict=True) if keep]
         for name, vectors in found.items():
             self._vectors.setdefault(name, []).extend(vectors.float().cpu().numpy())
+
+    def merge(self, processes: Processes) -> None:
+        """Adds the vectors of the other processes, in the order of the dataset.
+
+        Args:
+            processes: the processes that share the images.
+        """
+        names = sorted({name for own in processes.gather(list(self._vectors)) for name in own})
+        records = list(zip(self._places, self._records, strict=True))
+        self._records = processes.in_order(records)
+        self._vectors = {
+            name: processes.in_order(list(zip(self._places, self._vectors.get(name, []), strict=True)))
+            for name in names
+        }
 
     def write(self, run: Path, *, category: str, seed: int) -> None:
         """Writes `features/<category>.npz`, `.svg` and `.png` to the run's folder; nothing without images.

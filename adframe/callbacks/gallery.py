@@ -12,6 +12,7 @@ from torch import Tensor
 from adframe.callbacks.observer import TestObserver
 from adframe.contracts import GEOMETRY, IMAGE, RECORD, REGIONS, Batch, Decision, Geometry, Record, Region
 from adframe.errors import AdframeError
+from adframe.io.processes import Processes
 from adframe.ops.geometry import restore
 from adframe.reporting.heatmaps import heatmap_tiles, write_picture
 
@@ -79,6 +80,18 @@ class Gallery(TestObserver):
         for i, record in enumerate(batch[RECORD]):
             if record.label is not None and self.pictures:
                 self._consider(_candidate(batch, i, outputs["maps"][i], outputs["decisions"][i]))
+
+    def merge(self, processes: Processes) -> None:
+        """Selects among the candidates of all processes.
+
+        Args:
+            processes: the processes that share the images.
+        """
+        own = {each.record.path: each for each in (*self._worst, *self._best[0], *self._best[1])}
+        found = processes.in_order([(each.record.place, each) for each in own.values()])
+        self.start()
+        for candidate in found:
+            self._consider(candidate)
 
     def write(
         self, run: Path, *, category: str, normal_median: float, normal_max: float

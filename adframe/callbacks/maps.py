@@ -9,6 +9,7 @@ from adframe.callbacks.observer import TestObserver
 from adframe.contracts import RECORD, Batch
 from adframe.errors import AdframeError
 from adframe.io.anomaly_maps import HALF_MAX, StoredMap, map_paths, write_map
+from adframe.io.processes import Processes
 
 DTYPES = ("float16", "float32")
 # With fewer distinct scores in a float16 map, rounding may change its ranking.
@@ -53,6 +54,14 @@ class MapWriter(TestObserver):
         for record, scores in zip(batch[RECORD], outputs["frames"], strict=True):  # (H0, W0) each
             place = map_paths([record])[record.path]
             self._stored.append(write_map(self.folder / place, scores, dtype=self.dtype))
+
+    def merge(self, processes: Processes) -> None:
+        """Counts the maps of all processes.
+
+        Args:
+            processes: the processes that share the images.
+        """
+        self._stored = [each for own in processes.gather(self._stored) for each in own]
 
     def facts(self) -> dict[str, Any]:
         """Returns number and type of the maps since the test began, and the scores that rounding merged."""

@@ -7,6 +7,7 @@ from typing import Any
 import lightning as L
 
 from adframe.contracts import Batch
+from adframe.io.processes import Processes, current_processes
 
 
 class TestObserver(L.Callback):
@@ -34,6 +35,14 @@ class TestObserver(L.Callback):
         """
         raise NotImplementedError
 
+    def merge(self, processes: Processes) -> None:
+        """Adds what the other processes have observed; all of them call it.
+
+        Args:
+            processes: the processes that share the images.
+        """
+        raise NotImplementedError
+
     def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Calls `start`."""
         del trainer, pl_module
@@ -48,6 +57,14 @@ class TestObserver(L.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Calls `see` with the batch and the outputs of the test step."""
+        """Calls `see` with the batch and the outputs of the test step; a stand-in has none."""
         del trainer, pl_module, batch_idx, dataloader_idx
-        self.see(batch, outputs)
+        if outputs is not None:
+            self.see(batch, outputs)
+
+    def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Calls `merge` where several processes share the images."""
+        del trainer, pl_module
+        processes = current_processes()
+        if processes.count > 1:
+            self.merge(processes)

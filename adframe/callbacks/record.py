@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from adframe.callbacks.observer import TestObserver
-from adframe.contracts import GEOMETRY, RECORD, REGIONS, SHIFT, Batch, Decision
+from adframe.contracts import GEOMETRY, INDEX, RECORD, REGIONS, SHIFT, Batch, Decision
+from adframe.io.processes import Processes
 from adframe.ops.defect_size import extent
 from adframe.results.predictions import prediction_row
 
@@ -19,11 +20,12 @@ class Recorder(TestObserver):
     """
 
     def __init__(self) -> None:
-        self.rows: list[dict[str, Any]] = []
+        self.start()
 
     def start(self) -> None:
         """Discards the rows of earlier tests."""
-        self.rows = []
+        self.rows: list[dict[str, Any]] = []
+        self._places: list[int] = []  # of the rows in the dataset
 
     def see(self, batch: Batch, outputs: dict[str, Any]) -> None:
         """Adds the rows of one batch.
@@ -47,3 +49,12 @@ class Recorder(TestObserver):
                 defects=extent(regions, frame=geometry.original),
             )
             self.rows.append(row)
+        self._places += batch[INDEX].tolist()
+
+    def merge(self, processes: Processes) -> None:
+        """Adds the rows of the other processes, in the order of the dataset.
+
+        Args:
+            processes: the processes that share the images.
+        """
+        self.rows = processes.in_order(list(zip(self._places, self.rows, strict=True)))

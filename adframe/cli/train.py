@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from adframe.cli.processes import run_together
 from adframe.cli.typed import TypedOverrides
 from adframe.config.recipe import ConfigRecipe
 from adframe.config.saved_config import check_complete, read_config
 from adframe.config.validate import check_values, resolved_value, unread_overrides
 from adframe.errors import AdframeError
+from adframe.io.processes import first_before_others
 from adframe.reporting.console import announce, print_table
 from adframe.reporting.notes import quieten, warn
 from adframe.results.run_folder import RunFolder
@@ -37,20 +40,24 @@ def run_training(cfg: DictConfig, typed: TypedOverrides) -> Path:
     """
     quieten()
     if cfg.resume is not None:
-        folder = _resume(cfg, typed)
-    else:
-        check_values(cfg, overrides=typed.overrides, hydra_overrides=typed.hydra)
-        path = Path(str(resolved_value(cfg.paths, "run")))
-        lines = unread_overrides(cfg, overrides=typed.overrides, model=typed.choices.get("model", "this one"))
-        for line in lines:
-            warn(line)
-        recipe = ConfigRecipe(
-            cfg,
-            choices={name: typed.choices[name] for name in CHOICES},
-            command=command_line(list(typed.overrides)),
-        )
-        folder = train(recipe, path, warnings=lines)
-    return print_run(folder)
+        return print_run(_resume(cfg, typed))
+    check_values(cfg, overrides=typed.overrides, hydra_overrides=typed.hydra)
+    path = Path(str(resolved_value(cfg.paths, "run")))
+    return run_together(cfg.trainer, _train, cfg, typed, path)
+
+
+def _train(cfg: DictConfig, typed: TypedOverrides, path: Path) -> Path:
+    """Runs a new run in this process, which may be one of several."""
+    quieten()
+    lines = unread_overrides(cfg, overrides=typed.overrides, model=typed.choices.get("model", "this one"))
+    for line in lines:
+        warn(line)
+    recipe = ConfigRecipe(
+        cfg,
+        choices={name: typed.choices[name] for name in CHOICES},
+        command=command_line(list(typed.overrides)),
+    )
+    return print_run(train(recipe, path, warnings=lines))
 
 
 def print_run(folder: RunFolder) -> Path:
@@ -96,11 +103,17 @@ def resume_run(path: Path, *, trusted: Sequence[str] = (), root: str | None = No
     Raises:
         AdframeError: the folder is no run's folder, or its images have changed.
     """
-    quieten()
     config = read_config(path, trusted=trusted)
     check_complete(config, path)
+    return run_together(config["trainer"], _continue, path, config, root)
+
+
+def _continue(path: Path, config: dict[str, Any], root: str | None) -> RunFolder:
+    """Continues a run in this process, which may be one of several."""
+    quieten()
     folder = RunFolder(path)
-    folder.reopen()
+    with first_before_others():
+        folder.reopen()
     if root is not None:
         config = with_moved_data(folder, config, Path(str(root)).resolve())
     return resume(ConfigRecipe(OmegaConf.create(config), config=config), folder)

@@ -255,6 +255,7 @@ def build_trainer(
     Raises:
         AdframeError: an option is refused, or would leave images out.
     """
-    options = {key: value for key, value in cfg.trainer.items() if key != "gradient_checkpointing"}
+    options: Any = OmegaConf.to_container(cfg.trainer, resolve=True)
+    options.pop("gradient_checkpointing", None)
     check_uncut(options)
     return make_trainer(options, callbacks, logger, learning=learning, files=files)

@@ -15,12 +15,13 @@ from adframe.data.auto_roi import AutoRoi
 from adframe.data.base import Source
 from adframe.data.counts import mismatches
 from adframe.data.dataset import ImageDataset, View, collate, mixed_sizes_error
-from adframe.data.sampling import Cached, Shuffled
+from adframe.data.sampling import Cached, SharedBatches, Shuffled
 from adframe.data.split_file import SplitFile
 from adframe.data.splits import Protocol, count_borrowed, has_validation
 from adframe.data.synthetic import EpochSampler, SyntheticDataset, collate_synthetic
 from adframe.data.training_set import TrainingSet
 from adframe.data.validate_files import check_splits, examine
+from adframe.io.processes import current_processes
 from adframe.io.shared_memory import shared_memory_warning
 from adframe.transforms.shift.shift import Shift
 from adframe.transforms.synthesis.synthesis import Synthesis
@@ -166,22 +167,29 @@ class AnomalyData(L.LightningDataModule):
         one in every epoch.
         """
         if self.synthetic_train:
-            return self.synthetic_dataloader("train")
+            return self._shared(self.synthetic_dataloader("train"), divided=True)
         images = self._images("train", truth=False)
-        return self._loader(images, sampler=Shuffled(len(images), seed=self.seed) if self.shuffle else None)
+        order = Shuffled(len(images), seed=self.seed) if self.shuffle else None
+        return self._shared(self._loader(images, sampler=order), divided=self.shuffle)
 
     def val_dataloader(self) -> Loader:
         """Returns the images for thresholds, never test images.
 
         While a method is trained on synthetic anomalies, these are normal images with and without them.
         """
-        if self.synthetic_train and self.trainer is not None and self.trainer.state.fn == "fit":
-            return self.synthetic_dataloader("val")
-        return self._loader(self._images("val", truth=True))
+        fitting = self.trainer is not None and self.trainer.state.fn == "fit"
+        if self.synthetic_train and fitting:
+            return self._shared(self.synthetic_dataloader("val"), divided=True)
+        return self._shared(self._loader(self._images("val", truth=True)), divided=self.shuffle and fitting)
 
-    def plain_dataloader(self) -> Loader:
-        """Returns the training images without synthetic anomalies, in a fixed order."""
-        return self._loader(self._images("train", truth=False))
+    def plain_dataloader(self, *, shared: bool = False) -> Loader:
+        """Returns the training images without synthetic anomalies, in a fixed order.
+
+        Args:
+            shared: whether several processes share them; otherwise each has all.
+        """
+        loader = self._loader(self._images("train", truth=False))
+        return self._shared(loader, divided=False) if shared else loader
 
     def synthetic_dataloader(self, purpose: Literal["train", "val"], *, draws: int | None = None) -> Loader:
         """Returns normal images with synthetic anomalies.
@@ -229,20 +237,38 @@ class AnomalyData(L.LightningDataModule):
         chosen = [record for record in self.records if record.split == "test"]
         return self._loader(ImageDataset(chosen, view=self.view, truth=False, shift=self.shift))
 
-    def test_on(self, category: str) -> Loader:
+    def test_on(self, category: str, *, shared: bool = False) -> Loader:
         """Returns the test images of one category.
 
         Args:
             category: one of `categories`.
+            shared: whether several processes share them; otherwise each has all.
         """
         chosen = [r for r in self.records if (r.split, r.category) == ("test", category)]
-        return self._loader(ImageDataset(chosen, view=self.view, truth=True, shift=self.shift))
+        loader = self._loader(ImageDataset(chosen, view=self.view, truth=True, shift=self.shift))
+        return self._shared(loader, divided=False) if shared else loader
 
     def _images(self, split: str, *, truth: bool) -> Images:
         """Returns the images of a split, cached in memory if there is a budget for that."""
         records = [record for record in self.records if record.split == split]
         images = ImageDataset(records, view=self.view, truth=truth, shift=self.shift)
         return Cached(images, limit_mb=self.cache_mb) if self.cache_mb else images
+
+    def _shared(self, loader: Loader, *, divided: bool) -> Loader:
+        """Returns the share of this process; the loader itself where the process is alone."""
+        processes = current_processes()
+        if processes.count == 1:
+            return loader
+        shares = SharedBatches(
+            loader.sampler, batch_size=self.batch_size, processes=processes, divided=divided
+        )
+        return DataLoader(
+            loader.dataset,
+            batch_sampler=shares,
+            num_workers=loader.num_workers,
+            persistent_workers=loader.persistent_workers,
+            collate_fn=loader.collate_fn,
+        )
 
     def _loader(self, images: Images, *, sampler: Shuffled | None = None) -> Loader:
         return DataLoader(

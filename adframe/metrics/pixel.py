@@ -15,6 +15,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from adframe.contracts import GOOD, Record, Region
 from adframe.errors import AdframeError
+from adframe.io.processes import Processes
 from adframe.metrics.histogram import PixelHistograms, Tally
 from adframe.metrics.packing import add_packed, pack_histograms
 from adframe.metrics.pixel_bootstrap import Resamples
@@ -225,6 +226,22 @@ class PixelMetrics(Metric):
         if should_sync and available is not None and available():
             self.packed = [torch.from_numpy(pack_histograms(self._histograms)).to(self.device)]
         super().sync(dist_sync_fn, process_group, should_sync, distributed_available)
+
+    def merge(self, processes: Processes) -> None:
+        """Adds the images of the other processes, once for all later results; all of them must call it.
+
+        Args:
+            processes: the processes that share the images.
+        """
+        if processes.count > 1:
+            packed = processes.gather(pack_histograms(self._histograms))
+            self._histograms = self._empty()
+            add_packed(self._histograms, np.concatenate(packed))
+            self.keep_local()
+
+    def keep_local(self) -> None:
+        """Leaves the images of other processes out of later results, or those that were merged already."""
+        self.sync_on_compute = self._to_sync = False
 
     def _synced(self) -> Any:
         return self.sync_context(

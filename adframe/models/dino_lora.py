@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from adframe.contracts import IMAGE, LABEL, MASK, Batch, FeatureReader, Prediction
+from adframe.contracts import IMAGE, LABEL, MASK, SHARE, Batch, FeatureReader, Prediction
 from adframe.errors import AdframeError, above
 from adframe.models.anomaly_heads import Bottlenecks, DenseHead, Guide, Loss, TokenHead, anomaly_losses
 from adframe.models.layers import blocks_at_quarters
@@ -119,7 +119,7 @@ class DinoLora(nn.Module):
         with torch.autocast(logits.device.type, enabled=False):
             terms = anomaly_losses(
                 logits.float(), mask=batch[MASK], label=batch[LABEL], kind=self.kind,
-                temperature=self.temperature,
+                temperature=self.temperature, share=batch.get(SHARE, 1.0),
             )  # fmt: skip
         return terms | {"total": torch.stack(list(terms.values())).sum()}
 
@@ -183,8 +183,24 @@ class DinoLora(nn.Module):
         Args:
             image: (B, 3, H, W) in [0, 1].
         """
+        self.collect_features(self.features(image))
+
+    def features(self, image: Tensor) -> list[Tensor]:
+        """Returns the feature maps (B, D, h, w) of images; [] where no memory bank is used.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+        """
+        return [] if self.scores.memory is None else self.scores.memory.features(image)
+
+    def collect_features(self, found: list[Tensor]) -> None:
+        """Adds normal images to the memory bank, as `collect`.
+
+        Args:
+            found: result of `features`.
+        """
         if self.scores.memory is not None:
-            self.scores.memory.collect(image)
+            self.scores.memory.collect_features(found)
 
     def finalise(self) -> None:
         """Fits the memory bank."""

@@ -136,9 +136,24 @@ class ExtendedPatchCore(nn.Module):
         Args:
             image: (B, 3, H, W) float32 in [0, 1].
         """
+        self.collect_features(self.features(image))
+
+    def features(self, image: Tensor) -> list[list[list[Tensor]]]:
+        """Returns the feature maps of images, for each variant of them and each memory.
+
+        Args:
+            image: (B, 3, H, W) float32 in [0, 1].
+        """
+        return [self._maps(variant) for variant in self.variants.of(image)]
+
+    def collect_features(self, found: list[list[list[Tensor]]]) -> None:
+        """Adds the patches of normal images and of their variants, as `collect`.
+
+        Args:
+            found: result of `features`.
+        """
         first = self._memories[0].images
-        for number, variant in enumerate(self.variants.of(image)):
-            maps = self._maps(variant)
+        for number, maps in enumerate(found):
             for memory, layers in zip(self._memories, maps, strict=True):
                 memory.collect(layers, first=first)
             # A variant has the composition of its image.

@@ -113,16 +113,35 @@ class PaDiM(nn.Module):
         Raises:
             AdframeError: if the model was loaded, or the image has another size.
         """
+        self.collect_features(self.features(image))
+
+    def features(self, image: Tensor) -> Tensor:
+        """Returns the chosen channels (B, h * w, D) of images.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+
+        Raises:
+            AdframeError: as `collect`.
+        """
         if self._moments is None:
             refuse_update(fitted=bool(len(self.mean)))
             self._moments = Moments()
             self.grid.zero_()
             self._waiting = None if self.robust is None else Spool()
-        features = self._features(image).flatten(1, 2)  # (B, h * w, D)
-        self._moments.add(features)
-        if self._waiting is not None:
-            self._waiting.append(features.flatten(1))
             self._size = (image.shape[-2], image.shape[-1])
+        return self._features(image).flatten(1, 2)
+
+    def collect_features(self, found: Tensor) -> None:
+        """Adds the features of normal images, as `collect`.
+
+        Args:
+            found: (B, h * w, D), result of `features`.
+        """
+        assert self._moments is not None
+        self._moments.add(found)
+        if self._waiting is not None:
+            self._waiting.append(found.flatten(1))
 
     @torch.no_grad()
     def leave_one_out_scores(self) -> Tensor:

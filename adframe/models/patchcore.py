@@ -110,7 +110,24 @@ class PatchCore(nn.Module):
         Args:
             image: (B, 3, H, W) float32 in [0, 1].
         """
-        self.memory.collect(self.backbone(image))
+        self.collect_features(self.features(image))
+
+    def features(self, image: Tensor) -> list[Tensor]:
+        """Returns the feature maps (B, C_i, h_i, w_i) of images.
+
+        Args:
+            image: (B, 3, H, W) float32 in [0, 1].
+        """
+        maps: list[Tensor] = self.backbone(image)
+        return maps
+
+    def collect_features(self, found: list[Tensor]) -> None:
+        """Adds the patches of normal images, as `collect`.
+
+        Args:
+            found: result of `features`.
+        """
+        self.memory.collect(found)
 
     def leave_one_out_scores(self) -> Tensor:
         """Returns (N,), the largest distance of each collected image's patches to those of the others."""

@@ -115,7 +115,26 @@ class RAD(nn.Module):
         Raises:
             AdframeError: the model was loaded, the image has another size, or the network no class token.
         """
-        maps, whole = self._tokens(image)
+        self.collect_features(self.features(image))
+
+    def features(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Returns the tokens (B, D, h, w) of each layer, and the class tokens (B, D), of unit length.
+
+        Args:
+            image: (B, 3, H, W) float32 in [0, 1].
+
+        Raises:
+            AdframeError: the network has no class token.
+        """
+        return self._tokens(image)
+
+    def collect_features(self, found: tuple[list[Tensor], Tensor]) -> None:
+        """Adds the tokens of normal images to the bank, as `collect`.
+
+        Args:
+            found: result of `features`.
+        """
+        maps, whole = found
         grid = (maps[0].shape[-2], maps[0].shape[-1])
         if not self._waiting:
             if self._kept is None:

@@ -24,6 +24,7 @@ from adframe.contracts import (
     Transductive,
 )
 from adframe.errors import AdframeError, unknown
+from adframe.models.divided import collect_features_of, features_of
 from adframe.models.tiled_backbone import TiledBackbone
 from adframe.ops.tiles import MERGES, Merge, Stitcher, TileGrid, cut_tiles, pad_reflect, tile_grid
 
@@ -209,7 +210,26 @@ class TiledTrainingFree(Tiled):
         Args:
             image: (B, 3, H, W) float32 in [0, 1].
         """
-        self._show(image, self.inner.collect)
+        self.collect_features(self.features(image))
+
+    def features(self, image: Tensor) -> list[Any]:
+        """Returns what the method reads of the tiles of images, group by group.
+
+        Args:
+            image: (B, 3, H, W) float32 in [0, 1].
+        """
+        found: list[Any] = []
+        self._show(image, lambda tiles: found.append(features_of(self.inner, tiles)))
+        return found
+
+    def collect_features(self, found: list[Any]) -> None:
+        """Collects normal images, as `collect`.
+
+        Args:
+            found: result of `features`.
+        """
+        for part in found:
+            collect_features_of(self.inner, part)
 
     def finalise(self) -> None:
         """Fits the method to all images collected so far."""

@@ -15,6 +15,9 @@ LIBRARY_WARNINGS = (
     r".*module\(s\) in eval mode at the start of training.*",
     r".*Experiment logs directory .* exists and is not empty.*",  # it is the run's folder
     r".*Checkpoint directory .* exists and is not empty.*",  # the run is resumed
+    r".*It is recommended to use `self.log\(.*",  # every process logs the results of all images
+    r".*Grad strides do not match bucket view strides.*",
+    r".*find_unused_parameters=True was specified.*",
     r".*isinstance\(treespec, LeafSpec\).*",
 )
 

@@ -17,6 +17,7 @@ from adframe.callbacks.progress import ProgressLine
 from adframe.data.datamodule import AnomalyData
 from adframe.errors import AdframeError
 from adframe.io.files import write_json
+from adframe.io.processes import current_processes
 from adframe.metrics.image import decision_metrics
 from adframe.metrics.measured import intervals_of, measured_metrics
 from adframe.metrics.resampled import drawn_decisions
@@ -182,6 +183,8 @@ def _enter_recalibrated(
     calibrated = DetectionSystem(detector=system.detector, calibrator=recipe.calibrator(), pixel=system.pixel)
     trainer = recipe.trainer([ProgressLine(title=f"{unit}, thresholds")], None)
     trainer.validate(calibrated, dataloaders=data.val_dataloader(), verbose=False)
+    if not current_processes().first:
+        return
     write_scores(
         results.path,
         unit=unit,

@@ -18,6 +18,7 @@ from adframe.contracts import Adapted, Cautioned, Exporter, LeaveOneOut, Prompte
 from adframe.data.datamodule import AnomalyData
 from adframe.io.csv_text import csv_text
 from adframe.io.files import write_whole
+from adframe.io.processes import current_processes
 from adframe.models.normalizer import too_few_error
 from adframe.reporting.notes import warn
 from adframe.results.run_folder import RunFolder
@@ -78,9 +79,14 @@ def fit_model(
         training = _train_or_load(
             recipe, folder, system, data, unit=unit, tracker=tracker, callbacks=callbacks
         )
-        training |= _compare_with_twin(folder, system, data, unit=unit, seed=recipe.seed)
+        if current_processes().first:
+            training |= _compare_with_twin(folder, system, data, unit=unit, seed=recipe.seed)
     else:
         recipe.trainer(callbacks, tracker).fit(system, datamodule=data)
+    processes = current_processes()
+    if not processes.first:  # every process has the fitted model, and the first one writes about it
+        processes.wait()
+        return {}
     save_checkpoint(system, folder.checkpoint(unit), of=recipe.identity(unit))
     write_scores(folder.path, unit=unit, scores=system.validation_scores(), parts=system.validation_parts())
     if isinstance(system, TrainingFreeSystem) and system.screening is not None:
@@ -90,6 +96,7 @@ def fit_model(
     _export(system, folder.path / "checkpoints" / f"{unit}.merged.safetensors")
     folder.add_facts({"weights": {**folder.environment.get("weights", {}), unit: _weights_origin(system)}})
     # Only now, because a run that is stopped before the checkpoint is written resumes from this folder.
+    processes.wait()
     shutil.rmtree(folder.training_folder(unit), ignore_errors=True)
     model = {f"model/{name}": float(value) for name, value in system.detector.facts().items()}  # type: ignore[operator]
     # A refitted model knows the held-out images, so that metrics on them would be too good.
@@ -148,10 +155,12 @@ def _train_or_load(
     """Trains, or loads an equal training from the store; then fits scales and thresholds."""
     _check_held_out(system, data)
     method, stored = system.method, recipe.stored_training(system.detector, data)
-    facts = stored.load_into(method) if stored else None
+    # The first process decides, because another run may be writing the file.
+    known = stored is not None and current_processes().of_first(stored.path.is_file())
+    facts = stored.load_into(method) if stored and known else None
     if facts is None:
         facts = _train_epochs(recipe, folder, system, data, unit=unit, tracker=tracker, callbacks=callbacks)
-        if stored and facts:
+        if stored and facts and current_processes().first:
             stored.save(method, facts)
     recipe.trainer(callbacks, tracker).validate(system, datamodule=data, verbose=False)
     return facts
@@ -168,7 +177,8 @@ def _train_epochs(
     callbacks: list[L.Callback],
 ) -> dict[str, float]:
     """Trains, from the last checkpoint of a stopped run on; loads the epoch of the lowest held-out loss."""
-    learning, place = system.learning, folder.training_folder(unit)
+    # The first process writes the checkpoints, and all of them read the same ones.
+    learning, place = system.learning, current_processes().of_first(folder.training_folder(unit))
     if not learning.trains:
         return {}
     files = LearningFiles(place, identity=identity(system, of=recipe.identity(unit)))

@@ -34,6 +34,7 @@ def synthetic_metrics(system: DetectionSystem, data: AnomalyData) -> dict[str, f
     if data.synthesis is None:
         return {}
     pixel, scores, labels = PixelMetrics(saturated=False), [], []
+    pixel.keep_local()  # one process measures them
     system.detector.eval()
     with torch.no_grad():
         for batch in data.synthetic_dataloader("val"):

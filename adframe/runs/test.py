@@ -13,6 +13,7 @@ from adframe.callbacks.record import Recorder
 from adframe.data.base import Source
 from adframe.data.datamodule import AnomalyData
 from adframe.data.dataset import View
+from adframe.io.processes import current_processes
 from adframe.metrics.by_defect import binning_warnings, defect_metrics
 from adframe.metrics.resampled import drawn_metrics
 from adframe.reporting.notes import warn
@@ -45,12 +46,16 @@ def evaluate_category(
         category: the name of the category.
         tracker: the logger of the run, or None.
     """
+    processes = current_processes()
     recorder, gallery = Recorder(), recipe.gallery()
-    writers = [recipe.map_writer(folder.path)] if recipe.save_maps else []
+    writers = [recipe.map_writer(processes.of_first(folder.path))] if recipe.save_maps else []
     embeddings = [each for each in [recipe.embeddings()] if each is not None]
     callbacks = [recorder, gallery, *writers, *embeddings, ProgressLine(title=category)]
     trainer = recipe.trainer(callbacks, tracker)
-    trainer.test(system, dataloaders=data.test_on(category), verbose=False)
+    trainer.test(system, dataloaders=data.test_on(category, shared=True), verbose=False)
+    if not processes.first:  # all have the results of all images, and the first one writes about them
+        folder.metrics["test"][category] = system.results
+        return
     fitted = system.calibrator.fitted
     pictures = gallery.write(
         folder.path, category=category, normal_median=fitted.map_median, normal_max=fitted.map_max

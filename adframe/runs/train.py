@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,13 @@ from adframe.data.validate_files import FINGERPRINT_PREFIX, fingerprint
 from adframe.errors import AdframeError
 from adframe.io.anomaly_maps import map_paths
 from adframe.io.files import check_writable
+from adframe.io.processes import current_processes, first_before_others
 from adframe.reporting.notes import warn
 from adframe.reporting.run_page import write_page
 from adframe.results.run_folder import RunFolder
 from adframe.runs.domain_tests import FurtherTest, check_further, further_tests, write_further_pages
 from adframe.runs.fit import fit_model
+from adframe.runs.folders import own_folder
 from adframe.runs.latency import latency_facts
 from adframe.runs.moved_data import write_moved_data
 from adframe.runs.provenance import environment
@@ -57,21 +60,24 @@ def train(recipe: Recipe, path: Path, *, warnings: Sequence[str] = ()) -> RunFol
     """
     # Everything that can be checked is checked before the folder is made.
     check_writable(path, key="paths.run")
-    folder = RunFolder(path)
-    source, units = _models_to_fit(recipe)
+    with first_before_others():  # datasets may be written or downloaded here
+        source, units = _models_to_fit(recipe)
     _keep_regions(recipe, units)
     check_further(recipe, units)
     first = next(iter(units))
     system = check_buildable(recipe, source, unit=first, held_out=units[first].held_out)
-    facts = environment(seed=recipe.seed, fingerprints=_fingerprints(source, units), command=recipe.command)
+    fingerprints = _fingerprints(source, units) if current_processes().first else {}
+    facts = environment(seed=recipe.seed, fingerprints=fingerprints, command=recipe.command)
     facts |= recipe.choices | {IMAGE_FACTS: {unit: _image_facts(data) for unit, data in units.items()}}
     facts["warnings"] = [*warnings, *(line for data in units.values() for line in data.warnings)]
-    try:
-        folder.open(config=recipe.config, environment=facts)
-        return _work_through(recipe, folder, source, units, built={first: system})
-    except BaseException as error:
-        _cleanup(folder, error)
-        raise
+    with own_folder(path) as place:
+        folder = RunFolder(place)
+        try:
+            folder.open(config=recipe.config, environment=facts)
+            return _work_through(recipe, folder, source, units, built={first: system})
+        except BaseException as error:
+            _cleanup(folder, error)
+            raise
 
 
 def resume(recipe: Recipe, folder: RunFolder) -> RunFolder:
@@ -87,7 +93,8 @@ def resume(recipe: Recipe, folder: RunFolder) -> RunFolder:
     Raises:
         AdframeError: the images have changed since the run was started, or an older adframe started it.
     """
-    source, units = _models_to_fit(recipe)
+    with first_before_others():
+        source, units = _models_to_fit(recipe)
     stored = folder.environment.get("data_fingerprint")
     if not isinstance(stored, dict) or not all(
         str(each).startswith(FINGERPRINT_PREFIX) for each in stored.values()
@@ -96,14 +103,19 @@ def resume(recipe: Recipe, folder: RunFolder) -> RunFolder:
             f"{folder.path} was started by an older adframe, which did not hash whole files; start a new run"
         )
     # Categories fitted to other images would not be comparable with the finished ones.
-    if _fingerprints(source, units) != stored:
+    processes = current_processes()
+    if processes.of_first(_fingerprints(source, units) if processes.first else {}) != stored:
         raise AdframeError(f"the images have changed since {folder.path} was started; start a new run")
-    write_moved_data(folder, recipe.config)
-    try:
-        return _work_through(recipe, folder, source, units, built={})
-    except BaseException as error:
-        _cleanup(folder, error)
-        raise
+    with own_folder(folder.path) as place:
+        if not processes.first:
+            folder = RunFolder(place)
+            folder.reopen()
+        write_moved_data(folder, recipe.config)
+        try:
+            return _work_through(recipe, folder, source, units, built={})
+        except BaseException as error:
+            _cleanup(folder, error)
+            raise
 
 
 def _cleanup(folder: RunFolder, error: BaseException) -> None:
@@ -127,7 +139,8 @@ def _work_through(
     start = time.perf_counter()
     spent = float(folder.environment.get("wall_seconds", 0))  # by earlier parts of a resumed run
     data_of = {category: data for data in units.values() for category in data.categories}
-    with recipe.tracker(folder.path) as tracker:
+    first = current_processes().first
+    with recipe.tracker(folder.path) if first else nullcontext() as tracker:
         further: list[FurtherTest] = []
         for unit in units:
             tests = further_tests(recipe, folder.path, unit=unit, categories=list(data_of))
@@ -138,6 +151,8 @@ def _work_through(
                 if system is not None and not test.done:
                     test.run(recipe, folder, system, data_of)
             folder.add_facts({"wall_seconds": spent + time.perf_counter() - start} | peak_memory())
+        if not first:
+            return folder
         write_further_pages(further)
         folder.add_facts({"wall_seconds": spent + time.perf_counter() - start} | peak_memory())
         warn_of_unlike_validation(folder, refitted=recipe.refit and recipe.learning() is None)
@@ -160,7 +175,7 @@ def _fitted_model(
         return fit_and_test(recipe, folder, source, unit=unit, data=data, system=system, tracker=tracker)
     if all(test.done for test in further):
         return None
-    return load_system(recipe, source, folder.checkpoint(unit))
+    return load_system(recipe, source, current_processes().of_first(folder.checkpoint(unit)))
 
 
 def fit_and_test(
@@ -193,11 +208,13 @@ def fit_and_test(
     # Seeded again so that the fit does not depend on when the model was built.
     L.seed_everything(recipe.seed, workers=True, verbose=False)
     folder.metrics["val"][unit] = fit_model(recipe, folder, system, data, unit=unit, tracker=tracker)
-    folder.metrics["val"][unit] |= latency_facts(recipe, system, data)
+    if current_processes().first:
+        folder.metrics["val"][unit] |= latency_facts(recipe, system, data)
     for category in data.categories:
         if category not in folder.done:
             evaluate_category(recipe, folder, system, data, category=category, tracker=tracker)
-    data.write_split()
+    if current_processes().first:
+        data.write_split()
     return system
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from adframe.contracts import IMAGE, RECORD, Batch, HeldOut
+from adframe.data.sampling import whole
 
 
 def normal_mask(batch: Batch) -> torch.Tensor:
@@ -28,7 +29,7 @@ def run_calibration_pass(detector: nn.Module, batches: Iterable[Batch], *, syste
 
     Args:
         detector: a detector; one without `needs_held_out` is left unchanged.
-        batches: validation batches.
+        batches: validation batches; several processes collect all of them, each for itself.
         system: the system, which knows the device and the precision.
     """
     if not (isinstance(detector, HeldOut) and detector.needs_held_out):
@@ -36,7 +37,7 @@ def run_calibration_pass(detector: nn.Module, batches: Iterable[Batch], *, syste
     again: bool | None = True
     while again:
         with system.trainer.precision_plugin.forward_context():
-            for batch in batches:
+            for batch in whole(batches):
                 known = normal_mask(batch)
                 if known.any():
                     detector.collect_held_out(batch[IMAGE][known].to(system.device))

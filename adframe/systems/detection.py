@@ -16,6 +16,7 @@ from adframe.calibration.calibrator import Calibrator
 from adframe.contracts import (
     GEOMETRY,
     IMAGE,
+    INDEX,
     RECORD,
     REGIONS,
     Batch,
@@ -24,7 +25,9 @@ from adframe.contracts import (
     Prediction,
     Record,
 )
+from adframe.data.sampling import weight_of
 from adframe.errors import AdframeError
+from adframe.io.processes import current_processes
 from adframe.metrics.pixel import PixelMetrics
 from adframe.ops.geometry import restore
 from adframe.ops.regions import within_region
@@ -125,14 +128,19 @@ class DetectionSystem(L.LightningModule):
 
         Args:
             batch: the batch.
-            batch_idx: not used.
+            batch_idx: the step, by which a stand-in is recognised.
         """
-        del batch_idx
+        if weight_of(self.trainer.val_dataloaders, batch_idx):
+            self._add_validation(batch)
+
+    def _add_validation(self, batch: Batch) -> None:
+        """Scores validation images and collects the scores."""
         prediction = self._score(batch)
         self._validation.add(batch, scores=prediction.score.tolist(), maps=heatmaps(prediction))
 
     def on_validation_epoch_end(self) -> None:
-        """Fits the thresholds."""
+        """Fits the thresholds, in every process to the scores of all of them."""
+        self._validation.merge(current_processes())
         self._validation.fit(self.calibrator)
 
     def validation_facts(self) -> dict[str, float]:
@@ -157,25 +165,28 @@ class DetectionSystem(L.LightningModule):
         self.pixel.reset()
         self.pixel_inside = None
 
-    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Any] | None:
         """Predicts, and measures each heatmap in the original frame.
 
         Args:
             batch: the batch.
-            batch_idx: not used.
+            batch_idx: the step, by which a stand-in is recognised.
 
         Returns:
             `decisions`; `maps`, (h, w) heatmaps; `frames`, (H0, W0) heatmaps in the original frame;
-            `milliseconds` per image.
+            `milliseconds` per image. None for a stand-in, which is not tested.
         """
-        del batch_idx
+        if not weight_of(self.trainer.test_dataloaders, batch_idx):
+            return None
         # Only the network is timed: restoring heatmaps and metrics are no part of a prediction.
         prediction, seconds = timed(lambda: self.detector(batch[IMAGE]))
         maps = heatmaps(prediction)
         frames = [restore(m, geometry) for m, geometry in zip(maps, batch[GEOMETRY], strict=True)]
         decisions = [
-            self._decide(record, score=score, frame=frame)
-            for record, score, frame in zip(batch[RECORD], prediction.score.tolist(), frames, strict=True)
+            self._decide(record, place=place, score=score, frame=frame)
+            for record, place, score, frame in zip(
+                batch[RECORD], batch[INDEX].tolist(), prediction.score.tolist(), frames, strict=True
+            )
         ]
         self._measure(batch, frames)
         spent = 1000 * seconds / len(maps)
@@ -184,8 +195,14 @@ class DetectionSystem(L.LightningModule):
     def on_test_epoch_end(self) -> None:
         """Computes image metrics, pixel metrics, and metrics of decisions at the calibrated threshold.
 
-        They are stored in `results`, and in `trainer.callback_metrics` for Lightning's callbacks.
+        They are stored in `results`, and in `trainer.callback_metrics` for Lightning's callbacks. Every
+        process computes those of all images.
         """
+        processes = current_processes()
+        self.tested.merge(processes)
+        self.pixel.merge(processes)
+        if any(processes.gather(self.pixel_inside is not None)):
+            self._inside().merge(processes)
         self.results = self.tested.results(threshold=self.calibrator.fitted.threshold) | self.pixel.compute()
         if self.pixel_inside is not None:
             self.results |= {f"roi/{name}": value for name, value in self.pixel_inside.compute().items()}
@@ -196,11 +213,19 @@ class DetectionSystem(L.LightningModule):
         prediction: Prediction = self.detector(batch[IMAGE])
         return prediction
 
-    def _decide(self, record: Record, *, score: float, frame: np.ndarray) -> Decision:
+    def _decide(self, record: Record, *, place: int, score: float, frame: np.ndarray) -> Decision:
         """Compares an image with the thresholds, and records the decision."""
         decision = self.calibrator.decide(score, heatmap=frame)
-        self.tested.add(record, decision=decision)
+        self.tested.add(record, decision=decision, place=place)
         return decision
+
+    def _inside(self) -> PixelMetrics:
+        """Returns the pixel metrics of the region of interest, empty at first."""
+        if self.pixel_inside is None:
+            self.pixel_inside = copy.deepcopy(self.pixel)
+            self.pixel_inside.reset()
+            self.pixel_inside.zone_thresholds = None  # zones are places in the whole frame
+        return self.pixel_inside
 
     def _measure(self, batch: Batch, frames: list[np.ndarray]) -> None:
         """Adds (H0, W0) heatmaps to the pixel metrics, where the ground truth is known."""
@@ -210,12 +235,8 @@ class DetectionSystem(L.LightningModule):
         ):
             self.pixel.measure(record, heatmap=frame, regions=regions)
             if geometry.inside is not None and regions is not None:
-                if self.pixel_inside is None:
-                    self.pixel_inside = copy.deepcopy(self.pixel)
-                    self.pixel_inside.reset()
-                    self.pixel_inside.zone_thresholds = None  # zones are places in the whole frame
                 heatmap, own = within_region(frame, regions, geometry.inside)
-                self.pixel_inside.measure(record, heatmap=heatmap, regions=own)
+                self._inside().measure(record, heatmap=heatmap, regions=own)
 
 
 def heatmaps(prediction: Prediction) -> list[np.ndarray]:

@@ -9,11 +9,24 @@ import torch
 from torch import Tensor, nn
 
 from adframe.calibration.calibrator import Calibrator
-from adframe.contracts import IMAGE, Batch, Collector, Gradient, LeaveOneOut, Prediction, Previewing
+from adframe.contracts import (
+    IMAGE,
+    RECORD,
+    SHARE,
+    Batch,
+    Collector,
+    Gradient,
+    LeaveOneOut,
+    Prediction,
+    Previewing,
+)
+from adframe.data.sampling import weight_of, whole
+from adframe.io.processes import current_processes
 from adframe.metrics.pixel import PixelMetrics
 from adframe.systems.calibration_pass import normal_mask, run_calibration_pass
 from adframe.systems.detection import DetectionSystem
 from adframe.systems.learning import Learning
+from adframe.systems.shared_collection import collect_shared
 
 MONITORED = "val/total"
 
@@ -59,7 +72,7 @@ class GradientSystem(DetectionSystem):
         if isinstance(detector, Previewing) and detector.needs_preview:
             # Lightning builds the training loader only after this hook.
             self.trainer.fit_loop.setup_data()
-            for batch in cast(Iterable[Batch], self.trainer.train_dataloader):
+            for batch in cast(Iterable[Batch], whole(self.trainer.train_dataloader)):
                 detector.preview(batch[IMAGE].to(self.device))
             detector.finalise_preview()
 
@@ -68,15 +81,16 @@ class GradientSystem(DetectionSystem):
 
         Args:
             batch: the batch.
-            batch_idx: not used.
+            batch_idx: the step, which tells the share of this process in the batch.
 
         Returns:
-            The total loss.
+            The total loss. Of several processes it is weighted by the number of images, so that the mean of
+            their gradients is the gradient of the whole batch.
         """
-        del batch_idx
-        losses = self.method.loss(batch)
-        self._log_losses("train", losses, batch)
-        return losses["total"]
+        weight = weight_of(self.trainer.train_dataloader, batch_idx)
+        losses = self.method.loss({**batch, SHARE: weight})
+        self._log_losses("train", losses, count=len(batch[IMAGE]) if weight else 0)
+        return losses["total"] * weight if weight != 1 else losses["total"]
 
     def on_validation_start(self) -> None:
         """Collects training and held-out images for the detector before thresholds are fitted."""
@@ -89,13 +103,19 @@ class GradientSystem(DetectionSystem):
 
         Args:
             batch: the batch.
-            batch_idx: not used.
+            batch_idx: the step, which tells the share of this process in the batch.
         """
         if not self._fitting:
             super().validation_step(batch, batch_idx)
-        elif (known := normal_mask(batch)).any():
-            chosen = {key: value[known] for key, value in batch.items() if isinstance(value, Tensor)}
-            self._log_losses("val", self.method.check(chosen), chosen)
+            return
+        known, weight = normal_mask(batch), weight_of(self.trainer.val_dataloaders, batch_idx)
+        if not known.any():
+            if current_processes().count == 1:
+                return
+            known, weight = torch.ones_like(known), 0.0  # every process must log the same losses
+        chosen = {key: value[known] for key, value in batch.items() if isinstance(value, Tensor)}
+        losses = self.method.check({**chosen, SHARE: weight})
+        self._log_losses("val", losses, count=len(chosen[IMAGE]) if weight else 0)
 
     def on_validation_epoch_end(self) -> None:
         """Fits the thresholds, unless training is in progress."""
@@ -113,13 +133,18 @@ class GradientSystem(DetectionSystem):
         detector, data = self.detector, self.trainer.datamodule  # type: ignore[attr-defined]
         if isinstance(detector, Collector) and detector.collects:
             with self.trainer.precision_plugin.forward_context():
-                for batch in data.plain_dataloader():
-                    detector.collect(batch[IMAGE].to(self.device))
+                loader = data.plain_dataloader(shared=True)
+                for number, batch in enumerate(loader):
+                    own = {IMAGE: batch[IMAGE].to(self.device), RECORD: batch[RECORD]}
+                    collect_shared(detector, own if weight_of(loader, number) else None, device=self.device)
             detector.finalise()
 
-    def _log_losses(self, stage: str, losses: dict[str, Tensor], batch: Batch) -> None:
+    def _log_losses(self, stage: str, losses: dict[str, Tensor], *, count: int) -> None:
+        """Logs the losses of `count` images; of several processes as means over all their images."""
         named = {f"{stage}/{name}": value.detach() for name, value in losses.items()}
-        self.log_dict(named, on_step=False, on_epoch=True, batch_size=len(batch[IMAGE]))
+        # Lightning divides the sums by the mean number of images of a process, rounded to an integer.
+        size = count * current_processes().count
+        self.log_dict(named, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
 
     def _score(self, batch: Batch) -> Prediction:
         """Scores validation images; normal ones were collected, so each is compared with the others only."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from adframe.contracts import Decision, Record
+from adframe.io.processes import Processes
 from adframe.metrics.image import decision_metrics, image_metrics
 from adframe.stats.calibration_error import brier, calibration_error
 
@@ -27,18 +28,33 @@ class TestedImages:
         1.0
     """
 
+    places: list[int] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
 
-    def add(self, record: Record, *, decision: Decision) -> None:
+    def add(self, record: Record, *, decision: Decision, place: int = 0) -> None:
         """Adds an image.
 
         Args:
             record: the image.
             decision: the decision about it.
+            place: its position in the dataset, by which images of several processes are sorted.
         """
+        self.places.append(place)
         self.records.append(record)
         self.decisions.append(decision)
+
+    def merge(self, processes: Processes) -> None:
+        """Adds the images of the other processes; all of them must call it.
+
+        Args:
+            processes: the processes that share the images.
+        """
+        if processes.count > 1:
+            own = list(zip(self.places, zip(self.records, self.decisions, strict=True), strict=True))
+            images = processes.in_order(own)
+            self.records = [record for record, _ in images]
+            self.decisions = [decision for _, decision in images]
 
     def results(self, *, threshold: float) -> dict[str, float]:
         """Computes all image metrics; those by zones and of probabilities where they exist.

@@ -12,11 +12,13 @@ from torch import Tensor, nn
 
 from adframe.calibration.calibrator import Calibrator
 from adframe.contracts import IMAGE, RECORD, Batch, Prompted, Record, Screened, TrainingFree, Transductive
+from adframe.data.sampling import weight_of, whole
 from adframe.errors import AdframeError
 from adframe.metrics.pixel import PixelMetrics
 from adframe.systems.calibration_pass import normal_mask, run_calibration_pass
 from adframe.systems.detection import DetectionSystem
 from adframe.systems.screening import MIN_IMAGES, Screening, screen
+from adframe.systems.shared_collection import collect_shared
 
 
 class TrainingFreeSystem(DetectionSystem):
@@ -64,11 +66,10 @@ class TrainingFreeSystem(DetectionSystem):
 
         Args:
             batch: the batch.
-            batch_idx: not used.
+            batch_idx: the step, by which a stand-in is recognised.
         """
-        del batch_idx
-        self.method.collect(batch[IMAGE])
-        self._collected += batch[RECORD]
+        own = weight_of(self.trainer.train_dataloader, batch_idx) > 0
+        self._collected += collect_shared(self.method, batch if own else None, device=self.device)
 
     def on_validation_start(self) -> None:
         """Fits the model, without the training images that the others do not explain (`model.robust=`).
@@ -89,17 +90,20 @@ class TrainingFreeSystem(DetectionSystem):
 
         Args:
             batch: the batch.
-            batch_idx: not used.
+            batch_idx: the step, by which a stand-in is recognised.
         """
         if self.trainer.sanity_checking:
             return
+        own = weight_of(self.trainer.val_dataloaders, batch_idx) > 0
         batch = self._explained(batch)
-        if not batch[RECORD]:
-            return
-        super().validation_step(batch, batch_idx)
-        normal = normal_mask(batch)
-        if self.refit and normal.any():
-            self.method.collect(batch[IMAGE][normal])
+        if own and batch[RECORD]:
+            self._add_validation(batch)
+        if self.refit:
+            normal = normal_mask(batch)
+            joining = None
+            if own and normal.any():
+                joining = {IMAGE: batch[IMAGE][normal], RECORD: [r for r in batch[RECORD] if r.label == 0]}
+            collect_shared(self.method, joining, device=self.device)
 
     def on_validation_epoch_end(self) -> None:
         """Fits the threshold, and only then the final model."""
@@ -138,7 +142,7 @@ class TrainingFreeSystem(DetectionSystem):
         records = list(self._collected)
         if self.refit:
             with self.trainer.precision_plugin.forward_context():
-                for batch in self.trainer.val_dataloaders:  # type: ignore[union-attr]
+                for batch in whole(self.trainer.val_dataloaders):
                     normal = normal_mask(batch)
                     if normal.any():
                         method.collect(batch[IMAGE][normal].to(self.device))

@@ -6,9 +6,11 @@ import numpy as np
 
 from adframe.calibration.calibrator import Calibrator, Zone
 from adframe.calibration.rules import Sample
-from adframe.contracts import GEOMETRY, GOOD, RECORD, REGIONS, Batch, Record, Region
+from adframe.contracts import GEOMETRY, GOOD, INDEX, RECORD, REGIONS, Batch, Record, Region
+from adframe.io.processes import Processes
 from adframe.metrics.histogram import PixelHistograms
 from adframe.metrics.image import image_metrics
+from adframe.metrics.packing import add_packed, pack_histograms
 from adframe.ops.geometry import restore
 from adframe.ops.regions import union
 from adframe.ops.zones import peaks_of, zones_of
@@ -32,6 +34,7 @@ class Validation:
 
     def __init__(self, *, zones: int) -> None:
         self.grid = (zones, zones)
+        self._places: list[int] = []  # in the dataset
         self._scores: list[float] = []
         self._labels: list[int] = []  # -1 for unknown
         self._records: list[Record] = []
@@ -50,6 +53,7 @@ class Validation:
         for i, record in enumerate(batch[RECORD]):
             whole = restore(maps[i], batch[GEOMETRY][i])
             regions = [] if record.label == 0 else truths[i]
+            self._places.append(int(batch[INDEX][i]))
             self._scores.append(scores[i])
             self._labels.append(-1 if record.label is None else record.label)
             self._records.append(record)
@@ -57,6 +61,24 @@ class Validation:
             if regions is not None:
                 inside = batch[GEOMETRY][i].inside
                 self._count(whole, union(regions, whole.shape), path=str(record.path), within=inside)
+
+    def merge(self, processes: Processes) -> None:
+        """Adds what the other processes have collected; all of them must call it.
+
+        Args:
+            processes: the processes that share the images.
+        """
+        if processes.count == 1:
+            return
+        own = zip(self._scores, self._labels, self._records, self._peaks, strict=True)
+        images = processes.in_order(list(zip(self._places, own, strict=True)))
+        self._scores = [image[0] for image in images]
+        self._labels = [image[1] for image in images]
+        self._records = [image[2] for image in images]
+        self._peaks = [image[3] for image in images]
+        packed = processes.gather(pack_histograms(self._pixels))
+        self._pixels = PixelHistograms()
+        add_packed(self._pixels, np.concatenate(packed))
 
     def fit(self, calibrator: Calibrator) -> None:
         """Fits a calibrator on everything that was added.

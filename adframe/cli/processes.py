@@ -1,0 +1,283 @@
+"""Starts the processes of a run on several devices, or joins those that torchrun or SLURM has started.
+
+The first process is the one that the user sees: it writes the folder of the run and prints. The others do the
+same work on their shares of the images and end with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from adframe.config.messages import is_user_error, one_line
+from adframe.errors import AdframeError
+from adframe.io.processes import join, leave
+
+Result = TypeVar("Result")
+_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+_NOTICED_AFTER = 30.0  # seconds in which the first process notices by itself that another one has ended
+
+
+def run_together(trainer: Mapping[str, Any], task: Callable[..., Result], *arguments: Any) -> Result:
+    """Runs a task in as many processes as `trainer=` asks for.
+
+    Args:
+        trainer: the options of `trainer=`: `accelerator`, `devices` and `num_nodes`.
+        task: a function of a module.
+        arguments: its arguments, which can be pickled.
+
+    Returns:
+        The result of the task in this process.
+
+    Raises:
+        AdframeError: the number of processes is not possible, or one of them has failed.
+    """
+    here = wanted_processes(trainer)
+    machines = int(trainer.get("num_nodes") or 1)
+    started = _started_processes()
+    if started is None and here * machines == 1:
+        return task(*arguments)
+    gpu = _uses_gpu(trainer)
+    if started is not None:
+        _check_started(started, here=here, machines=machines, trainer=trainer)
+        if started["WORLD_SIZE"] == "1":
+            return task(*arguments)
+        with _variables(started), _joined(gpu=gpu):
+            return task(*arguments)
+    if machines > 1:
+        raise AdframeError(
+            f"trainer.num_nodes={machines} needs the command to be started on every machine: "
+            "srun python train.py ..., or torchrun --nnodes=... train.py ..."
+        )
+    return _with_others(here, gpu, task, arguments)
+
+
+def wanted_processes(trainer: Mapping[str, Any]) -> int:
+    """Returns how many processes `trainer=` asks for on each machine.
+
+    Args:
+        trainer: the options of `trainer=`.
+
+    Example:
+        >>> wanted_processes({"accelerator": "cpu", "devices": 3})
+        3
+    """
+    devices = trainer.get("devices", 1)
+    if isinstance(devices, int) and not isinstance(devices, bool) and devices > 0:
+        return devices
+    if isinstance(devices, str) and devices.isdigit() and int(devices):
+        return int(devices)
+    if devices in ("auto", "-1", -1):
+        return _gpus() if _uses_gpu(trainer) else 1
+    return len(devices) if not isinstance(devices, str | int | None) else 1  # Lightning refuses the rest
+
+
+def _uses_gpu(trainer: Mapping[str, Any]) -> bool:
+    return trainer.get("accelerator") in ("gpu", "cuda", "auto") and _gpus() > 0
+
+
+def _gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def _started_processes() -> dict[str, str] | None:
+    """Returns the variables of torchrun, or those of SLURM under the same names; None without either."""
+    if all(name in os.environ for name in _VARIABLES if name != "LOCAL_WORLD_SIZE"):
+        found = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
+        return {"LOCAL_WORLD_SIZE": found["WORLD_SIZE"]} | found
+    if int(os.environ.get("SLURM_NTASKS", "1")) < 2:
+        return None
+    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+
+    if not SLURMEnvironment.detect():  # such as an interactive job, in which the user starts one process
+        return None
+    cluster = SLURMEnvironment(auto_requeue=False)
+    here = os.environ.get("SLURM_NTASKS_PER_NODE") or os.environ["SLURM_TASKS_PER_NODE"].split("(")[0]
+    return {
+        "RANK": str(cluster.global_rank()),
+        "LOCAL_RANK": str(cluster.local_rank()),
+        "WORLD_SIZE": str(cluster.world_size()),
+        "LOCAL_WORLD_SIZE": here,
+        "MASTER_ADDR": cluster.main_address,
+        "MASTER_PORT": str(cluster.main_port),
+    }
+
+
+def _check_started(
+    started: Mapping[str, str], *, here: int, machines: int, trainer: Mapping[str, Any]
+) -> None:
+    total = int(started["WORLD_SIZE"])
+    if total != here * machines and trainer.get("devices") != "auto":
+        raise AdframeError(
+            f"{total} processes were started, by torchrun or SLURM, and trainer.devices={here} with "
+            f"trainer.num_nodes={machines} are {here * machines}: set trainer.devices=auto or start as many"
+        )
+
+
+@contextlib.contextmanager
+def _joined(*, gpu: bool) -> Iterator[None]:
+    """Joins the other processes; all but the first are silent."""
+    if gpu:
+        import torch
+
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    processes = join(gpu=gpu)
+    try:
+        if processes.first:
+            yield
+        else:
+            with (
+                Path(os.devnull).open("w") as nowhere,
+                contextlib.redirect_stdout(nowhere),
+                contextlib.redirect_stderr(nowhere),
+            ):
+                yield
+    finally:
+        leave()
+
+
+@contextlib.contextmanager
+def _variables(values: Mapping[str, str]) -> Iterator[None]:
+    """Sets variables of the environment, and restores them at the end."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _with_others(count: int, gpu: bool, task: Callable[..., Result], arguments: tuple[Any, ...]) -> Result:
+    """Starts the other processes of this machine, and runs the task as the first one."""
+    import torch
+    from lightning.fabric.plugins.environments.lightning import find_free_network_port
+
+    threads = max(1, torch.get_num_threads() // count)
+    shared = {
+        "WORLD_SIZE": str(count),
+        "LOCAL_WORLD_SIZE": str(count),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(find_free_network_port()),
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads)),
+        "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path),
+    }
+    before = torch.get_num_threads()
+    with tempfile.TemporaryDirectory(prefix="adframe-") as place:
+        work = Path(place) / "task.pickle"
+        work.write_bytes(pickle.dumps((gpu, task, arguments)))
+        others = [_start(work, shared | {"RANK": str(i), "LOCAL_RANK": str(i)}) for i in range(1, count)]
+        own = {name: shared[name] for name in _VARIABLES[2:]} | {"RANK": "0", "LOCAL_RANK": "0"}
+        ended = threading.Event()
+        watcher = threading.Thread(target=_watch, args=(others, Path(place), ended), daemon=True)
+        watcher.start()
+        try:
+            torch.set_num_threads(threads)
+            with _variables(own), _joined(gpu=gpu):
+                return task(*arguments)
+        except AdframeError:
+            raise  # all processes have the same one
+        except Exception as error:
+            time.sleep(1.0)  # the process that failed first is still writing why
+            if (reason := _reason(Path(place))) is not None:
+                raise AdframeError(reason) from error
+            raise
+        finally:
+            ended.set()
+            torch.set_num_threads(before)
+            for other in others:
+                _end(other)
+
+
+def _start(work: Path, variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    rank = variables["RANK"]
+    with (work.parent / f"{rank}.log").open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "adframe.cli.processes", str(work)],
+            env=os.environ | dict(variables),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C reaches the first process, which ends the others
+        )
+
+
+def _watch(others: list[subprocess.Popen[bytes]], place: Path, ended: threading.Event) -> None:
+    """Ends this process when another one is lost and the exchange between them does not notice it."""
+    while not ended.wait(1.0):
+        if any(other.poll() not in (None, 0) for other in others):
+            if not ended.wait(_NOTICED_AFTER):
+                print(f"error: {_reason(place) or 'a process of the run has ended'}", file=sys.stderr)
+                os._exit(2)
+            return
+
+
+def _reason(place: Path) -> str | None:
+    """Returns why another process failed; None where none has."""
+    for file in sorted(place.glob("*.error")):
+        return f"process {file.stem}: {file.read_text(encoding='utf-8')}"
+    return None
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _end_with_parent() -> None:
+    """Ends this process when the first one has ended for any reason."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="parent").start()
+
+
+def main(work: Path) -> int:
+    """Runs the task of the first process as another one.
+
+    Args:
+        work: the pickled task.
+
+    Returns:
+        The exit code.
+    """
+    _end_with_parent()
+    gpu, task, arguments = pickle.loads(work.read_bytes())  # written by the first process
+    try:
+        with _joined(gpu=gpu):
+            task(*arguments)
+    except BaseException as error:
+        text = one_line(error) if isinstance(error, Exception) else type(error).__name__
+        # A lost connection is the consequence of an error of another process.
+        if not isinstance(error, KeyboardInterrupt) and "Connection closed by peer" not in text:
+            if not (isinstance(error, Exception) and is_user_error(error)):
+                text = "".join(traceback.format_exception(error)).strip().rpartition("\n")[2]
+            (work.parent / f"{os.environ['RANK']}.error").write_text(text, encoding="utf-8")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
