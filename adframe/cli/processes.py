@@ -15,51 +15,66 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from adframe.config.messages import is_user_error, one_line
 from adframe.errors import AdframeError
-from adframe.io.processes import join, leave
+from adframe.io.processes import Processes, join, leave
 
-Result = TypeVar("Result")
 _VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+_CONSEQUENCE = 1  # exit code of a process that tells its error in a file, or ends because of another one
 _NOTICED_AFTER = 30.0  # seconds in which the first process notices by itself that another one has ended
 
 
-def run_together(trainer: Mapping[str, Any], task: Callable[..., Result], *arguments: Any) -> Result:
+def run_together(trainer: Mapping[str, Any], task: Callable[..., Path], *arguments: Any) -> Path | None:
     """Runs a task in as many processes as `trainer=` asks for.
 
     Args:
-        trainer: the options of `trainer=`: `accelerator`, `devices` and `num_nodes`.
-        task: a function of a module.
+        trainer: the options of `trainer=`: `accelerator`, `devices`, `num_nodes`, and `ray` where Ray starts
+            the processes.
+        task: a function of a module that returns the folder of a run.
         arguments: its arguments, which can be pickled.
 
     Returns:
-        The result of the task in this process.
+        The folder; None in another process than the first one.
 
     Raises:
         AdframeError: the number of processes is not possible, or one of them has failed.
     """
+    if trainer.get("ray") is not None:
+        from adframe.cli.ray_processes import run_with_ray
+
+        return run_with_ray(trainer, task, arguments)
     here = wanted_processes(trainer)
     machines = int(trainer.get("num_nodes") or 1)
     started = _started_processes()
     if started is None and here * machines == 1:
         return task(*arguments)
-    gpu = _uses_gpu(trainer)
+    gpu = uses_gpu(trainer)
     if started is not None:
         _check_started(started, here=here, machines=machines, trainer=trainer)
         if started["WORLD_SIZE"] == "1":
             return task(*arguments)
-        with _variables(started), _joined(gpu=gpu):
-            return task(*arguments)
+        with _variables(started), joined(gpu=gpu) as processes:
+            folder = task(*arguments)
+            return folder if processes.first else None
     if machines > 1:
         raise AdframeError(
             f"trainer.num_nodes={machines} needs the command to be started on every machine: "
             "srun python train.py ..., or torchrun --nnodes=... train.py ..."
         )
     return _with_others(here, gpu, task, arguments)
+
+
+def is_shared(trainer: Mapping[str, Any]) -> bool:
+    """Tells whether `trainer=` starts other processes, which know nothing of Hydra.
+
+    Args:
+        trainer: the options of `trainer=`.
+    """
+    return trainer.get("ray") is not None or wanted_processes(trainer) > 1
 
 
 def wanted_processes(trainer: Mapping[str, Any]) -> int:
@@ -78,11 +93,16 @@ def wanted_processes(trainer: Mapping[str, Any]) -> int:
     if isinstance(devices, str) and devices.isdigit() and int(devices):
         return int(devices)
     if devices in ("auto", "-1", -1):
-        return _gpus() if _uses_gpu(trainer) else 1
+        return _gpus() if uses_gpu(trainer) else 1
     return len(devices) if not isinstance(devices, str | int | None) else 1  # Lightning refuses the rest
 
 
-def _uses_gpu(trainer: Mapping[str, Any]) -> bool:
+def uses_gpu(trainer: Mapping[str, Any]) -> bool:
+    """Tells whether the processes have GPUs.
+
+    Args:
+        trainer: the options of `trainer=`.
+    """
     return trainer.get("accelerator") in ("gpu", "cuda", "auto") and _gpus() > 0
 
 
@@ -127,8 +147,15 @@ def _check_started(
 
 
 @contextlib.contextmanager
-def _joined(*, gpu: bool) -> Iterator[None]:
-    """Joins the other processes; all but the first are silent."""
+def joined(*, gpu: bool) -> Iterator[Processes]:
+    """Joins the other processes; all but the first are silent.
+
+    Args:
+        gpu: whether each process has a GPU, the one with its local rank.
+
+    Yields:
+        The processes.
+    """
     if gpu:
         import torch
 
@@ -136,14 +163,14 @@ def _joined(*, gpu: bool) -> Iterator[None]:
     processes = join(gpu=gpu)
     try:
         if processes.first:
-            yield
+            yield processes
         else:
             with (
                 Path(os.devnull).open("w") as nowhere,
                 contextlib.redirect_stdout(nowhere),
                 contextlib.redirect_stderr(nowhere),
             ):
-                yield
+                yield processes
     finally:
         leave()
 
@@ -163,7 +190,7 @@ def _variables(values: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _with_others(count: int, gpu: bool, task: Callable[..., Result], arguments: tuple[Any, ...]) -> Result:
+def _with_others(count: int, gpu: bool, task: Callable[..., Path], arguments: tuple[Any, ...]) -> Path:
     """Starts the other processes of this machine, and runs the task as the first one."""
     import torch
     from lightning.fabric.plugins.environments.lightning import find_free_network_port
@@ -188,13 +215,18 @@ def _with_others(count: int, gpu: bool, task: Callable[..., Result], arguments: 
         watcher.start()
         try:
             torch.set_num_threads(threads)
-            with _variables(own), _joined(gpu=gpu):
-                return task(*arguments)
+            with _variables(own), joined(gpu=gpu):
+                result = task(*arguments)
+            for other in others:
+                _end(other)
+            if (reason := _reason(Path(place), others)) is not None:
+                raise AdframeError(reason)
+            return result
         except AdframeError:
             raise  # all processes have the same one
         except Exception as error:
             time.sleep(1.0)  # the process that failed first is still writing why
-            if (reason := _reason(Path(place))) is not None:
+            if (reason := _reason(Path(place), others)) is not None:
                 raise AdframeError(reason) from error
             raise
         finally:
@@ -222,15 +254,20 @@ def _watch(others: list[subprocess.Popen[bytes]], place: Path, ended: threading.
     while not ended.wait(1.0):
         if any(other.poll() not in (None, 0) for other in others):
             if not ended.wait(_NOTICED_AFTER):
-                print(f"error: {_reason(place) or 'a process of the run has ended'}", file=sys.stderr)
+                print(f"error: {_reason(place, others)}", file=sys.stderr)
                 os._exit(2)
             return
 
 
-def _reason(place: Path) -> str | None:
+def _reason(place: Path, others: Sequence[subprocess.Popen[bytes]]) -> str | None:
     """Returns why another process failed; None where none has."""
     for file in sorted(place.glob("*.error")):
         return f"process {file.stem}: {file.read_text(encoding='utf-8')}"
+    codes = {rank: other.poll() for rank, other in enumerate(others, start=1)}
+    lost = {rank: code for rank, code in codes.items() if code not in (None, 0, _CONSEQUENCE)}
+    for rank, code in lost.items():
+        how = f"was killed by signal {-code}" if code < 0 else f"has ended with exit code {code}"
+        return f"process {rank} {how}"
     return None
 
 
@@ -266,7 +303,7 @@ def main(work: Path) -> int:
     _end_with_parent()
     gpu, task, arguments = pickle.loads(work.read_bytes())  # written by the first process
     try:
-        with _joined(gpu=gpu):
+        with joined(gpu=gpu):
             task(*arguments)
     except BaseException as error:
         text = one_line(error) if isinstance(error, Exception) else type(error).__name__
@@ -275,7 +312,7 @@ def main(work: Path) -> int:
             if not (isinstance(error, Exception) and is_user_error(error)):
                 text = "".join(traceback.format_exception(error)).strip().rpartition("\n")[2]
             (work.parent / f"{os.environ['RANK']}.error").write_text(text, encoding="utf-8")
-        return 1
+        return _CONSEQUENCE
     return 0
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from adframe.cli.processes import run_together
+from adframe.cli.processes import is_shared, run_together
 from adframe.cli.typed import TypedOverrides
 from adframe.config.recipe import ConfigRecipe
 from adframe.config.saved_config import check_complete, read_config
@@ -40,14 +40,27 @@ def run_training(cfg: DictConfig, typed: TypedOverrides) -> Path:
     """
     quieten()
     if cfg.resume is not None:
-        return print_run(_resume(cfg, typed))
+        return _resume(cfg, typed)
     check_values(cfg, overrides=typed.overrides, hydra_overrides=typed.hydra)
     path = Path(str(resolved_value(cfg.paths, "run")))
-    return run_together(cfg.trainer, _train, cfg, typed, path)
+    if is_shared(cfg.trainer):  # the other processes do not know what Hydra knows in this one
+        plain: Any = OmegaConf.to_container(cfg, resolve=True)
+        cfg = OmegaConf.create(plain)
+    done = run_together(cfg.trainer, fit_and_test, cfg, typed, path)
+    return path if done is None else print_run(RunFolder.read(done))
 
 
-def _train(cfg: DictConfig, typed: TypedOverrides, path: Path) -> Path:
-    """Runs a new run in this process, which may be one of several."""
+def fit_and_test(cfg: DictConfig, typed: TypedOverrides, path: Path) -> Path:
+    """Runs a new run in this process, which may be one of several.
+
+    Args:
+        cfg: the configuration, checked.
+        typed: the typed overrides.
+        path: the folder of the run.
+
+    Returns:
+        The folder to which this process has written.
+    """
     quieten()
     lines = unread_overrides(cfg, overrides=typed.overrides, model=typed.choices.get("model", "this one"))
     for line in lines:
@@ -57,7 +70,7 @@ def _train(cfg: DictConfig, typed: TypedOverrides, path: Path) -> Path:
         choices={name: typed.choices[name] for name in CHOICES},
         command=command_line(list(typed.overrides)),
     )
-    return print_run(train(recipe, path, warnings=lines))
+    return train(recipe, path, warnings=lines).path
 
 
 def print_run(folder: RunFolder) -> Path:
@@ -76,7 +89,7 @@ def print_run(folder: RunFolder) -> Path:
     return folder.path
 
 
-def _resume(cfg: DictConfig, typed: TypedOverrides) -> RunFolder:
+def _resume(cfg: DictConfig, typed: TypedOverrides) -> Path:
     """Resumes a run with its own configuration; only the place of its data may be typed."""
     allowed = ("resume=", "trusted=", "dataset.root=")
     if other := [text for text in typed.overrides if not text.startswith(allowed)]:
@@ -89,8 +102,8 @@ def _resume(cfg: DictConfig, typed: TypedOverrides) -> RunFolder:
     )
 
 
-def resume_run(path: Path, *, trusted: Sequence[str] = (), root: str | None = None) -> RunFolder:
-    """Resumes a stopped run.
+def resume_run(path: Path, *, trusted: Sequence[str] = (), root: str | None = None) -> Path:
+    """Resumes a stopped run and prints its table.
 
     Args:
         path: the run's folder.
@@ -98,22 +111,33 @@ def resume_run(path: Path, *, trusted: Sequence[str] = (), root: str | None = No
         root: the current place of the data; None for the place in the run's configuration.
 
     Returns:
-        The finished run.
+        The folder of the run.
 
     Raises:
         AdframeError: the folder is no run's folder, or its images have changed.
     """
+    quieten()
     config = read_config(path, trusted=trusted)
     check_complete(config, path)
-    return run_together(config["trainer"], _continue, path, config, root)
+    done = run_together(config["trainer"], continue_run, path, config, root)
+    return path if done is None else print_run(RunFolder.read(done))
 
 
-def _continue(path: Path, config: dict[str, Any], root: str | None) -> RunFolder:
-    """Continues a run in this process, which may be one of several."""
+def continue_run(path: Path, config: dict[str, Any], root: str | None) -> Path:
+    """Continues a run in this process, which may be one of several.
+
+    Args:
+        path: the folder of the run.
+        config: its configuration, checked.
+        root: as in `resume_run`.
+
+    Returns:
+        The folder to which this process has written.
+    """
     quieten()
     folder = RunFolder(path)
     with first_before_others():
         folder.reopen()
     if root is not None:
         config = with_moved_data(folder, config, Path(str(root)).resolve())
-    return resume(ConfigRecipe(OmegaConf.create(config), config=config), folder)
+    return resume(ConfigRecipe(OmegaConf.create(config), config=config), folder).path

@@ -256,6 +256,7 @@ def build_trainer(
         AdframeError: an option is refused, or would leave images out.
     """
     options: Any = OmegaConf.to_container(cfg.trainer, resolve=True)
-    options.pop("gradient_checkpointing", None)
+    for key in ("gradient_checkpointing", "ray"):  # not options of Lightning
+        options.pop(key, None)
     check_uncut(options)
     return make_trainer(options, callbacks, logger, learning=learning, files=files)

@@ -119,7 +119,8 @@ def join(*, gpu: bool) -> Processes:
     Returns:
         All of them.
     """
-    # Values are exchanged on the CPU in both cases, so that they need no memory of a GPU.
+    if torch.distributed.is_initialized():  # by Ray
+        return current_processes()
     torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo", timeout=_PATIENCE)
     return current_processes()
 

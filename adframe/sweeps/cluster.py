@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from adframe.errors import AdframeError
-from adframe.sweeps.launcher import Job, require_package
+from adframe.io.packages import require_package
+from adframe.sweeps.launcher import Job
 from adframe.sweeps.local import CRASH_MESSAGE, FinishedJob, available_cores, check_count
 
 

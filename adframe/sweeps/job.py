@@ -9,7 +9,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
-from adframe.cli.train import print_run, resume_run, run_training
+from adframe.cli.train import resume_run, run_training
 from adframe.cli.typed import TypedOverrides
 from adframe.results.run_folder import RunFolder
 from adframe.sweeps.state import SWEEP_KEYS
@@ -40,7 +40,7 @@ def run_sweep_job(cfg: DictConfig) -> Path:
     run = RunFolder(Path(str(cfg.paths.run)))
     if (run.path / "config.yaml").is_file():
         if (run.path / "metrics.json").is_file() or run.has_unfinished_training:
-            return print_run(resume_run(run.path, trusted=cfg.trusted))
+            return resume_run(run.path, trusted=cfg.trusted)
         shutil.rmtree(run.path)
     return run_training(cfg, TypedOverrides.from_hydra())
 

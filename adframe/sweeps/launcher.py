@@ -27,7 +27,6 @@ from omegaconf import DictConfig, open_dict
 
 from adframe.config.messages import is_user_error, one_line
 from adframe.config.trust import resolve_trusted
-from adframe.errors import AdframeError
 from adframe.results.run_files import recorded_overrides
 from adframe.results.sweep_folder import forget_failures, is_finished, record_failure
 from adframe.sweeps.state import overrides_of_job, record_jobs
@@ -307,23 +306,3 @@ def build_group(config: DictConfig, group: str) -> Any:
     except Exception as error:
         cause = error.__cause__ or error  # Hydra wraps the errors of constructors
         raise (cause if is_user_error(cause) else error) from None
-
-
-def require_package(module: str, *, group: str, option: str, extra: str) -> None:
-    """Checks that a package is installed.
-
-    Args:
-        module: its module.
-        group: the group of the option that needs it.
-        option: the option.
-        extra: the extra of adframe that installs it.
-
-    Raises:
-        AdframeError: it is not installed.
-    """
-    from importlib.util import find_spec
-
-    if find_spec(module) is None:
-        raise AdframeError(
-            f"{group}={option} needs {module}, which is not installed: pip install 'adframe[{extra}]'"
-        )

@@ -14,7 +14,8 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 
 from adframe.errors import AdframeError
-from adframe.sweeps.launcher import Job, require_package
+from adframe.io.packages import require_package
+from adframe.sweeps.launcher import Job
 
 FinishedJob = tuple[Job, str | None]  # with an error that the job itself did not record
 _SAFE_PATH = "PYTHONSAFEPATH"  # since Python 3.11

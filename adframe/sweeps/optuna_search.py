@@ -15,9 +15,9 @@ from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
 from adframe.errors import AdframeError, unknown
 from adframe.io.files import write_json
+from adframe.io.packages import require_package
 from adframe.results.run_folder import RunFolder
 from adframe.results.sweep_folder import OBJECTIVE_PREFIX, SEARCH_FILE, is_finished, validation_means
-from adframe.sweeps.launcher import require_package
 from adframe.sweeps.state import override_text
 
 if TYPE_CHECKING:
