@@ -261,8 +261,8 @@ class TrainingFree(Detector, Protocol):
 class Divisible(Detector, Protocol):
     """The interface of methods whose collecting has a costly half that depends on the images alone.
 
-    Several processes then read the features of different images; every one of them collects the features of
-    all images, in one order, so that all fit the same model. `collect` is `collect_features(features(...))`.
+    Several processes then read the features of different images, and one of them collects all features.
+    `collect` is `collect_features(features(...))`.
 
     Example:
         >>> from adframe.models.pixel_mean import PixelMean

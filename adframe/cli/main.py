@@ -44,6 +44,8 @@ def guard(main: Callable[[], Any]) -> None:
         SystemExit: after a user error (2), a signal (128 and its number) or a closed pipe (141).
         Exception: any other error is a bug and keeps its traceback.
     """
+    # Lightning's training in several processes warns about the speed of a setting that it needs.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors instead of printing them itself
 
     def run() -> None:

@@ -58,6 +58,21 @@ class Processes:
         torch.distributed.all_gather_object(found, value, group=_cpu_group())
         return found
 
+    def gather_in_first(self, value: Value) -> list[Value]:
+        """Sends values to the first process; all processes must call it.
+
+        Args:
+            value: as for `gather`.
+
+        Returns:
+            The values of all processes, by rank, in the first process; [] in the others.
+        """
+        if self.count == 1:
+            return [value]
+        found: list[Any] | None = [None] * self.count if self.first else None
+        torch.distributed.gather_object(value, found, dst=0, group=_cpu_group())
+        return found or []
+
     def of_first(self, value: Value) -> Value:
         """Returns the value of the first process; all processes must call it.
 

@@ -26,7 +26,7 @@ from adframe.metrics.pixel import PixelMetrics
 from adframe.systems.calibration_pass import normal_mask, run_calibration_pass
 from adframe.systems.detection import DetectionSystem
 from adframe.systems.learning import Learning
-from adframe.systems.shared_collection import collect_shared
+from adframe.systems.shared_collection import collect_shared, fit_in_first
 
 MONITORED = "val/total"
 
@@ -137,7 +137,7 @@ class GradientSystem(DetectionSystem):
                 for number, batch in enumerate(loader):
                     own = {IMAGE: batch[IMAGE].to(self.device), RECORD: batch[RECORD]}
                     collect_shared(detector, own if weight_of(loader, number) else None, device=self.device)
-            detector.finalise()
+            fit_in_first(self.detector, detector.finalise)
 
     def _log_losses(self, stage: str, losses: dict[str, Tensor], *, count: int) -> None:
         """Logs the losses of `count` images; of several processes as means over all their images."""

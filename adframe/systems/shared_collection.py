@@ -1,22 +1,28 @@
-"""Collects the images of all processes in the order in which one process would collect them."""
+"""Fits a method in a run of several processes: all of them read features, and the first one fits."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import torch
 from lightning.fabric.utilities import move_data_to_device
+from torch import nn
 
 from adframe.contracts import IMAGE, RECORD, Batch, Record
-from adframe.io.processes import current_processes
+from adframe.io.processes import Processes, current_processes
 from adframe.models.divided import collect_features_of, features_of
+
+Result = TypeVar("Result")
+_BACKBONE = "backbone."  # frozen, and the same in all processes
 
 
 def collect_shared(method: Any, batch: Batch | None, *, device: torch.device) -> list[Record]:
-    """Lets a method collect the batch of every process; all processes must call it.
+    """Lets a method collect the batches of all processes; all processes must call it.
 
-    The features are read by the process that has the batch, and collected by all of them, so that every
-    process fits the same model.
+    Each process reads the features of its own batch. The first one collects them, in the order in which one
+    process would have collected them.
 
     Args:
         method: a method that collects images.
@@ -24,7 +30,7 @@ def collect_shared(method: Any, batch: Batch | None, *, device: torch.device) ->
         device: the device of the method.
 
     Returns:
-        The collected images.
+        The collected images; [] in another process than the first one.
     """
     processes = current_processes()
     if processes.count == 1:
@@ -37,8 +43,48 @@ def collect_shared(method: Any, batch: Batch | None, *, device: torch.device) ->
         with torch.no_grad():
             own = move_data_to_device(features_of(method, batch[IMAGE]), "cpu"), list(batch[RECORD])
     records: list[Record] = []
-    for found in processes.gather(own):
+    for found in processes.gather_in_first(own):
         if found is not None:
             collect_features_of(method, move_data_to_device(found[0], device))
             records += found[1]
     return records
+
+
+def fit_in_first(method: nn.Module, fit: Callable[[], Result]) -> Result:
+    """Fits a method in the first process, and gives the others its state; all processes must call it.
+
+    Args:
+        method: a method whose state is complete in its `state_dict`, as a checkpoint needs it.
+        fit: fits it to what was collected.
+
+    Returns:
+        The result of `fit`, in all processes.
+    """
+    processes = current_processes()
+    if processes.count == 1:
+        return fit()
+    state: dict[str, Any] = {}
+    result: Any = None
+    if processes.first:
+        with _all_threads(processes):
+            result = fit()
+        state = {
+            name: value.cpu() for name, value in method.state_dict().items() if not name.startswith(_BACKBONE)
+        }
+    state, result = processes.of_first((state, result))
+    if not processes.first:
+        own = method.state_dict()
+        frozen = {name: value for name, value in own.items() if name.startswith(_BACKBONE)}
+        method.load_state_dict(frozen | state, strict=True)
+    return result  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _all_threads(processes: Processes) -> Iterator[None]:
+    """Uses the cores of all processes of this machine, because the others wait."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(before * processes.local_count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -4,6 +4,7 @@ model.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -18,7 +19,7 @@ from adframe.metrics.pixel import PixelMetrics
 from adframe.systems.calibration_pass import normal_mask, run_calibration_pass
 from adframe.systems.detection import DetectionSystem
 from adframe.systems.screening import MIN_IMAGES, Screening, screen
-from adframe.systems.shared_collection import collect_shared
+from adframe.systems.shared_collection import collect_shared, fit_in_first
 
 
 class TrainingFreeSystem(DetectionSystem):
@@ -78,11 +79,9 @@ class TrainingFreeSystem(DetectionSystem):
         """
         if self.trainer.sanity_checking:  # before anything was collected
             return
-        if isinstance(self.detector, Screened) and self.detector.robust is not None:
-            self.screening = self._screen(self.detector, self.detector.robust)
-        self.method.finalise()
+        self.screening = fit_in_first(self.detector, self._fit)
         if isinstance(self.detector, Transductive):
-            self._show_test_images(self.detector)
+            fit_in_first(self.detector, partial(self._show_test_images, self.detector))
         run_calibration_pass(self.detector, self.trainer.val_dataloaders, system=self)  # type: ignore[arg-type]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -111,11 +110,19 @@ class TrainingFreeSystem(DetectionSystem):
             return
         super().on_validation_epoch_end()
         if self.refit:
-            self.method.finalise()
+            fit_in_first(self.detector, self.method.finalise)
 
     def on_fit_end(self) -> None:
         """Releases memory, because nothing more will be collected."""
         self.method.release()
+
+    def _fit(self) -> Screening | None:
+        """Fits the model, and returns what was left out of it."""
+        found = None
+        if isinstance(self.detector, Screened) and self.detector.robust is not None:
+            found = self._screen(self.detector, self.detector.robust)
+        self.method.finalise()
+        return found
 
     def _show_test_images(self, method: Transductive) -> None:
         """Lets a transductive method collect the test images, without labels, before any image is scored.
