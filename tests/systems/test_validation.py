@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from adframe.calibration.calibrator import Calibrator
 from adframe.calibration.rules import BestF1, MeanStd, Quantile, Rule
-from adframe.contracts import GEOMETRY, RECORD, REGIONS, Geometry, Record, Region
+from adframe.contracts import GEOMETRY, INDEX, RECORD, REGIONS, Geometry, Record, Region
 from adframe.systems.validation import Validation
 
 RNG = np.random.default_rng(0)
@@ -18,7 +19,9 @@ PLACES = [Geometry((80, 60), (0, 0, 80, 60))] * 6
 def fitted(pixel: Rule, *, labels: tuple[int, ...] = (0,) * 6, zones: int = 1) -> Calibrator:
     records = [Record(Path(f"{i}.png"), "c", "val", label=label) for i, label in enumerate(labels)]
     square = [Region(0, 0, np.ones((20, 20), bool), 400.0)]
-    batch = {RECORD: records, GEOMETRY: PLACES, REGIONS: [square if label else [] for label in labels]}
+    regions = [square if label else [] for label in labels]
+    index = torch.arange(len(records))
+    batch = {INDEX: index, RECORD: records, GEOMETRY: PLACES, REGIONS: regions}
     validation, calibrator = Validation(zones=zones), Calibrator(image=Quantile(), pixel=pixel, zones=zones)
     validation.add(batch, scores=[float(m.max()) for m in MAPS], maps=MAPS)
     validation.fit(calibrator)
@@ -54,7 +57,7 @@ def test_every_zone_has_its_own_pixels() -> None:
 
 
 def test_where_both_classes_are_there_they_are_ranked() -> None:
-    batch = {GEOMETRY: PLACES, REGIONS: [[]] * 6}
+    batch = {INDEX: torch.arange(6), GEOMETRY: PLACES, REGIONS: [[]] * 6}
     both, one = Validation(zones=1), Validation(zones=1)
     scores = [0.1, 0.2, 0.9, 0.3, 0.25, 9.0]
     for validation, labels in ((both, (0, 0, 0, 1, 1, None)), (one, (0, 0, 0, 0, 0, None))):
@@ -68,6 +71,6 @@ def test_scores_are_kept_by_category_and_part_in_the_order_of_their_paths() -> N
     names = (("b", "x/2.png", "x", 0), ("a", "1.png", "", 0), ("b", "x/1.png", "x", 0), ("b", "3.png", "", 1))
     records = [Record(Path(path), c, "val", label=label, group=group) for c, path, group, label in names]
     validation = Validation(zones=1)
-    batch = {RECORD: records, GEOMETRY: PLACES[:4], REGIONS: [[], [], [], None]}
+    batch = {INDEX: torch.arange(4), RECORD: records, GEOMETRY: PLACES[:4], REGIONS: [[], [], [], None]}
     validation.add(batch, scores=[1.0, 2.0, 3.0, 4.0], maps=MAPS[:4])
     assert validation.parts() == {"a": [[2.0]], "b": [[3.0, 1.0]]}
