@@ -58,6 +58,49 @@ class RoundedBank:
     norm: float
 
 
+@dataclass(frozen=True, slots=True)
+class RoundedQueries:
+    """Queries prepared for the search in bfloat16.
+
+    Attributes:
+        matrix: (Q, D + 6) bfloat16; its product with a `RoundedBank` is -|q' - b'|^2 / 2.
+        residual: (Q,) |q - q'|, the change of a row by rounding.
+        half: (Q,) float64, |q'|^2 / 2.
+    """
+
+    matrix: Tensor
+    residual: Tensor
+    half: Tensor
+
+    @classmethod
+    def of(cls, rows: Tensor) -> RoundedQueries:
+        """Rounds queries.
+
+        Args:
+            rows: (Q, D) float32.
+        """
+        short, residual, half = _round_rows(rows)
+        return cls(torch.cat([short, short.new_ones(len(short), 3), in_three(-half)], dim=1), residual, half)
+
+    def bound(self, reach: Tensor, bank: RoundedBank) -> Tensor:
+        """Bounds the product from below for all rows of a bank within a distance.
+
+        Args:
+            reach: (Q,) float32 distances.
+            bank: the bank.
+
+        Returns:
+            (Q,) bfloat16; a row whose product is smaller lies farther away.
+        """
+        terms = self.matrix.shape[1]
+        # For lengths, which are float32 sums themselves.
+        slack = 1 + terms * FLOAT32_UNIT
+        rounded = (reach + self.residual + bank.residual) * slack
+        sizes = (bank.norm + (2 * self.half).sqrt().float()).square() / 2
+        bound = -(rounded.square() / 2 * slack + terms * (FLOAT32_UNIT * slack * sizes + UNDERFLOW))
+        return bound.to(self.matrix.dtype)
+
+
 def round_bank(bank: Tensor) -> RoundedBank | None:
     """Prepares a bank for the search in bfloat16, in half its memory.
 
@@ -176,18 +219,12 @@ def _search_chunk(queries: Tensor, bank: Tensor, norms: Tensor, count: int) -> T
 
 def _by_bfloat16(queries: Tensor, bank: Tensor, prepared: RoundedBank, count: int) -> tuple[Tensor, Tensor]:
     """Returns distances and indices (Q, count) as `nearest`; index -1 where the bound cannot decide."""
-    short, residual, half = _round_rows(queries)
-    matrix = torch.cat([short, short.new_ones(len(short), 3), in_three(-half)], dim=1)
-    product = matrix @ prepared.matrix.T  # (Q, M) bfloat16: -|q' - b'|^2 / 2
+    rounded, every = RoundedQueries.of(queries), torch.arange(len(queries))
+    product = rounded.matrix @ prepared.matrix.T  # (Q, M) bfloat16: -|q' - b'|^2 / 2
     best = product.topk(min(count + EXTRA_CANDIDATES, len(bank)), dim=1)  # (Q, K)
-    terms, every = matrix.shape[1], torch.arange(len(queries))
-    # For lengths, which are float32 sums themselves.
-    slack = 1 + terms * FLOAT32_UNIT
     first = _pair_distances(queries, every.repeat_interleave(count), bank, best.indices[:, :count].flatten())
-    reach = (first.view(-1, count).amax(1) + residual + prepared.residual) * slack  # (Q,)
-    sizes = (prepared.norm + (2 * half).sqrt().float()).square() / 2
-    bound = -(reach.square() / 2 * slack + terms * (FLOAT32_UNIT * slack * sizes + UNDERFLOW))
-    possible = best.values >= bound.to(product.dtype).unsqueeze(1)  # (Q, K)
+    bound = rounded.bound(first.view(-1, count).amax(1), prepared)
+    possible = best.values >= bound.unsqueeze(1)  # (Q, K)
     # NaN and infinity leave no candidate.
     left = possible.sum(1)
     # The K-th candidate excludes all rows after it.
