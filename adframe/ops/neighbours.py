@@ -245,8 +245,9 @@ def _round_rows(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """
     short = rows.bfloat16()
     kept = short.float()
-    norms = torch.linalg.vector_norm(kept, dim=1, dtype=torch.float64)
-    return short, torch.linalg.vector_norm(rows - kept, dim=1), norms.square() / 2
+    # A norm with dtype=float64 gives the same, in three times the time.
+    half = kept.double().square_().sum(1) / 2
+    return short, torch.linalg.vector_norm(rows - kept, dim=1), half
 
 
 def in_three(values: Tensor) -> Tensor:
