@@ -4,10 +4,10 @@
     OMP_NUM_THREADS=1 python -m benchmarks.disk_bank search --gigabytes 30    # a sparse file, 0.3 GB of disk
 
 Each line is a process of its own. Peaks are of the resident set (`VmHWM`), which has no page cache of files
-that are read; `page cache` is what that of the machine grew by. `search` runs under a limit of 2 GiB for the data
-of the process (`RLIMIT_DATA`). One block in a hundred of its file, the first among them, has rows near the
-queries; the other blocks are holes of the file, which the system gives as zeros without a disk. So its times are
-those of the processor and of reading from memory.
+that are read; `page cache` is what that of the machine grew by. `search` runs under a limit of 2 GiB for the
+data of the process (`RLIMIT_DATA`). One block in a hundred of its file, the first among them, has rows near
+the queries; the other blocks are holes of the file, which the system gives as zeros without a disk. So its
+times are those of the processor and of reading from memory.
 """
 
 from __future__ import annotations
