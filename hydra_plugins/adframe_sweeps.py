@@ -1,6 +1,6 @@
 """Where Hydra looks for launchers and sweepers; ours stand in `adframe.sweeps`.
 
-Hydra imports this file for every command, also for `--help`, so that what a sweep needs is imported by a sweep.
+Hydra imports this file for every command, also for `--help`, so that only a sweep imports what it needs.
 """
 
 from __future__ import annotations
