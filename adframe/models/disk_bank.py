@@ -107,6 +107,7 @@ class DiskBank(Memory):
             rows: (N, D).
             choice: how to choose.
         """
+        self.file = None  # two banks would need twice the disk
         self.file = write_rows(self._chosen(rows, choice), dtype=self.dtype, folder=Path(rows.folder))
 
     def join(self, rows: Spool, choice: Choice, *, limit_mb: int) -> None:
