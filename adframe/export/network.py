@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from adframe.contracts import Transductive
 from adframe.errors import AdframeError
 from adframe.models.cached_backbone import StoredBackbone
+from adframe.models.disk_bank import DiskBank
 from adframe.models.memory import Bank
 
 OPSET = 18  # the first with antialiasing, which resizing may use
@@ -125,6 +126,11 @@ def write_onnx(detector: nn.Module, path: Path, *, size: tuple[int, int]) -> Non
         raise AdframeError(
             f"{type(detector).__name__} cannot be exported: it scores test images by each other; "
             "export a model that is fitted to normal images, such as model=rad"
+        )
+    if any(isinstance(module, DiskBank) for module in detector.modules()):
+        raise AdframeError(
+            "memory=disk cannot be exported: a graph holds its bank in memory; export a model with a smaller "
+            "bank, such as memory=random coreset=0.01"
         )
     graph = Graph(exportable(detector, size=size)).eval()
     image = torch.rand((1, 3, *size), generator=torch.Generator().manual_seed(0))

@@ -45,14 +45,13 @@ def write_whole(path: Path, content: bytes | str) -> None:
     """
     # A file name that is not UTF-8 arrives as lone surrogates, which strict encoding would refuse.
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
-    # The name is unique per writer, because two processes may write the same file at once.
-    temporary = path.with_name(f".{path.name[:80]}.{_HOST}-{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
+    temporary = temporary_name(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(data)
         temporary.replace(path)
     except OSError as error:
-        raise _write_error(path, error) from error
+        raise write_error(path, error) from error
     finally:
         # After success the temporary file is gone; after any error (Ctrl-C too) it must not remain.
         _remove(temporary)
@@ -72,10 +71,28 @@ def append_text(path: Path, text: str) -> None:
         with path.open("ab") as file:
             file.write(text.encode("utf-8", "backslashreplace"))
     except OSError as error:
-        raise _write_error(path, error) from error
+        raise write_error(path, error) from error
 
 
-def _write_error(path: Path, error: OSError) -> AdframeError:
+def temporary_name(path: Path) -> Path:
+    """Returns a name next to a file for its unfinished content; `remove_left_over` knows it.
+
+    Args:
+        path: the file.
+
+    Returns:
+        A name that is unique per call, because two processes may write the same file at once.
+    """
+    return path.with_name(f".{path.name[:80]}.{_HOST}-{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
+
+
+def write_error(path: Path, error: OSError) -> AdframeError:
+    """Returns the error for a file that could not be written, with what to do about it.
+
+    Args:
+        path: the file.
+        error: what the system says.
+    """
     reason = error.strerror or type(error).__name__
     advice = _ADVICE.get(error.errno or 0, "check the disk and the folder")
     return AdframeError(f"cannot write {path}: {reason}; {advice}")

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_curve
 
 Scores = Sequence[float] | NDArray[np.floating]
 Labels = Sequence[int | None] | NDArray[np.integer]
@@ -44,6 +43,8 @@ def roc_points(scores: Scores, labels: Labels) -> Curve | None:
     known, truth = usable(scores, labels)
     if len(np.unique(truth)) < 2:
         return None
+    from sklearn.metrics import auc, roc_curve  # half a second, which a run needs only at its end
+
     x, y, _ = roc_curve(truth, known)
     return Curve(x, y, float(auc(x, y)))
 
@@ -75,6 +76,8 @@ def pr_points(scores: Scores, labels: Labels) -> Curve | None:
     known, truth = usable(scores, labels)
     if len(np.unique(truth)) < 2:
         return None
+    from sklearn.metrics import average_precision_score, precision_recall_curve  # as above
+
     precision, recall, _ = precision_recall_curve(truth, known, drop_intermediate=True)
     area = float(average_precision_score(truth, known))
     return Curve(recall[::-1], precision[::-1], area)

@@ -15,7 +15,6 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from sklearn.covariance import LedoitWolf
 from torch import Tensor, nn
 
 from adframe.errors import AdframeError
@@ -120,6 +119,8 @@ class Composition(nn.Module):
             features[:, -2 * self.count :] = np.where(
                 np.isnan(features[:, -2 * self.count :]), usual, features[:, -2 * self.count :]
             )
+        from sklearn.covariance import LedoitWolf  # half a second, which other models do not need
+
         fitted = LedoitWolf().fit(features)
         self.mean = torch.from_numpy(fitted.location_).to(device)
         self.precision = torch.from_numpy(fitted.precision_).to(device)

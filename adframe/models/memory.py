@@ -65,6 +65,11 @@ class Memory(nn.Module):
         self.register_buffer("bank", torch.empty(0, 0))  # (M, D)
         self.register_load_state_dict_pre_hook(make_room)  # type: ignore[no-untyped-call]
 
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """Returns the number of rows, their width, and the bytes of all; no rows before the fit."""
+        return len(self.bank), self.bank.shape[1], self.bank.element_size() * self.bank.numel()
+
     def fit(self, rows: Spool, choice: Choice) -> None:
         """Fits the memory to rows and replaces earlier ones.
 
@@ -99,6 +104,18 @@ class Memory(nn.Module):
             (Q,) distances.
         """
         raise NotImplementedError
+
+    def distances(self, groups: Tensor, *, limit_mb: int) -> Tensor:
+        """Measures the distances of several groups of rows, each as `distance` measures it by itself.
+
+        Args:
+            groups: (B, Q, D).
+            limit_mb: largest memory in MiB for a distance matrix.
+
+        Returns:
+            (B, Q) distances.
+        """
+        return torch.stack([self.distance(rows, limit_mb=limit_mb) for rows in groups])
 
     def rarity(self, rows: Tensor, *, neighbours: int, limit_mb: int) -> Tensor:
         """Returns the factors of distances, in (0, 1]; 1 where density has no meaning.
@@ -212,9 +229,7 @@ class Bank(Memory):
             return super().rarity(rows, neighbours=neighbours, limit_mb=limit_mb)
         near = self._nearest(rows, limit_mb=limit_mb)[1][:, 0]
         _, support = self._nearest(self.bank[near], count=count, limit_mb=limit_mb)
-        to_support = (rows.unsqueeze(1) - self.bank[support]).norm(dim=2)  # (Q, b)
-        weight: Tensor = 1 - torch.softmax(to_support, dim=1)[:, 0]
-        return weight
+        return rarity_factors(rows, self.bank[support])
 
     def _nearest(self, rows: Tensor, *, count: int = 1, limit_mb: int) -> tuple[Tensor, Tensor]:
         if self.block_rows is not None:
@@ -224,6 +239,21 @@ class Bank(Memory):
             self._prepared = self.bank, round_bank(self.bank)
         prepared = self._prepared[1]
         return nearest(rows, self.bank, count=count, norms=self.norms, prepared=prepared, limit_mb=limit_mb)
+
+
+def rarity_factors(rows: Tensor, support: Tensor) -> Tensor:
+    """Computes the factors of equation 7 of Roth et al.
+
+    Args:
+        rows: (Q, D).
+        support: (Q, b, D), the bank rows around the nearest one of each row, this one first.
+
+    Returns:
+        (Q,) factors in (0, 1].
+    """
+    to_support = (rows.unsqueeze(1) - support).norm(dim=2)  # (Q, b)
+    weight: Tensor = 1 - torch.softmax(to_support, dim=1)[:, 0]
+    return weight
 
 
 class Everything(Bank):

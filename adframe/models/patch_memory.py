@@ -113,7 +113,7 @@ class PatchMemory(nn.Module):
         self.seen = self.thinnings = 0
         self._rate = 1.0  # share of new rows that is kept
         self._waiting: Spool | None = None
-        self._owners: list[Tensor] = []  # the image of each waiting row, while none was thinned
+        self._owners: list[Tensor] = []  # the image of each waiting row, in any shape, while none was thinned
         self._joining = False  # whether new rows join a memory whose own rows are gone
         self._widths: list[int] = []  # channels of each layer
 
@@ -149,12 +149,13 @@ class PatchMemory(nn.Module):
         rows = self._unit(as_rows(grid))
         if self._waiting is None:
             if not self._joining:
-                refuse_update(fitted=bool(len(self.memory.bank)))
+                refuse_update(fitted=self.memory.size[0] > 0)
                 widths = [maps[layer].shape[1] for layer in self.layers]
                 self.centre, self._widths = rows.mean(0), widths[:1] if self.fusion.averages else widths
             self._waiting, self._owners = Spool(folder=self.settings.spool), []
         number = self.images if first is None else first
-        own = torch.arange(number, number + len(grid)).repeat_interleave(len(rows) // len(grid))
+        # A view of one number per image: one per row would be the largest part of the memory of a fit.
+        own = torch.arange(number, number + len(grid))[:, None].expand(-1, len(rows) // len(grid))
         self._owners.append(own)
         self.seen += len(rows)
         if self._rate < 1:
@@ -176,7 +177,7 @@ class PatchMemory(nn.Module):
         Distances are of averaged features, before fusion weights and reduction.
         """
         assert self._waiting is not None
-        return leave_one_out(self._waiting, torch.cat(self._owners), seed=self.settings.seed)
+        return leave_one_out(self._waiting, self._owner_of_rows(), seed=self.settings.seed)
 
     def keep(self, images: Tensor) -> None:
         """Forgets images, as if only the others had been collected.
@@ -185,7 +186,7 @@ class PatchMemory(nn.Module):
             images: (N,) bool, True for those that stay.
         """
         assert self._waiting is not None
-        waiting, owners = self._waiting, torch.cat(self._owners)
+        waiting, owners = self._waiting, self._owner_of_rows()
         rows = torch.nonzero(images[owners]).flatten()
         self._waiting = Spool(folder=self.settings.spool)
         for part in torch.split(rows, READ_ROWS):
@@ -289,26 +290,27 @@ class PatchMemory(nn.Module):
         Raises:
             RuntimeError: The memory is empty.
         """
-        if not len(self.memory.bank):
+        if not self.memory.size[0]:
             raise RuntimeError("the memory bank is empty: collect and finalise, or load a checkpoint, first")
         grid = self.grid(maps)
         batch, _, height, width = grid.shape
         # A matrix product rounds in another way with other numbers of rows or another layout of them, and the
         # score of an image must not depend on the images next to it. So each image is searched by itself.
         rows = self.embed(as_rows(grid)).contiguous()  # (B * h * w, D)
-        distances = torch.stack([self.distance(own) for own in rows.view(batch, height * width, -1)])
-        farthest = rows.view(batch, height * width, -1)[torch.arange(batch), distances.argmax(1)]  # (B, D)
+        groups = rows.view(batch, height * width, -1)
+        distances = self._by_metric(self.memory.distances(groups, limit_mb=self.settings.limit_mb))
+        farthest = groups[torch.arange(batch), distances.argmax(1)]  # (B, D)
         neighbours, limit_mb = self.settings.neighbours, self.settings.limit_mb
         weight = self.memory.rarity(farthest, neighbours=neighbours, limit_mb=limit_mb)
         return distances.view(batch, 1, height, width), weight
 
     def facts(self) -> dict[str, float]:
         """Returns rows, width and bytes of the bank, patches collected, and how often they were thinned."""
-        bank = self.memory.bank
+        rows, width, size = self.memory.size
         return {
-            "rows": len(bank),
-            "width": bank.shape[1],
-            "bytes": bank.element_size() * bank.numel(),
+            "rows": rows,
+            "width": width,
+            "bytes": size,
             "seen": self.seen,
             "thinnings": self.thinnings,
         }
@@ -322,8 +324,14 @@ class PatchMemory(nn.Module):
         Returns:
             (Q,).
         """
-        found = self.memory.distance(embedded, limit_mb=self.settings.limit_mb)
+        return self._by_metric(self.memory.distance(embedded, limit_mb=self.settings.limit_mb))
+
+    def _by_metric(self, found: Tensor) -> Tensor:
         return found.square() / 2 if self.settings.metric == "cosine" else found
+
+    def _owner_of_rows(self) -> Tensor:
+        """Returns (N,), the image of each waiting row."""
+        return torch.cat([own.reshape(-1) for own in self._owners])
 
     def _unit(self, rows: Tensor) -> Tensor:
         return F.normalize(rows, dim=1) if self.settings.metric == "cosine" else rows

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from sklearn.cluster import MiniBatchKMeans
 from torch import Tensor
 
 from adframe.io.disk_matrix import Spool
@@ -28,6 +27,8 @@ def k_means(rows: Spool, *, count: int, seed: int) -> Tensor:
     Returns:
         (count, D) float32 centres.
     """
+    from sklearn.cluster import MiniBatchKMeans  # half a second, which other memories do not need
+
     rng = np.random.default_rng(seed)
     batch = max(count, 8192)
     start = rows.gather(_random_places(rng, len(rows), count=max(START_ROWS, count))).numpy()

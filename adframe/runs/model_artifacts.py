@@ -89,7 +89,9 @@ def model_artifacts(
 
 def _add_run_files(artifact: wandb.Artifact, run: Path, unit: str) -> None:
     """Adds what `adframe.load` needs of the run's folder."""
+    banks = [path for form in ("bank", "*.bank") for path in run.glob(f"checkpoints/{unit}.{form}")]
     names = [*_RUN_FILES, f"checkpoints/{unit}.ckpt", f"{VALIDATION_FOLDER}/{unit}.json"]
+    names += [path.relative_to(run).as_posix() for path in banks]
     for name in names:
         if (run / name).is_file():
             artifact.add_file(str(run / name), name=name)

@@ -1,11 +1,12 @@
-"""Projects vectors to a plane, and measures the separation of two groups."""
+"""Projects vectors to a plane, and measures the separation of two groups.
+
+scikit-learn is imported by its first use: with pandas, which it imports, it takes half a second of the start
+of every command.
+"""
 
 from __future__ import annotations
 
 import numpy as np
-from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
-from sklearn.metrics import silhouette_score
 
 # Below this number neighbourhoods mean nothing.
 MIN_TSNE_IMAGES = 10
@@ -24,6 +25,8 @@ def pca_plane(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """
     if len(vectors) < 3 or vectors.shape[1] < 2 or not _differ(vectors):
         return None
+    from sklearn.decomposition import PCA
+
     pca = PCA(2, svd_solver="full")
     plane = pca.fit_transform(vectors.astype(np.float64))
     return plane.astype(np.float32), pca.explained_variance_ratio_.astype(np.float32)
@@ -42,6 +45,8 @@ def tsne_plane(vectors: np.ndarray, *, seed: int) -> np.ndarray | None:
     """
     if len(vectors) < MIN_TSNE_IMAGES or vectors.shape[1] < 2 or not _differ(vectors):
         return None
+    from sklearn.manifold import TSNE
+
     perplexity = min(_PERPLEXITY, (len(vectors) - 1) / 3)
     return np.asarray(TSNE(2, perplexity=perplexity, random_state=seed).fit_transform(vectors), np.float32)
 
@@ -59,6 +64,8 @@ def silhouette(vectors: np.ndarray, labels: np.ndarray) -> float | None:
     known = labels >= 0
     if min((labels == 0).sum(), (labels == 1).sum()) < 2 or not _differ(vectors[known]):
         return None
+    from sklearn.metrics import silhouette_score
+
     return float(silhouette_score(vectors[known].astype(np.float64), labels[known]))
 
 

@@ -13,7 +13,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from adframe.io.secrets import hide_secrets
-from adframe.sweeps.launcher import SweepLauncher, build_group
+from adframe.sweeps.launcher import Workers, build_group
 from adframe.sweeps.wandb_agent import write_agent_file
 
 
@@ -118,5 +118,6 @@ class Sweeper(BasicSweeper):
         Returns:
             At least 1.
         """
-        assert isinstance(self.launcher, SweepLauncher)
-        return self.launcher.workers.at_once(count)
+        # The plugin that Hydra knows; it has the workers of `SweepLauncher`.
+        workers: Workers = getattr(self.launcher, "workers")  # noqa: B009 (Hydra's type has no workers)
+        return workers.at_once(count)

@@ -1,6 +1,7 @@
 """Stores one file per model: the fitted parameters with the calibration, without the frozen backbone.
 
 The backbone is named and hashed instead: it is loaded from the same source again, and another one is refused.
+A bank on disk stays in a file of its own next to the checkpoint, which has its name, size and checksums.
 Files contain tensors and plain values only, so that a foreign checkpoint runs no code. A checksum and an
 identity reveal damaged files and models of another category.
 """
@@ -13,6 +14,7 @@ from typing import Any
 
 from adframe.errors import AdframeError
 from adframe.io.checksummed import UnusableError, read_sealed, write_sealed
+from adframe.models.disk_bank import DiskBank
 from adframe.systems.detection import DetectionSystem
 
 CHECKPOINT_FORMAT = "2"
@@ -20,13 +22,15 @@ FROZEN_PREFIX = "detector.backbone."
 
 
 def save_checkpoint(system: DetectionSystem, path: Path, *, of: Mapping[str, str]) -> None:
-    """Writes the checkpoint, completely or not at all.
+    """Writes the checkpoint, completely or not at all, and before it the files of banks on disk.
 
     Args:
         system: the fitted system.
         path: the file.
         of: identifies the training data, such as the category.
     """
+    for number, bank in enumerate(_disk_banks(system)):
+        bank.place(path.with_name(f"{path.stem}.{number}.bank" if number else f"{path.stem}.bank"))
     frozen = _frozen(system)
     state = {name: value for name, value in system.state_dict().items() if name not in frozen}
     write_sealed(path, {"state": state}, identity=identity(system, of=of))
@@ -50,6 +54,18 @@ def load_checkpoint(system: DetectionSystem, path: Path, *, of: Mapping[str, str
         system.load_state_dict({name: known[name] for name in _frozen(system)} | stored["state"], strict=True)
     except (RuntimeError, TypeError, AttributeError) as error:
         raise AdframeError(f"checkpoint {path} does not fit: {' '.join(str(error).split())}") from error
+    open_banks(system, path.parent)
+
+
+def open_banks(system: DetectionSystem, folder: Path) -> None:
+    """Opens the files of banks on disk that lie next to a checkpoint.
+
+    Args:
+        system: the system, with the state of the checkpoint.
+        folder: that of the checkpoint.
+    """
+    for bank in _disk_banks(system):
+        bank.open(folder)
 
 
 def identity(system: DetectionSystem, *, of: Mapping[str, str]) -> dict[str, str]:
@@ -83,6 +99,10 @@ def _read_checkpoint(path: Path, own: Mapping[str, str]) -> dict[str, Any]:
         raise AdframeError(f"checkpoint {path} does not exist; was the run finished?") from error
     except UnusableError as error:
         raise AdframeError(f"checkpoint {path} {error}; fit the model again") from error
+
+
+def _disk_banks(system: DetectionSystem) -> list[DiskBank]:
+    return [module for module in system.modules() if isinstance(module, DiskBank)]
 
 
 def _frozen(system: DetectionSystem) -> set[str]:

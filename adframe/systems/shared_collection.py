@@ -8,10 +8,11 @@ from typing import Any, TypeVar
 
 import torch
 from lightning.fabric.utilities import move_data_to_device
-from torch import nn
+from torch import Tensor, nn
 
 from adframe.contracts import IMAGE, RECORD, Batch, Record
 from adframe.io.processes import Processes, current_processes
+from adframe.models.disk_bank import DiskBank
 from adframe.models.divided import collect_features_of, features_of
 
 Result = TypeVar("Result")
@@ -69,13 +70,19 @@ def fit_in_first(method: nn.Module, fit: Callable[[], Result]) -> Result:
         with _all_threads(processes):
             result = fit()
         state = {
-            name: value.cpu() for name, value in method.state_dict().items() if not name.startswith(_BACKBONE)
+            name: value.cpu() if isinstance(value, Tensor) else value
+            for name, value in method.state_dict().items()
+            if not name.startswith(_BACKBONE)
         }
-    state, result = processes.of_first((state, result))
+    banks = [module for module in method.modules() if isinstance(module, DiskBank)]
+    files = [bank.file.path for bank in banks if bank.file is not None]
+    state, result, files = processes.of_first((state, result, files))
     if not processes.first:
         own = method.state_dict()
         frozen = {name: value for name, value in own.items() if name.startswith(_BACKBONE)}
         method.load_state_dict(frozen | state, strict=True)
+        for bank, file in zip(banks, files, strict=True):
+            bank.open(file.parent)
     return result  # type: ignore[no-any-return]
 
 

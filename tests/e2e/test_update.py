@@ -115,6 +115,30 @@ def test_without_the_dataset_new_images_join_padim_exactly(
     assert json.loads((again / "environment.json").read_text())["images"]["tray"]["count"] == 4 - 1 + 4
 
 
+def test_a_bank_on_disk_moves_with_its_run_and_takes_more_images(
+    base: list[str], fitted: tuple[Path, Path, Path, Path], tmp_path: Path
+) -> None:
+    _, new, _, part = fitted
+    shutil.copytree(part, tmp_path / "set")
+    own = [text for text in small(base, tmp_path / "set") if text not in PADIM[:2]]
+    run = train_here(
+        *own, "memory=disk", f"paths.splits={tmp_path / 'splits'}", f"paths.run={tmp_path / 'first'}"
+    )
+    moved, test = run.rename(tmp_path / "moved"), part / "tray" / "test"
+    bank = moved / "checkpoints" / "tray.bank"
+    before, content = scores(moved, test), bank.read_bytes()
+    shutil.move(tmp_path / "set", tmp_path / "gone")
+    updated = run_update(moved, tmp_path / "updated", normals=[str(new)])
+    facts = json.loads((updated / "environment.json").read_text())
+    assert facts["update"] == "exact: every patch of old and new images"
+    assert (scores(updated, test) <= before + 1e-5).all()
+    assert bank.read_bytes() == content
+    assert (updated / "checkpoints" / "tray.bank").read_bytes()[: len(content)] == content
+    bank.unlink()
+    with pytest.raises(adframe.AdframeError, match="copy both files"):
+        adframe.load(moved)
+
+
 def test_without_the_dataset_nothing_can_be_removed(
     fitted: tuple[Path, Path, Path, Path], lost: Path, tmp_path: Path
 ) -> None:

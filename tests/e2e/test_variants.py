@@ -17,6 +17,7 @@ VARIANTS = {
     "pca_adaptive": ("memory=pca", "fusion=adaptive"),
     "kmeans_weighted": ("memory=kmeans", "fusion=weighted", "fusion.layers=[1,0.5]"),
     "layers_scales": ("model.per_layer=true", "model.scales=[0.5,1.0]", "model.brightness=[0.9]"),
+    "disk": ("memory=disk", "memory.dtype=float16", "model.neighbours=3", "model.scales=[0.5,1.0]"),
     "streamed": ("memory=random", "model.bank_bytes=100000", "model.reduce=pca", "model.dimensions=16"),
     "tiled": ("tiling=default", "tiling.size=32", "tiling.overlap=0.5", "tiling.chunk=5"),
     "tiled_half": ("tiling=default", "tiling.size=[32,24]", "image_scale=0.6", "tiling.merge=centre"),
