@@ -26,10 +26,11 @@ from adframe.results.validation_scores import write_scores
 from adframe.runs.frozen_twin import compare_with_twin
 from adframe.runs.recipe import Recipe
 from adframe.runs.synthetic_metrics import synthetic_metrics
-from adframe.systems.checkpoint import identity, open_banks, save_checkpoint
+from adframe.systems.checkpoint import identity, save_checkpoint
 from adframe.systems.detection import DetectionSystem
 from adframe.systems.gradient import MONITORED, GradientSystem
 from adframe.systems.screening import Screening
+from adframe.systems.shared_collection import share_bank_files
 from adframe.systems.training_free import TrainingFreeSystem
 from adframe.systems.training_state import LearningFiles
 
@@ -84,12 +85,12 @@ def fit_model(
     else:
         recipe.trainer(callbacks, tracker).fit(system, datamodule=data)
     processes = current_processes()
-    checkpoint = processes.of_first(folder.checkpoint(unit))
+    if processes.first:
+        save_checkpoint(system, folder.checkpoint(unit), of=recipe.identity(unit))
+    share_bank_files(system.detector)  # they lie next to the checkpoint now
     if not processes.first:  # every process has the fitted model, and the first one writes about it
         processes.wait()
-        open_banks(system, checkpoint.parent)
         return {}
-    save_checkpoint(system, checkpoint, of=recipe.identity(unit))
     write_scores(folder.path, unit=unit, scores=system.validation_scores(), parts=system.validation_parts())
     if isinstance(system, TrainingFreeSystem) and system.screening is not None:
         _write_screening(folder, system.screening, unit=unit)

@@ -54,18 +54,8 @@ def load_checkpoint(system: DetectionSystem, path: Path, *, of: Mapping[str, str
         system.load_state_dict({name: known[name] for name in _frozen(system)} | stored["state"], strict=True)
     except (RuntimeError, TypeError, AttributeError) as error:
         raise AdframeError(f"checkpoint {path} does not fit: {' '.join(str(error).split())}") from error
-    open_banks(system, path.parent)
-
-
-def open_banks(system: DetectionSystem, folder: Path) -> None:
-    """Opens the files of banks on disk that lie next to a checkpoint.
-
-    Args:
-        system: the system, with the state of the checkpoint.
-        folder: that of the checkpoint.
-    """
     for bank in _disk_banks(system):
-        bank.open(folder)
+        bank.open(path.parent)
 
 
 def identity(system: DetectionSystem, *, of: Mapping[str, str]) -> dict[str, str]:

@@ -74,16 +74,29 @@ def fit_in_first(method: nn.Module, fit: Callable[[], Result]) -> Result:
             for name, value in method.state_dict().items()
             if not name.startswith(_BACKBONE)
         }
-    banks = [module for module in method.modules() if isinstance(module, DiskBank)]
-    files = [bank.file.path for bank in banks if bank.file is not None]
-    state, result, files = processes.of_first((state, result, files))
+    state, result = processes.of_first((state, result))
     if not processes.first:
         own = method.state_dict()
         frozen = {name: value for name, value in own.items() if name.startswith(_BACKBONE)}
         method.load_state_dict(frozen | state, strict=True)
-        for bank, file in zip(banks, files, strict=True):
-            bank.open(file.parent)
+    share_bank_files(method)
     return result  # type: ignore[no-any-return]
+
+
+def share_bank_files(method: nn.Module) -> None:
+    """Lets all processes read the banks on disk that the first one has written; all must call it.
+
+    Args:
+        method: the method; nothing is done for one without banks on disk.
+    """
+    processes = current_processes()
+    banks = [module for module in method.modules() if isinstance(module, DiskBank)]
+    places = [(bank.get_extra_state(), bank.file.path.parent) for bank in banks if bank.file is not None]
+    places = processes.of_first(places)
+    if not processes.first:
+        for bank, (reference, folder) in zip(banks, places, strict=True):
+            bank.set_extra_state(reference)
+            bank.open(folder)
 
 
 @contextmanager
