@@ -40,6 +40,7 @@ from adframe.systems.detection import DetectionSystem
 from adframe.systems.learning import Learning
 
 _SHIFTED_SPLITS = ["val", "test"]  # of a domain
+_TRAINING_SET_KEYS = ("shots", "contamination", "labelled")
 _PATH_KEYS = (
     "dataset.root",
     "dataset.origin.root",
@@ -194,7 +195,7 @@ class ConfigRecipe:
         named = {"unit": unit, "dataset": self.cfg.dataset.name, "seed": self.seed, "image_size": size}
         if (scale := self.cfg.get("image_scale", 1.0)) != 1:  # checkpoints of earlier versions state none
             named["image_scale"] = scale
-        named |= {key: self.cfg[key] for key in ("shots", "contamination") if self.cfg.get(key) is not None}
+        named |= {key: self.cfg[key] for key in _TRAINING_SET_KEYS if self.cfg.get(key) is not None}
         return {name: str(value) for name, value in named.items()}
 
     def trainer(
