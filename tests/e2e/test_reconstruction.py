@@ -201,7 +201,9 @@ def test_labelled_defects_change_what_is_learned_and_not_what_is_tested(tmp_path
     assert "numbers equal the run's to the last digit" in call("evaluate", f"run={runs[1]}").out
 
 
-@pytest.mark.parametrize("method", [REVERSE_DISTILLATION, (*CNN, "model=patchcore")])
+@pytest.mark.parametrize(
+    "method", [REVERSE_DISTILLATION, (*CNN, "model=patchcore", "backbone.layers=[layer2]")]
+)
 def test_other_methods_refuse_labelled_defects(method: tuple[str, ...], toy: Path, tmp_path: Path) -> None:
     outcome = call(
         "train",

@@ -66,7 +66,7 @@ def test_labelled_defects_are_anomalous_with_and_without_noise() -> None:
     """The losses by loops over positions, with annotated defects among the images."""
     model, batch = tiny_supersimplenet(noise=0.3, gamma=2.0).eval(), dict(grey(3))
     mask = torch.zeros(3, 1, 64, 64)
-    mask[0, :, 8:24, 8:20] = 1
+    mask[0, :, :40, 8:64] = 1
     mask[2, :, 40, 40] = 1  # less than half of a position
     torch.manual_seed(0)
     with torch.no_grad():
@@ -80,7 +80,7 @@ def test_labelled_defects_are_anomalous_with_and_without_noise() -> None:
     for image, y, x in np.ndindex(3, *clean.shape[-2:]):
         part = mask[image, 0, side * y : side * (y + 1), side * x : side * (x + 1)].numpy()
         truth[image, 0, y, x] = part.mean() >= 0.5 or (image == 2 and part.any())
-    assert truth.sum(axis=(1, 2, 3)).tolist() == [(16 // side) * (12 // side), 0, 1]
+    assert truth.sum(axis=(1, 2, 3)).tolist() == [(40 // side) * (56 // side), 0, 1]
     assert (blobs.numpy() * truth).sum() > 0  # some noise would fall on a defect
     outside = torch.from_numpy(np.where(truth > 0, 0, blobs.numpy())).float()
     with torch.no_grad():
