@@ -334,6 +334,8 @@ def stored_config(cfg: DictConfig) -> dict[str, Any]:
     """
     fixed = cfg.copy()  # paths are fixed before resolving, because other keys refer to them
     members = [f"dataset.members.{name}.root" for name in fixed.dataset.get("members") or ()]
+    networks = OmegaConf.select(fixed, "backbone.members") or ()
+    members += [f"backbone.members.{name}.checkpoint" for name in networks]
     for key in ("paths.data", "paths.splits", "paths.store", *_PATH_KEYS, *members):
         value = OmegaConf.select(fixed, key)
         if OmegaConf.is_dict(value):  # a mask per category
