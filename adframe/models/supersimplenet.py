@@ -144,7 +144,7 @@ class SuperSimpleNet(SeededTraining):
             batch: with `image` (B, 3, H, W), and `mask` (B, 1, H, W) where defects are labelled.
 
         Returns:
-            `truncated`, `segmentation` and `classification`, and `total`, their sum.
+            `truncated`, `segmentation` and `classification`.
         """
         clean = self.adapted(batch[IMAGE])
         blobs, truth = self._blobs(clean), torch.zeros_like(clean[:, :1])
@@ -157,7 +157,7 @@ class SuperSimpleNet(SeededTraining):
         with torch.autocast(mask.device.type, enabled=False):
             logits, whole = logits.float(), whole.float()
             label = mask.amax(dim=(1, 2, 3))
-            terms = {
+            return {
                 "truncated": truncated_l1(logits, mask=mask, margin=self.margin),
                 # A negative alpha does not weight the classes.
                 "segmentation": sigmoid_focal_loss(
@@ -167,7 +167,6 @@ class SuperSimpleNet(SeededTraining):
                     whole, label, alpha=-1, gamma=self.gamma, reduction="mean"
                 ),
             }
-            return terms | {"total": torch.stack(list(terms.values())).sum()}
 
     def adapted(self, image: Tensor) -> Tensor:
         """Computes adapted features on twice the grid of the finest layer (paper, 3.1).
