@@ -20,6 +20,7 @@ from adframe.io.csv_text import csv_text
 from adframe.io.files import write_whole
 from adframe.models.normalizer import too_few_error
 from adframe.reporting.notes import warn
+from adframe.results.names import TRANSDUCTIVE
 from adframe.results.run_folder import RunFolder
 from adframe.results.validation_scores import write_scores
 from adframe.runs.frozen_twin import compare_with_twin
@@ -32,10 +33,6 @@ from adframe.systems.screening import Screening
 from adframe.systems.training_free import TrainingFreeSystem
 from adframe.systems.training_state import LearningFiles
 
-TRANSDUCTIVE = (
-    "this method is transductive: it saw the unlabelled test images together and scores every image by them, "
-    "so that its numbers are not comparable with those of methods that see one test image at a time"
-)
 ZERO_SHOT = (
     "this method is zero-shot: it used no training image; only its thresholds come from images, the normal "
     "validation images"
