@@ -77,7 +77,10 @@ def fit_model(
         )
         training |= _compare_with_twin(folder, system, data, unit=unit, seed=recipe.seed)
     else:
-        recipe.trainer(callbacks, tracker).fit(system, datamodule=data)
+        trainer = recipe.trainer(callbacks, tracker)
+        if isinstance(system.detector, Prompted) and system.detector.zero_shot:
+            trainer.limit_train_batches = 1  # Lightning needs a batch; the method uses no training image
+        trainer.fit(system, datamodule=data)
     save_checkpoint(system, folder.checkpoint(unit), of=recipe.identity(unit))
     write_scores(folder.path, unit=unit, scores=system.validation_scores(), parts=system.validation_parts())
     if isinstance(system, TrainingFreeSystem) and system.screening is not None:
