@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # the scripts' help, their refusals and the parent of a sweep
 
 IMAGE, INDEX, RECORD, GEOMETRY = "image", "index", "record", "geometry"
 REGIONS, SHIFT, SHARE = "regions", "shift", "share"
-# Keys of synthetic anomalies (`data.synthetic`).
+# Keys of synthetic anomalies (`data.synthetic`) and of labelled defects (`data.labelled`).
 MASK, LABEL, FAMILY = "mask", "label", "family"
 Batch = Mapping[str, Any]
 
@@ -497,6 +497,24 @@ class Gradient(Detector, Protocol):
         """
 
     def facts(self) -> dict[str, float]: ...
+
+
+@runtime_checkable
+class Supervised(Gradient, Protocol):
+    """The interface of methods that can be trained on labelled defects as well.
+
+    Then batches of `loss` have their masks, as those with synthetic anomalies do.
+
+    Attributes:
+        takes_labelled: whether the configured method uses labelled defects.
+
+    Example:
+        >>> from adframe.models.pixel_mean import PixelMean
+        >>> isinstance(PixelMean(None), Supervised)
+        False
+    """
+
+    takes_labelled: bool
 
 
 @runtime_checkable

@@ -7,6 +7,7 @@ every bootstrap resample, so their differences are paired.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -20,6 +21,8 @@ from adframe.stats.intervals import MeanOf, Measured, SeedError, interval_of
 
 REPLICATES = ("seed", "category")  # keys of the configuration that do not distinguish settings
 DATASET = "dataset"
+# A value that says nothing without its key.
+_BARE_VALUE = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?|\[[-+\d.,e]*\]|true|false|null", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -301,6 +304,25 @@ def name_of_overrides(overrides: Mapping[str, str]) -> str:
     if len(overrides) == 1:
         return next(iter(overrides.values()))
     return ", ".join(f"{short_key(key, list(overrides))}={value}" for key, value in overrides.items())
+
+
+def name_in_sentence(setting: Setting) -> str:
+    """Names a setting so that a sentence about it can be understood without its context.
+
+    Args:
+        setting: the setting.
+
+    Returns:
+        Its name; with the key where that is a bare number, truth value or null.
+
+    Example:
+        >>> [name_in_sentence(Setting(n, {k: n}, {})) for k, n in (("shots", "4"), ("model", "padim"))]
+        ['shots 4', 'padim']
+    """
+    if len(setting.overrides) == 1 and _BARE_VALUE.fullmatch(setting.name):
+        (key,) = setting.overrides
+        return f"{short_key(key, [key])} {setting.name}"
+    return setting.name
 
 
 def categories_and_mean(categories: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:

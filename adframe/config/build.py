@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from adframe.config.signatures import check_arguments
 from adframe.config.trainer_options import check_uncut
 from adframe.config.trust import resolve_trusted
-from adframe.contracts import Gradient, TrainingFree
+from adframe.contracts import Gradient, Supervised, TrainingFree
 from adframe.data.base import Source
 from adframe.data.datamodule import AnomalyData
 from adframe.data.dataset import View
@@ -165,8 +165,10 @@ def build_data(cfg: DictConfig, source: Source, categories: list[str]) -> Anomal
         num_workers=cfg.num_workers,
         protocol=build(cfg, "split"),
         seed=cfg.seed,
-        # Runs of earlier versions have neither.
-        training=TrainingSet(shots=cfg.get("shots"), contamination=cfg.get("contamination")),
+        # Runs of earlier versions do not have them.
+        training=TrainingSet(
+            shots=cfg.get("shots"), contamination=cfg.get("contamination"), labelled=cfg.get("labelled")
+        ),
         split_file=SplitFile(
             Path(str(cfg.paths.splits)),
             dataset=source.split_file_prefix,
@@ -197,6 +199,11 @@ def build_system(cfg: DictConfig, source: Source, *, held_out: bool) -> Detectio
     """
     # Runs of earlier versions have no tiling.
     detector = tiled(build(cfg, "model"), build(cfg, "tiling") if cfg.get("tiling") else None)
+    if cfg.get("labelled") and not (isinstance(detector, Supervised) and detector.takes_labelled):
+        raise AdframeError(
+            f"labelled={cfg.labelled}: model={type(detector).__name__} cannot be trained on labelled "
+            "defects; choose model=supersimplenet, or labelled=0 to test the same images without them"
+        )
     calibrator = build(cfg, "calibration")
     pixel = build(cfg, "metrics", {"saturated": source.saturated})
     if not isinstance(detector, Gradient):

@@ -40,6 +40,7 @@ from adframe.systems.detection import DetectionSystem
 from adframe.systems.learning import Learning
 
 _SHIFTED_SPLITS = ["val", "test"]  # of a domain
+_TRAINING_SET_KEYS = ("shots", "contamination", "labelled")
 _PATH_KEYS = (
     "dataset.root",
     "dataset.origin.root",
@@ -194,7 +195,7 @@ class ConfigRecipe:
         named = {"unit": unit, "dataset": self.cfg.dataset.name, "seed": self.seed, "image_size": size}
         if (scale := self.cfg.get("image_scale", 1.0)) != 1:  # checkpoints of earlier versions state none
             named["image_scale"] = scale
-        named |= {key: self.cfg[key] for key in ("shots", "contamination") if self.cfg.get(key) is not None}
+        named |= {key: self.cfg[key] for key in _TRAINING_SET_KEYS if self.cfg.get(key) is not None}
         return {name: str(value) for name, value in named.items()}
 
     def trainer(
@@ -333,6 +334,8 @@ def stored_config(cfg: DictConfig) -> dict[str, Any]:
     """
     fixed = cfg.copy()  # paths are fixed before resolving, because other keys refer to them
     members = [f"dataset.members.{name}.root" for name in fixed.dataset.get("members") or ()]
+    networks = OmegaConf.select(fixed, "backbone.members") or ()
+    members += [f"backbone.members.{name}.checkpoint" for name in networks]
     for key in ("paths.data", "paths.splits", "paths.store", *_PATH_KEYS, *members):
         value = OmegaConf.select(fixed, key)
         if OmegaConf.is_dict(value):  # a mask per category

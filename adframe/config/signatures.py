@@ -37,7 +37,9 @@ def check_arguments(cfg: DictConfig, part: str, *, given: Collection[str] = ()) 
         AdframeError: an argument is unknown, missing, or of the wrong type; the message names the key to
             type.
     """
-    for key, node in _find_targets(OmegaConf.select(cfg, part), part):
+    if not isinstance(found := OmegaConf.select(cfg, part), DictConfig):
+        raise AdframeError(f"{part}={as_typed(found)} is not possible; keep the keys below {part}")
+    for key, node in _find_targets(found, part):
         _check_node(key, node, given=given if key == part else ())
 
 

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from adframe.config.signatures import as_typed
+from adframe.data.training_set import LABELLED_VALUES, is_labelled
 from adframe.errors import AdframeError, unknown
 
 
@@ -58,6 +59,7 @@ RULES: dict[str, ValueRule] = {
     "holdout": (lambda v: _is_real(v) and 0 < v < 1, "a share between 0 and 1"),
     "shots": (lambda v: v is None or (_is_whole(v) and v > 0), "null or a whole number above 0"),
     "contamination": (lambda v: v is None or (_is_real(v) and 0 <= v <= 0.5), "null or a share in [0, 0.5]"),
+    "labelled": (lambda v: v is None or is_labelled(v), LABELLED_VALUES),
     "refit": (lambda v: isinstance(v, bool), "true or false"),
     "mask_ratio": (lambda v: _is_real(v) and 0 < v < 1, "a share between 0 and 1"),
     "coreset": (lambda v: _is_real(v) and 0 < v <= 1, "a share in (0, 1]"),

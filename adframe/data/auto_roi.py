@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from adframe.contracts import Record
-from adframe.data.roi import draw_polygons
+from adframe.data.roi import Regions, draw_polygons
 from adframe.errors import AdframeError
 from adframe.io.images import read_image
 from adframe.transforms.synthesis.foreground import foreground_of
@@ -20,7 +20,7 @@ WHOLE = 0.95  # a region that covers more of the frame than this is the whole fr
 Shape = list[list[float]]  # (x, y) of each corner, as shares of width and height
 
 
-class AutoRoi:
+class AutoRoi(Regions):
     """The region in which the training images of a category show the product, one for all of its images.
 
     In each training image the part is found that stands out from an even background (`foreground_of`). The
@@ -58,11 +58,11 @@ class AutoRoi:
         images: int = 200,
         found: Mapping[str, Sequence[Shape]] | None = None,
     ) -> None:
+        super().__init__()
         if not 0 <= margin < 0.5 or images < 2:
             raise AdframeError(f"roi.margin={margin} must lie in [0, 0.5), roi.images={images} be 2 or more")
         self.margin, self.images = margin, images
         self.found = None if found is None else {name: list(shapes) for name, shapes in found.items()}
-        self._drawn: dict[tuple[str, tuple[int, int]], np.ndarray | None] = {}
 
     def find(self, records: Sequence[Record]) -> list[str]:
         """Finds the region of every category among the images, unless regions are known already.
@@ -84,7 +84,7 @@ class AutoRoi:
             lines.append(f"{name}: {line}")
         return lines
 
-    def inside(self, category: str, size: tuple[int, int]) -> np.ndarray | None:
+    def draw(self, category: str, size: tuple[int, int]) -> np.ndarray | None:
         """Draws the region.
 
         Args:
@@ -99,11 +99,8 @@ class AutoRoi:
         """
         if self.found is None:
             raise AdframeError("roi=auto: the region is found on training images, which were not read yet")
-        key = (category, size)
-        if key not in self._drawn:
-            shapes = self.found.get(category)
-            self._drawn[key] = draw_shares(shapes, size) if shapes else None
-        return self._drawn[key]
+        shapes = self.found.get(category)
+        return draw_shares(shapes, size) if shapes else None
 
     @property
     def named(self) -> list[str]:

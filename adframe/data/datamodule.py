@@ -14,7 +14,8 @@ from adframe.contracts import Record
 from adframe.data.auto_roi import AutoRoi
 from adframe.data.base import Source
 from adframe.data.counts import mismatches
-from adframe.data.dataset import ImageDataset, View, collate, mixed_sizes_error
+from adframe.data.dataset import ImageDataset, View, mixed_sizes_error
+from adframe.data.labelled import LabelledDataset, collate_images
 from adframe.data.sampling import Cached, SharedBatches, Shuffled
 from adframe.data.split_file import SplitFile
 from adframe.data.splits import Protocol, count_borrowed, has_validation
@@ -27,7 +28,7 @@ from adframe.transforms.shift.shift import Shift
 from adframe.transforms.synthesis.synthesis import Synthesis
 
 Loader = DataLoader[dict[str, Any]]
-Images = ImageDataset | Cached
+Images = ImageDataset | LabelledDataset | Cached
 
 
 class AnomalyData(L.LightningDataModule):
@@ -164,11 +165,12 @@ class AnomalyData(L.LightningDataModule):
         """Returns normal images, in a fixed order or shuffled.
 
         Methods that need many epochs shuffle. With `synthetic_train` some images have an anomaly, a different
-        one in every epoch.
+        one in every epoch. With labelled defects among them, batches have the mask and the label of each
+        image.
         """
         if self.synthetic_train:
             return self._shared(self.synthetic_dataloader("train"), divided=True)
-        images = self._images("train", truth=False)
+        images = self._labelled() or self._images("train", truth=False)
         order = Shuffled(len(images), seed=self.seed) if self.shuffle else None
         return self._shared(self._loader(images, sampler=order), divided=self.shuffle)
 
@@ -183,7 +185,7 @@ class AnomalyData(L.LightningDataModule):
         return self._shared(self._loader(self._images("val", truth=True)), divided=self.shuffle and fitting)
 
     def plain_dataloader(self, *, shared: bool = False) -> Loader:
-        """Returns the training images without synthetic anomalies, in a fixed order.
+        """Returns the normal training images without synthetic anomalies, in a fixed order.
 
         Args:
             shared: whether several processes share them; otherwise each has all.
@@ -249,9 +251,18 @@ class AnomalyData(L.LightningDataModule):
         return self._shared(loader, divided=False) if shared else loader
 
     def _images(self, split: str, *, truth: bool) -> Images:
-        """Returns the images of a split, cached in memory if there is a budget for that."""
-        records = [record for record in self.records if record.split == split]
-        images = ImageDataset(records, view=self.view, truth=truth, shift=self.shift)
+        """Returns the images of a split, without labelled defects in training."""
+        records = [r for r in self.records if r.split == split and not (split == "train" and r.label)]
+        return self._cached(ImageDataset(records, view=self.view, truth=truth, shift=self.shift))
+
+    def _labelled(self) -> Images | None:
+        """Returns the training images with masks; None where none of them is a labelled defect."""
+        records = [record for record in self.records if record.split == "train"]
+        if not any(record.label for record in records):
+            return None
+        return self._cached(LabelledDataset(records, view=self.view, shift=self.shift))
+
+    def _cached(self, images: Images) -> Images:
         return Cached(images, limit_mb=self.cache_mb) if self.cache_mb else images
 
     def _shared(self, loader: Loader, *, divided: bool) -> Loader:
@@ -277,5 +288,5 @@ class AnomalyData(L.LightningDataModule):
             # Worker processes share no memory, so each of them would fill a cache of its own.
             num_workers=0 if isinstance(images, Cached) else self.num_workers,
             sampler=sampler,
-            collate_fn=collate,
+            collate_fn=collate_images,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,52 @@ Box = Sequence[int]  # left, top, right, bottom; right and bottom are excluded
 Polygon = Sequence[Sequence[float]]  # (x, y) of each corner
 
 
-class Roi:
+class Regions(ABC):
+    """The inspected regions of categories, each drawn once for every size of image.
+
+    Example:
+        >>> class Left(Regions):
+        ...     def draw(self, category, size):
+        ...         return np.arange(size[1])[None].repeat(size[0], 0) < 1
+        >>> Left().inside("screw", (1, 3)).tolist()
+        [[True, False, False]]
+    """
+
+    def __init__(self) -> None:
+        self._drawn: dict[tuple[str, tuple[int, int]], np.ndarray | None] = {}
+
+    @abstractmethod
+    def draw(self, category: str, size: tuple[int, int]) -> np.ndarray | None:
+        """Draws the region.
+
+        Args:
+            category: name of the category.
+            size: (H, W) of the original image.
+
+        Returns:
+            (H, W) bool, True inside; None where the category is inspected as a whole.
+        """
+
+    def inside(self, category: str, size: tuple[int, int]) -> np.ndarray | None:
+        """Returns the region.
+
+        Args:
+            category: name of the category.
+            size: (H, W) of the original image.
+
+        Returns:
+            (H, W) bool, True inside; None where the category is inspected as a whole.
+
+        Raises:
+            AdframeError: the region cannot be drawn for an image of this size.
+        """
+        key = (category, size)
+        if key not in self._drawn:
+            self._drawn[key] = self.draw(category, size)
+        return self._drawn[key]
+
+
+class Roi(Regions):
     """A region of interest in pixels of the original images, the same for all of them or one per category.
 
     Exactly one of `mask`, `boxes` and `polygons` is given: a value for all categories, or a mapping of
@@ -45,6 +91,7 @@ class Roi:
         boxes: Sequence[Box] | Mapping[str, Sequence[Box]] | None = None,
         polygons: Sequence[Polygon] | Mapping[str, Sequence[Polygon]] | None = None,
     ) -> None:
+        super().__init__()
         given = {"mask": mask, "boxes": boxes, "polygons": polygons}
         kinds = [kind for kind, value in given.items() if value is not None]
         if len(kinds) != 1:
@@ -53,9 +100,8 @@ class Roi:
         self._given: Any = given[self._kind]
         for value in self._values:
             _check(self._kind, value)
-        self._drawn: dict[tuple[str, tuple[int, int]], np.ndarray | None] = {}
 
-    def inside(self, category: str, size: tuple[int, int]) -> np.ndarray | None:
+    def draw(self, category: str, size: tuple[int, int]) -> np.ndarray | None:
         """Draws the region.
 
         Args:
@@ -68,16 +114,13 @@ class Roi:
         Raises:
             AdframeError: the region has no pixel in the image, or a mask cannot be read or has another size.
         """
-        key = (category, size)
-        if key not in self._drawn:
-            value = self._given
-            if isinstance(value, Mapping):
-                value = value.get(category)
-            drawn = None if value is None else _draw(self._kind, value, size)
-            if drawn is not None and not drawn.any():
-                raise AdframeError(f"roi.{self._kind}: no pixel of an image of {size[1]}x{size[0]} is inside")
-            self._drawn[key] = drawn
-        return self._drawn[key]
+        value = self._given
+        if isinstance(value, Mapping):
+            value = value.get(category)
+        drawn = None if value is None else _draw(self._kind, value, size)
+        if drawn is not None and not drawn.any():
+            raise AdframeError(f"roi.{self._kind}: no pixel of an image of {size[1]}x{size[0]} is inside")
+        return drawn
 
     @property
     def named(self) -> list[str]:

@@ -166,7 +166,7 @@ class Cached(Dataset[dict[str, Any]]):
         if kept is None:
             item = self.items[index]
             kept = item | {IMAGE: _compact(item[IMAGE])}
-            size = kept[IMAGE].nbytes
+            size = sum(value.nbytes for value in kept.values() if isinstance(value, Tensor))  # with a mask
             if size <= self._room:
                 self._room -= size
                 self._kept[index] = kept

@@ -38,7 +38,8 @@ from adframe.contracts import (
     Geometry,
     Record,
 )
-from adframe.data.dataset import ImageDataset, View, collate, resize_to_view
+from adframe.data.dataset import ImageDataset, View, resize_to_view
+from adframe.data.labelled import collate_labelled, mask_in_view
 from adframe.data.sampling import Cached, Shuffled
 from adframe.errors import AdframeError
 from adframe.ops.regions import components
@@ -235,27 +236,7 @@ def collate_synthetic(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
     Returns:
         A batch as `collate` makes it, with mask (B, 1, H, W), label (B,) and family.
     """
-    batch = collate(items)
-    batch[MASK] = torch.stack([item[MASK] for item in items]).float()  # (B, 1, H, W)
-    batch[LABEL] = torch.tensor([item[LABEL] for item in items])  # (B,)
-    batch[FAMILY] = [item[FAMILY] for item in items]
-    return batch
-
-
-def mask_in_view(mask: torch.Tensor, view: View) -> torch.Tensor:
-    """Resizes the mask of an anomaly for the network.
-
-    Args:
-        mask: (1, H0, W0) bool, in the original frame.
-        view: how the image is resized.
-
-    Returns:
-        (1, H, W) bool: pixels of which the anomaly covers at least half; where it covers no pixel so far,
-        every pixel that it touches, so that an anomalous image never has an empty mask.
-    """
-    covered, _ = resize_to_view(mask.expand(3, -1, -1).float(), view)
-    half = covered[:1] >= 0.5
-    return half if half.any() else covered[:1] > 0
+    return collate_labelled(items) | {FAMILY: [item[FAMILY] for item in items]}
 
 
 def _within(drawn: Synthesised, image: np.ndarray, geometry: Geometry) -> Synthesised:

@@ -1,4 +1,4 @@
-"""Few training images, and defects among them: `shots=` and `contamination=`."""
+"""Few training images, and defects among them: `shots=`, `contamination=` and `labelled=`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from adframe.contracts import GOOD, Record
 from adframe.data.splits import draw_groups
 from adframe.errors import AdframeError
 
-# Share of the defects of each type that are not tested, because they may be in the training set.
+# Share of the defects of each type that are not tested, because they may be in the training set. It is the
+# same for `contamination=` and `labelled=`, so that runs with either test the same images.
 HELD_OUT_DEFECTS = 0.5
+LABELLED_VALUES = "null, a whole number of images of each defect type, or a share of them in (0, 0.5]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,9 +26,13 @@ class TrainingSet:
             leaves the dataset as it is. Half of the defects of each type are not tested then, whatever the
             share and the seed, so that runs with different shares test the same images; 0 is the comparison
             without defects.
+        labelled: defects of each type that a supervised method is trained on, with their label and their
+            ground-truth masks: a whole number of images, or a share in (0, 0.5]; None leaves the dataset as
+            it is. The same half of the defects of each type is not tested then; 0 is the comparison without
+            labelled defects.
 
     Raises:
-        AdframeError: a value is outside its range.
+        AdframeError: a value is outside its range, or contamination and labelled are both given.
 
     Example:
         >>> from pathlib import Path
@@ -37,12 +43,19 @@ class TrainingSet:
 
     shots: int | None = None
     contamination: float | None = None
+    labelled: float | None = None
 
     def __post_init__(self) -> None:
         if self.shots is not None and self.shots < 1:
             raise AdframeError(f"shots={self.shots} must be null or a whole number above 0")
         if self.contamination is not None and not 0 <= self.contamination <= 0.5:
             raise AdframeError(f"contamination={self.contamination} must be null or a share in [0, 0.5]")
+        if self.labelled is not None and not is_labelled(self.labelled):
+            raise AdframeError(f"labelled={self.labelled} must be {LABELLED_VALUES}")
+        if self.contamination is not None and self.labelled is not None:
+            raise AdframeError(
+                "contamination= and labelled= both take the defects that are not tested; set one to null"
+            )
 
     def choose(self, records: Sequence[Record], *, seed: int) -> tuple[list[Record], list[str]]:
         """Chooses the images of one category.
@@ -53,10 +66,12 @@ class TrainingSet:
 
         Returns:
             The records that are used; a defect in the training set has the split, label and defect type of a
-            normal training image. And lines about them for the report.
+            normal training image, and keeps label, defect type and masks where it is labelled. And lines
+            about them for the report.
 
         Raises:
-            AdframeError: there are fewer training images than shots, or fewer defects than the share needs.
+            AdframeError: there are fewer training images than shots, fewer defects than are needed, or a
+                labelled defect has no mask.
         """
         found, notes = list(records), []
         category = records[0].category if records else "?"
@@ -73,6 +88,13 @@ class TrainingSet:
                 f"{category}: {added} of {_count(found)} training images are defective "
                 f"(contamination={self.contamination:g}); {untested} defective images are not tested, the "
                 "same ones for every contamination"
+            )
+        if self.labelled is not None:
+            found, added = self._with_labelled(found, category=category, seed=seed)
+            untested = sum(r.split == "test" for r in records) - sum(r.split == "test" for r in found)
+            notes.append(
+                f"{category}: {added} labelled defects are training images (labelled={self.labelled:g} of "
+                f"each type); {untested} defective images are not tested, the same ones for every labelled="
             )
         return found, notes
 
@@ -93,13 +115,7 @@ class TrainingSet:
     ) -> tuple[list[Record], int]:
         """Moves test defects to train; returns the records and the number of defects in train."""
         assert self.contamination is not None
-        pool: set[str] = set()
-        anomalous = [r for r in records if (r.split, r.label) == ("test", 1)]
-        for defect in sorted({record.defect for record in anomalous}):
-            units = {record.unit for record in anomalous if record.defect == defect}
-            # Rounded down, so that every type is still tested; the seed is fixed, as the class says.
-            pool |= draw_groups(units, count=int(HELD_OUT_DEFECTS * len(units)), key=(category, defect))
-        held = [record for record in anomalous if record.unit in pool]
+        held = _untested_defects(records, category=category)
         normal = _count(records)
         needed = round(normal * self.contamination / (1 - self.contamination))
         if needed > len(held):
@@ -111,13 +127,76 @@ class TrainingSet:
             )
         paths = {record.path.as_posix() for record in held}
         chosen = draw_groups(paths, count=needed, key=(category, "contamination", seed))
-        kept = [r for r in records if r.split != "test" or r.path.as_posix() not in paths]
         added = [
             replace(record, split="train", defect=GOOD, subset=GOOD, label=0, masks=(), saturations=())
             for record in held
             if record.path.as_posix() in chosen
         ]
-        return kept + added, len(added)
+        return _without(records, held) + added, len(added)
+
+    def _with_labelled(
+        self, records: Sequence[Record], *, category: str, seed: int
+    ) -> tuple[list[Record], int]:
+        """Moves annotated test defects to train; returns the records and the number of defects in train."""
+        assert self.labelled is not None
+        held = _untested_defects(records, category=category)
+        added: list[Record] = []
+        for defect in sorted({r.defect for r in records if (r.split, r.label) == ("test", 1)}):
+            paths = {record.path.as_posix() for record in held if record.defect == defect}
+            of_type = sum((r.split, r.defect) == ("test", defect) for r in records)
+            count = self._labelled_count(of_type, held=len(paths), name=f"{category}/{defect}")
+            chosen = draw_groups(paths, count=count, key=(category, "labelled", defect, seed))
+            added += [replace(r, split="train") for r in held if r.path.as_posix() in chosen]
+        if without := [record for record in added if not record.masks]:
+            raise AdframeError(
+                f"labelled={self.labelled:g}: {without[0].path} has no ground-truth mask, which training on "
+                "labelled defects requires; use labelled=null"
+            )
+        return _without(records, held) + added, len(added)
+
+    def _labelled_count(self, of_type: int, *, held: int, name: str) -> int:
+        assert self.labelled is not None
+        if isinstance(self.labelled, float):
+            # Half of the type is the largest share, and one image the smallest where there is one.
+            return min(held, max(round(self.labelled * of_type), 1))
+        if self.labelled > held:
+            raise AdframeError(
+                f"labelled={self.labelled}: {name} has {of_type} images, of which {held} are not tested; "
+                f"choose labelled={held} at most, or a share"
+            )
+        return self.labelled
+
+
+def is_labelled(value: object) -> bool:
+    """Tells whether a value of `labelled=` is possible.
+
+    Args:
+        value: the value, not None.
+
+    Example:
+        >>> is_labelled(4), is_labelled(0.1), is_labelled(0.6)
+        (True, True, False)
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value >= 0
+    return isinstance(value, float) and 0 < value <= HELD_OUT_DEFECTS
+
+
+def _untested_defects(records: Sequence[Record], *, category: str) -> list[Record]:
+    """Returns the half of each defect type's test images that is left out of the test."""
+    pool: set[str] = set()
+    anomalous = [r for r in records if (r.split, r.label) == ("test", 1)]
+    for defect in sorted({record.defect for record in anomalous}):
+        units = {record.unit for record in anomalous if record.defect == defect}
+        # Rounded down, so that every type is still tested; the seed is fixed, as the class says.
+        pool |= draw_groups(units, count=int(HELD_OUT_DEFECTS * len(units)), key=(category, defect))
+    return [record for record in anomalous if record.unit in pool]
+
+
+def _without(records: Sequence[Record], held: Sequence[Record]) -> list[Record]:
+    """Returns the records without the test images that are held."""
+    paths = {record.path for record in held}
+    return [r for r in records if r.split != "test" or r.path not in paths]
 
 
 def _count(records: Sequence[Record], *, split: str = "train") -> int:

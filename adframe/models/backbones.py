@@ -160,10 +160,7 @@ class TimmBackbone(nn.Module):
             AdframeError: if the network has no class token, or cannot take images of this size.
         """
         if getattr(self.trunk, "cls_token", None) is None:
-            raise AdframeError(
-                f"backbone={self.name} has no class token, by which this method compares whole images; "
-                "choose a vision transformer that has one, such as backbone=dinov2_small"
-            )
+            raise no_class_token_error(self.name)
         normal, size = self._normalised(image)
         with torch.autocast(image.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             maps, prefixes = zip(*self._maps(normal, size=size, return_prefix_tokens=True), strict=True)
@@ -198,6 +195,18 @@ class TimmBackbone(nn.Module):
                 f"set {_image_size_setting(own)}, its own size, or choose another backbone"
             ) from error
         return maps
+
+
+def no_class_token_error(name: str) -> AdframeError:
+    """Returns the error for a network without a class token.
+
+    Args:
+        name: name of the network.
+    """
+    return AdframeError(
+        f"backbone={name} has no class token, by which this method compares whole images; "
+        "choose a vision transformer that has one, such as backbone=dinov2_small"
+    )
 
 
 def check_size(size: tuple[int, int], *, patch: int, name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from hashlib import blake2b
+from typing import Any
 
 import timm
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from adframe.errors import AdframeError
 from adframe.io.feature_cache import Store
 from adframe.models.backbones import TimmBackbone
+from adframe.models.ensemble import Ensemble
 
 # Format of stored features; files of another number are not found.
 FEATURE_FORMAT = 2
@@ -108,7 +110,12 @@ def with_store(backbone: TimmBackbone, store: Store | None) -> TimmBackbone:
     Returns:
         The wrapped backbone, or the backbone itself without a store.
     """
-    return backbone if store is None else StoredBackbone(backbone, store=store)  # type: ignore[return-value]
+    if store is None:
+        return backbone
+    if isinstance(backbone, Ensemble):  # a network shares its features with runs in which it is alone
+        members: Any = {key: StoredBackbone(each, store=store) for key, each in backbone.members.items()}  # type: ignore[arg-type]
+        return Ensemble(members, name=backbone.name)  # type: ignore[return-value]
+    return StoredBackbone(backbone, store=store)  # type: ignore[return-value]
 
 
 def image_key(image: Tensor) -> str:

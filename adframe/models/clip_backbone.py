@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adframe.errors import AdframeError
-from adframe.models.backbones import check_size, origin_of
+from adframe.models.backbones import check_size, no_class_token_error, origin_of
 from adframe.models.clip_towers import TowersSource, encode_texts
 from adframe.models.layers import LayerWord, choose_blocks
 from adframe.models.weights import REVISION, weights_digest
@@ -180,10 +180,7 @@ class ClipBackbone(nn.Module):
             AdframeError: the network has no class token, or the image does not divide into patches.
         """
         if not self.has_class_token:
-            raise AdframeError(
-                f"backbone={self.name} has no class token, by which this method compares whole images; "
-                "choose a vision transformer that has one, such as backbone=clip_vit_b16_transformers"
-            )
+            raise no_class_token_error(self.name)
         return self._maps(image)
 
     def _maps(self, image: Tensor) -> tuple[list[Tensor], Tensor]:

@@ -285,7 +285,8 @@ class DinoLora(nn.Module):
         Returns:
             (B, D, h, w) float32.
         """
-        tokens = torch.cat(self.tokens(image, adapted=adapted)[1], dim=2).float()
+        found = [self.scored(patches) for patches in self.tokens(image, adapted=adapted)[1]]
+        tokens = torch.cat(found, dim=2)
         return tokens.transpose(1, 2).reshape(len(image), -1, *self.grid(image))
 
     def feature_reader(self) -> FeatureReader:
@@ -321,6 +322,17 @@ class DinoLora(nn.Module):
         if adapted and self.bottlenecks:
             found = [each(tokens) for each, tokens in zip(self.bottlenecks, found, strict=True)]
         return final[:, 0], found
+
+    def scored(self, patches: Tensor) -> Tensor:
+        """Returns patch tokens as the bank and the Gaussian take them.
+
+        Args:
+            patches: (B, N, D) after a block.
+
+        Returns:
+            (B, N, D) float32.
+        """
+        return (self.vit.final_norm(patches) if self.scores.scoring.norm else patches).float()
 
     def logits(self, tokens: tuple[Tensor, list[Tensor]], *, grid: tuple[int, int]) -> Tensor:
         """Applies the head.
@@ -372,10 +384,8 @@ class AdaptedReader:
             (owner,) = self._owner
             grid, tokens = owner.grid(image), owner.tokens(image)
             logits = owner.logits(tokens, grid=grid).float()
-            self._latest = (
-                image,
-                TokenFeatures(tokens[0].float(), [t.float() for t in tokens[1]], logits, grid),
-            )
+            patches = [owner.scored(patches) for patches in tokens[1]]
+            self._latest = (image, TokenFeatures(tokens[0].float(), patches, logits, grid))
         return self._latest[1]
 
     def forget(self) -> None:

@@ -166,7 +166,7 @@ class EfficientAD(SeededTraining):
 
         Returns:
             `student`, the mean of its hardest squared errors; `penalty`, where there are pictures;
-            `autoencoder`; `student_autoencoder`; and `total`, their sum.
+            `autoencoder`; and `student_autoencoder`.
         """
         image, features = batch[IMAGE], self.teacher.network.features
         imitated = self.student(normalise_imagenet(image))[:, :features]
@@ -183,7 +183,7 @@ class EfficientAD(SeededTraining):
         predicted = self.autoencoder(normal, size=(target.shape[-2], target.shape[-1]))
         terms["autoencoder"] = F.mse_loss(predicted, target)
         terms["student_autoencoder"] = F.mse_loss(self.student(normal)[:, features:], predicted)
-        return terms | {"total": torch.stack(list(terms.values())).sum()}
+        return terms
 
     def describe(self, image: Tensor) -> Tensor:
         """Computes the teacher's features, normalised by channel.

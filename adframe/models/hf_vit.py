@@ -151,6 +151,18 @@ class TransformersVit(nn.Module):
         found = self.trunk(normal, output_hidden_states=True)
         return found.last_hidden_state, [self.patches(found.hidden_states[block + 1]) for block in blocks]
 
+    def final_norm(self, tokens: Tensor) -> Tensor:
+        """Applies the LayerNorm that follows the last block.
+
+        Args:
+            tokens: (B, N, D) after any block.
+
+        Returns:
+            (B, N, D).
+        """
+        found: Tensor = self.trunk.layernorm(tokens)
+        return found
+
     @property
     def has_class_token(self) -> bool:
         """Tells whether the first token stands for the whole image."""

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from adframe.errors import AdframeError
 from adframe.models.layers import choose_layers
 
 Resize = Literal["halve", "keep", "double"]
@@ -40,7 +41,15 @@ def stages_of(trunk: Any, layers: Sequence[str], *, name: str) -> list[Stage]:
 
     Returns:
         One stage per layer. Blocks that are not ResNet's bottlenecks count as those of two convolutions.
+
+    Raises:
+        AdframeError: if there is no single network, or it does not have the layers.
     """
+    if trunk is None:
+        raise AdframeError(
+            f"backbone={name} has several networks, and this method takes the layers of one convolutional "
+            "network; choose such as backbone=resnet18"
+        )
     info = trunk.feature_info
     entries = info if isinstance(info, list) else info.info
     found = []

@@ -49,13 +49,13 @@ class SeededTraining(nn.Module, ABC):
 
     @abstractmethod
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Computes losses.
+        """Computes the terms of the loss.
 
         Args:
             batch: with `image` (B, 3, H, W).
 
         Returns:
-            Losses by name, and `total`, their sum.
+            Losses by name; `loss` and `check` add `total`, their sum.
         """
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
@@ -69,9 +69,9 @@ class SeededTraining(nn.Module, ABC):
         """
         # No two pairs of a seed and a step have the same number.
         with seeded(self.seed * 2**32 + int(self.step), device=batch[IMAGE].device):
-            found = self.losses(batch)
+            terms = self.losses(batch)
         self.step += 1
-        return found
+        return _with_total(terms)
 
     @torch.no_grad()
     def check(self, batch: Batch) -> dict[str, Tensor]:
@@ -84,7 +84,7 @@ class SeededTraining(nn.Module, ABC):
             Losses by name, and `total`.
         """
         with seeded(self.seed * 2**32 + _HELD_OUT, device=batch[IMAGE].device):
-            return self.losses(batch)
+            return _with_total(self.losses(batch))
 
     def groups(self, *, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
         """Returns one parameter group, because everything that is trained is new.
@@ -119,6 +119,10 @@ class SeededTraining(nn.Module, ABC):
 
     def _trained(self) -> list[nn.Parameter]:
         return [parameter for parameter in self.parameters() if parameter.requires_grad]
+
+
+def _with_total(terms: dict[str, Tensor]) -> dict[str, Tensor]:
+    return terms | {"total": torch.stack(list(terms.values())).sum()}
 
 
 @contextmanager

@@ -1,5 +1,5 @@
 """SuperSimpleNet (Rolih, Fučka, Skočaj, SuperSimpleNet: Unifying Unsupervised and Supervised Learning for
-Fast and Reliable Surface Defect Detection, ICPR 2024, arXiv 2408.03143), trained on normal images only.
+Fast and Reliable Surface Defect Detection, ICPR 2024, arXiv 2408.03143).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import sigmoid_focal_loss
 
-from adframe.contracts import IMAGE, Batch, FeatureReader, Prediction
+from adframe.contracts import IMAGE, MASK, Batch, FeatureReader, Prediction
 from adframe.errors import AdframeError, above, at_least
 from adframe.models.backbones import TimmBackbone
 from adframe.models.named_backbones import create_backbone
@@ -29,7 +29,8 @@ class SuperSimpleNet(SeededTraining):
     """Trains two small heads to find Gaussian noise in blobs of the features of normal images.
 
     A linear adaptor transforms the features of a frozen network. One head segments, one classifies the image
-    with the segmentation's map; each training image is seen once as it is, and once with noise.
+    with the segmentation's map; each training image is seen once as it is, and once with noise. Labelled
+    defects are anomalous both times, and get noise outside of their masks.
 
     Args:
         backbone: computes the features, or a name for `create_backbone`; it stays unchanged.
@@ -48,11 +49,16 @@ class SuperSimpleNet(SeededTraining):
     Raises:
         AdframeError: if a number is out of range.
 
+    Attributes:
+        takes_labelled: True, because masks of a batch are used where it has them.
+
     Example:
         >>> model = SuperSimpleNet("efficientnet_lite0", hidden=16).eval()
         >>> model(torch.rand(2, 3, 64, 64)).heatmap.shape
         torch.Size([2, 1, 64, 64])
     """
+
+    takes_labelled = True
 
     def __init__(
         self,
@@ -135,20 +141,23 @@ class SuperSimpleNet(SeededTraining):
         """Computes the losses of images without and with noise in their features (paper, 3.4).
 
         Args:
-            batch: with `image` (B, 3, H, W).
+            batch: with `image` (B, 3, H, W), and `mask` (B, 1, H, W) where defects are labelled.
 
         Returns:
-            `truncated`, `segmentation` and `classification`, and `total`, their sum.
+            `truncated`, `segmentation` and `classification`.
         """
         clean = self.adapted(batch[IMAGE])
-        blobs = self._blobs(clean)
+        blobs, truth = self._blobs(clean), torch.zeros_like(clean[:, :1])
+        if MASK in batch:
+            truth = mask_on_grid(batch[MASK], size=(clean.shape[-2], clean.shape[-1])).to(clean)
+            blobs = blobs * (1 - truth)  # a defect keeps its features
         noisy = clean + blobs * torch.randn_like(clean) * self.noise
-        mask = torch.cat([torch.zeros_like(blobs), blobs])
+        mask = torch.cat([truth, truth + blobs])
         logits, whole = self.heads(torch.cat([clean, noisy]))
         with torch.autocast(mask.device.type, enabled=False):
             logits, whole = logits.float(), whole.float()
             label = mask.amax(dim=(1, 2, 3))
-            terms = {
+            return {
                 "truncated": truncated_l1(logits, mask=mask, margin=self.margin),
                 # A negative alpha does not weight the classes.
                 "segmentation": sigmoid_focal_loss(
@@ -158,7 +167,6 @@ class SuperSimpleNet(SeededTraining):
                     whole, label, alpha=-1, gamma=self.gamma, reduction="mean"
                 ),
             }
-            return terms | {"total": torch.stack(list(terms.values())).sum()}
 
     def adapted(self, image: Tensor) -> Tensor:
         """Computes adapted features on twice the grid of the finest layer (paper, 3.1).
@@ -255,6 +263,29 @@ class Classification(nn.Module):
         # Not a product of matrices: its rounding would depend on the number of images in the batch.
         found: Tensor = (torch.cat(pooled, dim=1) * self.linear.weight).sum(dim=1) + self.linear.bias
         return found
+
+
+def mask_on_grid(mask: Tensor, *, size: tuple[int, int]) -> Tensor:
+    """Reduces masks to the grid of the features.
+
+    Args:
+        mask: (B, 1, H, W) in {0, 1}.
+        size: (h, w) of the grid.
+
+    Returns:
+        (B, 1, h, w) in {0, 1}: positions of which the defect covers at least half; where it covers no
+        position so far, every position that it touches, so that an anomalous image never has an empty mask.
+
+    Example:
+        >>> mask = torch.zeros(1, 1, 4, 4)
+        >>> mask[0, 0, 0, 0] = 1
+        >>> mask_on_grid(mask, size=(2, 2)).tolist()
+        [[[[1.0, 0.0], [0.0, 0.0]]]]
+    """
+    covered = F.adaptive_avg_pool2d(mask, size)
+    half = covered >= 0.5
+    found = torch.where(half.flatten(1).any(dim=1).view(-1, 1, 1, 1), half, covered > 0)
+    return found.to(mask)
 
 
 def truncated_l1(logits: Tensor, *, mask: Tensor, margin: float) -> Tensor:

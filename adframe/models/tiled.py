@@ -299,6 +299,11 @@ class TiledGradient(TiledTrainingFree):
         return bool(self.inner.synthetic)
 
     @property
+    def takes_labelled(self) -> bool:
+        """Whether the method uses labelled defects."""
+        return bool(getattr(self.inner, "takes_labelled", False))
+
+    @property
     def needs_preview(self) -> bool:
         """Whether the method must see all training images before training."""
         return bool(getattr(self.inner, "needs_preview", False))

@@ -208,7 +208,7 @@ class TokenReconstruction(SeededTraining):
             batch: with `image` (B, 3, H, W).
 
         Returns:
-            Losses by name, and `total`, their sum.
+            Losses by name.
         """
         targets = self.encode(batch[IMAGE])
         rebuilt, others = self.reconstruct(targets)
@@ -217,8 +217,7 @@ class TokenReconstruction(SeededTraining):
                 reconstruction_loss(target, own, factors=self.gradient_factors)
                 for target, own in self._pairs(targets, rebuilt)
             ]
-            terms = {"reconstruction": mean_of(losses)} | others
-            return terms | {"total": torch.stack(list(terms.values())).sum()}
+            return {"reconstruction": mean_of(losses)} | others
 
     def _pairs(self, targets: Sequence[Tensor], rebuilt: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
         """Returns the means (B, N, D) of each group of blocks, in float32."""

@@ -34,6 +34,9 @@ class TokenScoring:
             of all three, each in units of held-out normal images.
         coreset: share of tokens that the bank keeps, in (0, 1].
         sigma: standard deviation of the Gaussian on the map, in pixels of the network's view.
+        norm: whether patch tokens of the bank and of the Gaussian pass the network's final LayerNorm, as
+            backbones with `norm=true` do. A few channels of DINOv2's plain tokens are so large that they
+            decide every distance.
 
     Raises:
         AdframeError: if `sigma` is out of range.
@@ -46,6 +49,7 @@ class TokenScoring:
     score: Literal["decoder", "mahalanobis", "memory", "fused"] = "fused"
     coreset: float = 0.1
     sigma: float = 4.0
+    norm: bool = False
 
     def __post_init__(self) -> None:
         if not at_least(self.sigma, 0):
@@ -63,7 +67,7 @@ class TokenFeatures:
 
     Attributes:
         whole: (B, D) class tokens.
-        patches: (B, N, D) patch tokens of each block.
+        patches: (B, N, D) patch tokens of each block, layer-normed where the scoring says so.
         logits: (B, 1, h', w') logits of the head.
         grid: (h, w), with N = h * w.
     """

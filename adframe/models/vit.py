@@ -219,6 +219,18 @@ class Vit(nn.Module):
         by_block = dict(zip(order, found, strict=True))
         return final, [by_block[i] for i in range(len(blocks))]
 
+    def final_norm(self, tokens: Tensor) -> Tensor:
+        """Applies the LayerNorm that follows the last block.
+
+        Args:
+            tokens: (B, N, D) after any block.
+
+        Returns:
+            (B, N, D).
+        """
+        found: Tensor = self.trunk.norm(tokens)
+        return found
+
     def projections(self, letters: Sequence[str], *, blocks: Sequence[int]) -> list[str]:
         """Returns the names of the attention's linear layers; timm computes queries, keys and values by one,
         `qkv`.

@@ -133,11 +133,14 @@ def facts(run: RunFolder) -> list[tuple[str, str]]:
 
 
 def _training_images(run: RunFolder) -> str:
-    """Describes `shots=` and `contamination=`; "" where all training images are used as they are."""
+    """Describes `shots=`, `contamination=` and `labelled=`; "" for the unchanged training images."""
     shots, share = run.config.get("shots"), run.config.get("contamination")
     parts = [f"{shots} of each category"] if shots is not None else []
     if share is not None:
         parts.append(f"{100 * share:g} % of them defective")
+    if (labelled := run.config.get("labelled")) is not None:
+        amount = f"{100 * labelled:g} %" if isinstance(labelled, float) else str(labelled)
+        parts.append(f"labelled defects: {amount} of each type")
     return ", ".join(parts)
 
 

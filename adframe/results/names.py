@@ -7,6 +7,11 @@ from typing import Any
 
 MEAN = "mean"
 UPDATE = "update"  # key of environment.json: how exactly an updated model is that of old and new images
+# Warning of the runs of a transductive method.
+TRANSDUCTIVE = (
+    "this method is transductive: it saw the unlabelled test images together and scores every image by them, "
+    "so that its numbers are not comparable with those of methods that see one test image at a time"
+)
 Metrics = Mapping[str, Mapping[str, float | None]]  # category (or mean) -> metric's name -> value
 HEADLINE = {  # in order of importance; where space is short, the last ones are left out first
     "image/auroc": "image AUROC",

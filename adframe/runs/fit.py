@@ -21,6 +21,7 @@ from adframe.io.files import write_whole
 from adframe.io.processes import current_processes
 from adframe.models.normalizer import too_few_error
 from adframe.reporting.notes import warn
+from adframe.results.names import TRANSDUCTIVE
 from adframe.results.run_folder import RunFolder
 from adframe.results.validation_scores import write_scores
 from adframe.runs.frozen_twin import compare_with_twin
@@ -34,10 +35,6 @@ from adframe.systems.shared_collection import share_bank_files
 from adframe.systems.training_free import TrainingFreeSystem
 from adframe.systems.training_state import LearningFiles
 
-TRANSDUCTIVE = (
-    "this method is transductive: it saw the unlabelled test images together and scores every image by them, "
-    "so that its numbers are not comparable with those of methods that see one test image at a time"
-)
 ZERO_SHOT = (
     "this method is zero-shot: it used no training image; only its thresholds come from images, the normal "
     "validation images"
@@ -83,7 +80,10 @@ def fit_model(
         if current_processes().first:
             training |= _compare_with_twin(folder, system, data, unit=unit, seed=recipe.seed)
     else:
-        recipe.trainer(callbacks, tracker).fit(system, datamodule=data)
+        trainer = recipe.trainer(callbacks, tracker)
+        if isinstance(system.detector, Prompted) and system.detector.zero_shot:
+            trainer.limit_train_batches = 1  # Lightning needs a batch; the method uses no training image
+        trainer.fit(system, datamodule=data)
     processes = current_processes()
     if processes.first:
         save_checkpoint(system, folder.checkpoint(unit), of=recipe.identity(unit))

@@ -17,8 +17,8 @@ from adframe.reporting.notes import warn
 
 _FILE_FORMAT = "2"  # files with another number count as missing
 _TRAINING_KEYS = (
-    "model", "learning", "shift", "split", "holdout", "shots", "contamination", "image_size",
-    "image_scale", "tiling", "roi", "keep_aspect", "batch_size", "seed",
+    "model", "learning", "shift", "split", "holdout", "shots", "contamination", "labelled",
+    "image_size", "image_scale", "tiling", "roi", "keep_aspect", "batch_size", "seed",
 )  # fmt: skip
 # Settings on which no training depends.
 _UNUSED_MODEL_KEYS = ("scoring",)

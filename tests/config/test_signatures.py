@@ -77,3 +77,9 @@ def test_a_target_that_is_not_there_is_named(name: str) -> None:
     with pytest.raises(AdframeError, match=r"^part\._target_=.* cannot be made: ") as caught:
         check_arguments(OmegaConf.create({"part": {"_target_": name}}), "part")
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("value", [None, 7])
+def test_a_part_without_keys_is_one_line(value: Any) -> None:
+    with pytest.raises(AdframeError, match=r"machine=(null|7) is not possible; keep the keys below machine"):
+        check_arguments(OmegaConf.create({"machine": value}), "machine")

@@ -20,7 +20,6 @@ from adframe.data.synthetic import (
     EpochSampler,
     SyntheticDataset,
     collate_synthetic,
-    mask_in_view,
 )
 from adframe.errors import AdframeError
 from adframe.transforms.shift.geometric import Rotation
@@ -279,12 +278,3 @@ def test_copies_of_a_validation_image_differ(toy_ad: Source) -> None:
     drawn = [mask for mask in masks[1:] if mask.any()]
     assert len(drawn) > 1
     assert not any(torch.equal(drawn[0], other) for other in drawn[1:])
-
-
-def test_a_mask_in_the_view_is_what_the_anomaly_covers_by_half() -> None:
-    mask = torch.zeros(1, 8, 8, dtype=torch.bool)
-    mask[0, :4, :4] = True
-    assert mask_in_view(mask, View(size=(2, 2))).tolist() == [[[True, False], [False, False]]]
-    hairline = torch.zeros(1, 64, 64, dtype=torch.bool)
-    hairline[0, 30, 5:20] = True
-    assert mask_in_view(hairline, View(size=(8, 8))).any()

@@ -131,3 +131,55 @@ def test_the_report_says_who_is_trained_on_and_who_is_not_tested() -> None:
         "c: 2 of 20 training images are defective (contamination=0.1); 10 defective images are not tested, "
         "the same ones for every contamination",
     ]
+
+
+def labelled_of(records: list[Record], amount: float, *, seed: int = 0) -> list[Record]:
+    return [r for r in chosen(records, seed=seed, labelled=amount) if (r.split, r.label) == ("train", 1)]
+
+
+@pytest.mark.parametrize(("amount", "each"), [(0, 0), (1, 1), (4, 4), (0.2, 2), (0.5, 5), (0.01, 1)])
+def test_labelled_defects_of_each_type_keep_label_and_masks(amount: float, each: int) -> None:
+    found = labelled_of(category(), amount)
+    assert Counter(record.defect for record in found) == ({"scratch": each, "dent": each} if each else {})
+    assert all(record.masks and record.subset == "anomaly" for record in found)
+
+
+def test_labelled_defects_leave_the_same_images_out_as_contamination() -> None:
+    records = category(train=36)
+    tested = [
+        [record for record in chosen(records, seed=seed, **settings) if record.split == "test"]
+        for settings in ({"labelled": 0}, {"labelled": 2}, {"labelled": 0.5}, {"contamination": 0.1})
+        for seed in (0, 1)
+    ]
+    assert all(each == tested[0] for each in tested)
+
+
+def test_more_labelled_defects_have_those_of_fewer_and_seeds_differ() -> None:
+    records = category(bad=20)
+    few, more = (paths(labelled_of(records, amount), "train") for amount in (2, 6))
+    assert few < more
+    assert len({frozenset(paths(labelled_of(records, 2, seed=seed), "train")) for seed in range(6)}) > 3
+
+
+def test_labelled_defects_must_be_there_and_have_masks() -> None:
+    with pytest.raises(AdframeError, match=r"labelled=6: c/dent has 10 .+ 5 are not tested; .+labelled=5 at"):
+        chosen(category(), labelled=6)
+    bare = [Record(r.path, "c", r.split, defect=r.defect, label=r.label) for r in category()]
+    with pytest.raises(AdframeError, match=r"labelled=1: .+png has no ground-truth mask"):
+        chosen(bare, labelled=1)
+    assert len(paths(chosen(bare, labelled=0), "test")) == 16
+    with pytest.raises(AdframeError, match="contamination= and labelled= both"):
+        TrainingSet(contamination=0.1, labelled=1)
+
+
+@pytest.mark.parametrize("value", [-1, 0.6, 1.0, 0.0])
+def test_impossible_amounts_of_labelled_defects_are_refused(value: float) -> None:
+    with pytest.raises(AdframeError, match=f"labelled={value} must be null, a whole number"):
+        TrainingSet(labelled=value)
+
+
+def test_the_report_says_how_many_defects_are_labelled() -> None:
+    assert TrainingSet(labelled=2).choose(category(), seed=0)[1] == [
+        "c: 4 labelled defects are training images (labelled=2 of each type); 10 defective images are not "
+        "tested, the same ones for every labelled="
+    ]

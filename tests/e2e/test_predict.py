@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from PIL import Image
 
 import adframe
 from adframe.cli.predict import Request, run_prediction
+from adframe.data.dataset import ImageDataset
 from adframe.inference.detector import TrainedDetector
 from adframe.inference.images import InputImage
 from adframe.inference.output import PICTURES, read_records
@@ -77,6 +79,23 @@ def test_methods_on_tokens_say_what_their_test_said(method: str, base: list[str]
     assert ("this method is zero-shot" in page) == (method == "clip_zero_shot")
     names = {"rad": "RAD", "subspace": "SubspaceAD", "token_gaussian": "Token Gaussian", "musc": "MuSc"}
     assert f"{names.get(method, 'WinCLIP')} on tray" in page
+
+
+def test_a_zero_shot_method_reads_one_batch_of_training_images(
+    base: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, get = list[str](), ImageDataset.__getitem__
+
+    def noting(dataset: ImageDataset, index: int) -> dict[str, Any]:
+        read.append(dataset.records[index].split)
+        return get(dataset, index)
+
+    monkeypatch.setattr(ImageDataset, "__getitem__", noting)
+    plain = [text for text in base if not text.startswith("backbone")]
+    given = ("model=clip_zero_shot", "backbone.source=random", "category=tray", "batch_size=1")
+    train_here(*plain, *given, f"paths.run={tmp_path / 'run'}")
+    assert read.count("train") == 1
+    assert read.count("test") >= 7
 
 
 @pytest.mark.parametrize("category", ["weave", "tray"])

@@ -189,3 +189,29 @@ def test_what_cannot_work_is_one_line(toy: Path, tmp_path: Path, override: str, 
     assert (outcome.code, len(outcome.err.splitlines())) == (2, 1)
     assert text in outcome.err
     assert not (tmp_path / "run").exists()
+
+
+def test_labelled_defects_change_what_is_learned_and_not_what_is_tested(tmp_path: Path) -> None:
+    given = (*SUPERSIMPLENET, f"dataset.root={tmp_path / 'set'}", "dataset.test_bad=24", "logger=none")
+    runs = [train_here(*given, f"labelled={n}", f"paths.run={tmp_path / str(n)}") for n in (0, 1)]
+    assert curve(runs[0])[0]["train/total"] != curve(runs[1])[0]["train/total"]
+    without, few = ({row["path"] for row in read_predictions(run / "predictions.parquet")} for run in runs)
+    assert without == few
+    assert "labelled defects: 1 of each type" in (runs[1] / "report.html").read_text()
+    assert "numbers equal the run's to the last digit" in call("evaluate", f"run={runs[1]}").out
+
+
+@pytest.mark.parametrize(
+    "method", [REVERSE_DISTILLATION, (*CNN, "model=patchcore", "backbone.layers=[layer2]")]
+)
+def test_other_methods_refuse_labelled_defects(method: tuple[str, ...], toy: Path, tmp_path: Path) -> None:
+    outcome = call(
+        "train",
+        *method,
+        f"dataset.root={toy}",
+        "logger=none",
+        "labelled=0.5",
+        f"paths.run={tmp_path / 'run'}",
+    )
+    assert "cannot be trained on labelled defects; choose model=supersimplenet" in outcome.err
+    assert not (tmp_path / "run").exists()

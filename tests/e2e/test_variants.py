@@ -45,6 +45,20 @@ def test_a_variant_runs_and_its_checkpoint_gives_the_same_numbers(
     assert_predicts_its_own_test(run, category="tray")
 
 
+def test_two_networks_in_one_whitened_bank(base: list[str], tmp_path: Path) -> None:
+    vit = ("model=test_vit", "layers=[blocks.1]", "source=random")
+    cnn = ("model=test_resnet", "layers=[layer2,layer3]", "source=random")
+    run = train_here(
+        *[text for text in base if not text.startswith("backbone")], "backbone=ensemble",
+        *(f"backbone.members.{name}.{text}" for name, own in (("cnn", cnn), ("vit", vit)) for text in own),
+        "backbone.members.vit.norm=false", "model.reduce=whiten", "model.dimensions=16", "category=tray",
+        "store=disk", f"paths.store={tmp_path / 'store'}", f"paths.run={tmp_path / 'run'}",
+    )  # fmt: skip
+    assert "numbers equal the run's to the last digit" in call("evaluate", f"run={run}").out
+    assert_predicts_its_own_test(run, category="tray")
+    assert "resnet18+dinov2_small" in (run / "report.html").read_text()
+
+
 def test_a_calibrated_run_tells_decisions_by_zones_and_probabilities(base: list[str], tmp_path: Path) -> None:
     run = train_here(*base, *VARIANTS["calibrated"], "category=tray", f"paths.run={tmp_path / 'run'}")
     metrics = metrics_of(run)

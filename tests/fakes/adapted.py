@@ -13,11 +13,16 @@ from adframe.models.token_scores import TokenScoring
 from tests.fakes.masked import images, tiny_vit
 
 
-def tiny_lora(*, score: Any = "decoder", lora: Lora | None = None, **settings: Any) -> DinoLora:
+def tiny_lora(
+    *, score: Any = "decoder", norm: bool = False, lora: Lora | None = None, **settings: Any
+) -> DinoLora:
     with torch.random.fork_rng():
         torch.manual_seed(2)
         return DinoLora(
-            tiny_vit(), lora=lora or Lora(rank=4, alpha=8), scoring=TokenScoring(score=score), **settings
+            tiny_vit(),
+            lora=lora or Lora(rank=4, alpha=8),
+            scoring=TokenScoring(score=score, norm=norm),
+            **settings,
         )
 
 

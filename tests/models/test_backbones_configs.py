@@ -13,7 +13,9 @@ from adframe.models.hf_vit import REPOSITORIES as REPOSITORIES
 from tests.e2e.scripts import ROOT
 
 FILES = {
-    path.stem: path for path in sorted((ROOT / "conf" / "backbone").glob("*.yaml")) if path.stem != "timm"
+    path.stem: path
+    for path in sorted((ROOT / "conf" / "backbone").glob("*.yaml"))
+    if path.stem not in ("timm", "ensemble")
 }
 TRANSFORMERS = [name for name in FILES if name.endswith("_transformers")]
 # Networks with two towers, of which no library has a list.

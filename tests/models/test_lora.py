@@ -53,6 +53,26 @@ def test_only_the_attention_of_the_last_blocks_is_adapted(targets: list[str], do
     assert parts == ({"proj"} if "o" in targets else set()) | ({"qkv"} if set(targets) - {"o"} else set())
 
 
+def test_normed_tokens_are_those_of_a_backbone_with_norm_and_leave_the_training_alone() -> None:
+    plain, normed = tiny_lora(score="memory"), tiny_lora(score="memory", norm=True)
+    for model in (plain, normed):
+        with torch.no_grad():  # a LayerNorm that changes something
+            model.vit.trunk.norm.weight.copy_(torch.linspace(0.5, 2, model.vit.width))
+    image = images(2)
+    for raw, found in zip(plain.feature_reader()(image), normed.feature_reader()(image), strict=True):
+        rows = raw.permute(0, 2, 3, 1)
+        expected = (rows - rows.mean(3, keepdim=True)) / (
+            rows.var(3, correction=0, keepdim=True) + 1e-6
+        ) ** 0.5
+        expected = expected * normed.vit.trunk.norm.weight + normed.vit.trunk.norm.bias
+        torch.testing.assert_close(found, expected.permute(0, 3, 1, 2), rtol=1e-3, atol=1e-4)
+    assert torch.equal(
+        normed.token_maps(image, adapted=True), torch.cat(normed.feature_reader()(image), dim=1)
+    )
+    losses = [model.loss(spoilt())["total"] for model in (plain, normed)]
+    assert torch.equal(losses[0], losses[1])
+
+
 def test_transformers_networks_are_adapted_by_their_own_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("adframe.models.hf_vit.VIT_SHAPES", {"small": (32, 3, 2)})
     for repository in ("facebook/dinov2-small", "facebook/dinov2-with-registers-small"):

@@ -62,6 +62,52 @@ def test_focal_losses_are_those_of_the_paper() -> None:
     assert float(found["truncated"]) == pytest.approx(float(truncated_l1(logits, mask=mask, margin=0.5)))
 
 
+def test_labelled_defects_are_anomalous_with_and_without_noise() -> None:
+    """The losses by loops over positions, with annotated defects among the images."""
+    model, batch = tiny_supersimplenet(noise=0.3, gamma=2.0).eval(), dict(grey(3))
+    mask = torch.zeros(3, 1, 64, 64)
+    mask[0, :, :40, 8:64] = 1
+    mask[2, :, 40, 40] = 1  # less than half of a position
+    torch.manual_seed(0)
+    with torch.no_grad():
+        found = model.losses(batch | {"mask": mask})
+        torch.manual_seed(0)
+        clean = model.adapted(batch["image"])
+        blobs = model._blobs(clean)
+        draws = torch.randn_like(clean)
+    side = 64 // clean.shape[-1]
+    truth = np.zeros((3, 1, *clean.shape[-2:]))
+    for image, y, x in np.ndindex(3, *clean.shape[-2:]):
+        part = mask[image, 0, side * y : side * (y + 1), side * x : side * (x + 1)].numpy()
+        truth[image, 0, y, x] = part.mean() >= 0.5 or (image == 2 and part.any())
+    assert truth.sum(axis=(1, 2, 3)).tolist() == [(40 // side) * (56 // side), 0, 1]
+    assert (blobs.numpy() * truth).sum() > 0  # some noise would fall on a defect
+    outside = torch.from_numpy(np.where(truth > 0, 0, blobs.numpy())).float()
+    with torch.no_grad():
+        logits, whole = model.heads(torch.cat([clean, clean + outside * draws * 0.3]))
+    both = np.concatenate([truth, np.maximum(truth, outside.numpy())])
+    scores, anomalous = logits.double().numpy(), both > 0
+    expected = np.maximum(0, 0.5 + scores[~anomalous]).mean() + np.maximum(0, 0.5 - scores[anomalous]).mean()
+    assert float(found["truncated"]) == pytest.approx(expected, rel=1e-4)
+    for name, values, right in (
+        ("segmentation", scores.ravel(), anomalous.ravel()),
+        ("classification", whole.double().numpy(), both.reshape(6, -1).max(axis=1) > 0),
+    ):
+        probability = 1 / (1 + np.exp(-np.where(right, values, -values)))
+        assert float(found[name]) == pytest.approx(
+            (-((1 - probability) ** 2) * np.log(probability)).mean(), rel=1e-4
+        )
+
+
+def test_without_a_labelled_defect_the_losses_are_those_of_normal_images() -> None:
+    model, batch = tiny_supersimplenet().eval(), dict(grey(2))
+    torch.manual_seed(0)
+    plain = model.losses(batch)
+    torch.manual_seed(0)
+    labelled = model.losses(batch | {"mask": torch.zeros(2, 1, 64, 64)})
+    assert all(torch.equal(labelled[name], value) for name, value in plain.items())
+
+
 def test_noise_is_in_blobs_of_every_size() -> None:
     model, features = tiny_supersimplenet(), torch.zeros(60, 3, 16, 16)
     torch.manual_seed(0)

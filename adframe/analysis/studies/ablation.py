@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from adframe.analysis import statements
+from adframe.analysis.settings import name_in_sentence
 from adframe.analysis.studies import ablation_figures, ablation_tables
 from adframe.analysis.studies.ablation_results import AblationResults, read_ablation
 from adframe.analysis.study import LEADERBOARD, TEST_IMAGES, failure_notes
@@ -14,6 +16,7 @@ from adframe.reporting.document import Block, Page, Section
 from adframe.reporting.page_writer import write_document
 from adframe.results.names import MEAN
 from adframe.results.sweep_folder import SweepFolder
+from adframe.stats.estimates import Estimate
 
 _INTERVALS = (
     "An interval shows where a number could lie on other images of the same kind. It does not cover other "
@@ -97,17 +100,24 @@ class Ablation:
 def _ablation_findings(results: AblationResults) -> list[str]:
     main, count = results.main_metric, len(results.categories)
     over = f"in the mean over {count} categories" if count > 1 else f"on {results.categories[0]}"
+    names = {setting.name: name_in_sentence(setting) for setting in results.settings}
+    pairs, category_pairs = (
+        [replace(each, a=names[each.a], b=names[each.b]) for each in own]
+        for own in (results.pairs, results.category_pairs)
+    )
+
+    def means(metric: str) -> dict[str, Estimate]:
+        return {names[name]: mean for name, mean in results.means(metric).items()}
+
     return [
         *(
             text
             for metric in results.compared
-            for text in statements.metric_sentences(
-                results.means(metric), results.pairs, metric=metric, over=over
-            )
+            for text in statements.metric_sentences(means(metric), pairs, metric=metric, over=over)
         ),
-        *statements.category_sentences(results.category_pairs, metric=main),
-        *statements.seed_sentences(results.means(main), metric=main),
-        *statements.size_sentences(results.sizes()),
+        *statements.category_sentences(category_pairs, metric=main),
+        *statements.seed_sentences(means(main), metric=main),
+        *statements.size_sentences({names[name]: size for name, size in results.sizes().items()}),
     ]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from adframe.analysis.compare import Comparison, all_pairs, compare_settings, is_significant
+from adframe.analysis.settings import Setting
 from adframe.analysis.studies.ablation_results import AblationResults, mean_cost
 from adframe.analysis.studies.ablation_tables import settings_title
 from adframe.analysis.studies.efficiency import Efficiency
@@ -14,6 +15,7 @@ from adframe.reporting.document import Block, Page, Section, TableBlock
 from adframe.reporting.figure_ranks import rank_diagram
 from adframe.reporting.format import capitalised, counted, p_equals, title_of, with_interval
 from adframe.reporting.tables import Cell, Column, table_of, table_of_columns
+from adframe.results.names import TRANSDUCTIVE
 from adframe.results.run_folder import MEMORY, MODEL
 from adframe.stats.ranks import Ranking, rank_methods
 
@@ -73,7 +75,7 @@ class Benchmark(Efficiency):
             question=self.question or question,
             findings=[*_rank_sentences(ranking, results), *plain.findings],
             sections=[Section("Ranks", tuple(blocks)), *plain.sections],
-            notes=[*_rank_notes(ranking), *plain.notes],
+            notes=[*_transductive_notes(results), *_rank_notes(ranking), *plain.notes],
         )
 
 
@@ -109,7 +111,7 @@ def _methods_table(
         rank = ranks.get(setting.name)
         rows.append(
             {
-                "setting": setting.name,
+                "setting": f"{setting.name} (transductive)" if _is_transductive(setting) else setting.name,
                 "rank": None if rank is None else f"{rank:.2f}",
                 "quality": with_interval(means[setting.name]) if setting.name in means else None,
                 "record": " / ".join(map(str, record)),
@@ -146,6 +148,14 @@ def _methods_table(
     columns = (Column("setting", settings_title(results)), *shown)
     whole = [{each.key: row.get(each.key) for each in columns} for row in rows]
     return TableBlock("methods", caption, table_of_columns(columns, whole), raw=table_of(raw))
+
+
+def _is_transductive(setting: Setting) -> bool:
+    return any(TRANSDUCTIVE in str(run.folder.environment.get("warnings", "")) for run in setting.runs)
+
+
+def _transductive_notes(results: AblationResults) -> list[str]:
+    return [f"{each.name}: {TRANSDUCTIVE}." for each in results.settings if _is_transductive(each)]
 
 
 def _record(name: str, pairs: Sequence[Comparison]) -> tuple[int, int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,7 @@ def test_what_the_images_cannot_show_is_not_claimed(tmp_path: Path) -> None:
     study = Ablation().study(board_of(tmp_path))
     assert study.title == "x: no significant difference in image AUROC"
     assert "no significant difference between any two of the 3 settings" in study.findings[0]
+    assert re.search(r"for x \d compared with x \d \(", study.findings[0])  # a bare number says nothing
     assert not any("higher" in text or "highest" in text for text in study.findings)
 
 

@@ -6,6 +6,8 @@ import csv
 from pathlib import Path
 
 from adframe.analysis.studies.benchmark import Benchmark
+from adframe.results.names import TRANSDUCTIVE
+from adframe.results.run_folder import RunFolder
 from adframe.results.sweep_folder import read_sweep
 from tests.fakes.study_runs import leave_failure, leave_latency, leave_run
 
@@ -51,6 +53,19 @@ def test_methods_are_ranked_with_their_wins_and_costs_and_failures_are_named(tmp
     assert "not run" in text
     assert "Methods that could not be run are last" in text
     assert (tmp_path / "figures/ranks.svg").is_file()
+
+
+def test_a_transductive_method_is_marked(tmp_path: Path) -> None:
+    for number, method in enumerate(("musc", "padim")):
+        leave_run(tmp_path, number, f"model={method}", skills={"bolt": 1.0})
+    folder = RunFolder(tmp_path / "0")
+    folder.reopen()
+    folder.add_warnings("bolt", [TRANSDUCTIVE])
+    text = page_of(tmp_path, {})
+    assert "musc (transductive)" in text
+    assert f"musc: {TRANSDUCTIVE}" in text
+    assert "padim (transductive)" not in text
+    assert set(rows_of(tmp_path)) == {"musc", "padim"}
 
 
 def test_methods_that_change_places_are_not_told_apart(tmp_path: Path) -> None:
