@@ -123,13 +123,15 @@ def _started_processes() -> dict[str, str] | None:
 
     if not SLURMEnvironment.detect():  # such as an interactive job, in which the user starts one process
         return None
-    cluster = SLURMEnvironment(auto_requeue=False)
-    here = os.environ.get("SLURM_NTASKS_PER_NODE") or os.environ["SLURM_TASKS_PER_NODE"].split("(")[0]
+    try:
+        cluster = SLURMEnvironment(auto_requeue=False)
+    except RuntimeError as error:  # Lightning accepts --ntasks-per-node only
+        raise AdframeError(f"SLURM: {one_line(error)}") from error
     return {
         "RANK": str(cluster.global_rank()),
         "LOCAL_RANK": str(cluster.local_rank()),
         "WORLD_SIZE": str(cluster.world_size()),
-        "LOCAL_WORLD_SIZE": here,
+        "LOCAL_WORLD_SIZE": os.environ["SLURM_NTASKS_PER_NODE"],
         "MASTER_ADDR": cluster.main_address,
         "MASTER_PORT": str(cluster.main_port),
     }
