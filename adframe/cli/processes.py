@@ -234,8 +234,9 @@ def _with_others(count: int, gpu: bool, task: Callable[..., Path], arguments: tu
         finally:
             ended.set()
             torch.set_num_threads(before)
-            for other in others:
-                _end(other)
+            for other in others:  # that still run after an error
+                other.kill()
+                other.wait()
 
 
 def _start(work: Path, variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
@@ -274,8 +275,9 @@ def _reason(place: Path, others: Sequence[subprocess.Popen[bytes]]) -> str | Non
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
+    """Waits for a process that has ended its work."""
     try:
-        process.wait(timeout=10)
+        process.wait(timeout=60)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

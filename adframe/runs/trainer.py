@@ -102,7 +102,7 @@ def make_trainer(
         one = not isinstance(devices, Sequence) or isinstance(devices, str)
         own["devices"] = 1 if one else list(devices)[:1]  # a list names the devices
     try:
-        return L.Trainer(
+        trainer = L.Trainer(
             **own,
             # Of a length in steps the passes are not known before the images are.
             max_epochs=1 if learning is None else learning.epochs or -1,
@@ -116,6 +116,11 @@ def make_trainer(
             enable_progress_bar=False,
             enable_model_summary=False,
         )
+        if processes.count > 1:
+            # On SIGTERM Lightning would wait for a broadcast in the middle of a step, which never comes: the
+            # first process ends itself, and then the others.
+            trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+        return trainer
     except (ImportError, TypeError, ValueError, RuntimeError, MisconfigurationException) as error:
         text = " ".join(str(error).split()).rstrip(".!")
         raise AdframeError(f"trainer: {text}; see conf/trainer/, trainer=cpu runs anywhere") from error
