@@ -101,11 +101,9 @@ class Ray:
                     try:
                         error = ray.get(task)
                     except ray.exceptions.RayError as lost:
-                        error = (
-                            CRASH_MESSAGE
-                            if isinstance(lost, ray.exceptions.WorkerCrashedError)
-                            else str(lost)
-                        )
+                        crashed = isinstance(lost, ray.exceptions.WorkerCrashedError)
+                        # Below its first line, the error of a lost machine has the log of that machine.
+                        error = CRASH_MESSAGE if crashed else str(lost).strip().splitlines()[0]
                     yield tasks.pop(task), error
         except ConnectionError as error:
             raise AdframeError(f"launcher.address={self.address}: {error}") from error
