@@ -55,8 +55,6 @@ def run_together(trainer: Mapping[str, Any], task: Callable[..., Path], *argumen
     gpu = uses_gpu(trainer)
     if started is not None:
         _check_started(started, here=here, machines=machines, trainer=trainer)
-        if started["WORLD_SIZE"] == "1":
-            return task(*arguments)
         with _variables(started), joined(gpu=gpu) as processes:
             folder = task(*arguments)
             return folder if processes.first else None
@@ -113,8 +111,11 @@ def _gpus() -> int:
 
 
 def _started_processes() -> dict[str, str] | None:
-    """Returns the variables of torchrun, or those of SLURM under the same names; None without either."""
-    if all(name in os.environ for name in _VARIABLES if name != "LOCAL_WORLD_SIZE"):
+    """Returns the variables of torchrun, or those of SLURM under the same names; None without either, and
+    where only one process was started.
+    """
+    needed = [name for name in _VARIABLES if name != "LOCAL_WORLD_SIZE"]
+    if all(name in os.environ for name in needed) and os.environ["WORLD_SIZE"] != "1":
         found = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
         return {"LOCAL_WORLD_SIZE": found["WORLD_SIZE"]} | found
     if int(os.environ.get("SLURM_NTASKS", "1")) < 2:
@@ -153,15 +154,11 @@ def joined(*, gpu: bool) -> Iterator[Processes]:
     """Joins the other processes; all but the first are silent.
 
     Args:
-        gpu: whether each process has a GPU, the one with its local rank.
+        gpu: whether each process has a GPU.
 
     Yields:
         The processes.
     """
-    if gpu:
-        import torch
-
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     processes = join(gpu=gpu)
     try:
         if processes.first:

@@ -93,7 +93,9 @@ def make_trainer(
     if processes.count > 1:
         if (other := own.pop("strategy", "ddp")) not in ("ddp", "auto"):
             raise AdframeError(f"trainer.strategy={other} is not possible with several processes; remove it")
-        own |= {"devices": processes.local_count, "num_nodes": processes.count // processes.local_count}
+        named = own.get("devices")  # a list names GPUs
+        own["devices"] = list(named) if isinstance(named, list) else processes.local_count
+        own["num_nodes"] = processes.count // processes.local_count
         own |= {"strategy": SharedSteps(), "use_distributed_sampler": False}
         plugins.append(JoinedProcesses(processes))
     else:

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-from adframe.cli.processes import run_together
+from adframe.cli.processes import run_together, wanted_processes
 from adframe.errors import AdframeError
 from adframe.results.predictions import read_predictions
+from adframe.runs.trainer import make_trainer
 from tests.e2e.scripts import ROOT, clean_environment, metrics_of
 from tests.e2e.shared_runs import COMMON, METHODS, train_all
 
@@ -145,3 +146,23 @@ def test_another_number_of_processes_than_torchrun_started_is_refused(
         monkeypatch.setenv(name, value)
     with pytest.raises(AdframeError, match=r"4 processes were started.*trainer.devices=1"):
         run_together({"accelerator": "cpu", "devices": 1}, print)
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        ({}, 1),
+        ({"accelerator": "auto", "devices": 1}, 1),
+        ({"accelerator": "cpu", "devices": "3"}, 3),
+        ({"accelerator": "cpu", "devices": "auto"}, 1),
+        ({"accelerator": "gpu", "devices": [1, 3]}, 2),
+    ],
+)
+def test_the_number_of_processes_is_that_of_the_devices(options: dict[str, Any], count: int) -> None:
+    assert wanted_processes(options) == count
+
+
+@pytest.mark.parametrize("devices", [4, "auto"])
+def test_without_other_processes_one_device_is_used(devices: Any) -> None:
+    trainer = make_trainer({"accelerator": "cpu", "devices": devices, "num_nodes": 2}, [], None)
+    assert (trainer.num_devices, trainer.num_nodes, trainer.world_size) == (1, 1, 1)
