@@ -1,0 +1,238 @@
+"""Writes the pages on `conf/`: every group, every option, its header, its keys and their comments."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+CONF = next(folder for folder in (ROOT / "conf", ROOT / "adframe/conf") if folder.is_dir())
+
+# The folders of conf/, in the order of the pages, with the purpose of each.
+GROUPS = {
+    "dataset": "The images of a run: where they are, and in which layout.",
+    "split": "Makes validation images where a dataset has none.",
+    "shift": "Changes images as another lamp, lens or camera would.",
+    "shift/transform": "One transform of a shift, as `+shift/transform@shift.transforms.<name>=<option>`.",
+    "roi": "The part of an image that is inspected.",
+    "tiling": "Cuts large images into tiles.",
+    "model": "The method.",
+    "backbone": "The network that computes features.",
+    "memory": "The contents of the memory bank of `model=patchcore`.",
+    "fusion": "How the layers of the backbone are combined.",
+    "learning": "The training of methods that are trained by gradient descent; each of them selects its own.",
+    "synthesis": "Synthetic anomalies, for training and for choosing settings without a real defect.",
+    "synthesis/family": "One family of synthetic anomalies, as part of `synthesis=`.",
+    "calibration": "The rule by which the threshold of an image is fitted to validation images.",
+    "calibration/rule": "The rules alone, for `calibration/rule@calibration.pixel=<option>`.",
+    "postprocess": "Morphology of the predicted masks.",
+    "metrics": "What is measured for pixels.",
+    "callbacks": "What a run keeps besides its numbers.",
+    "store": "Keeps features and coreset selections for later runs.",
+    "experiment": "Whole studies by name, for `sweep.py`.",
+    "study": "The page at the end of a sweep.",
+    "launcher": "Where the runs of a sweep are executed.",
+    "search": "Searches for settings instead of sweeping over a grid.",
+    "trainer": "The devices of a run.",
+    "logger": "Where the numbers of a run are tracked.",
+    "paths": "The folders of a run.",
+    "hydra": "The settings of Hydra itself; there is rarely a reason to change them.",
+}
+SCRIPTS = {  # the files directly in conf/, with their command
+    "train": "python train.py",
+    "sweep": "python sweep.py",
+    "evaluate": "python evaluate.py run=<a run>",
+    "maps": "python evaluate.py maps=<folder>",
+    "explore": "python -m adframe.cli.explore",
+}
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of a YAML file.
+
+    Attributes:
+        name: with dots where it is inside of others.
+        value: as the file has it.
+        comment: from its own line, and from the lines directly above it.
+    """
+
+    name: str
+    value: str
+    comment: str
+
+
+def header_of(text: str) -> list[str]:
+    """Returns the comment lines at the top of a file without their signs, and without Hydra's own line.
+
+    Args:
+        text: content of a YAML file.
+    """
+    lines = []
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            break
+        if not line.startswith("# @package"):
+            lines.append(line[1:].strip())
+    return lines
+
+
+def keys_of(text: str) -> list[Key]:
+    """Lists the keys of a file in its order; the list of defaults and the names of classes are left out.
+
+    Args:
+        text: content of a YAML file.
+    """
+    node = yaml.compose(text)
+    return list(_walk(node, text.splitlines(), "")) if isinstance(node, yaml.MappingNode) else []
+
+
+def target_of(text: str) -> str:
+    """Returns the class or function that an option builds, or "" where it builds none by itself.
+
+    Args:
+        text: content of a YAML file.
+    """
+    match = re.search(r"^ {0,2}_target_: *(\S+)", text, re.MULTILINE)
+    return match[1] if match else ""
+
+
+def pages() -> dict[str, tuple[str, str]]:
+    """Returns title and content of every page by its path, in the order of the navigation."""
+    written = {"configuration/index.md": ("Overview", _overview())}
+    for name in SCRIPTS:
+        written[f"configuration/{name}.md"] = (f"conf/{name}.yaml", _script_page(name))
+    for group in GROUPS:
+        written[_page_of(group)] = (f"{group}=", _group_page(group))
+    return written
+
+
+def _walk(node: yaml.MappingNode, lines: list[str], prefix: str) -> Iterator[Key]:
+    for key, value in node.value:
+        name = f"{prefix}{key.value}"
+        if key.value in ("defaults", "_partial_", "_target_", "_convert_"):
+            continue
+        if isinstance(value, yaml.MappingNode) and value.value and not value.flow_style:
+            yield from _walk(value, lines, f"{name}.")
+            continue
+        first, last = value.start_mark, value.end_mark
+        if first.line == last.line:
+            shown = lines[first.line][first.column : last.column].strip()
+            behind = lines[first.line][last.column :]
+        elif all(isinstance(item, yaml.ScalarNode) for item in getattr(value, "value", [])):
+            shown, behind = "[" + ", ".join(str(item.value) for item in value.value) + "]", ""
+        else:
+            shown, behind = "(see the file)", ""
+        above = []
+        for line in reversed(lines[: key.start_mark.line]):
+            if not prefix or not line.strip().startswith("#"):
+                break
+            above.insert(0, line.strip()[1:].strip())
+        own = behind.partition("#")[2].strip() if behind.strip().startswith("#") else ""
+        yield Key(name, shown, " ".join(part for part in (*above, own) if part))
+
+
+def _cell(text: str) -> str:
+    """Text of a cell: no bar, and no angle bracket outside of code."""
+    return text.replace("|", "&#124;").replace("<", "&lt;").replace("${", "&#36;{")
+
+
+def _table(keys: list[Key], prefix: str) -> list[str]:
+    rows = [
+        f"| `{prefix}{key.name}` | `{key.value.replace('|', '/') or 'null'}` | {_cell(key.comment)} |"
+        for key in keys
+    ]
+    return ["| key | value | meaning |", "|---|---|---|", *rows, ""] if rows else []
+
+
+def _file(text: str, path: str) -> list[str]:
+    return [f'??? note "{path}"', "", "    ```yaml", *(f"    {line}".rstrip() for line in text.splitlines()), "    ```", ""]  # fmt: skip
+
+
+def _paragraphs(header: list[str]) -> list[str]:
+    """Running text, with commands as code blocks of their own."""
+    parts: list[str] = []
+    code = False
+    for line in header:
+        command = line.startswith(("python ", "adframe "))
+        if parts and command == code and not command:
+            parts[-1] += f" {_cell(line)}"
+        elif parts and command == code:
+            parts[-1] += f"\n    {line}"
+        else:
+            parts.append(f"    {line}" if command else _cell(line))
+        code = command
+    return [each for part in parts for each in (part, "")]
+
+
+def _page_of(group: str) -> str:
+    return f"configuration/groups/{group.replace('/', '_')}.md"
+
+
+def _options(group: str) -> list[Path]:
+    return sorted(path for path in (CONF / group).glob("*.yaml") if path.stem != "base")
+
+
+def _key_prefix(text: str, group: str) -> str:
+    return "" if "# @package _global_" in text else f"{group.replace('/', '.')}."
+
+
+def _defaults(text: str) -> list[str]:
+    """Options on which an option builds."""
+    loaded = yaml.safe_load(text) or {}
+    entries = [item for item in loaded.get("defaults", []) if item != "_self_"]
+    names = [
+        item if isinstance(item, str) else " ".join(f"{key}={value}" for key, value in item.items())
+        for item in entries
+    ]
+    return [f"Builds on {', '.join(f'`{name}`' for name in names)}.", ""] if names else []
+
+
+def _group_page(group: str) -> str:
+    lines = [f"# {group}=", "", GROUPS[group], ""]
+    for path in _options(group):
+        text = path.read_text()
+        lines += [f"## {path.stem}", ""]
+        lines += _paragraphs(header_of(text))
+        lines += _defaults(text)
+        if target_of(text):
+            lines += [f"Builds `{target_of(text)}`.", ""]
+        if group != "experiment":
+            lines += _table(keys_of(text), _key_prefix(text, group))
+        lines += _file(text, f"conf/{path.relative_to(CONF).as_posix()}")
+    return "\n".join(lines)
+
+
+def _script_page(name: str) -> str:
+    text = (CONF / f"{name}.yaml").read_text()
+    lines = [f"# conf/{name}.yaml", "", f"The keys of `{SCRIPTS[name]}`.", ""]
+    lines += _paragraphs(header_of(text))
+    lines += _table(keys_of(text), "")
+    lines += _file(text, f"conf/{name}.yaml")
+    return "\n".join(lines)
+
+
+def _overview() -> str:
+    lines = [
+        "# Configuration",
+        "",
+        "These pages are made from the files in `conf/`: the text of an option is the header of its file, and the",
+        "meaning of a key is the comment next to it. `group=option` selects an option, `group.key=value` changes a key.",
+        "`python train.py --cfg job` prints the whole configuration of a run.",
+        "",
+        "| file | keys of |",
+        "|---|---|",
+        *(f"| [conf/{name}.yaml]({name}.md) | `{command}` |" for name, command in SCRIPTS.items()),
+        "",
+        "| group | purpose | options |",
+        "|---|---|---|",
+    ]
+    for group, purpose in GROUPS.items():
+        page = _page_of(group).removeprefix("configuration/")
+        options = ", ".join(f"[{path.stem}]({page}#{path.stem})" for path in _options(group))
+        lines.append(f"| [`{group}=`]({page}) | {purpose} | {options} |")
+    return "\n".join([*lines, ""])
