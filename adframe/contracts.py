@@ -11,7 +11,7 @@ A **batch** is a dict with fixed keys:
 | index | (B,) int64 | position in the dataset, identifies padded duplicates |
 | record | list of B `Record` | origin and labels of each image |
 | geometry | list of B `Geometry` | how the image was resized, to map a heatmap back |
-| regions | list of B list[Region] or None | defects in the original frame; [] where none; None: no ground truth |
+| regions | list of B list[Region] or None | defects, in the original frame; None where unknown |
 | shift | list of B dict | numbers drawn by a domain shift; {} where there is none |
 | share | float | while training: share of this process in the step, 1 for an equal one |
 """

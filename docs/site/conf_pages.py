@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
+LONGEST = 40  # characters of a value in a table
 ROOT = Path(__file__).parents[2]
 CONF = next(folder for folder in (ROOT / "conf", ROOT / "adframe/conf") if folder.is_dir())
 
@@ -141,16 +142,32 @@ def _cell(text: str) -> str:
     return text.replace("|", "&#124;").replace("<", "&lt;").replace("${", "&#36;{")
 
 
-def _table(keys: list[Key], prefix: str) -> list[str]:
+def _bare(name: str) -> str:
+    """Name of a key inside of its group, whether or not the file says the group itself."""
+    group, _, rest = name.partition(".")
+    return rest if rest and group in GROUPS else name
+
+
+def _value(text: str) -> str:
+    return f"`{text.replace('|', '/')}`" if 0 < len(text) <= LONGEST else "see the file" if text else "`null`"
+
+
+def _table(keys: list[Key], prefix: str, inherited: Mapping[str, str]) -> list[str]:
     rows = [
-        f"| `{prefix}{key.name}` | `{key.value.replace('|', '/') or 'null'}` | {_cell(key.comment)} |"
+        (f"`{prefix}{key.name}`", _value(key.value), _cell(key.comment or inherited.get(_bare(key.name), "")))
         for key in keys
     ]
-    return ["| key | value | meaning |", "|---|---|---|", *rows, ""] if rows else []
+    return ["| key | value | meaning |", "|---|---|---|", *_lines(rows), ""] if rows else []
+
+
+def _lines(rows: list[tuple[str, ...]]) -> list[str]:
+    return [f"| {' | '.join(row)} |" for row in rows]
 
 
 def _file(text: str, path: str) -> list[str]:
-    return [f'??? note "{path}"', "", "    ```yaml", *(f"    {line}".rstrip() for line in text.splitlines()), "    ```", ""]  # fmt: skip
+    """The whole file, folded."""
+    lines = [f"    {line}".rstrip() for line in text.splitlines()]
+    return [f'??? note "{path}"', "", "    ```yaml", *lines, "    ```", ""]
 
 
 def _paragraphs(header: list[str]) -> list[str]:
@@ -159,6 +176,7 @@ def _paragraphs(header: list[str]) -> list[str]:
     code = False
     for line in header:
         command = line.startswith(("python ", "adframe "))
+        line = re.sub(r" {3,}", "   # ", line)
         if parts and command == code and not command:
             parts[-1] += f" {_cell(line)}"
         elif parts and command == code:
@@ -181,15 +199,45 @@ def _key_prefix(text: str, group: str) -> str:
     return "" if "# @package _global_" in text else f"{group.replace('/', '.')}."
 
 
-def _defaults(text: str) -> list[str]:
-    """Options on which an option builds."""
-    loaded = yaml.safe_load(text) or {}
-    entries = [item for item in loaded.get("defaults", []) if item != "_self_"]
-    names = [
-        item if isinstance(item, str) else " ".join(f"{key}={value}" for key, value in item.items())
-        for item in entries
+def _bases(text: str) -> list[str]:
+    """Names of the options of the same group on which an option builds."""
+    entries = (yaml.safe_load(text) or {}).get("defaults", [])
+    return [item.partition("@")[0] for item in entries if isinstance(item, str) and item != "_self_"]
+
+
+def _selections(text: str) -> list[str]:
+    """Options of other groups that an option selects, as overrides."""
+    entries = [item for item in (yaml.safe_load(text) or {}).get("defaults", []) if isinstance(item, dict)]
+    pairs = [
+        (key.removeprefix("override ").lstrip("/"), value) for item in entries for key, value in item.items()
     ]
-    return [f"Builds on {', '.join(f'`{name}`' for name in names)}.", ""] if names else []
+    return [f"{key.partition('@_global_')[0]}={value}" for key, value in pairs]
+
+
+def _relations(text: str) -> list[str]:
+    """What an option builds on, what it selects, and what it makes."""
+    base, selected, target = _bases(text), _selections(text), target_of(text)
+    parts = [
+        f"Builds on {_listed(base)}." if base else "",
+        f"Selects {_listed(selected)}." if selected else "",
+        f"Class or function: `{target}`." if target else "",
+    ]
+    return [" ".join(part for part in parts if part), ""]
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _comments(group: str, names: list[str]) -> dict[str, str]:
+    """Meanings of keys in the files of other options of the group, and in those on which these build."""
+    found: dict[str, str] = {}
+    for path in (CONF / group / f"{name}.yaml" for name in names):
+        if path.is_file():
+            text = path.read_text()
+            found |= _comments(group, _bases(text))
+            found |= {_bare(key.name): key.comment for key in keys_of(text) if key.comment}
+    return found
 
 
 def _group_page(group: str) -> str:
@@ -198,11 +246,9 @@ def _group_page(group: str) -> str:
         text = path.read_text()
         lines += [f"## {path.stem}", ""]
         lines += _paragraphs(header_of(text))
-        lines += _defaults(text)
-        if target_of(text):
-            lines += [f"Builds `{target_of(text)}`.", ""]
+        lines += _relations(text)
         if group != "experiment":
-            lines += _table(keys_of(text), _key_prefix(text, group))
+            lines += _table(keys_of(text), _key_prefix(text, group), _comments(group, _bases(text)))
         lines += _file(text, f"conf/{path.relative_to(CONF).as_posix()}")
     return "\n".join(lines)
 
@@ -211,7 +257,7 @@ def _script_page(name: str) -> str:
     text = (CONF / f"{name}.yaml").read_text()
     lines = [f"# conf/{name}.yaml", "", f"The keys of `{SCRIPTS[name]}`.", ""]
     lines += _paragraphs(header_of(text))
-    lines += _table(keys_of(text), "")
+    lines += _table(keys_of(text), "", {})
     lines += _file(text, f"conf/{name}.yaml")
     return "\n".join(lines)
 
@@ -220,8 +266,9 @@ def _overview() -> str:
     lines = [
         "# Configuration",
         "",
-        "These pages are made from the files in `conf/`: the text of an option is the header of its file, and the",
-        "meaning of a key is the comment next to it. `group=option` selects an option, `group.key=value` changes a key.",
+        "These pages are made from the files in `conf/`: the text of an option is the header of its file,",
+        "and the meaning of a key is the comment next to it. `group=option` selects an option, and",
+        "`group.key=value` changes a key.",
         "`python train.py --cfg job` prints the whole configuration of a run.",
         "",
         "| file | keys of |",
