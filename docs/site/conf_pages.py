@@ -9,6 +9,12 @@ from pathlib import Path
 
 import yaml
 
+# An override in a comment, such as `model.robust=5`, `shift@domains.severe=severe` or `backbone=`.
+OVERRIDE = re.compile(
+    r"(?<![\w`'\"\[{.])([+~]?[a-z][\w.@/]*=(?:\[[^\]\s]*\]|[\w./<>-]*[\w>](?:,[\w./-]*\w)*)?)(?!\w)"
+)
+# Parts of a header that begin a paragraph of their own.
+PARTS = ("Expect:", "Takes:", "As published:", "The table shows", "The page shows")
 LONGEST = 40  # characters of a value in a table
 ROOT = Path(__file__).parents[2]
 CONF = next(folder for folder in (ROOT / "conf", ROOT / "adframe/conf") if folder.is_dir())
@@ -106,10 +112,19 @@ def pages() -> dict[str, tuple[str, str]]:
     """Returns title and content of every page by its path, in the order of the navigation."""
     written = {"configuration/index.md": ("Overview", _overview())}
     for name in SCRIPTS:
-        written[f"configuration/{name}.md"] = (f"conf/{name}.yaml", _script_page(name))
+        written[f"configuration/{name}.md"] = (f"conf/{name}.yaml", _linked(_script_page(name), "../"))
     for group in GROUPS:
-        written[_page_of(group)] = (f"{group}=", _group_page(group))
+        written[_page_of(group)] = (f"{group}=", _linked(_group_page(group), "../../"))
     return written
+
+
+def _linked(text: str, root: str) -> str:
+    """Turns names of pages into links, except in code."""
+    lines = [
+        line if line.startswith("    ") else re.sub(r"docs/(\w+)\.md", rf"[\1]({root}\1.md)", line)
+        for line in text.splitlines()
+    ]
+    return "\n".join([*lines, ""])
 
 
 def _walk(node: yaml.MappingNode, lines: list[str], prefix: str) -> Iterator[Key]:
@@ -122,12 +137,12 @@ def _walk(node: yaml.MappingNode, lines: list[str], prefix: str) -> Iterator[Key
             continue
         first, last = value.start_mark, value.end_mark
         if first.line == last.line:
-            shown = lines[first.line][first.column : last.column].strip()
+            shown = lines[first.line][first.column : last.column].strip() or "null"
             behind = lines[first.line][last.column :]
         elif all(isinstance(item, yaml.ScalarNode) for item in getattr(value, "value", [])):
             shown, behind = "[" + ", ".join(str(item.value) for item in value.value) + "]", ""
         else:
-            shown, behind = "(see the file)", ""
+            shown, behind = "", ""
         above = []
         for line in reversed(lines[: key.start_mark.line]):
             if not prefix or not line.strip().startswith("#"):
@@ -138,8 +153,13 @@ def _walk(node: yaml.MappingNode, lines: list[str], prefix: str) -> Iterator[Key
 
 
 def _cell(text: str) -> str:
-    """Text of a cell: no bar, and no angle bracket outside of code."""
-    return text.replace("|", "&#124;").replace("<", "&lt;").replace("${", "&#36;{")
+    """Running text of a page: overrides as code, and elsewhere no bar and no angle bracket."""
+    parts = OVERRIDE.split(text)  # every second one is an override
+    plain = [part.replace("|", "&#124;").replace("<", "&lt;").replace("${", "&#36;{") for part in parts]
+    return "".join(
+        f"`{part}`" if place % 2 else other
+        for place, (part, other) in enumerate(zip(parts, plain, strict=True))
+    )
 
 
 def _bare(name: str) -> str:
@@ -149,7 +169,7 @@ def _bare(name: str) -> str:
 
 
 def _value(text: str) -> str:
-    return f"`{text.replace('|', '/')}`" if 0 < len(text) <= LONGEST else "see the file" if text else "`null`"
+    return f"`{text.replace('|', '/')}`" if 0 < len(text) <= LONGEST else "see the file"
 
 
 def _table(keys: list[Key], prefix: str, inherited: Mapping[str, str]) -> list[str]:
@@ -176,14 +196,14 @@ def _paragraphs(header: list[str]) -> list[str]:
     code = False
     for line in header:
         command = line.startswith(("python ", "adframe "))
-        line = re.sub(r" {3,}", "   # ", line)
-        if parts and command == code and not command:
-            parts[-1] += f" {_cell(line)}"
-        elif parts and command == code:
-            parts[-1] += f"\n    {line}"
-        else:
-            parts.append(f"    {line}" if command else _cell(line))
+        begins = not parts or command != code or line.startswith(PARTS)
+        shown = "    " + re.sub(r" {2,}", "   # ", line) if command else line
         code = command
+        if begins:
+            parts.append(shown)
+        else:
+            parts[-1] += f"\n{shown}"
+    parts = [part if part.startswith("    ") else _cell(part) for part in parts]
     return [each for part in parts for each in (part, "")]
 
 
@@ -236,7 +256,9 @@ def _comments(group: str, names: list[str]) -> dict[str, str]:
         if path.is_file():
             text = path.read_text()
             found |= _comments(group, _bases(text))
-            found |= {_bare(key.name): key.comment for key in keys_of(text) if key.comment}
+            found |= {
+                _bare(key.name): key.comment for key in keys_of(text) if key.comment[:3] not in ("", "or ")
+            }
     return found
 
 

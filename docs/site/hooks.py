@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -18,8 +18,6 @@ from conf_pages import pages  # noqa: E402
 ROOT = HERE.parents[1]
 # Files of the repository that are pages too, and the page of each.
 COPIED = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
-
-log = logging.getLogger("mkdocs.hooks")
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -50,12 +48,30 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
+def on_page_markdown(markdown: str, **kwargs: Any) -> str:
+    """Keeps a number and its unit on one line.
+
+    Args:
+        markdown: the content of a page.
+        kwargs: not used.
+    """
+    del kwargs
+    lines = [
+        line
+        if line.startswith("    ") or "`" in line
+        else re.sub(r"(\d) (%|MB|GB|MiB|s\b)", "\\1\u00a0\\2", line)
+        for line in markdown.splitlines()
+    ]
+    return "\n".join([*lines, ""])
+
+
 def links_in_docs(text: str) -> str:
     """Turns links of a file in the root of the repository into links of a page of the site.
 
     Args:
         text: the content of the file, in Markdown.
     """
+    text = re.sub(r"(?<!\])\(docs/(\w+)\.md\)", r"([\1](\1.md))", text)
     text = re.sub(r"\]\(docs/", "](", text)
     for source, path in COPIED.items():
         text = text.replace(f"]({source}", f"]({path}")
