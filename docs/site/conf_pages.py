@@ -11,7 +11,7 @@ import yaml
 
 # An override in a comment, such as `model.robust=5`, `shift@domains.severe=severe` or `backbone=`.
 OVERRIDE = re.compile(
-    r"(?<![\w`'\"\[{.])([+~]?[a-z][\w.@/]*=(?:\[[^\]\s]*\]|[\w./<>-]*[\w>](?:,[\w./-]*\w)*)?)(?!\w)"
+    r"(?<![\w`'\"\[{.-])([+~]?[a-z][\w.@/]*=(?:\[[^\]\s]*\]|[\w./<>-]*[\w>](?:,[\w./-]*\w)*)?)(?!\w)"
 )
 # Parts of a header that begin a paragraph of their own.
 PARTS = ("Expect:", "Takes:", "As published:", "The table shows", "The page shows")
@@ -195,7 +195,7 @@ def _paragraphs(header: list[str]) -> list[str]:
     parts: list[str] = []
     code = False
     for line in header:
-        command = line.startswith(("python ", "adframe "))
+        command = line.startswith(("python ", "adframe ", "torchrun ", "srun "))
         begins = not parts or command != code or line.startswith(PARTS)
         shown = "    " + re.sub(r" {2,}", "   # ", line) if command else line
         code = command
