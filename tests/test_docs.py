@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import adframe
+from adframe.contracts import TrainingFree
 from tests.e2e.scripts import ROOT
 
 sys.path.insert(0, str(ROOT / "docs/site"))
@@ -94,6 +96,38 @@ def test_links_lead_to_files() -> None:
             if not link.startswith(("http", "#", "mailto:")) and not target.exists() and target not in made:
                 broken.append(f"{page.relative_to(ROOT)}: {link}")
     assert broken == []
+
+
+def code_of(page: str) -> dict[str, object]:
+    """What the first block of Python of a tutorial defines."""
+    block = re.search(r"```python\n(.*?)```", (DOCS / f"tutorials/{page}.md").read_text(), re.DOTALL)
+    assert block is not None
+    defined: dict[str, object] = {"__name__": __name__}
+    exec(block[1], defined)
+    return defined
+
+
+def test_the_method_of_the_tutorial_is_one() -> None:
+    model = code_of("new_method")["Brightness"]()  # type: ignore[operator]
+    assert isinstance(model, TrainingFree)
+    model.collect(torch.rand(4, 3, 8, 8))
+    model.finalise()
+    found = model(torch.ones(2, 3, 8, 8))
+    assert (found.score > 0).all()
+    assert found.heatmap.shape == (2, 1, 8, 8)
+
+
+def test_the_dataset_of_the_tutorial_is_one(tmp_path: Path) -> None:
+    for folder in ("train", "good", "bad"):
+        (tmp_path / "plate" / folder).mkdir(parents=True)
+        (tmp_path / "plate" / folder / "0.png").touch()
+    source = code_of("new_dataset")["Flat"](root=tmp_path)  # type: ignore[operator]
+    assert source.choose("all") == ["plate"]
+    assert [(record.split, record.label) for record in source.scan("plate")] == [
+        ("train", 0),
+        ("test", 0),
+        ("test", 1),
+    ]
 
 
 @pytest.mark.slow
