@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import runpy
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 import adframe
 from adframe.contracts import TrainingFree
@@ -96,6 +98,15 @@ def test_links_lead_to_files() -> None:
             if not link.startswith(("http", "#", "mailto:")) and not target.exists() and target not in made:
                 broken.append(f"{page.relative_to(ROOT)}: {link}")
     assert broken == []
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert newest is not None
+    assert project["version"] == citation["version"] == newest[1]
+    assert project["license"] == citation["license"]
 
 
 def code_of(page: str) -> dict[str, object]:
