@@ -5,18 +5,15 @@ method scores. Original frame means the pixels of the file on disk.
 
 A **batch** is a dict with fixed keys:
 
-==========  ==========================  ========================================================
-key         shape                       meaning
-==========  ==========================  ========================================================
-image       (B, 3, H, W) float32        RGB in [0, 1]; the backbone normalises
-index       (B,) int64                  position in the dataset, identifies padded duplicates
-record      list of B `Record`          origin and labels of each image
-geometry    list of B `Geometry`        how the image was resized, to map a heatmap back
-regions     list of B list[Region]      annotated defects in the original frame; [] where none;
-            or None                     None where no ground truth is available
-shift       list of B dict              numbers drawn by a domain shift; {} where there is none
-share       float                       while training: share of this process in the step, 1 for an equal one
-==========  ==========================  ========================================================
+| key | shape | meaning |
+|---|---|---|
+| image | (B, 3, H, W) float32 | RGB in [0, 1]; the backbone normalises |
+| index | (B,) int64 | position in the dataset, identifies padded duplicates |
+| record | list of B `Record` | origin and labels of each image |
+| geometry | list of B `Geometry` | how the image was resized, to map a heatmap back |
+| regions | list of B list[Region] or None | defects, in the original frame; None where unknown |
+| shift | list of B dict | numbers drawn by a domain shift; {} where there is none |
+| share | float | while training: share of this process in the step, 1 for an equal one |
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def main() -> None:
         bare = sum(path.stat().st_size for path in (folder / "image").rglob("*") if path.is_file())
         source = folder / "source"  # as the first stage has it
         shutil.copytree(ROOT / "adframe", source / "adframe", ignore=shutil.ignore_patterns("__pycache__"))
-        for name in ("pyproject.toml", "README.md"):
+        for name in ("pyproject.toml", "README.md", "LICENSE"):
             shutil.copy(ROOT / name, source)
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
         environment["PYTHONDONTWRITEBYTECODE"] = "1"

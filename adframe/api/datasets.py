@@ -194,7 +194,14 @@ class Folder(ImageData):
             none.
         normal_test: normal images for testing; None takes a share of `normal`.
         masks: annotations of the defective images, by relative path and name; None: pixels are not measured.
-        image_size, keep_aspect, batch_size, num_workers, holdout, seed: as in `ImageData`.
+        image_size: the input size of the network in pixels: a side, (height, width), or None for the size of
+            each image.
+        keep_aspect: whether the image is fitted in and padded with its edge pixels instead of being
+            stretched.
+        batch_size: images per batch.
+        num_workers: number of loading processes; 0 loads in the main process.
+        holdout: share of the training images, in (0, 1), that is held out for calibration.
+        seed: of that split, and of the choice of normal images for testing.
 
     Raises:
         AdframeError: a place has no images.

@@ -20,7 +20,7 @@ import numpy as np
 
 from adframe.calibration.fitted import FittedCalibration
 from adframe.calibration.rules import FixedFpr, Quantile, Rule, Sample, promise_sentence
-from adframe.contracts import GEOMETRY, RECORD, REGIONS, Geometry, Record
+from adframe.contracts import GEOMETRY, INDEX, RECORD, REGIONS, Geometry, Record
 from adframe.errors import AdframeError, unknown
 from adframe.inference.detector import TrainedDetector
 from adframe.inference.images import InputImage
@@ -105,12 +105,12 @@ def refit_to_images(
     validation = Validation(zones=calibrator.zones)
     labelled = [(image, 0) for image in normal] + [(image, 1) for image in anomalous]
     results = detector.stream([image for image, _ in labelled], batch_size=batch_size)
-    for (_, label), result in zip(labelled, results, strict=True):
+    for place, ((_, label), result) in enumerate(zip(labelled, results, strict=True)):
         size = (result.heatmap.shape[0], result.heatmap.shape[1])  # raises where the image cannot be read
         record = Record(Path(result.name), category=detector.category, split="val", label=label)
         # The heatmap is in the original frame already.
         geometry = Geometry(original=size, view=(0, 0, *size), inside=result.inside)
-        batch = {RECORD: [record], GEOMETRY: [geometry], REGIONS: None}
+        batch = {INDEX: [place], RECORD: [record], GEOMETRY: [geometry], REGIONS: None}
         validation.add(batch, scores=[result.score], maps=[result.heatmap])
     validation.fit(calibrator)
     scores = np.array(validation.scores()["normal"])
