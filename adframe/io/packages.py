@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
+import importlib.util
 
 from adframe.errors import AdframeError
 
@@ -19,7 +19,7 @@ def require_package(module: str, *, group: str, option: str, extra: str) -> None
     Raises:
         AdframeError: it is not installed.
     """
-    if find_spec(module) is None:
+    if importlib.util.find_spec(module) is None:
         raise AdframeError(
             f"{group}={option} needs {module}, which is not installed: pip install 'adframe[{extra}]'"
         )

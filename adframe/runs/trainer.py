@@ -101,8 +101,10 @@ def make_trainer(
     else:
         own |= {"num_nodes": 1}
         devices = own.get("devices", 1)
-        one = not isinstance(devices, Sequence) or isinstance(devices, str)
-        own["devices"] = 1 if one else list(devices)[:1]  # a list names the devices
+        if isinstance(devices, list):
+            own["devices"] = devices[:1]  # it names GPUs
+        elif devices in ("auto", "-1", -1) or (str(devices).isdigit() and int(devices) > 0):
+            own["devices"] = 1  # Lightning refuses anything else
     try:
         trainer = L.Trainer(
             **own,
