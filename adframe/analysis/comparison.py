@@ -32,6 +32,7 @@ from adframe.analysis.comparison_table import (
 from adframe.analysis.decision_sentences import decision_sentences
 from adframe.errors import AdframeError
 from adframe.io.files import timestamped_folder, write_whole
+from adframe.io.program import command_of
 from adframe.reporting.console import print_wide
 from adframe.reporting.document import Block, Details, Page, Section, TableBlock, Text
 from adframe.reporting.format import counted
@@ -77,7 +78,7 @@ def write_comparison(runs: list[Path], *, output: Path | None, fuse: bool = Fals
     ]
     command = f"compare=[{','.join(str(each.run.path) for each in compared)}]"
     given = [shlex.quote(command), *(["fuse=true"] if fuse else [])]
-    _write(folder, compared, lines, notes=notes, command=f"python evaluate.py {' '.join(given)}")
+    _write(folder, compared, lines, notes=notes, command=f"{command_of('evaluate')} {' '.join(given)}")
     print_wide(for_people(lines), rest="comparison.csv")
     console = Console(soft_wrap=True, highlight=False, markup=False)
     for each in compared:

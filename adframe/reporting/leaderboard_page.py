@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from adframe.io.files import write_whole
+from adframe.io.program import command_of
 from adframe.reporting import run_facts
 from adframe.reporting.document import Page, Section, TableBlock
 from adframe.reporting.format import span
@@ -202,7 +203,7 @@ def leaderboard_notes(sweep: SweepFolder) -> list[str]:
         )
     overlap = (
         "The runs use the same images, so two can differ significantly although their intervals overlap: "
-        "python evaluate.py compare=[<run>,<run>] tests the difference."
+        f"{command_of('evaluate')} compare=[<run>,<run>] tests the difference."
     )
     return [order, overlap] if len(sweep.runs) > 1 else [order]
 

@@ -32,6 +32,7 @@ from adframe.analysis.error_analysis.thresholds import analyse_threshold_rules
 from adframe.analysis.error_analysis.thumbnails import OpenSource, Thumbnails
 from adframe.errors import AdframeError
 from adframe.io.files import timestamped_folder
+from adframe.io.program import command_of
 from adframe.metrics.image_shares import image_share_interval
 from adframe.reporting.document import Block, Page, Section, TableBlock
 from adframe.reporting.format import counted, percent, span
@@ -82,7 +83,7 @@ def show_errors(
     parts = _analyse(compared, thumbnails=thumbnails)
     folder = output or timestamped_folder(runs[0] / "errors")
     given = f"errors=[{','.join(map(str, runs))}]"
-    command = f"python evaluate.py {shlex.quote(given)}"
+    command = f"{command_of('evaluate')} {shlex.quote(given)}"
     study = _study(compared, parts, thumbnails=thumbnails, command=command, start=start)
     page = write_document(folder, study, name="errors")
     console = Console(soft_wrap=True, highlight=False, markup=False)
