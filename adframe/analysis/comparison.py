@@ -36,6 +36,7 @@ from adframe.io.program import command_of
 from adframe.reporting.console import print_wide
 from adframe.reporting.document import Block, Details, Page, Section, TableBlock, Text
 from adframe.reporting.format import counted
+from adframe.reporting.latex import label_of
 from adframe.reporting.page_writer import render_page
 from adframe.reporting.tables import Table, table_of
 
@@ -113,7 +114,10 @@ def _write(
     )
     write_whole(folder / "comparison.csv", for_programs(lines).to_csv())
     write_whole(folder / "comparison.md", text)
-    write_whole(folder / "comparison.tex", table.to_latex())
+    write_whole(
+        folder / "comparison.tex",
+        table.to_latex(caption=f"{title}.", label=label_of("comparison", folder.name)),
+    )
     write_whole(folder / "comparison.html", render_page(page))
 
 

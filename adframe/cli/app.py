@@ -15,6 +15,7 @@ from adframe.cli.distill import distill
 from adframe.cli.experiment_commands import HYDRA_CONTEXT, demo, evaluate, explore, sweep, train
 from adframe.cli.main import exit_with_errors
 from adframe.cli.stream_commands import drift, serve
+from adframe.cli.table import table
 
 app = typer.Typer(
     name="adframe",
@@ -245,6 +246,7 @@ app.command(short_help="Compare logged scores with the run's validation scores."
 app.command(short_help="Pack a model for use without torch and without its run.")(export)
 app.command(short_help="Share a model on the Hugging Face Hub, with a model card.")(push)
 app.command(short_help="Answer requests over HTTP.")(serve)
+app.command(short_help="Write the results of a sweep as a LaTeX table.")(table)
 app.command()(distill)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from adframe.analysis.paper_tables import results_latex
 from adframe.analysis.studies.ablation_results import AblationResults, known_estimates, mean_cost
 from adframe.reporting.document import TableBlock
 from adframe.reporting.format import capitalised, counted, p_value, points, span, title_of, with_interval
@@ -64,7 +65,9 @@ def results_table(results: AblationResults) -> TableBlock:
         }
         for setting, where, metric, value in known_estimates(results)
     ]  # fmt: skip
-    return TableBlock("results", caption, Table(columns, rows), raw=table_of(raw))
+    return TableBlock(
+        "results", caption, Table(columns, rows), raw=table_of(raw), latex=results_latex(results)
+    )
 
 
 def categories_table(results: AblationResults) -> TableBlock:
