@@ -10,8 +10,6 @@ import string
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from adframe.analysis.compared_runs import (
     ComparedRun,
     about,
@@ -37,6 +35,7 @@ from adframe.reporting.console import print_wide
 from adframe.reporting.document import Block, Details, Page, Section, TableBlock, Text
 from adframe.reporting.format import counted
 from adframe.reporting.latex import label_of
+from adframe.reporting.notes import say
 from adframe.reporting.page_writer import render_page
 from adframe.reporting.tables import Table, table_of
 
@@ -81,12 +80,11 @@ def write_comparison(runs: list[Path], *, output: Path | None, fuse: bool = Fals
     given = [shlex.quote(command), *(["fuse=true"] if fuse else [])]
     _write(folder, compared, lines, notes=notes, command=f"{command_of('evaluate')} {' '.join(given)}")
     print_wide(for_people(lines), rest="comparison.csv")
-    console = Console(soft_wrap=True, highlight=False, markup=False)
     for each in compared:
-        console.print(f"{each.name}: {each.run.path}")
+        say(f"{each.name}: {each.run.path}")
     for note in notes:
-        console.print(note)
-    console.print(f"comparison: {folder / 'comparison.html'}")
+        say(note)
+    say(f"comparison: {folder / 'comparison.html'}")
     return folder
 
 

@@ -12,13 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any, NoReturn
 
-from rich.console import Console
-
 from adframe.config.help_texts import register_help_resolvers
 from adframe.config.literal_overrides import quote_names
 from adframe.config.messages import is_user_error, one_line
 from adframe.errors import AdframeError
 from adframe.io.program import command_of, script_name, typed_command
+from adframe.reporting.notes import say
 
 _HYDRA_OPTIONS = (
     "help", "hydra-help", "version", "cfg", "resolve", "package", "run", "multirun", "shell-completion",
@@ -175,5 +174,5 @@ def _stop_message(error: BaseException) -> str:
 
 
 def _exit_with_error(text: str, code: int) -> NoReturn:
-    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"error: {text}")
+    say(f"error: {text}", stderr=True)
     sys.exit(code)

@@ -10,7 +10,7 @@ from pathlib import Path
 from adframe.reporting.format import counted
 from adframe.reporting.summary import confusion, latency_summary
 from adframe.reporting.tables import DASH, shown
-from adframe.results.names import MEAN, UPDATE, method_of, name_of
+from adframe.results.names import MEAN, NO_WEIGHTS, UPDATE, method_of, name_of
 from adframe.results.run_folder import RunFolder
 
 DATASETS = {
@@ -113,7 +113,7 @@ def facts(run: RunFolder) -> list[tuple[str, str]]:
     shift = _chosen_name(run, "shift")
     pairs = [
         ("method", method(run)),
-        ("backbone", _chosen_name(run, "backbone")),
+        ("backbone", "" if _has_no_network(run) else _chosen_name(run, "backbone")),
         ("dataset", dataset(run)),
         ("shift", "" if shift == "none" else shift),
         ("scope", "one model for all" if run.config.get("scope") == "global" else ""),
@@ -337,6 +337,10 @@ def flat(value: object, *, name: str = "") -> list[tuple[str, str]]:
     if name.endswith("bytes") and number is not None:
         return [(name, f"{number:,.0f} ({size(number)})")]
     return [(name, _joined_text(value) or DASH)]
+
+
+def _has_no_network(run: RunFolder) -> bool:
+    return set(run.environment.get("weights", {}).values()) == {NO_WEIGHTS}
 
 
 def _chosen_name(run: RunFolder, key: str) -> str:

@@ -12,8 +12,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from adframe.analysis.compared_runs import (
     ComparedRun,
     about,
@@ -36,6 +34,7 @@ from adframe.io.program import command_of
 from adframe.metrics.image_shares import image_share_interval
 from adframe.reporting.document import Block, Page, Section, TableBlock
 from adframe.reporting.format import counted, percent, span
+from adframe.reporting.notes import say
 from adframe.reporting.page_writer import write_document
 from adframe.reporting.run_facts import duration
 from adframe.reporting.summary import confusion
@@ -86,10 +85,9 @@ def show_errors(
     command = f"{command_of('evaluate')} {shlex.quote(given)}"
     study = _study(compared, parts, thumbnails=thumbnails, command=command, start=start)
     page = write_document(folder, study, name="errors")
-    console = Console(soft_wrap=True, highlight=False, markup=False)
     for line in [study.title, *study.findings]:
-        console.print(line)
-    console.print(f"errors: {page}")
+        say(line)
+    say(f"errors: {page}")
     return folder
 
 
