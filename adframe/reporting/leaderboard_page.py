@@ -54,7 +54,7 @@ def rounded_table(sweep: SweepFolder, *, bold: str = "{}", intervals: bool = Tru
     Args:
         sweep: the runs.
         bold: format string for the best number of each column, such as `**{}**`.
-        intervals: whether the 95 % interval follows each number.
+        intervals: whether the 95% interval follows each number.
 
     Returns:
         One row per run in the order of the sweep.
@@ -122,7 +122,7 @@ def _page(sweep: SweepFolder, *, title: str, study: Path | None) -> Page:
         if key == "run" and (sweep.path / run.name / "report.html").is_file()
     }
     caption = "Metrics of the test images in per cent, as a mean over the categories."
-    caption += " In brackets: the 95 % interval." if notes else ""
+    caption += " In brackets: the 95% interval." if notes else ""
     caption += " The best value of each column is marked." if marks else ""
     table = TableBlock(
         NAME,
