@@ -179,7 +179,7 @@ def simultaneous(number: Interval, difference: Difference, *, adjusted: float, f
         family: number of differences in the family.
 
     Returns:
-        The difference with its simultaneous 95 % interval.
+        The difference with its simultaneous 95% interval.
     """
     low, high = interval_of(number, level=1 - ALPHA / family)
     if is_significant(adjusted):

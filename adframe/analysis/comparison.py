@@ -10,8 +10,6 @@ import string
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from adframe.analysis.compared_runs import (
     ComparedRun,
     about,
@@ -32,9 +30,12 @@ from adframe.analysis.comparison_table import (
 from adframe.analysis.decision_sentences import decision_sentences
 from adframe.errors import AdframeError
 from adframe.io.files import timestamped_folder, write_whole
+from adframe.io.program import command_of
 from adframe.reporting.console import print_wide
 from adframe.reporting.document import Block, Details, Page, Section, TableBlock, Text
 from adframe.reporting.format import counted
+from adframe.reporting.latex import label_of
+from adframe.reporting.notes import say
 from adframe.reporting.page_writer import render_page
 from adframe.reporting.tables import Table, table_of
 
@@ -77,14 +78,13 @@ def write_comparison(runs: list[Path], *, output: Path | None, fuse: bool = Fals
     ]
     command = f"compare=[{','.join(str(each.run.path) for each in compared)}]"
     given = [shlex.quote(command), *(["fuse=true"] if fuse else [])]
-    _write(folder, compared, lines, notes=notes, command=f"python evaluate.py {' '.join(given)}")
+    _write(folder, compared, lines, notes=notes, command=f"{command_of('evaluate')} {' '.join(given)}")
     print_wide(for_people(lines), rest="comparison.csv")
-    console = Console(soft_wrap=True, highlight=False, markup=False)
     for each in compared:
-        console.print(f"{each.name}: {each.run.path}")
+        say(f"{each.name}: {each.run.path}")
     for note in notes:
-        console.print(note)
-    console.print(f"comparison: {folder / 'comparison.html'}")
+        say(note)
+    say(f"comparison: {folder / 'comparison.html'}")
     return folder
 
 
@@ -112,7 +112,10 @@ def _write(
     )
     write_whole(folder / "comparison.csv", for_programs(lines).to_csv())
     write_whole(folder / "comparison.md", text)
-    write_whole(folder / "comparison.tex", table.to_latex())
+    write_whole(
+        folder / "comparison.tex",
+        table.to_latex(caption=f"{title}.", label=label_of("comparison", folder.name)),
+    )
     write_whole(folder / "comparison.html", render_page(page))
 
 

@@ -123,7 +123,7 @@ class Setting:
             categories: the categories of the mean; None for all categories of the setting.
 
         Returns:
-            The mean with its standard deviation over seeds and its 95 % interval, which allows for the choice
+            The mean with its standard deviation over seeds and its 95% interval, which allows for the choice
             of images and of seeds; `UNKNOWN` where the metric is unknown in one of the categories.
         """
         names = self.categories if categories is None else categories

@@ -80,7 +80,9 @@ def metric_sentences(
         return []
     name, significant = title_of(metric), [each for each in own if each.significant]
     if not significant:
-        return [capitalised(_no_difference_sentence(own, name=name, over=over, count=len(means)))]
+        limit = _detectable_sentence(own)
+        sentence = _no_difference_sentence(own, name=name, over=over, count=len(means))
+        return [capitalised(sentence), *([limit] if limit else [])]
     best = max(means, key=lambda key: means[key].value)
     # The paragraph compares settings, so it gives the interval without the deviation over seeds.
     value = with_interval(Estimate(means[best].value, means[best].low, means[best].high))
@@ -190,12 +192,11 @@ def not_significant_sentences(comparisons: Sequence[tuple[str, Comparison]]) -> 
 
 def _no_difference_sentence(own: Sequence[Comparison], *, name: str, over: str, count: int) -> str:
     widest = max(own, key=lambda each: abs(each.difference.value))
-    limit = _detectable_sentence(own)
     which = "the two settings" if count == 2 else f"any two of the {count} settings"
     return (
         f"{name} {over}: no significant difference between {which}. The largest "
         f"difference is {gain(widest.difference)} for {widest.b} compared with {widest.a} "
-        f"({p_equals(widest.adjusted)} after Holm's correction).{f' {limit}' if limit else ''}"
+        f"({p_equals(widest.adjusted)} after Holm's correction)."
     )
 
 

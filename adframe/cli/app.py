@@ -1,4 +1,4 @@
-"""The command `adframe`, which uses finished runs; experiments are run by `train.py` and `sweep.py`."""
+"""The command `adframe`: it uses finished runs, and runs experiments as the scripts of a checkout do."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ import typer
 from adframe.cli.arguments import Category, Device, Model, Run, Trusted
 from adframe.cli.bundle_commands import export, push
 from adframe.cli.distill import distill
+from adframe.cli.experiment_commands import HYDRA_CONTEXT, demo, evaluate, explore, sweep, train
 from adframe.cli.main import exit_with_errors
 from adframe.cli.stream_commands import drift, serve
+from adframe.cli.table import table
 
 app = typer.Typer(
     name="adframe",
-    help="Use the trained models of finished runs. Experiments are run by train.py and sweep.py.",
+    help="Run experiments in visual anomaly detection, and use the trained models of finished runs.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -37,6 +38,16 @@ class PictureKind(StrEnum):
 @app.callback()
 def _app() -> None:
     pass
+
+
+app.command(short_help="Run PatchCore on generated images, in less than a minute.")(demo)
+for script, short_help in (
+    (train, "Fit and test a method on a dataset (train.py)."),
+    (sweep, "Run a study, or one run per combination of values (sweep.py)."),
+    (evaluate, "Test a run again, compare runs, show their errors (evaluate.py)."),
+    (explore, "Write a page about a dataset, without a model."),
+):
+    app.command(context_settings=HYDRA_CONTEXT, short_help=short_help)(script)
 
 
 @app.command()
@@ -122,7 +133,7 @@ class RuleName(StrEnum):
     f1 = "f1"
 
 
-@app.command()
+@app.command(short_help="Fit new thresholds to a trained model.")
 def calibrate(
     run: Run,
     rule: Annotated[RuleName, typer.Option(help="How the image threshold is chosen.")] = RuleName.fixed_fpr,
@@ -167,7 +178,7 @@ def calibrate(
     )
 
 
-@app.command()
+@app.command(short_help="Write one printable page about a run.")
 def page(
     run: Run,
     out: Annotated[
@@ -197,7 +208,7 @@ def page(
     run_page(run, category=category, out=out, pictures=pictures)
 
 
-@app.command()
+@app.command(short_help="Fit a run again with more or fewer normal images.")
 def update(
     run: Run,
     out: Annotated[Path, typer.Option(help="New folder for the updated run.", show_default=False)],
@@ -231,11 +242,12 @@ def update(
     )
 
 
+app.command(short_help="Compare logged scores with the run's validation scores.")(drift)
+app.command(short_help="Pack a model for use without torch and without its run.")(export)
+app.command(short_help="Share a model on the Hugging Face Hub, with a model card.")(push)
+app.command(short_help="Answer requests over HTTP.")(serve)
+app.command(short_help="Write the results of a sweep as a LaTeX table.")(table)
 app.command()(distill)
-app.command()(drift)
-app.command()(export)
-app.command()(push)
-app.command()(serve)
 
 
 def main() -> None:

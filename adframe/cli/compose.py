@@ -9,8 +9,8 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, open_dict
 
 from adframe.cli.typed import TypedOverrides
-from adframe.config.messages import CONF
 from adframe.errors import AdframeError
+from adframe.io.program import CONF
 
 
 def compose_training(overrides: Sequence[str]) -> tuple[DictConfig, TypedOverrides]:

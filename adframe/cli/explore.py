@@ -29,6 +29,7 @@ from adframe.data.validate_files import examine
 from adframe.errors import AdframeError, unknown
 from adframe.io.files import write_whole
 from adframe.io.images import read_image, read_size
+from adframe.io.program import CONF, command_of
 from adframe.io.secrets import hide_in_text
 from adframe.reporting.console import print_wide
 from adframe.reporting.dataset_page import category_pictures, page_of_dataset
@@ -111,7 +112,7 @@ def explore(cfg: DictConfig) -> Path:
             *((("synthesis", str(cfg.synthesis.name)),) if cfg.synthesis.families else ()),
             ("seed", str(cfg.seed)),
         ),
-        command=f"python -m adframe.cli.explore {overrides}".strip(),
+        command=f"{command_of('explore')} {overrides}".strip(),
         warnings=(*(mismatches(source.name, records) if source.check_counts else ()), *warnings),
     )
     write_whole(page, render_page(content))
@@ -199,7 +200,7 @@ def _check_config(cfg: DictConfig) -> None:
             raise AdframeError(f"{key}={as_typed(value)} is not possible; {key} must be {description}")
 
 
-@hydra.main(version_base="1.3", config_path="../../conf", config_name="explore")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="explore")
 def main(cfg: DictConfig) -> None:
     """Composes the configuration and writes the page.
 

@@ -9,15 +9,15 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from rich.console import Console
-
+from adframe.config.help_texts import register_help_resolvers
 from adframe.config.literal_overrides import quote_names
 from adframe.config.messages import is_user_error, one_line
 from adframe.errors import AdframeError
+from adframe.io.program import command_of, script_name, typed_command
+from adframe.reporting.notes import say
 
 _HYDRA_OPTIONS = (
     "help", "hydra-help", "version", "cfg", "resolve", "package", "run", "multirun", "shell-completion",
@@ -44,22 +44,33 @@ def guard(main: Callable[[], Any]) -> None:
         SystemExit: after a user error (2), a signal (128 and its number) or a closed pipe (141).
         Exception: any other error is a bug and keeps its traceback.
     """
+    exit_with_errors(functools.partial(run_script, main))
+
+
+def run_script(main: Callable[[], Any]) -> None:
+    """Runs the main function of a script with the overrides in `sys.argv`.
+
+    Args:
+        main: the main function, which Hydra has wrapped.
+
+    Raises:
+        AdframeError: an option is unknown.
+        Exception: the error that has stopped the command.
+    """
     # Lightning's training in several processes warns about the speed of a setting that it needs.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors instead of printing them itself
 
-    def run() -> None:
-        _check_options(sys.argv[1:])
-        # `category=null` is the default of evaluate.py; for other scripts it can only be a name.
-        named = () if Path(sys.argv[0]).stem == "evaluate" else ("category",)
-        sys.argv[1:] = quote_names(sys.argv[1:], named=named)
-        main()
-        from adframe.cli import attempts  # the commands of `adframe` need none of what it imports
+    register_help_resolvers()
+    _check_options(sys.argv[1:])
+    # `category=null` is the default of evaluate.py; for other scripts it can only be a name.
+    named = () if script_name() == "evaluate" else ("category",)
+    sys.argv[1:] = quote_names(sys.argv[1:], named=named)
+    main()
+    from adframe.cli import attempts  # the commands of `adframe` need none of what it imports
 
-        if attempts.stopping_errors:
-            raise attempts.stopping_errors[0]
-
-    exit_with_errors(run)
+    if attempts.stopping_errors:
+        raise attempts.stopping_errors[0]
 
 
 def exit_with_errors(main: Callable[[], Any]) -> None:
@@ -92,13 +103,14 @@ def exit_with_errors(main: Callable[[], Any]) -> None:
 
 
 def _check_options(arguments: Sequence[str]) -> None:
-    script = Path(sys.argv[0]).stem
+    script = script_name()
     for text in arguments:
         name = text.lstrip("-").partition("=")[0]
         if text.startswith("--") and not any(option.startswith(name) for option in _HYDRA_OPTIONS):
             raise AdframeError(f"unknown option {text!r}; overrides have no dashes: {name}=<value>")
         if script != "sweep" and text in ("-m", "--multirun"):
-            raise AdframeError(f"{script}.py runs one configuration; python sweep.py -m runs several")
+            one, several = typed_command()[-1], command_of("sweep")
+            raise AdframeError(f"{one} runs one configuration; {several} -m runs several")
 
 
 @contextlib.contextmanager
@@ -162,5 +174,5 @@ def _stop_message(error: BaseException) -> str:
 
 
 def _exit_with_error(text: str, code: int) -> NoReturn:
-    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"error: {text}")
+    say(f"error: {text}", stderr=True)
     sys.exit(code)

@@ -22,6 +22,7 @@ from typing import Any
 from adframe.config.messages import is_user_error, one_line
 from adframe.errors import AdframeError
 from adframe.io.processes import Processes, join, leave
+from adframe.io.program import command_of
 
 _VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _CONSEQUENCE = 1  # exit code of a process that tells its error in a file, or ends because of another one
@@ -61,7 +62,7 @@ def run_together(trainer: Mapping[str, Any], task: Callable[..., Path], *argumen
     if machines > 1:
         raise AdframeError(
             f"trainer.num_nodes={machines} needs the command to be started on every machine: "
-            "srun python train.py ..., or torchrun --nnodes=... train.py ..."
+            f"srun {command_of('train')} ..., or torchrun --nnodes=... train.py ..."
         )
     return _with_others(here, gpu, task, arguments)
 

@@ -8,7 +8,6 @@ import re
 import sys
 import traceback
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -24,8 +23,8 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from adframe.config.literal_overrides import has_special_characters, quote_override
 from adframe.errors import AdframeError
+from adframe.io.program import CONF, command_of, script_name, typed_command
 
-CONF = Path(__file__).parents[2] / "conf"
 _MEMORY_TEXTS = ("DefaultCPUAllocator", "CUDA out of memory", "Insufficient memory", "can't allocate memory")
 USER_ERRORS = (AdframeError, HydraException, OmegaConfBaseException, OSError, MemoryError)
 
@@ -114,15 +113,14 @@ def _syntax_message(override: str) -> str:
 def _override_message(text: str) -> str:
     if found := re.search(r"Ambiguous value for argument '([^']+)'", text):
         key, _, values = found[1].partition("=")
+        sweep = f"{command_of('sweep')} -m {found[1]}"
         return (
-            f"{found[1]}: a list is {key}=[{values}]; one run per value is python sweep.py -m {found[1]}; "
+            f"{found[1]}: a list is {key}=[{values}]; one run per value is {sweep}; "
             f"a name with a comma is {quote_override(found[1])}"
         )
     if found := re.search(r"override '?([\w./@]+)", text):
-        script = Path(sys.argv[0]).name
-        return (
-            f"unknown override {found[1]!r}; {_suggestion(found[1], _known_keys())} (python {script} --help)"
-        )
+        helped = f"{' '.join(typed_command())} --help"
+        return f"unknown override {found[1]!r}; {_suggestion(found[1], _known_keys())} ({helped})"
     return text
 
 
@@ -139,9 +137,9 @@ def _known_keys() -> list[str]:
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         try:
-            return list(_walk_keys(compose(config_name=Path(sys.argv[0]).stem, overrides=chosen), ""))
+            return list(_walk_keys(compose(config_name=script_name(), overrides=chosen), ""))
         except HydraException:  # one of the chosen options is wrong too
-            return list(_walk_keys(compose(config_name=Path(sys.argv[0]).stem), ""))
+            return list(_walk_keys(compose(config_name=script_name()), ""))
 
 
 def _walk_keys(node: DictConfig, prefix: str) -> Iterator[str]:

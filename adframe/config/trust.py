@@ -11,9 +11,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from adframe.config.messages import CONF
 from adframe.config.renamed import current_target
 from adframe.errors import AdframeError
+from adframe.io.program import CONF
 
 _OPTIMIZERS = (
     "ASGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Rprop", "SGD"

@@ -129,7 +129,7 @@ def _results(manifest: Manifest, results: Mapping[str, Any]) -> list[str]:
         lines += [
             f"Category {test['category']}{under}: tested on {images}.",
             "",
-            "| metric | value | 95 % interval |",
+            "| metric | value | 95% interval |",
             "|---|---|---|",
         ]
         for name in TITLES:

@@ -160,7 +160,7 @@ def _rate_text(rate: AlarmRate) -> str:
 
 
 def _rate_meaning(rate: AlarmRate, *, alpha: str) -> str:
-    exact = f"exact 95 % interval {span(*rate.exact)} %"
+    exact = f"exact 95% interval {span(*rate.exact)} %"
     anytime = f"at any time {span(*rate.anytime)} % (wrong with a chance of {alpha})"
     if rate.promised is None or rate.exact_p is None:
         return f"the threshold promises no rate; {exact}; {anytime}"

@@ -37,6 +37,7 @@ class PixelMean(nn.Module):
         torch.Size([1, 1, 32, 32])
     """
 
+    uses_network = False
     mean: Tensor
     spread: Tensor
 

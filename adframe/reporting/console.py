@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from adframe.reporting.format import counted
+from adframe.reporting.notes import say
 from adframe.reporting.run_facts import run_verdict
 from adframe.reporting.tables import Table, metrics_table
 from adframe.reporting.threshold_summary import promise_sentences
-from adframe.results.names import UPDATE
+from adframe.results.names import NO_WEIGHTS, UPDATE
 from adframe.results.run_folder import RunFolder
 
 
@@ -45,18 +47,26 @@ def announce(folder: RunFolder, page: Path) -> None:
         folder: the finished run.
         page: path of its report.
     """
-    console = Console(soft_wrap=True, highlight=False, markup=False)
-    console.print(f"{run_verdict(folder)}.")
+    say(f"{run_verdict(folder)}.")
     for unit, facts in folder.metrics["val"].items():
         count = int(facts["calibration/n"])
-        console.print(
+        say(
             f"{unit}: threshold {facts['calibration/threshold']:.4g} from "
             f"{counted(count, 'normal validation image')}"
         )
     if UPDATE in folder.environment:
-        console.print(f"update: {folder.environment[UPDATE]}")
+        say(f"update: {folder.environment[UPDATE]}")
     for sentence in promise_sentences(folder):
-        console.print(sentence)
-    for unit, origin in folder.environment.get("weights", {}).items():
-        console.print(f"{unit}: backbone from {origin}")
-    console.print(f"run folder: {folder.path}\nreport:     {page}")
+        say(sentence)
+    for line in _weights_lines(folder.environment.get("weights", {})):
+        say(line)
+    say(f"run folder: {folder.path}")
+    say(f"report:     {page}")
+
+
+def _weights_lines(origins: Mapping[str, str]) -> list[str]:
+    """Says where the weights of backbones come from, in one line where they are the same."""
+    known = {unit: origin for unit, origin in origins.items() if origin != NO_WEIGHTS}
+    if len(set(known.values())) == 1 and len(known) == len(origins):
+        return [f"backbone: weights from {next(iter(known.values()))}"]
+    return [f"{unit}: backbone weights from {origin}" for unit, origin in known.items()]

@@ -56,6 +56,7 @@ class TableBlock:
         notes: a second, smaller line of a cell, such as its interval.
         links: the address to which the text of a cell leads.
         total: the first cell of rows that summarise the others.
+        latex: the LaTeX file, where it is another one than that of `table`.
 
     Example:
         >>> from adframe.reporting.tables import table_of
@@ -72,6 +73,7 @@ class TableBlock:
     notes: Mapping[CellPosition, str] = field(default_factory=dict)
     links: Mapping[CellPosition, str] = field(default_factory=dict)
     total: str = "mean"
+    latex: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

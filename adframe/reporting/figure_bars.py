@@ -66,7 +66,7 @@ def bars(
             )  # fmt: skip
         style.name_ticks(axes, groups, room=(width - 0.6) / max(len(groups), 1))
         axes.set_xlim(-0.6, len(groups) - 0.4)
-        axes.set_ylabel(y_name)
+        axes.set_ylabel(f"{y_name} (bars from {base * scale:g})" if base else y_name)
         axes.axhline(base * scale, color=style.QUIET, linewidth=0.6)
         axes.tick_params(axis="x", length=0)
         # The axis ends a little beyond the highest and the lowest interval.

@@ -121,7 +121,7 @@ def scores_figure(
 
     def draw(canvas: Canvas) -> None:
         axes = canvas.subplots()
-        axes.axhspan(low, high, color=style.colour(2), alpha=0.15, linewidth=0, label="reference, 10 to 90 %")
+        axes.axhspan(low, high, color=style.colour(2), alpha=0.15, linewidth=0, label="reference, 10 to 90%")
         axes.axhline(middle, color=style.colour(2), linewidth=0.9, label="reference, median")
         if len(scores) <= _MOST_DOTS:
             axes.plot(
@@ -130,7 +130,7 @@ def scores_figure(
         x = [(block.first + block.last) / 2 for block in blocks]
         axes.fill_between(
             x, [block.low for block in blocks], [block.high for block in blocks],
-            color=style.colour(0), alpha=0.2, linewidth=0, label="stream, 10 to 90 %",
+            color=style.colour(0), alpha=0.2, linewidth=0, label="stream, 10 to 90%",
         )  # fmt: skip
         axes.plot(
             x, [block.median for block in blocks], "o-", markersize=3, color=style.colour(0),

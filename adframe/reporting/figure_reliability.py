@@ -38,7 +38,7 @@ def reliability(name: str, *, caption: str, series: Mapping[str, Sequence[Bin]])
 def reliability_panels(
     name: str, *, caption: str, panels: Mapping[str, Mapping[str, Sequence[Bin]]]
 ) -> Figure:
-    """Draws observed shares with their 95 % intervals by mean predicted probability; the diagonal is perfect.
+    """Draws observed shares with their 95% intervals by mean predicted probability; the diagonal is perfect.
 
     A diagram of one run counts the images of each bin below; with several runs the area of a dot shows the
     count.

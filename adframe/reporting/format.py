@@ -124,7 +124,7 @@ def span(low: float, high: float, *, signed: bool = False) -> str:
 
 
 def with_interval(found: Estimate) -> str | None:
-    """Writes an estimated share with its standard deviation over seeds and its 95 % interval, in per cent.
+    """Writes an estimated share with its standard deviation over seeds and its 95% interval, in per cent.
 
     Args:
         found: the estimate.
@@ -132,15 +132,27 @@ def with_interval(found: Estimate) -> str | None:
     Returns:
         For example `90.0 ± 0.5 (86.0 to 94.4)`; None for an unknown value.
     """
+    ends = f" ({span(found.low, found.high)})" if math.isfinite(found.low) else ""
+    return None if (text := with_spread(found)) is None else f"{text}{ends}"
+
+
+def with_spread(found: Estimate) -> str | None:
+    """Writes an estimated share with its standard deviation over seeds, in per cent.
+
+    Args:
+        found: the estimate.
+
+    Returns:
+        For example `90.0 ± 0.5`; None for an unknown value.
+    """
     if not found.known:
         return None
     spread = f" ± {100 * found.spread:.1f}" if math.isfinite(found.spread) else ""
-    ends = f" ({span(found.low, found.high)})" if math.isfinite(found.low) else ""
-    return f"{hundredths(found.value)}{spread}{ends}"
+    return f"{hundredths(found.value)}{spread}"
 
 
 def gain(found: Difference) -> str:
-    """Writes a difference with its 95 % interval in percentage points.
+    """Writes a difference with its 95% interval in percentage points.
 
     Args:
         found: the difference of two shares.
@@ -152,7 +164,7 @@ def gain(found: Difference) -> str:
 
 
 def amount(found: Difference) -> str:
-    """Writes the size of a difference with its 95 % interval, whatever its sign.
+    """Writes the size of a difference with its 95% interval, whatever its sign.
 
     Args:
         found: the difference of two shares.

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from adframe.io.files import write_whole
+from adframe.io.program import command_of
 from adframe.reporting import run_facts
 from adframe.reporting.document import Page, Section, TableBlock
 from adframe.reporting.format import span
@@ -53,7 +54,7 @@ def rounded_table(sweep: SweepFolder, *, bold: str = "{}", intervals: bool = Tru
     Args:
         sweep: the runs.
         bold: format string for the best number of each column, such as `**{}**`.
-        intervals: whether the 95 % interval follows each number.
+        intervals: whether the 95% interval follows each number.
 
     Returns:
         One row per run in the order of the sweep.
@@ -121,7 +122,7 @@ def _page(sweep: SweepFolder, *, title: str, study: Path | None) -> Page:
         if key == "run" and (sweep.path / run.name / "report.html").is_file()
     }
     caption = "Metrics of the test images in per cent, as a mean over the categories."
-    caption += " In brackets: the 95 % interval." if notes else ""
+    caption += " In brackets: the 95% interval." if notes else ""
     caption += " The best value of each column is marked." if marks else ""
     table = TableBlock(
         NAME,
@@ -202,7 +203,7 @@ def leaderboard_notes(sweep: SweepFolder) -> list[str]:
         )
     overlap = (
         "The runs use the same images, so two can differ significantly although their intervals overlap: "
-        "python evaluate.py compare=[<run>,<run>] tests the difference."
+        f"{command_of('evaluate')} compare=[<run>,<run>] tests the difference."
     )
     return [order, overlap] if len(sweep.runs) > 1 else [order]
 

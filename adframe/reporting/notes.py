@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import textwrap
 import warnings
 
 from rich.console import Console
@@ -30,10 +31,26 @@ def quieten() -> None:
         warnings.filterwarnings("ignore", message=pattern)
 
 
+def say(text: str, *, stderr: bool = False) -> None:
+    """Prints a line for a person.
+
+    In a terminal it is wrapped between words, and a path that is longer than a line stays whole. In a file it
+    is not wrapped, so that it can be searched for.
+
+    Args:
+        text: a sentence, or `name: path`.
+        stderr: whether it goes to standard error.
+    """
+    console = Console(stderr=stderr, highlight=False, markup=False)
+    if console.is_terminal:  # rich itself would break a long path
+        text = textwrap.fill(text, console.width, break_long_words=False, break_on_hyphens=False)
+    console.print(text, soft_wrap=True)
+
+
 def warn(text: str) -> None:
     """Prints one line for a person on standard error, with `note:` in front.
 
     Args:
-        text: a sentence; it is not wrapped, so that it can be searched for.
+        text: a sentence.
     """
-    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"note: {text}")
+    say(f"note: {text}", stderr=True)

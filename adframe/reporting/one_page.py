@@ -29,7 +29,7 @@ from adframe.results.run_folder import RunFolder
 _MOST_ROWS = 15  # of the table of categories
 _NUMBERS = (
     "All counts are test images. The share of defects found is the recall, the share of false alarms the "
-    "false-positive rate; their 95 % intervals are in brackets, in per cent."
+    "false-positive rate; their 95% intervals are in brackets, in per cent."
 )
 
 
@@ -41,7 +41,7 @@ class Count:
         name: what is counted.
         number: of images.
         whole: of how many images.
-        share: in per cent, with its 95 % interval for the recall and for the false-positive rate.
+        share: in per cent, with its 95% interval for the recall and for the false-positive rate.
         is_right: whether these decisions are right.
 
     Example:
@@ -115,9 +115,9 @@ def one_page(run: RunFolder, *, category: str | None = None) -> OnePage:
         columns=(
             "category",
             "defects found",
-            "recall (95 % interval)",
+            "recall (95% interval)",
             "false alarms",
-            "rate (95 % interval)",
+            "rate (95% interval)",
         ),
         rows=tuple(_category_rows(run, decided)) if several else (),
         groups=groups,

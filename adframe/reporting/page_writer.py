@@ -24,12 +24,11 @@ from adframe.reporting.document import (
 from adframe.reporting.figure_render import inline, png, svg, width
 from adframe.reporting.format import capitalised
 from adframe.reporting.html import fill
-from adframe.reporting.tables import DASH, Table
+from adframe.reporting.latex import label_of, study_of
 from adframe.results.gallery import picture_uris
 
 FIGURES, TABLES = "figures", "tables"  # folders next to a page
 _FILE_NAME = re.compile(r"[A-Za-z0-9_]+")
-_NUMBER = re.compile(r"[-+<\[(]?\s*[\d.]")  # the beginning of a cell that holds a number
 
 
 def write_document(folder: Path, page: Page, *, name: str = "study") -> Path:
@@ -56,7 +55,8 @@ def write_document(folder: Path, page: Page, *, name: str = "study") -> Path:
     for block in blocks_of(page):
         if isinstance(block, TableBlock):
             write_whole(folder / TABLES / f"{block.name}.csv", (block.raw or block.table).to_csv())
-            latex = block.table.to_latex(caption=block.caption, label=f"tab:{block.name}")
+            label = label_of(study_of(page.command, default=name), block.name)
+            latex = block.latex or block.table.to_latex(caption=block.caption, label=label)
             write_whole(folder / TABLES / f"{block.name}.tex", latex)
     links = [(file, title) for file, title in page.links if (folder / file).is_file()]
     path = folder / f"{name}.html"
@@ -152,7 +152,7 @@ class _View:
             drawing = self.drawings[block.name]
             shown |= {"drawing": inline(drawing, alt=block.caption), "width": width(drawing)}
         if isinstance(block, TableBlock):
-            shown["words"] = _columns_of_words(block.table)
+            shown["words"] = block.table.word_columns
         if isinstance(block, Pictures):
             shown["rows"] = [
                 (
@@ -175,13 +175,3 @@ class _View:
     def picture(self, picture: Picture, *, alt: str) -> dict[str, str]:
         uri = self.uris.get(id(picture), "")
         return {"uri": uri, "caption": picture.caption, "alt": picture.alt or picture.caption or alt}
-
-
-def _columns_of_words(table: Table) -> set[int]:
-    """Returns the places of columns that hold text, which is aligned at the left."""
-    rows = table.shown
-    return {
-        place
-        for place in range(len(table.columns))
-        if any(row[place] and row[place] != DASH and not _NUMBER.match(row[place]) for row in rows)
-    }

@@ -60,7 +60,7 @@ def planes_section(samples: Samples, *, seed: int) -> Section:
 
 
 def layers_section(samples: Samples) -> Section:
-    """Shows the AUROC of each layer by itself, with 95 % intervals over images.
+    """Shows the AUROC of each layer by itself, with 95% intervals over images.
 
     Args:
         samples: method -> category -> its sample.
@@ -71,7 +71,7 @@ def layers_section(samples: Samples) -> Section:
     figures = [
         bars(
             f"layers_{key}",
-            caption=f"{title} of each layer alone, with 95 % intervals over images.",
+            caption=f"{title} of each layer alone, with 95% intervals over images.",
             values=_by_layer(samples, key),
             y_name=f"{title}, %",
             base=0.5,
@@ -190,7 +190,7 @@ def _layer_table(samples: Samples) -> TableBlock:
                      layer.reached, sample.anomalous, len(layer.features), sample.seconds)
                 )  # fmt: skip
     caption = (
-        "AUROC in per cent with 95 % intervals over images. Reached: anomalous test images in which at least "
+        "AUROC in per cent with 95% intervals over images. Reached: anomalous test images in which at least "
         "one cell of the layer's own grid counts as anomalous; the others have no patch in the embeddings."
     )
     shown = Table(tuple(Column(title, title) for title in titles), tuple(people))

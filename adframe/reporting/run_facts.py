@@ -10,7 +10,7 @@ from pathlib import Path
 from adframe.reporting.format import counted
 from adframe.reporting.summary import confusion, latency_summary
 from adframe.reporting.tables import DASH, shown
-from adframe.results.names import MEAN, UPDATE, method_of, name_of
+from adframe.results.names import MEAN, NO_WEIGHTS, UPDATE, method_of, name_of
 from adframe.results.run_folder import RunFolder
 
 DATASETS = {
@@ -64,14 +64,15 @@ def tested_categories(run: RunFolder) -> str:
     return count if len(names) != 1 else f"{names[0]} ({dataset(run)})".removesuffix(" ()")
 
 
-def run_verdict(run: RunFolder) -> str:
+def run_verdict(run: RunFolder, *, weakest: bool = True) -> str:
     """Summarises a run in one sentence: its decisions first, then image AUROC, and the weakest category.
 
     Args:
         run: the run.
+        weakest: whether it names the weakest of several categories.
 
     Returns:
-        The title of the page, without a full stop. Where the run has decided nothing, the sentence has the
+        The sentence without a full stop. Where the run has decided nothing, the sentence has the
         image AUROC only.
     """
     names, where = run.categories, tested_categories(run)
@@ -88,16 +89,18 @@ def run_verdict(run: RunFolder) -> str:
             if UPDATE in run.environment and not run.rows:
                 return f"{method(run)} on {where}: updated without the dataset and not tested"
             return f"{method(run)} scored {where}; there is no image AUROC without labels of both kinds"
-        weakest = min(known, key=lambda name: known[name], default="")
-        rest = f" (mean); weakest: {weakest} {shown(known[weakest], percent=True)}" if len(known) > 1 else ""
+        rest = " (mean)" if len(known) > 1 else ""
+        if weakest and rest:
+            last = min(known, key=lambda name: known[name])
+            rest += f"; weakest: {last} {shown(known[last], percent=True)}"
         return f"{method(run)} on {where}: {area}{rest}"
     text = f"{method(run)} on {where}: {confusion(run.rows).decisions}"
     if area:
         text += f"; {'mean ' if len(known) > 1 else ''}{area}"
-    if len(decided) < 2:
+    if len(decided) < 2 or not weakest:
         return text
-    weakest = min(decided, key=lambda name: counts[name].balanced_accuracy)
-    return f"{text}; weakest: {weakest}, {decided[weakest]}"
+    last = min(decided, key=lambda name: counts[name].balanced_accuracy)
+    return f"{text}; weakest: {last}, {decided[last]}"
 
 
 def facts(run: RunFolder) -> list[tuple[str, str]]:
@@ -113,7 +116,7 @@ def facts(run: RunFolder) -> list[tuple[str, str]]:
     shift = _chosen_name(run, "shift")
     pairs = [
         ("method", method(run)),
-        ("backbone", _chosen_name(run, "backbone")),
+        ("backbone", "" if _has_no_network(run) else _chosen_name(run, "backbone")),
         ("dataset", dataset(run)),
         ("shift", "" if shift == "none" else shift),
         ("scope", "one model for all" if run.config.get("scope") == "global" else ""),
@@ -337,6 +340,10 @@ def flat(value: object, *, name: str = "") -> list[tuple[str, str]]:
     if name.endswith("bytes") and number is not None:
         return [(name, f"{number:,.0f} ({size(number)})")]
     return [(name, _joined_text(value) or DASH)]
+
+
+def _has_no_network(run: RunFolder) -> bool:
+    return set(run.environment.get("weights", {}).values()) == {NO_WEIGHTS}
 
 
 def _chosen_name(run: RunFolder, key: str) -> str:

@@ -86,7 +86,7 @@ def page_of_run(run: RunFolder) -> Page:
         [f"{odd} of {len(run.rows)} images have no finite score; the curves leave them out."] if odd else []
     )
     return Page(
-        title=run_facts.run_verdict(run),
+        title=run_facts.run_verdict(run, weakest=False),  # the tables show it
         facts=run_facts.facts(run),
         sections=[section for section in found if section is not None],
         notes=[*_warning_texts(run.environment.get("warnings")), *not_finite],
@@ -96,7 +96,7 @@ def page_of_run(run: RunFolder) -> Page:
 
 
 def cell_intervals(table: Table, run: RunFolder) -> dict[tuple[int, int], str]:
-    """Writes the 95 % interval of each cell of a table of metrics.
+    """Writes the 95% interval of each cell of a table of metrics.
 
     Args:
         table: its first column names the categories.
@@ -142,7 +142,7 @@ def _results_section(run: RunFolder) -> Section:
     parts = ["Metrics of the test images by category, in per cent; images are ranked by raw scores."]
     if notes:
         parts.append(
-            "In brackets: the 95 % interval, which says how much the number would vary with other "
+            "In brackets: the 95% interval, which says how much the number would vary with other "
             "images of the same kind; images of one physical part are resampled together."
         )
     if MEAN in run.intervals:

@@ -119,7 +119,7 @@ def decisions_section(run: RunFolder) -> Section:
             if any(among):
                 ends = span(*image_share_interval(own, counted=called, among=among))
                 notes[place, 1 + len(titles) + rates.index(rate)] = f"({ends})"
-    caption = "Images by decision; rates in per cent. In brackets: the 95 % interval of the rate."
+    caption = "Images by decision; rates in per cent. In brackets: the 95% interval of the rate."
     table = TableBlock("decisions", caption, Table(columns, rows), notes=notes, total="all images")
     return Section("Decisions at the threshold", (table,), anchor="decisions")
 
@@ -152,7 +152,7 @@ def probabilities_section(run: RunFolder) -> Section | None:
         "images: on a production line where defects are rarer, they are too high."
     )
     diagram = (
-        "Share of anomalous images by predicted probability, with 95 % intervals; below: the images per bin."
+        "Share of anomalous images by predicted probability, with 95% intervals; below: the images per bin."
     )
     panels = {each.name: {"": each.bins} for each in found}
     shown_first = dict(list(panels.items())[:_SHOWN_FIRST])

@@ -22,6 +22,7 @@ from adframe.results.names import HEADLINE, MEAN, TITLES, Metrics
 Cell = str | int | float | None
 
 _NAME_WIDTH = 24  # characters per line of a category's name in the terminal
+_NUMBER = re.compile(r"[-+<\[(]?\s*[\d.]")  # the beginning of a cell that holds a number
 DASH = "–"  # noqa: RUF001  (an en dash on purpose: an unknown value)
 _LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
@@ -30,6 +31,7 @@ _LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     DASH: "--",
+    "±": r"$\pm$",
     "\n": " ",
 }
 
@@ -85,6 +87,15 @@ class Table:
         pairs = (zip(row, self.columns, strict=True) for row in self.rows)
         return tuple(tuple(shown(cell, percent=column.percent) for cell, column in row) for row in pairs)
 
+    @property
+    def word_columns(self) -> set[int]:
+        """The places of columns that hold text, which is aligned at the left."""
+        return {
+            place
+            for place in range(len(self.columns))
+            if any(row[place] and row[place] != DASH and not _NUMBER.match(row[place]) for row in self.shown)
+        }
+
     def part(self, start: int, stop: int | None) -> Table:
         """Returns some of the rows.
 
@@ -136,12 +147,16 @@ class Table:
             if row[0] == MEAN and place and self.rows[place - 1][0] != MEAN:
                 lines.append(rule)
             lines.append(_latex_row(texts, bold=row[0] == MEAN))
-        sides = "l" + "r" * (len(self.columns) - 1)
+        sides = "l" + "".join(
+            "l" if place in self.word_columns else "r" for place in range(1, len(self.columns))
+        )
         body = "".join(["\\toprule\n", *lines, "\\bottomrule\n"])
         plain = f"\\begin{{tabular}}{{{sides}}}\n{body}\\end{{tabular}}\n"
         if caption is None:
             return plain
-        head = f"\\centering\n\\caption{{{_latex(caption)}}}\n" + (f"\\label{{{label}}}\n" if label else "")
+        head = f"\\centering\n\\caption{{{latex_text(caption)}}}\n" + (
+            f"\\label{{{label}}}\n" if label else ""
+        )
         return f"\\begin{{table}}\n{head}{plain}\\end{{table}}\n"
 
     def to_rich(
@@ -268,13 +283,20 @@ def _is_missing(value: Cell) -> bool:
 
 
 def _latex_row(texts: Sequence[str], *, bold: bool = False) -> str:
-    cells = [_latex(text) for text in texts]
+    cells = [latex_text(text) for text in texts]
     if cells[0].startswith(("[", "*")):
         cells[0] = "{}" + cells[0]  # otherwise `\\` of the line before would read it as its argument
     return " & ".join(f"\\textbf{{{cell}}}" if bold else cell for cell in cells) + " \\\\\n"
 
 
-def _latex(text: str) -> str:
-    """Escapes a text for LaTeX, whatever the encoding of the font; the sign of a number becomes a minus."""
+def latex_text(text: str) -> str:
+    """Escapes a text for LaTeX, whatever the encoding of the font; the sign of a number becomes a minus.
+
+    Args:
+        text: any text.
+
+    Returns:
+        LaTeX text.
+    """
     escaped = "".join(_LATEX.get(letter, letter) for letter in text)
     return re.sub(r"(?<![\w-])-(?=\d)", "$-$", escaped)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+NO_WEIGHTS = "none"  # in environment.json, where a method has no network
 MEAN = "mean"
 UPDATE = "update"  # key of environment.json: how exactly an updated model is that of old and new images
 # Warning of the runs of a transductive method.

@@ -18,6 +18,7 @@ from typing import Any
 
 from adframe.errors import AdframeError
 from adframe.io.files import write_json
+from adframe.io.program import command_of
 from adframe.results.names import MEAN
 from adframe.results.run_files import mapping_of, overrides_of
 from adframe.results.run_folder import RunFolder
@@ -193,7 +194,7 @@ def read_sweep(path: Path) -> SweepFolder:
         runs.append(SweepRun(started.name, overrides_of(entry["overrides"]), partial, error=entry["error"]))
     minimise = search.get("direction") == "minimize"
     command = shlex.join(
-        ["python", "sweep.py", *mapping_of(path / SWEEP_FILE, required=False).get("arguments", [])]
+        [*command_of("sweep").split(), *mapping_of(path / SWEEP_FILE, required=False).get("arguments", [])]
     )
     return SweepFolder(path, tuple(runs), command, objective, minimise).ranked()
 

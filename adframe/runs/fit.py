@@ -21,7 +21,7 @@ from adframe.io.files import write_whole
 from adframe.io.processes import current_processes
 from adframe.models.normalizer import too_few_error
 from adframe.reporting.notes import warn
-from adframe.results.names import TRANSDUCTIVE
+from adframe.results.names import NO_WEIGHTS, TRANSDUCTIVE
 from adframe.results.run_folder import RunFolder
 from adframe.results.validation_scores import write_scores
 from adframe.runs.frozen_twin import compare_with_twin
@@ -207,9 +207,14 @@ def _train_epochs(
 
 
 def _weights_origin(system: DetectionSystem) -> str:
-    """Returns where the backbone's weights come from, and which parts of their file were left out."""
+    """Returns where the backbone's weights come from, and which parts of their file were left out.
+
+    A method without a network has none.
+    """
+    if not getattr(system.detector, "uses_network", True):
+        return NO_WEIGHTS
     backbone = getattr(system.detector, "backbone", None)
-    return str(getattr(backbone, "origin", None) or getattr(backbone, "name", "none"))
+    return str(getattr(backbone, "origin", None) or getattr(backbone, "name", NO_WEIGHTS))
 
 
 def _export(system: DetectionSystem, path: Path) -> None:

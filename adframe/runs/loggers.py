@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,6 +103,7 @@ def _start_wandb(
 ) -> wandb.Run:
     if options["mode"] not in MODES:
         raise AdframeError(unknown("logger.mode", str(options["mode"]), MODES))
+    _give_wandb_a_cache()
     try:
         mode: Any = _resolve_mode(str(options["mode"]))
         with _arguments_without_secrets():
@@ -119,6 +121,12 @@ def _start_wandb(
     except wandb.Error as error:
         text = " ".join(str(error).split()).rstrip(".")
         raise AdframeError(f"logger=wandb, mode {options['mode']}: {text}; {_OFFLINE_HINT}") from error
+
+
+def _give_wandb_a_cache() -> None:
+    """Names a folder for wandb's cache where there is no home; otherwise its log is printed."""
+    if not any(os.environ.get(name) for name in ("HOME", "XDG_CACHE_HOME", "WANDB_CACHE_DIR")):
+        os.environ["XDG_CACHE_HOME"] = str(Path(tempfile.gettempdir()) / f"adframe-cache-{os.getuid()}")
 
 
 @contextmanager

@@ -6,13 +6,13 @@ import importlib.metadata
 import os
 import platform
 import subprocess
-import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from adframe.io.program import typed_command
 from adframe.io.secrets import hide_in_text
 
 _RECORDED_PACKAGES = (
@@ -53,7 +53,7 @@ def command_line(arguments: list[str]) -> list[str]:
     Returns:
         The words of the command, such as `["python", "train.py", "model=padim"]`.
     """
-    return ["python", Path(sys.argv[0]).name, *map(hide_in_text, arguments)]
+    return [*typed_command(), *map(hide_in_text, arguments)]
 
 
 def git_revision() -> str | None:

@@ -10,6 +10,7 @@ from typing import Any
 from adframe.data.validate_files import fingerprint
 from adframe.errors import AdframeError, unknown
 from adframe.io.files import timestamped_folder
+from adframe.io.program import command_of
 from adframe.reporting.notes import warn
 from adframe.results.names import MEAN
 from adframe.results.run_folder import RunFolder
@@ -108,7 +109,7 @@ def finished_categories(run: RunFolder, requested: str | Sequence[str] | None) -
     """
     if not run.done:
         raise AdframeError(
-            f"{run.path} has no finished category; go on with: python train.py resume={run.path}"
+            f"{run.path} has no finished category; go on with: {command_of('train')} resume={run.path}"
         )
     if requested is None or requested == "all":
         return run.done

@@ -26,6 +26,7 @@ from adframe.errors import AdframeError
 from adframe.io.anomaly_maps import map_paths
 from adframe.io.files import check_writable
 from adframe.io.processes import current_processes, first_before_others
+from adframe.io.program import command_of
 from adframe.reporting.notes import warn
 from adframe.reporting.run_page import write_page
 from adframe.results.run_folder import RunFolder
@@ -122,7 +123,7 @@ def _cleanup(folder: RunFolder, error: BaseException) -> None:
     """Keeps finished or half-trained models and notes how to continue; else removes the folder."""
     if folder.done or folder.has_unfinished_training:
         done = ", ".join(folder.done) or "nothing"
-        error.add_note(f"{done} done; go on with: python train.py resume={folder.path}")
+        error.add_note(f"{done} done; go on with: {command_of('train')} resume={folder.path}")
     else:
         folder.discard()
 

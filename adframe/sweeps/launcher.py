@@ -27,6 +27,7 @@ from omegaconf import DictConfig, open_dict
 
 from adframe.config.messages import is_user_error, one_line
 from adframe.config.trust import resolve_trusted
+from adframe.io.program import typed_command
 from adframe.results.run_files import recorded_overrides
 from adframe.results.sweep_folder import forget_failures, is_finished, record_failure
 from adframe.sweeps.state import overrides_of_job, record_jobs
@@ -258,7 +259,7 @@ class SweepLauncher(Launcher):
             error.__notes__ = []  # they say how to resume the run, but the sweep resumes it
             done = sum(is_finished(folder / str(number)) for number in range(total))
             error.add_note(
-                f"{done} of {total} runs done; go on with: python {Path(sys.argv[0]).name} resume={folder}"
+                f"{done} of {total} runs done; go on with: {' '.join(typed_command())} resume={folder}"
             )
             raise
 

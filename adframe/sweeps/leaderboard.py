@@ -7,7 +7,6 @@ from pathlib import Path
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from adframe.analysis.study import ModelStudy, SweepStudy
 from adframe.cli import attempts
@@ -16,6 +15,7 @@ from adframe.config.recipe import open_run
 from adframe.errors import AdframeError
 from adframe.reporting.console import print_wide
 from adframe.reporting.leaderboard_page import rounded_table, write_leaderboard
+from adframe.reporting.notes import say
 from adframe.results.sweep_folder import SweepFolder, read_sweep
 from adframe.sweeps.launcher import build_group
 
@@ -49,19 +49,18 @@ class Leaderboard(Callback):
         finally:
             page = write_leaderboard(sweep, study=study)
         order = f"{sweep.objective}, of validation images" if sweep.objective else _ORDER_NOTE
-        console = Console(soft_wrap=True, highlight=False, markup=False)
-        console.print(
-            (f"order: {order}\n" if len(sweep.runs) - len(sweep.failed) > 1 else "")
-            + f"runs:  {sweep.path}/<run>\ntable: {page.with_suffix('.csv')}\npage:  {page}"
-        )
+        if len(sweep.runs) - len(sweep.failed) > 1:
+            say(f"order: {order}")
+        say(f"runs:  {sweep.path}/<run>")
+        say(f"table: {page.with_suffix('.csv')}")
+        say(f"page:  {page}")
         for run in sweep.failed:
-            errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
-            errors.print(f"run {run.name} failed: {run.error}")
+            say(f"run {run.name} failed: {run.error}", stderr=True)
         if sweep.failed:
             failed = f"{len(sweep.failed)} of {len(sweep.runs)} runs failed; see above"
             attempts.stopping_errors.insert(0, AdframeError(failed))
         if study is not None:
-            console.print(f"study: {study}")
+            say(f"study: {study}")
         _upload_table(sweep, config)
 
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adframe.config.messages import CONF
 from adframe.errors import AdframeError
 from adframe.io.files import write_json
+from adframe.io.program import CONF, command_of
 from adframe.io.secrets import PLACEHOLDER, hide_in_text
 from adframe.results.run_files import UNRECORDED_OVERRIDES
 from adframe.results.sweep_folder import SWEEP_FILE
@@ -164,9 +164,8 @@ def _check_arguments(folder: Path, arguments: Sequence[str]) -> None:
 def _read_state(folder: Path) -> dict[str, Any]:
     file = folder / SWEEP_FILE
     if not file.is_file():
-        hint = (
-            f"; it is one run: python train.py resume={folder}" if (folder / "config.yaml").is_file() else ""
-        )
+        is_run = (folder / "config.yaml").is_file()
+        hint = f"; it is one run: {command_of('train')} resume={folder}" if is_run else ""
         raise AdframeError(f"{folder} is no sweep's folder: it has no {SWEEP_FILE}{hint}")
     try:
         state: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))

@@ -12,11 +12,11 @@ import yaml
 from hydra.core.override_parser.types import IntervalSweep, Override
 
 from adframe.io.files import write_whole
+from adframe.io.program import COMMAND_PREFIX, command_of
 from adframe.io.secrets import hide_in_text, hide_secrets
 from adframe.sweeps.state import override_text, overrides_of_job
 
 AGENT_FILE = "wandb_sweep.yaml"
-_COMMAND_START = ("${env}", "${interpreter}", "${program}", "store=disk")
 _FILE_HEAD = """# wandb sweep {file}     creates the sweep on the server; then, on each machine:
 # wandb agent <the name that it printed>
 """
@@ -33,13 +33,22 @@ def write_agent_file(folder: Path, overrides: Sequence[Override], *, project: st
     swept = {one.get_key_element(): one for one in overrides if one.is_sweep_override()}
     fixed = overrides_of_job([override_text(one) for one in overrides if not one.is_sweep_override()])
     fixed = [text for text in fixed if not text.startswith("logger=")]  # agents always log to wandb
+    train = command_of("train")
+    is_command = train.startswith(COMMAND_PREFIX)  # otherwise it is a script next to this one
+    start = train.split() if is_command else ["${interpreter}", "${program}"]
     file: dict[str, Any] = {
-        "program": str(Path(sys.argv[0]).with_name("train.py")),
+        **({} if is_command else {"program": str(Path(sys.argv[0]).with_name("train.py"))}),
         "method": "random"
         if any(isinstance(one.value(), IntervalSweep) for one in swept.values())
         else "grid",
         **({"project": project} if project else {}),
-        "command": [*_COMMAND_START, *map(hide_in_text, map(_train_override, fixed)), "${args_no_hyphens}"],
+        "command": [
+            "${env}",
+            *start,
+            "store=disk",
+            *map(hide_in_text, map(_train_override, fixed)),
+            "${args_no_hyphens}",
+        ],
         "parameters": hide_secrets({key: _parameter(one) for key, one in swept.items()}),
     }
     text = yaml.safe_dump(file, sort_keys=False, allow_unicode=True)

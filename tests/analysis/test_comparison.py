@@ -122,7 +122,8 @@ def test_the_page_fetches_nothing_and_hides_secrets_and_markup(tmp_path):
     assert not re.search(r"https?://|url\(|@import|hunter|<b>", page)
     assert "model.coreset" in page
     assert "Wilcoxon&#39;s test needs 5 or more, and there are 2" in page
-    assert (folder / "comparison.tex").read_text().startswith("\\begin{tabular}{lrrrrr}")
+    latex = (folder / "comparison.tex").read_text()
+    assert "\\label{tab:comparison:out}\n\\begin{tabular}{llrrrr}" in latex
 
 
 def test_pictures_of_one_part_count_once(run, tmp_path, capsys):

@@ -77,7 +77,7 @@ def test_figures_and_tables_lie_beside_it(tmp_path: Path) -> None:
     assert (tmp_path / "figures/drawing.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "tables/results.csv").read_text() == "setting,image/auroc,more\na_b,0.98765,1\n"
     latex = (tmp_path / "tables/results.tex").read_text()
-    assert "\\caption{100 \\% of it.}\n\\label{tab:results}\n\\begin{tabular}" in latex
+    assert "\\caption{100 \\% of it.}\n\\label{tab:study:results}\n\\begin{tabular}" in latex
 
 
 @pytest.mark.parametrize("name", ["a/b", "../a", "", "a b"])

@@ -15,6 +15,7 @@ from adframe.analysis.error_analysis.common import (
     without_constant_names,
 )
 from adframe.analysis.error_analysis.size_bins import BORDER, SIZE, BinnedRun, Criterion, binned_runs
+from adframe.io.program import command_of
 from adframe.reporting.document import Block, Figure, Section, TableBlock
 from adframe.reporting.figures import bars
 from adframe.reporting.format import gain, p_equals, p_value, percent, points, span
@@ -83,7 +84,7 @@ def analyse_defect_size(runs: Sequence[ComparedRun]) -> Analysed:
     if not found:
         nothing = (
             "No test image has an annotated defect in its predictions. For a run from before sizes were "
-            f"kept, add them with: python evaluate.py run={runs[0].run.path}"
+            f"kept, add them with: {command_of('evaluate')} run={runs[0].run.path}"
         )
         return Section(_TITLE, (nothing,)), []
     rows = _difference_rows(found)

@@ -12,8 +12,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from adframe.analysis.compared_runs import (
     ComparedRun,
     about,
@@ -32,9 +30,11 @@ from adframe.analysis.error_analysis.thresholds import analyse_threshold_rules
 from adframe.analysis.error_analysis.thumbnails import OpenSource, Thumbnails
 from adframe.errors import AdframeError
 from adframe.io.files import timestamped_folder
+from adframe.io.program import command_of
 from adframe.metrics.image_shares import image_share_interval
 from adframe.reporting.document import Block, Page, Section, TableBlock
 from adframe.reporting.format import counted, percent, span
+from adframe.reporting.notes import say
 from adframe.reporting.page_writer import write_document
 from adframe.reporting.run_facts import duration
 from adframe.reporting.summary import confusion
@@ -82,13 +82,12 @@ def show_errors(
     parts = _analyse(compared, thumbnails=thumbnails)
     folder = output or timestamped_folder(runs[0] / "errors")
     given = f"errors=[{','.join(map(str, runs))}]"
-    command = f"python evaluate.py {shlex.quote(given)}"
+    command = f"{command_of('evaluate')} {shlex.quote(given)}"
     study = _study(compared, parts, thumbnails=thumbnails, command=command, start=start)
     page = write_document(folder, study, name="errors")
-    console = Console(soft_wrap=True, highlight=False, markup=False)
     for line in [study.title, *study.findings]:
-        console.print(line)
-    console.print(f"errors: {page}")
+        say(line)
+    say(f"errors: {page}")
     return folder
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
+from adframe.analysis.paper_tables import results_latex
 from adframe.analysis.studies.ablation_results import AblationResults, known_estimates, mean_cost
 from adframe.reporting.document import TableBlock
-from adframe.reporting.format import capitalised, counted, p_value, points, span, title_of, with_interval
+from adframe.reporting.format import capitalised, counted, p_value, points, span, title_of, with_spread
 from adframe.reporting.tables import Cell, Column, Table, table_of, table_of_columns
 from adframe.results.names import MEAN
 from adframe.results.run_folder import MEMORY, MODEL, SECONDS
@@ -47,13 +49,19 @@ def results_table(results: AblationResults) -> TableBlock:
         *(Column(name, title_of(name)) for name in metrics),
     )
     rows = tuple(
-        (each.name, *(with_interval(results.estimate(each, MEAN, name)) for name in metrics))
+        (each.name, *(with_spread(results.estimate(each, MEAN, name)) for name in metrics))
         for each in results.settings
     )
+    notes = {
+        (line, place): f"({span(found.low, found.high)})"
+        for line, each in enumerate(results.settings)
+        for place, name in enumerate(metrics, 1)
+        if math.isfinite((found := results.estimate(each, MEAN, name)).low)
+    }
     count = len(results.categories)
     over = f"Mean over {count} categories" if count > 1 else f"On {results.categories[0]}"
     several_seeds = any(value.seeds > 1 for name in metrics for value in results.means(name).values())
-    caption = f"{over}, test images, in per cent, with 95% intervals" + (
+    caption = f"{over}, test images, in per cent; in brackets the 95% interval" + (
         "; ± is the standard deviation over seeds." if several_seeds else "."
     )
     raw: list[Mapping[str, Cell]] = [
@@ -64,7 +72,9 @@ def results_table(results: AblationResults) -> TableBlock:
         }
         for setting, where, metric, value in known_estimates(results)
     ]  # fmt: skip
-    return TableBlock("results", caption, Table(columns, rows), raw=table_of(raw))
+    return TableBlock(
+        "results", caption, Table(columns, rows), raw=table_of(raw), notes=notes, latex=results_latex(results)
+    )
 
 
 def categories_table(results: AblationResults) -> TableBlock:

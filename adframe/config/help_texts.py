@@ -1,0 +1,44 @@
+"""Resolvers for the help texts in `conf/`, which Hydra prints with `--help`."""
+
+from __future__ import annotations
+
+import textwrap
+
+from omegaconf import OmegaConf
+
+from adframe.io.program import CONF, command_of
+
+
+def register_help_resolvers() -> None:
+    """Registers `${command:<script>}`, what a user types, and `${options:<group>}`, its choices."""
+    OmegaConf.register_new_resolver("command", command_of, replace=True)
+    OmegaConf.register_new_resolver("options", options_of, replace=True)
+    OmegaConf.register_new_resolver("groups", all_options, replace=True)
+
+
+def all_options() -> str:
+    """Lists the choices of every group but Hydra's own.
+
+    Returns:
+        One paragraph per group, wrapped for a terminal of 80 columns.
+    """
+    folders = sorted({str(file.parent.relative_to(CONF)) for file in CONF.glob("*/**/*.yaml")})
+    lines = [options_of(name) for name in folders if name != "hydra"]
+    return "\n".join(textwrap.fill(line, 80, subsequent_indent="  ") for line in lines)
+
+
+def options_of(group: str) -> str:
+    """Lists the choices of a group.
+
+    Args:
+        group: its folder in `conf/`.
+
+    Returns:
+        One line.
+
+    Example:
+        >>> options_of("store")
+        'store: disk, none'
+    """
+    names = sorted(file.stem for file in (CONF / group).glob("*.yaml"))
+    return f"{group}: {', '.join(names)}"
