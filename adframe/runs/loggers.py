@@ -157,7 +157,7 @@ def _start_wandb(
                 tags=tags,
                 name=name,
                 id=run_id,
-                # Offline there is no run to resume; `wandb sync` joins the parts by their id.
+                # Offline there is no run to resume; the id is the same, so that both parts belong together.
                 resume="allow" if run_id and mode not in ("offline", "disabled") else None,
                 dir=folder,
                 mode=mode,

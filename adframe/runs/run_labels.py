@@ -88,6 +88,9 @@ def run_facts(config: Mapping[str, Any], environment: Mapping[str, Any]) -> dict
         `method`, `dataset_name`, `backbone_name` and `shift_name`, which no key of the configuration has.
     """
     parts = {f"{key}_name": _chosen(config, environment, key) for key in ("dataset", "backbone", "shift")}
+    model = config.get("model")
+    if isinstance(model, Mapping) and "backbone" not in model:  # the method has no backbone
+        parts["backbone_name"] = ""
     return {"method": method_of(config, environment=environment), **parts}
 
 
