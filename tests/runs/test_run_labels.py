@@ -14,7 +14,7 @@ CONFIG: dict[str, Any] = {
 }  # fmt: skip
 ENVIRONMENT: dict[str, Any] = {
     "model": "patchcore", "dataset": "toy", "backbone": "efficientnet_lite0", "shift": "severe",
-    "command": ["python", "train.py", "model=patchcore", "coreset=0.05", "logger.mode=offline", "paths.run=x"],
+    "command": ["python", "train.py", "model=padim", "coreset=0.05", "logger.mode=offline", "paths.run=r"],
 }  # fmt: skip
 
 
