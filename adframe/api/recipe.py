@@ -208,7 +208,7 @@ class ObjectRecipe:
     def trainer(
         self,
         callbacks: Sequence[L.Callback],
-        logger: Logger | None,
+        logger: Sequence[Logger] | None,
         *,
         learning: Learning | None = None,
         files: CheckpointIO | None = None,
@@ -217,7 +217,7 @@ class ObjectRecipe:
 
         Args:
             callbacks: the callbacks.
-            logger: receives the losses; None for no logger.
+            logger: receive the losses; None for no logger.
             learning: gives the number of epochs; None for one pass.
             files: writes and reads the checkpoints of a training; None for Lightning's own.
 
@@ -231,7 +231,7 @@ class ObjectRecipe:
         device: torch.device = self.trainer([], None).strategy.root_device
         return device
 
-    def tracker(self, run: Path) -> AbstractContextManager[Logger | None]:
+    def tracker(self, run: Path) -> AbstractContextManager[Sequence[Logger] | None]:
         """Returns a context without a logger.
 
         Args:

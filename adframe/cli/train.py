@@ -20,6 +20,7 @@ from adframe.reporting.notes import quieten, warn
 from adframe.results.run_folder import RunFolder
 from adframe.runs.moved_data import with_moved_data
 from adframe.runs.provenance import command_line
+from adframe.runs.run_labels import logger_kinds
 from adframe.runs.train import resume, train
 
 CHOICES = ("model", "backbone", "dataset", "split", "shift", "calibration", "trainer", "logger")
@@ -65,9 +66,11 @@ def fit_and_test(cfg: DictConfig, typed: TypedOverrides, path: Path) -> Path:
     lines = unread_overrides(cfg, overrides=typed.overrides, model=typed.choices.get("model", "this one"))
     for line in lines:
         warn(line)
+    # Hydra names no choice where a list is given.
+    choices = {"logger": "+".join(logger_kinds(cfg.logger)), **typed.choices}
     recipe = ConfigRecipe(
         cfg,
-        choices={name: typed.choices[name] for name in CHOICES},
+        choices={name: choices[name] for name in CHOICES},
         command=command_line(list(typed.overrides)),
     )
     return train(recipe, path, warnings=lines).path

@@ -201,7 +201,7 @@ class ConfigRecipe:
     def trainer(
         self,
         callbacks: Sequence[L.Callback],
-        logger: Logger | None,
+        logger: Sequence[Logger] | None,
         *,
         learning: Learning | None = None,
         files: CheckpointIO | None = None,
@@ -210,7 +210,7 @@ class ConfigRecipe:
 
         Args:
             callbacks: the callbacks.
-            logger: receives the losses; None for no logger.
+            logger: receive the losses; None for no logger.
             learning: gives the number of epochs; None for one pass.
             files: writes and reads the checkpoints of a training; None for Lightning's own.
 
@@ -224,14 +224,14 @@ class ConfigRecipe:
         device: torch.device = self.trainer([], None).strategy.root_device
         return device
 
-    def tracker(self, run: Path) -> AbstractContextManager[Logger | None]:
-        """Opens the logger that `logger=` names.
+    def tracker(self, run: Path) -> AbstractContextManager[Sequence[Logger] | None]:
+        """Opens the loggers that `logger=` names.
 
         Args:
             run: the folder of the run.
 
         Returns:
-            A context with the logger, or with None for `logger=none`.
+            A context with the loggers; none for `logger=none`.
         """
         options: Any = OmegaConf.to_container(self.cfg.logger, resolve=True)
 

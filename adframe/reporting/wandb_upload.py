@@ -40,7 +40,7 @@ def flat_metrics(run: Path) -> dict[str, float]:
 
 
 def show_run(board: Any, run: Path) -> None:
-    """Logs metrics, costs, curves, the score histogram, heatmaps and the table of metrics.
+    """Shows a finished run: numbers in the summary; curves, histograms, heatmaps and the table of metrics.
 
     Args:
         board: an open `wandb.Run`.
@@ -48,8 +48,10 @@ def show_run(board: Any, run: Path) -> None:
     """
     environment = json.loads((run / "environment.json").read_text())
     costs = {f"cost/{k}": environment[k] for k in ("wall_seconds", "peak_memory_bytes") if k in environment}
-    board.log(flat_metrics(run) | costs)
-    board.summary.update({"environment": environment, "headline": run_verdict(RunFolder.read(run))})
+    # One number per run belongs to the summary; logged, each would be a chart with one point.
+    headline = {"headline": run_verdict(RunFolder.read(run))}
+    board.summary.update(flat_metrics(run) | costs | headline)
+    board.config.update({"environment": environment}, allow_val_change=True)
     rows = read_predictions(run / "predictions.parquet")
     for category in dict.fromkeys(row["category"] for row in rows):
         board.log(_curve_charts([row for row in rows if row["category"] == category], category))
@@ -110,7 +112,11 @@ def _gallery_images(run: Path) -> dict[str, Any]:
     """Returns the pictures of the gallery; those of one image have the same caption."""
     shown: dict[str, list[Any]] = {}
     for entry in read_gallery(run):
-        caption = f"{entry.defect}: score {entry.score}, threshold {entry.threshold}"
+        caption = f"{entry.defect}: score {_rounded(entry.score)}, threshold {_rounded(entry.threshold)}"
         pictures = [wandb.Image(str(run / file), caption=caption) for file in entry.files]
         shown.setdefault(f"heatmaps/{entry.category}/{entry.kind}", []).extend(pictures)
     return shown
+
+
+def _rounded(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3g}"

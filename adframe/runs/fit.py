@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import lightning as L
@@ -49,7 +50,7 @@ def fit_model(
     data: AnomalyData,
     *,
     unit: str,
-    tracker: Logger | None,
+    tracker: Sequence[Logger] | None,
 ) -> dict[str, float]:
     """Fits and calibrates a model, and writes its checkpoint and its validation scores.
 
@@ -59,7 +60,7 @@ def fit_model(
         system: the model, not fitted.
         data: its images.
         unit: the model's name: a category, or `global`.
-        tracker: the logger of the run, or None.
+        tracker: the loggers of the run, or None.
 
     Returns:
         Numbers about thresholds, validation, training and time, for `val` in metrics.json.
@@ -152,7 +153,7 @@ def _train_or_load(
     data: AnomalyData,
     *,
     unit: str,
-    tracker: Logger | None,
+    tracker: Sequence[Logger] | None,
     callbacks: list[L.Callback],
 ) -> dict[str, float]:
     """Trains, or loads an equal training from the store; then fits scales and thresholds."""
@@ -176,7 +177,7 @@ def _train_epochs(
     data: AnomalyData,
     *,
     unit: str,
-    tracker: Logger | None,
+    tracker: Sequence[Logger] | None,
     callbacks: list[L.Callback],
 ) -> dict[str, float]:
     """Trains, from the last checkpoint of a stopped run on; loads the epoch of the lowest held-out loss."""

@@ -1,28 +1,33 @@
-"""Sends the numbers of a run to Weights & Biases, to a CSV file, or nowhere."""
+"""Sends the numbers of a run to Weights & Biases, TensorBoard, MLflow, a CSV file, or nowhere."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import wandb
-from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 
 from adframe.errors import AdframeError, unknown
 from adframe.io.network import is_reachable
-from adframe.io.secrets import hide_in_text, hide_secrets
+from adframe.io.secrets import hide_in_text
 from adframe.reporting.leaderboard_page import raw_table
+from adframe.reporting.run_facts import run_verdict
 from adframe.reporting.wandb_upload import flat_metrics, show_run, show_table
+from adframe.results.run_folder import RunFolder
 from adframe.results.sweep_folder import SweepFolder
+from adframe.runs.local_loggers import check_installed, open_mlflow, open_tensorboard, show_in_tensorboard
 from adframe.runs.model_artifacts import check_artifact, model_artifacts
+from adframe.runs.run_labels import KINDS, filterable, logger_kinds, run_name, run_tags
 
-LOGGER_KINDS = ("wandb", "csv", "none")
 MODES = ("auto", "online", "offline", "disabled", "shared")
+_RUN_ID = Path("wandb") / "run_id.txt"  # in the folder of a run
 _OFFLINE_HINT = "logger.mode=offline needs no account"
 
 
@@ -33,42 +38,56 @@ def tracking(
     run: Path,
     config: dict[str, Any],
     pack: Callable[[str, Path], None] | None = None,
-) -> Iterator[Logger | None]:
-    """Opens the logger of a run, ready for Lightning, and closes it at the end of the block.
+) -> Iterator[Sequence[Logger]]:
+    """Opens the loggers of a run, ready for Lightning, and closes them at the end of the block.
 
     A block that ends without an error uploads the finished run: metrics, curves, pictures, table, costs.
 
     Args:
-        options: `kind` (wandb, csv or none), and for wandb `mode`, `project`, `entity`, `group`, `tags`,
-            `artifact` (none, checkpoint or bundle) and `aliases`.
-        run: the folder of the run.
+        options: `kind` or `kinds` (see `logger_kinds`), and for wandb `mode`, `project`, `entity`, `group`,
+            `tags`, `artifact` (none, checkpoint or bundle) and `aliases`.
+        run: the folder of the run, with its `environment.json`.
         config: the configuration of the run; its secrets are hidden.
         pack: writes the bundle of a model (by its name) into a new folder, for `artifact: bundle`.
 
     Yields:
-        The logger; None for `kind: none`.
+        The loggers; none for `kind: none`.
 
     Raises:
-        AdframeError: the kind, the mode or the artifact is unknown, or the server refuses or cannot be
-            reached.
+        AdframeError: a kind, the mode or the artifact is unknown, a package is missing, or the server refuses
+            or cannot be reached.
     """
+    kinds = logger_kinds(options)
+    if unknown_kind := next((kind for kind in kinds if kind not in KINDS), None):
+        raise AdframeError(unknown("logger.kind", unknown_kind, KINDS))
     check_artifact(options)
-    tracker = _open_logger(options, run=run, config=config)
+    check_installed(kinds)
+    opened: list[Logger] = []
     try:
-        yield tracker
-        if isinstance(tracker, WandbLogger):
-            show_run(tracker.experiment, run)
-            with model_artifacts(options, run=run, config=config, pack=pack) as artifacts:
-                for artifact in artifacts:
-                    tracker.experiment.log_artifact(artifact, aliases=list(options.get("aliases") or ()))
-                wandb.finish()
-        elif tracker is not None:
-            tracker.log_metrics(flat_metrics(run))
+        for kind in kinds:
+            opened.append(_open_logger(kind, options, run=run, config=config))
+        yield opened
+        for tracker in opened:
+            if isinstance(tracker, WandbLogger):
+                show_run(tracker.experiment, run)
+                with model_artifacts(options, run=run, config=config, pack=pack) as artifacts:
+                    for artifact in artifacts:
+                        tracker.experiment.log_artifact(artifact, aliases=list(options.get("aliases") or ()))
+                    wandb.finish()
+                continue
+            if isinstance(tracker, TensorBoardLogger):
+                settings = filterable(config, _environment(run))
+                show_in_tensorboard(tracker, settings, flat_metrics(run), run_verdict(RunFolder.read(run)))
+            else:
+                tracker.log_metrics(flat_metrics(run))
             tracker.finalize("success")
     except BaseException:
-        # wandb would hand an open run to the next job of a sweep.
-        if isinstance(tracker, WandbLogger):
-            wandb.finish(exit_code=1)
+        for tracker in opened:
+            # wandb would hand an open run to the next job of a sweep.
+            if isinstance(tracker, WandbLogger):
+                wandb.finish(exit_code=1)
+            else:
+                tracker.finalize("failed")
         raise
 
 
@@ -81,25 +100,50 @@ def show_sweep(sweep: SweepFolder, options: Mapping[str, Any]) -> None:
     """
     name = sweep.path.name
     board = _start_wandb(
-        options, name=f"{name} table", folder=sweep.path, config={}, group=options["group"] or name
-    )
+        options, f"{name} table", sweep.path, job="sweep table", config={}, group=options["group"] or name,
+        tags=list(options["tags"]),
+    )  # fmt: skip
     show_table(board, raw_table(sweep))
     wandb.finish()
 
 
-def _open_logger(options: Mapping[str, Any], *, run: Path, config: dict[str, Any]) -> Logger | None:
-    if options["kind"] == "none":
-        return None
-    if options["kind"] == "csv":
+def _open_logger(kind: str, options: Mapping[str, Any], *, run: Path, config: dict[str, Any]) -> Logger:
+    if kind == "csv":
         return CSVLogger(save_dir=run, name="", version="")
-    if options["kind"] == "wandb":
-        experiment = _start_wandb(options, name=run.name, folder=run, config=config, group=options["group"])
-        return WandbLogger(experiment=experiment)
-    raise AdframeError(unknown("logger.kind", str(options["kind"]), LOGGER_KINDS))
+    if kind == "tensorboard":
+        return open_tensorboard(run)
+    facts = _environment(run)
+    name, settings = run_name(run, config, facts), filterable(config, facts)
+    tags = run_tags(config, facts, options.get("tags") or ())
+    if kind == "mlflow":
+        return open_mlflow(options, run=run, name=name, tags=tags, settings=settings)
+    noted = run / _RUN_ID
+    experiment = _start_wandb(
+        options, name, run, job="train", config=settings, group=options["group"], tags=tags,
+        run_id=noted.read_text().strip() if noted.is_file() else None,
+    )  # fmt: skip
+    if not experiment.disabled:
+        noted.parent.mkdir(exist_ok=True)
+        noted.write_text(f"{experiment.id}\n")
+    return WandbLogger(experiment=experiment)
+
+
+def _environment(run: Path) -> dict[str, Any]:
+    file = run / "environment.json"
+    found: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
+    return found
 
 
 def _start_wandb(
-    options: Mapping[str, Any], *, name: str, folder: Path, config: dict[str, Any], group: str | None
+    options: Mapping[str, Any],
+    name: str,
+    folder: Path,
+    *,
+    job: str,
+    config: dict[str, Any],
+    group: str | None,
+    tags: list[str],
+    run_id: str | None = None,
 ) -> wandb.Run:
     if options["mode"] not in MODES:
         raise AdframeError(unknown("logger.mode", str(options["mode"]), MODES))
@@ -111,11 +155,15 @@ def _start_wandb(
                 project=options["project"],
                 entity=options["entity"],
                 group=group,
-                tags=list(options["tags"]),
+                job_type=job,
+                tags=tags,
                 name=name,
+                id=run_id,
+                # Offline there is no run to resume; the id is the same, so that both parts belong together.
+                resume="allow" if run_id and mode not in ("offline", "disabled") else None,
                 dir=folder,
                 mode=mode,
-                config=hide_secrets(config),
+                config=config,
                 settings=wandb.Settings(silent=True, console="off", root_dir=str(folder)),
             )
     except wandb.Error as error:

@@ -143,7 +143,7 @@ class Recipe(Protocol):
     def trainer(
         self,
         callbacks: Sequence[L.Callback],
-        logger: Logger | None,
+        logger: Sequence[Logger] | None,
         *,
         learning: Learning | None = None,
         files: CheckpointIO | None = None,
@@ -152,7 +152,7 @@ class Recipe(Protocol):
 
         Args:
             callbacks: the callbacks; a `ModelCheckpoint` among them turns checkpoints on.
-            logger: receives the losses; None for no logger.
+            logger: receive the losses; None for no logger.
             learning: gives the number of epochs; None for one pass.
             files: writes and reads the checkpoints of a training; None for Lightning's own.
 
@@ -163,8 +163,8 @@ class Recipe(Protocol):
     def device(self) -> torch.device:
         """Returns the device on which the trainer tests."""
 
-    def tracker(self, run: Path) -> AbstractContextManager[Logger | None]:
-        """Opens the logger of a run.
+    def tracker(self, run: Path) -> AbstractContextManager[Sequence[Logger] | None]:
+        """Opens the loggers of a run.
 
         Args:
             run: the folder of the run.

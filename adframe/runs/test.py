@@ -34,7 +34,7 @@ def evaluate_category(
     data: AnomalyData,
     *,
     category: str,
-    tracker: Logger | None,
+    tracker: Sequence[Logger] | None,
 ) -> None:
     """Tests a fitted model on one category and writes the results to a folder.
 
@@ -44,7 +44,7 @@ def evaluate_category(
         system: the fitted model.
         data: images, among them the test images of the category.
         category: the name of the category.
-        tracker: the logger of the run, or None.
+        tracker: the loggers of the run, or None.
     """
     processes = current_processes()
     recorder, gallery = Recorder(), recipe.gallery()

@@ -169,7 +169,7 @@ def _fitted_model(
     data: AnomalyData,
     further: Sequence[FurtherTest],
     system: DetectionSystem | None,
-    tracker: Logger | None,
+    tracker: Sequence[Logger] | None,
 ) -> DetectionSystem | None:
     """Returns the fitted model of a unit, its categories tested; None where nothing is left to do."""
     if not set(data.categories) <= set(folder.done):
@@ -187,7 +187,7 @@ def fit_and_test(
     unit: str,
     data: AnomalyData,
     system: DetectionSystem | None,
-    tracker: Logger | None,
+    tracker: Sequence[Logger] | None,
 ) -> DetectionSystem:
     """Fits the model of a unit, and tests it on those of its categories that are not in the folder yet.
 
@@ -198,7 +198,7 @@ def fit_and_test(
         unit: the model's name: a category, or `global`.
         data: the images of the model.
         system: the model, not fitted; None builds it here.
-        tracker: the logger of the run, or None.
+        tracker: the loggers of the run, or None.
 
     Returns:
         The fitted model.

@@ -63,7 +63,7 @@ class SharedSteps(DDPStrategy):
 def make_trainer(
     options: Mapping[str, Any],
     callbacks: Sequence[L.Callback],
-    logger: Logger | None,
+    logger: Sequence[Logger] | None,
     *,
     learning: Learning | None = None,
     files: CheckpointIO | None = None,
@@ -76,7 +76,7 @@ def make_trainer(
     Args:
         options: other arguments of `lightning.Trainer`, such as `accelerator` and `precision`.
         callbacks: the callbacks; a `ModelCheckpoint` among them turns checkpoints on.
-        logger: receives the losses; None for no logger.
+        logger: receive the losses; None for no logger.
         learning: gives the number of epochs, where it has one, and the gradient clipping; None
             for one pass.
         files: writes and reads the checkpoints of a training; None for Lightning's own.
@@ -114,7 +114,7 @@ def make_trainer(
             num_sanity_val_steps=0,
             log_every_n_steps=1,
             callbacks=list(callbacks),
-            logger=logger or False,
+            logger=list(logger or ()) or False,
             enable_checkpointing=any(isinstance(each, ModelCheckpoint) for each in callbacks),
             plugins=plugins or None,
             enable_progress_bar=False,

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, open_dict
 from adframe.cli.train import resume_run, run_training
 from adframe.cli.typed import TypedOverrides
 from adframe.results.run_folder import RunFolder
+from adframe.runs.run_labels import logger_kinds
 from adframe.sweeps.state import SWEEP_KEYS
 
 
@@ -35,7 +36,7 @@ def run_sweep_job(cfg: DictConfig) -> Path:
         Path("/proc/self/clear_refs").write_text("5")
     cfg = without_sweep_keys(cfg)
     with open_dict(cfg):
-        if cfg.logger.kind == "wandb" and cfg.logger.group is None:
+        if "wandb" in logger_kinds(cfg.logger) and cfg.logger.group is None:
             cfg.logger.group = Path(HydraConfig.get().sweep.dir).name
     run = RunFolder(Path(str(cfg.paths.run)))
     if (run.path / "config.yaml").is_file():

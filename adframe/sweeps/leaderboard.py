@@ -17,6 +17,7 @@ from adframe.reporting.console import print_wide
 from adframe.reporting.leaderboard_page import rounded_table, write_leaderboard
 from adframe.reporting.notes import say
 from adframe.results.sweep_folder import SweepFolder, read_sweep
+from adframe.runs.run_labels import logger_kinds
 from adframe.sweeps.launcher import build_group
 
 _ORDER_NOTE = "best image AUROC of test images first; choosing a setting by it means choosing on test data"
@@ -81,7 +82,7 @@ def _write_study(sweep: SweepFolder, config: DictConfig) -> Path | None:
 def _upload_table(sweep: SweepFolder, config: DictConfig) -> None:
     """Uploads the table to wandb, in the group of the runs."""
     logger = config.get("logger")
-    if logger is not None and logger.kind == "wandb":
+    if logger is not None and "wandb" in logger_kinds(logger):
         from adframe.runs.loggers import show_sweep  # imports wandb, which takes seconds
 
         try:

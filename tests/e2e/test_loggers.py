@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
 import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -61,6 +63,12 @@ def history(logged: list[Record]) -> dict[str, Any]:
     return {name: value for row in rows for name, value in row.items()}
 
 
+@pytest.fixture(scope="module")
+def summary(logged: list[Record]) -> dict[str, Any]:
+    rows = [items(record.summary.update) for record in logged if record.HasField("summary")]
+    return {name: value for row in rows for name, value in row.items()}
+
+
 @pytest.mark.slow
 def test_without_an_account_wandb_logs_offline_and_says_nothing(offline: tuple[Outcome, Path]) -> None:
     assert offline[0].code == 0
@@ -74,13 +82,27 @@ def test_the_offline_file_holds_the_configuration(logged: list[Record]) -> None:
     config = items(run.config.update)
     assert (config["seed"], config["coreset"]) == (42, 0.1)
     assert config["backbone"]["model"] == "test_resnet"
+    assert (config["method"], config["dataset_name"]) == ("PatchCore", "toy")
 
 
 @pytest.mark.slow
-def test_the_offline_file_holds_every_metric(history: dict[str, Any], offline: tuple[Outcome, Path]) -> None:
+def test_the_run_has_a_name_tags_a_job_type_and_a_kept_id(
+    logged: list[Record], offline: tuple[Outcome, Path]
+) -> None:
+    (run,) = [record.run for record in logged if record.HasField("run")]
+    assert run.display_name.startswith("PatchCore toy weave")
+    assert (list(run.tags), run.job_type) == (["PatchCore", "toy", "timm"], "train")
+    assert (offline[1] / "wandb" / "run_id.txt").read_text().strip() == run.run_id
+
+
+@pytest.mark.slow
+def test_the_summary_holds_every_metric_and_no_chart_has_one_point(
+    summary: dict[str, Any], history: dict[str, Any], offline: tuple[Outcome, Path]
+) -> None:
     for category, row in metrics_of(offline[1])["test"].items():
         for name, value in row.items():
-            assert history[f"test/{category}/{name}"] == pytest.approx(value, abs=1e-12)
+            assert summary[f"test/{category}/{name}"] == pytest.approx(value, abs=1e-12)
+            assert f"test/{category}/{name}" not in history
 
 
 @pytest.mark.slow
@@ -93,11 +115,11 @@ def test_the_summary_holds_the_headline_of_the_report(logged: list[Record]) -> N
 
 
 @pytest.mark.slow
-def test_the_offline_file_holds_what_the_run_cost(history: dict[str, Any]) -> None:
-    assert history["cost/wall_seconds"] > 0
-    assert history["cost/peak_memory_bytes"] > 100e6
-    assert history["val/weave/model/rows"] >= 1
-    assert history["val/weave/model/bytes"] > history["val/weave/model/rows"]
+def test_the_summary_holds_what_the_run_cost(summary: dict[str, Any]) -> None:
+    assert summary["cost/wall_seconds"] > 0
+    assert summary["cost/peak_memory_bytes"] > 100e6
+    assert summary["val/weave/model/rows"] >= 1
+    assert summary["val/weave/model/bytes"] > summary["val/weave/model/rows"]
 
 
 @pytest.mark.slow
@@ -133,6 +155,55 @@ def test_csv_writes_one_row_of_all_metrics(base: list[str], tmp_path: Path) -> N
         (row,) = csv.DictReader(file)
     value = metrics_of(tmp_path / "run")["test"]["weave"]["image/auroc"]
     assert float(row["test/weave/image/auroc"]) == value
+
+
+def test_several_loggers_by_a_list(base: list[str], tmp_path: Path) -> None:
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    tracking = pytest.importorskip("mlflow.tracking")
+    run = tmp_path / "run"
+    outcome = call("train", *base, "category=weave", "logger=[tensorboard,mlflow,csv]", f"paths.run={run}")
+    assert (outcome.code, outcome.err) == (0, "")
+    value = metrics_of(run)["test"]["weave"]["image/auroc"]
+    client = tracking.MlflowClient((run / "mlruns").as_uri())
+    found = client.get_run((run / "mlruns" / "run_id.txt").read_text().strip())
+    assert found.data.metrics["test/weave/image/auroc"] == value
+    assert found.data.params["backbone.model"] == "test_resnet"
+    assert found.info.status == "FINISHED"
+    scalars: dict[str, float] = {}
+    for file in run.glob("tensorboard/events*"):
+        events = event_accumulator.EventAccumulator(str(file)).Reload()
+        scalars |= {tag: events.Scalars(tag)[-1].value for tag in events.Tags()["scalars"]}
+    assert scalars["test/weave/image/auroc"] == pytest.approx(value, rel=1e-6)
+    assert (run / "metrics.csv").is_file()
+
+
+@pytest.mark.parametrize("kind", ["tensorboard", "mlflow"])
+def test_a_logger_without_its_package_is_refused(
+    kind: str, base: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == kind else found(name))
+    outcome = call("train", *base, "category=weave", f"logger={kind}", f"paths.runs={tmp_path / 'runs'}")
+    message = f"error: logger={kind}: {kind} is missing; pip install 'adframe[{kind}]'\n"
+    assert (outcome.code, outcome.err) == (2, message)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_resumed_run_continues_the_run_of_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[dict[str, Any]] = []
+
+    def init(**given: Any) -> SimpleNamespace:
+        started.append(given)
+        return SimpleNamespace(id="abc", disabled=False)
+
+    options: dict[str, Any] = dict.fromkeys(("project", "entity", "group"))
+    options |= {"kind": "wandb", "mode": "online", "tags": []}
+    monkeypatch.setattr(loggers.wandb, "init", init)
+    monkeypatch.setattr(loggers, "_resolve_mode", lambda mode: mode)
+    monkeypatch.setattr(loggers, "WandbLogger", SimpleNamespace)
+    for _ in range(2):
+        loggers._open_logger("wandb", options, run=tmp_path, config={})
+    assert [(each["id"], each["resume"]) for each in started] == [(None, None), ("abc", "allow")]
 
 
 @pytest.mark.parametrize("mode", ["online", "shared"])
