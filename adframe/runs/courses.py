@@ -37,13 +37,11 @@ class Course(Logger):
         """The version of the run's logger."""
         return self.inner.version
 
-    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+    def log_hyperparams(self, params: Any) -> None:  # type: ignore[override]
         """Leaves them out, because the configuration is logged already.
 
         Args:
             params: not used.
-            args: not used.
-            kwargs: not used.
         """
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
