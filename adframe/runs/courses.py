@@ -37,7 +37,7 @@ class Course(Logger):
         """The version of the run's logger."""
         return self.inner.version
 
-    def log_hyperparams(self, params: Any) -> None:  # type: ignore[override]
+    def log_hyperparams(self, params: Any) -> None:
         """Leaves them out, because the configuration is logged already.
 
         Args:
