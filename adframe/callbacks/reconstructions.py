@@ -56,7 +56,8 @@ class Reconstructions(L.Callback):
             picture = picture_grid(detector.picture(images))
         file = self.folder / f"{self.unit}_epoch_{epoch:04d}.png"
         write_picture(file, picture)
-        for logger in trainer.loggers:
+        for each in trainer.loggers:
+            logger = getattr(each, "inner", each)  # of a `Course`
             if isinstance(logger, WandbLogger):
                 logger.log_image(key=f"reconstructions/{self.unit}", images=[str(file)])
 

@@ -25,6 +25,7 @@ from adframe.reporting.notes import warn
 from adframe.results.names import NO_WEIGHTS, TRANSDUCTIVE
 from adframe.results.run_folder import RunFolder
 from adframe.results.validation_scores import write_scores
+from adframe.runs.courses import Course
 from adframe.runs.frozen_twin import compare_with_twin
 from adframe.runs.recipe import Recipe
 from adframe.runs.synthetic_metrics import synthetic_metrics
@@ -193,7 +194,8 @@ def _train_epochs(
     )  # fmt: skip
     grids = Reconstructions(folder.path, unit=unit, times=learning.pictures)
     curve = LearningCurve(folder.path, unit=unit)
-    trainer = recipe.trainer([*callbacks, keeper, grids, curve], tracker, learning=learning, files=files)
+    courses = [Course(each, unit=unit) for each in tracker or ()]
+    trainer = recipe.trainer([*callbacks, keeper, grids, curve], courses, learning=learning, files=files)
     trainer.fit_loop.max_epochs, trainer.check_val_every_n_epoch = count, between
     begun, lost = files.begun()
     for line in lost:
