@@ -1,5 +1,6 @@
 """What several rooms' tests share. Nothing here, and no test, touches a network."""
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -8,6 +9,12 @@ from pathlib import Path
 os.environ.setdefault("MPLCONFIGDIR", str(Path(tempfile.gettempdir()) / "adframe-tests-matplotlib"))
 
 import matplotlib.font_manager  # noqa: F401  (lists them)
+
+# It closes the handlers of all libraries when it is first imported. absl's (of TensorBoard) would then close
+# the stream in which pytest captures what is printed, unless that is what sys.stderr is, as it is here.
+with contextlib.suppress(ImportError):
+    import submitit  # noqa: F401
+
 import pytest
 import torch
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ import pytest
 from tests.e2e.scripts import SMALL, clean_environment, command, metrics_of, train_here
 from tests.e2e.test_processes import flat
 
-pytest.importorskip("ray", reason="Ray is not installed: pip install 'adframe[ray]'")
-pytestmark = pytest.mark.slow
+# Ray must not be imported while pytest collects: it would keep a stream that pytest closes then.
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'adframe[ray]'"),
+]
 ONE = (*SMALL, "dataset.products=[tray]", "category=tray", "trainer=cpu")
 
 

@@ -45,7 +45,8 @@ def losses(run: Path) -> dict[str, dict[str, str]]:
     """Column by epoch and stage, as the CSV logger wrote them."""
     header, *rows = [line.split(",") for line in (run / "metrics.csv").read_text().splitlines()]
     found: dict[str, dict[str, str]] = {}
-    for row in (dict(zip(header, row, strict=True)) for row in rows):
+    names = [name.removeprefix("learning/tray/") for name in header]
+    for row in (dict(zip(names, row, strict=True)) for row in rows):
         for name in ("train/total", "val/total"):
             if row.get(name) and row["epoch"]:
                 found.setdefault(name, {})[row["epoch"]] = row[name]
