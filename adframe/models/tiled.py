@@ -14,6 +14,7 @@ from adframe.contracts import (
     INDEX,
     LABEL,
     MASK,
+    SHARE,
     Batch,
     Gradient,
     LeaveOneOut,
@@ -386,7 +387,7 @@ class TiledGradient(TiledTrainingFree):
         each = min(len(grid.corners), max(1, self.tiling.chunk // len(image)))
         weights = torch.ones(len(image), len(grid.corners))
         places = torch.multinomial(weights, each, generator=generator)  # (B, each), all different
-        found = {key: _repeated(value, each) for key, value in batch.items()}
+        found = {key: value if key == SHARE else _repeated(value, each) for key, value in batch.items()}
         for key in (IMAGE, MASK):
             if key in batch:
                 found[key] = _tiles_at(batch[key], grid, places)
