@@ -87,10 +87,9 @@ class Embeddings(TestObserver):
             processes: the processes that share the images.
         """
         names = sorted({name for own in processes.gather(list(self._vectors)) for name in own})
-        records = list(zip(self._places, self._records, strict=True))
-        self._records = processes.in_order(records)
+        self._records = processes.in_order(zip(self._places, self._records, strict=True))
         self._vectors = {
-            name: processes.in_order(list(zip(self._places, self._vectors.get(name, []), strict=True)))
+            name: processes.in_order(zip(self._places, self._vectors.get(name, []), strict=True))
             for name in names
         }
 

@@ -88,7 +88,7 @@ class Gallery(TestObserver):
             processes: the processes that share the images.
         """
         own = {each.record.path: each for each in (*self._worst, *self._best[0], *self._best[1])}
-        found = processes.in_order([(each.record.place, each) for each in own.values()])
+        found = processes.in_order((each.record.place, each) for each in own.values())
         self.start()
         for candidate in found:
             self._consider(candidate)

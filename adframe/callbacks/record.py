@@ -57,4 +57,4 @@ class Recorder(TestObserver):
         Args:
             processes: the processes that share the images.
         """
-        self.rows = processes.in_order(list(zip(self._places, self.rows, strict=True)))
+        self.rows = processes.in_order(zip(self._places, self.rows, strict=True))

@@ -21,6 +21,7 @@ from typing import Any
 
 from adframe.config.messages import is_user_error, one_line
 from adframe.errors import AdframeError
+from adframe.io.child_processes import end_with_parent, environment_variables
 from adframe.io.processes import Processes, join, leave
 from adframe.io.program import command_of
 
@@ -56,7 +57,7 @@ def run_together(trainer: Mapping[str, Any], task: Callable[..., Path], *argumen
     gpu = uses_gpu(trainer)
     if started is not None:
         _check_started(started, here=here, machines=machines, trainer=trainer)
-        with _variables(started), joined(gpu=gpu) as processes:
+        with environment_variables(started), joined(gpu=gpu) as processes:
             folder = task(*arguments)
             return folder if processes.first else None
     if machines > 1:
@@ -175,21 +176,6 @@ def joined(*, gpu: bool) -> Iterator[Processes]:
         leave()
 
 
-@contextlib.contextmanager
-def _variables(values: Mapping[str, str]) -> Iterator[None]:
-    """Sets variables of the environment, and restores them at the end."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
 def _with_others(count: int, gpu: bool, task: Callable[..., Path], arguments: tuple[Any, ...]) -> Path:
     """Starts the other processes of this machine, and runs the task as the first one."""
     import torch
@@ -215,7 +201,7 @@ def _with_others(count: int, gpu: bool, task: Callable[..., Path], arguments: tu
         watcher.start()
         try:
             torch.set_num_threads(threads)
-            with _variables(own), joined(gpu=gpu):
+            with environment_variables(own), joined(gpu=gpu):
                 result = task(*arguments)
             for other in others:
                 _end(other)
@@ -281,18 +267,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _end_with_parent() -> None:
-    """Ends this process when the first one has ended for any reason."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True, name="parent").start()
-
-
 def main(work: Path) -> int:
     """Runs the task of the first process as another one.
 
@@ -302,7 +276,7 @@ def main(work: Path) -> int:
     Returns:
         The exit code.
     """
-    _end_with_parent()
+    end_with_parent()
     gpu, task, arguments = pickle.loads(work.read_bytes())  # written by the first process
     try:
         with joined(gpu=gpu):

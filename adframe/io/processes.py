@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -101,7 +101,7 @@ class Processes:
         if self.count > 1:
             torch.distributed.barrier(group=_cpu_group())
 
-    def in_order(self, found: Sequence[tuple[int, Value]]) -> list[Value]:
+    def in_order(self, found: Iterable[tuple[int, Value]]) -> list[Value]:
         """Exchanges numbered values and sorts them; all processes must call it.
 
         Args:

@@ -90,8 +90,8 @@ def fit_model(
     if processes.first:
         save_checkpoint(system, folder.checkpoint(unit), of=recipe.identity(unit))
     share_bank_files(system.detector)  # they lie next to the checkpoint now
+    processes.wait()  # all have read the checkpoints of the training, which are removed below
     if not processes.first:  # every process has the fitted model, and the first one writes about it
-        processes.wait()
         return {}
     write_scores(folder.path, unit=unit, scores=system.validation_scores(), parts=system.validation_parts())
     if isinstance(system, TrainingFreeSystem) and system.screening is not None:
@@ -101,7 +101,6 @@ def fit_model(
     _export(system, folder.path / "checkpoints" / f"{unit}.merged.safetensors")
     folder.add_facts({"weights": {**folder.environment.get("weights", {}), unit: _weights_origin(system)}})
     # Only now, because a run that is stopped before the checkpoint is written resumes from this folder.
-    processes.wait()
     shutil.rmtree(folder.training_folder(unit), ignore_errors=True)
     model = {f"model/{name}": float(value) for name, value in system.detector.facts().items()}  # type: ignore[operator]
     # A refitted model knows the held-out images, so that metrics on them would be too good.

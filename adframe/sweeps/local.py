@@ -5,15 +5,12 @@ Each class is the `_target_` of a file in `conf/launcher/`. A worker that crashe
 
 from __future__ import annotations
 
-import contextlib
 import os
-import threading
-import time
 import warnings
 from collections.abc import Iterator, Sequence
-from functools import cache
 
 from adframe.errors import AdframeError
+from adframe.io.child_processes import end_with_parent, environment_variables
 from adframe.io.packages import require_package
 from adframe.sweeps.launcher import Job
 
@@ -133,7 +130,8 @@ class Joblib:
         calls = (joblib.delayed(_run_numbered)(job, threads) for job in jobs)
         by_number = {job.number: job for job in jobs}
         with (
-            _without_working_folder(),
+            # New processes import no module from the working folder, which a sweep's file may name.
+            environment_variables({_SAFE_PATH: "1"}),
             warnings.catch_warnings(),
             joblib.parallel_config(backend="loky", inner_max_num_threads=threads),
         ):
@@ -153,35 +151,9 @@ class Joblib:
                 return
 
 
-@contextlib.contextmanager
-def _without_working_folder() -> Iterator[None]:
-    """Makes new processes import no module from the working folder, which a sweep's file may name."""
-    before = os.environ.get(_SAFE_PATH)
-    os.environ[_SAFE_PATH] = "1"
-    try:
-        yield
-    finally:
-        os.environ.pop(_SAFE_PATH)
-        if before is not None:
-            os.environ[_SAFE_PATH] = before
-
-
 def _run_numbered(job: Job, threads: int) -> tuple[int, str | None]:
-    _end_with_parent()
+    end_with_parent()  # the sweep can be resumed
     return job.number, job.run_protected(threads)
-
-
-@cache
-def _end_with_parent() -> None:
-    """Ends this process when its parent has ended for any reason; starts one watching thread per process."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)  # the sweep is gone; it can be resumed
-
-    threading.Thread(target=watch, daemon=True, name="parent").start()
 
 
 def check_count(name: str, value: int | None) -> int | None:

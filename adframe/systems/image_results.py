@@ -51,8 +51,8 @@ class TestedImages:
             processes: the processes that share the images.
         """
         if processes.count > 1:
-            own = list(zip(self.places, zip(self.records, self.decisions, strict=True), strict=True))
-            images = processes.in_order(own)
+            own = zip(self.records, self.decisions, strict=True)
+            images = processes.in_order(zip(self.places, own, strict=True))
             self.records = [record for record, _ in images]
             self.decisions = [decision for _, decision in images]
 

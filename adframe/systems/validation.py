@@ -71,7 +71,7 @@ class Validation:
         if processes.count == 1:
             return
         own = zip(self._scores, self._labels, self._records, self._peaks, strict=True)
-        images = processes.in_order(list(zip(self._places, own, strict=True)))
+        images = processes.in_order(zip(self._places, own, strict=True))
         self._scores = [image[0] for image in images]
         self._labels = [image[1] for image in images]
         self._records = [image[2] for image in images]
