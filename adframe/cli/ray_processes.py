@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,6 +11,7 @@ from adframe.cli.processes import joined, uses_gpu, wanted_processes
 from adframe.config.messages import is_user_error, one_line
 from adframe.errors import AdframeError
 from adframe.io.packages import require_package
+from adframe.io.ray_session import ray_session
 
 _RESULT, _ERROR = "folder", "error"
 
@@ -36,10 +35,6 @@ def run_with_ray(trainer: Mapping[str, Any], task: Callable[..., Path], argument
     """
     require_package("ray", group="trainer", option="ray", extra="ray")
     options = trainer["ray"]
-    # No usage statistics; and Ray must not hide the GPUs from workers that ask for none.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    import ray
     from ray.train import RunConfig, ScalingConfig, TrainingFailedError
     from ray.train.torch import TorchConfig, TorchTrainer
     from ray.util.queue import Queue
@@ -59,16 +54,7 @@ def run_with_ray(trainer: Mapping[str, Any], task: Callable[..., Path], argument
                 reports.put((_ERROR, one_line(error)))
             raise
 
-    try:
-        ray.init(
-            address=options.get("address") or "local",
-            include_dashboard=None if options.get("address") else False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
-    except ConnectionError as error:
-        raise AdframeError(f"trainer.ray.address={options['address']}: {error}") from error
-    try:
+    with ray_session(options.get("address"), option="trainer.ray.address"):
         reports = Queue()  # a worker may run on another machine
         with tempfile.TemporaryDirectory(prefix="adframe-") as storage:
             job = TorchTrainer(
@@ -88,5 +74,3 @@ def run_with_ray(trainer: Mapping[str, Any], task: Callable[..., Path], argument
                 text = str(told.get(_ERROR) or f"trainer=ray: a worker has failed: {one_line(error)}")
                 raise AdframeError(text) from error
         return Path(dict(reports.get_nowait_batch(reports.qsize()))[_RESULT])
-    finally:
-        ray.shutdown()

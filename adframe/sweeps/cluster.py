@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import re
 import shutil
 import time
@@ -13,6 +11,7 @@ from typing import Any
 
 from adframe.errors import AdframeError
 from adframe.io.packages import require_package
+from adframe.io.ray_session import ray_session
 from adframe.sweeps.launcher import Job
 from adframe.sweeps.local import CRASH_MESSAGE, FinishedJob, available_cores, check_count
 
@@ -78,22 +77,11 @@ class Ray:
         """
         if not jobs:
             return
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # sends no usage statistics
-        os.environ.setdefault(
-            "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
-        )  # keeps the GPUs of the machine visible
         import ray
 
         workers = self.at_once(len(jobs))
         threads = self.threads or (1 if self.address else max(1, available_cores() // workers))
-        try:
-            ray.init(
-                address=self.address or "local",
-                num_cpus=None if self.address else workers * threads,
-                include_dashboard=None if self.address else False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
+        with ray_session(self.address, option="launcher.address", cores=workers * threads):
             work = ray.remote(num_cpus=threads, num_gpus=self.gpus, max_retries=0)(_run_protected)
             tasks = {work.remote(job, threads): job for job in jobs}
             while tasks:
@@ -105,10 +93,6 @@ class Ray:
                         # Below its first line, the error of a lost machine has the log of that machine.
                         error = CRASH_MESSAGE if crashed else str(lost).strip().splitlines()[0]
                     yield tasks.pop(task), error
-        except ConnectionError as error:
-            raise AdframeError(f"launcher.address={self.address}: {error}") from error
-        finally:
-            ray.shutdown()
 
 
 class Slurm:
