@@ -63,7 +63,7 @@ def test_a_node_that_dies_loses_its_own_job_only(cluster: Any, tmp_path: Path) -
     sweep = tmp_path / "sweep"
     process = run(
         "sweep", "-m", "launcher=ray", f"launcher.address={cluster.address}", *ONE, "model=sit", "study=none",
-        "backbone.model=test_vit", "backbone.layers=[blocks.1]", "learning.epochs=100", "holdout=0.5",
+        "backbone.model=test_vit", "backbone.layers=[blocks.1]", "learning.epochs=40", "holdout=0.5",
         "seed=0,1,2",
         f"dataset.root={tmp_path / 'toy'}", f"hydra.sweep.dir={sweep}", cwd=tmp_path,
     )  # fmt: skip
