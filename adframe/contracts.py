@@ -13,7 +13,6 @@ A **batch** is a dict with fixed keys:
 | geometry | list of B `Geometry` | how the image was resized, to map a heatmap back |
 | regions | list of B list[Region] or None | defects, in the original frame; None where unknown |
 | shift | list of B dict | numbers drawn by a domain shift; {} where there is none |
-| share | float | while training: share of this process in the step, 1 for an equal one |
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ if TYPE_CHECKING:  # the scripts' help, their refusals and the parent of a sweep
     from torch import Tensor
 
 IMAGE, INDEX, RECORD, GEOMETRY = "image", "index", "record", "geometry"
-REGIONS, SHIFT, SHARE = "regions", "shift", "share"
+REGIONS, SHIFT = "regions", "shift"
 # Keys of synthetic anomalies (`data.synthetic`) and of labelled defects (`data.labelled`).
 MASK, LABEL, FAMILY = "mask", "label", "family"
 Batch = Mapping[str, Any]

@@ -96,6 +96,28 @@ class Processes:
             torch.distributed.all_reduce(total)
         return total
 
+    def rows(self, value: torch.Tensor) -> torch.Tensor:
+        """Joins the rows of all processes, on their own device; all processes must call it.
+
+        Args:
+            value: (n, ...), where n may differ between processes; its gradient is not followed.
+
+        Returns:
+            (N, ...), by rank.
+        """
+        own = value.detach().contiguous()
+        if self.count == 1:
+            return own
+        sizes = [torch.zeros(1, dtype=torch.int64, device=own.device) for _ in range(self.count)]
+        torch.distributed.all_gather(sizes, torch.tensor([len(own)], device=own.device))
+        counts = [int(size) for size in sizes]
+        # Tensors of one shape can be exchanged only.
+        padded = own.new_zeros(max(counts), *own.shape[1:])
+        padded[: len(own)] = own
+        found = [torch.empty_like(padded) for _ in counts]
+        torch.distributed.all_gather(found, padded)
+        return torch.cat([each[:count] for each, count in zip(found, counts, strict=True)])
+
     def wait(self) -> None:
         """Waits until all processes are here."""
         if self.count > 1:

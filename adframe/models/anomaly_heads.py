@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adframe.errors import AdframeError
-from adframe.io.processes import current_processes
 from adframe.models.scoring import image_score
+from adframe.models.shared_step import ratio_of_all
 
 Loss = Literal["focal_dice", "confidence"]
 FOCAL_GAMMA = 2.0  # Lin et al., ICCV 2017
@@ -174,7 +174,7 @@ def image_logit(logits: Tensor) -> Tensor:
 
 
 def anomaly_losses(
-    logits: Tensor, *, mask: Tensor, label: Tensor, kind: Loss, temperature: float, share: float = 1.0
+    logits: Tensor, *, mask: Tensor, label: Tensor, kind: Loss, temperature: float
 ) -> dict[str, Tensor]:
     """Computes named losses of maps and images.
 
@@ -188,7 +188,6 @@ def anomaly_losses(
         label: (B,) 1 for anomalous images.
         kind: `focal_dice` or `confidence`.
         temperature: of `confidence`, above 0.
-        share: share of this process in the step (see `contracts`).
 
     Returns:
         Losses by name.
@@ -211,23 +210,10 @@ def anomaly_losses(
     return {
         "focal": 5 * _focal_loss(logits, truth),
         # It is meaningless for normal images.
-        "dice": _mean_of_anomalous(dice, label, share=share),
+        "dice": ratio_of_all((dice * label).sum(), label.sum()),
         "l1": (probability - truth).abs().mean(),
         "image": _focal_loss(whole, label),
     }
-
-
-def _mean_of_anomalous(values: Tensor, label: Tensor, *, share: float) -> Tensor:
-    """Returns the mean of (B,) values over the anomalous images; 0 where there are none.
-
-    A step of several processes weights the mean of each by its share, but the anomalous images are shared in
-    another way; so the sums are divided by their number in all processes.
-    """
-    processes = current_processes()
-    if processes.count == 1:
-        return (values * label).sum() / label.sum().clamp(min=1)
-    count = processes.total(label.sum() if share else torch.zeros_like(label.sum())).clamp(min=1)
-    return (values * label).sum() * (processes.count / (count * share) if share else 0)
 
 
 def _focal_loss(logits: Tensor, truth: Tensor) -> Tensor:

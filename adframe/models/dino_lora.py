@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from adframe.contracts import IMAGE, LABEL, MASK, SHARE, Batch, FeatureReader, Prediction
+from adframe.contracts import IMAGE, LABEL, MASK, Batch, FeatureReader, Prediction
 from adframe.errors import AdframeError, above
 from adframe.models.anomaly_heads import Bottlenecks, DenseHead, Guide, Loss, TokenHead, anomaly_losses
 from adframe.models.layers import blocks_at_quarters
@@ -119,7 +119,7 @@ class DinoLora(nn.Module):
         with torch.autocast(logits.device.type, enabled=False):
             terms = anomaly_losses(
                 logits.float(), mask=batch[MASK], label=batch[LABEL], kind=self.kind,
-                temperature=self.temperature, share=batch.get(SHARE, 1.0),
+                temperature=self.temperature,
             )  # fmt: skip
         return terms | {"total": torch.stack(list(terms.values())).sum()}
 

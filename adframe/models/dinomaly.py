@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from adframe.errors import AdframeError, at_least
 from adframe.models.lora import AnyVit
+from adframe.models.shared_step import values_of_all
 from adframe.models.token_reconstruction import (
     Groups,
     MapScoring,
@@ -120,7 +121,7 @@ class Dinomaly(TokenReconstruction):
         share = (
             self.mining * min(1.0, int(self.step) / self.mining_steps) if self.mining_steps else self.mining
         )
-        limit = distance.flatten().quantile(share)
+        limit = values_of_all(distance).flatten().quantile(share)
         return torch.where(distance < limit, self.mining_factor, 1.0)
 
 

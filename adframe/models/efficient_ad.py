@@ -23,6 +23,7 @@ from adframe.models.patch_description import (
     normalise_imagenet,
 )
 from adframe.models.seeded_training import SeededTraining
+from adframe.models.shared_step import drawn_for_all, ratio_of_all, total_of_all, values_of_all
 from adframe.ops.channel_moments import ChannelMoments
 from adframe.ops.smoothing import heatmap
 
@@ -266,12 +267,20 @@ class EfficientAD(SeededTraining):
     def _augment(self, image: Tensor) -> Tensor:
         """Changes brightness, contrast or saturation of each image (paper, 3.3)."""
         changes = (V.adjust_brightness, V.adjust_contrast, V.adjust_saturation)
-        found = []
-        for each in image:
-            change = changes[int(torch.randint(len(changes), ()))]
-            factor = float(torch.empty(()).uniform_(1 - self.augmentation, 1 + self.augmentation))
-            found.append(change(each, factor))
-        return torch.stack(found)
+
+        def draw(count: int) -> Tensor:
+            return torch.stack([self._draw_change(len(changes)) for _ in range(count)])
+
+        drawn = drawn_for_all(draw, images=len(image)).tolist()
+        return torch.stack(
+            [changes[int(number)](each, by) for each, (number, by) in zip(image, drawn, strict=True)]
+        )
+
+    def _draw_change(self, changes: int) -> Tensor:
+        """Draws the number of a change and its factor."""
+        number = torch.randint(changes, ()).double()
+        factor = torch.empty(()).uniform_(1 - self.augmentation, 1 + self.augmentation)
+        return torch.stack([number, factor.double()])
 
     def _open_pictures(self) -> PictureFolder:
         # Only for training: a trained model can be used where the pictures are not.
@@ -283,11 +292,14 @@ class EfficientAD(SeededTraining):
         """Returns the centres of as many random pictures, which are stretched to twice the size."""
         pictures, (height, width) = self._open_pictures(), image.shape[-2:]
         found = []
-        for _ in image:
-            index = int(torch.randint(len(pictures), ()))
-            picture = torch.from_numpy(pictures.read(index, size=(2 * height, 2 * width)))
-            grey = bool(torch.rand(()) < self.penalty_grey)
-            found.append(V.rgb_to_grayscale(picture, 3) if grey else picture)
+
+        def draw(count: int) -> Tensor:
+            pairs = [(float(torch.randint(len(pictures), ())), float(torch.rand(()))) for _ in range(count)]
+            return torch.tensor(pairs, dtype=torch.float64)
+
+        for index, grey in drawn_for_all(draw, images=len(image)).tolist():
+            picture = torch.from_numpy(pictures.read(int(index), size=(2 * height, 2 * width)))
+            found.append(V.rgb_to_grayscale(picture, 3) if grey < self.penalty_grey else picture)
         cropped: Tensor = V.center_crop(torch.stack(found), [height, width])
         return cropped.to(image)
 
@@ -307,5 +319,9 @@ def mean_of_hardest(errors: Tensor, *, quantile: float) -> Tensor:
         3.5
     """
     flat = errors.flatten()
-    count = max(1, round((1 - quantile) * len(flat)))
-    return flat.topk(count).values.mean()
+    everything = int(total_of_all(torch.tensor(len(flat), device=flat.device)))
+    count = max(1, round((1 - quantile) * everything))
+    hardest = flat.topk(min(count, len(flat))).values
+    limit = values_of_all(hardest).topk(count).values[-1]
+    chosen = hardest[hardest >= limit]
+    return ratio_of_all(chosen.sum(), torch.tensor(len(chosen), device=flat.device))

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from adframe.errors import AdframeError, at_least
 from adframe.models.lora import AnyVit
+from adframe.models.shared_step import total_of_all
 from adframe.models.token_reconstruction import (
     Groups,
     MapScoring,
@@ -105,7 +106,9 @@ class InpFormer(TokenReconstruction):
         """
         # Rounding can give a distance just below 0, of which a power may be undefined.
         distance = distance.clamp(min=0)
-        return (distance / distance.mean().clamp(min=1e-12)) ** self.mining
+        count = torch.tensor(float(distance.numel()), device=distance.device)
+        mean = total_of_all(distance.sum()) / total_of_all(count)
+        return (distance / mean.clamp(min=1e-12)) ** self.mining
 
 
 class PrototypeExtractor(nn.Module):

@@ -18,6 +18,7 @@ from adframe.models.backbones import TimmBackbone
 from adframe.models.named_backbones import create_backbone
 from adframe.models.residual_stages import stages_of
 from adframe.models.seeded_training import SeededTraining
+from adframe.models.shared_step import drawn_for_all, ratio_of_all
 from adframe.ops.smoothing import heatmap
 from adframe.transforms.synthesis.perlin import perlin_noise, rotate_field
 
@@ -151,7 +152,16 @@ class SuperSimpleNet(SeededTraining):
         if MASK in batch:
             truth = mask_on_grid(batch[MASK], size=(clean.shape[-2], clean.shape[-1])).to(clean)
             blobs = blobs * (1 - truth)  # a defect keeps its features
-        noisy = clean + blobs * torch.randn_like(clean) * self.noise
+        tail = clean.shape[1:]
+        # The order of the draws is that of the memory.
+        last = not clean.is_contiguous() and clean.is_contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if last else torch.contiguous_format
+
+        def draw(count: int) -> Tensor:
+            return torch.randn_like(clean.new_empty(count, *tail).to(memory_format=layout))
+
+        noise = drawn_for_all(draw, images=len(clean))
+        noisy = clean + blobs * noise * self.noise
         mask = torch.cat([truth, truth + blobs])
         logits, whole = self.heads(torch.cat([clean, noisy]))
         with torch.autocast(mask.device.type, enabled=False):
@@ -222,12 +232,16 @@ class SuperSimpleNet(SeededTraining):
         generator = np.random.default_rng(int(torch.randint(2**31, ())))
         size = (features.shape[-2], features.shape[-1])
         low, high = self.scales
-        found = []
-        for _ in features:
-            rows, columns = (2 ** int(generator.integers(low, high + 1)) for _ in range(2))
-            field = perlin_noise((rows, columns), size=size, generator=generator)
-            found.append(rotate_field(field, degrees=float(generator.uniform(-90, 90))) > self.threshold)
-        return torch.from_numpy(np.stack(found)[:, None].astype(np.float32)).to(features)
+
+        def draw(count: int) -> Tensor:
+            found = []
+            for _ in range(count):
+                rows, columns = (2 ** int(generator.integers(low, high + 1)) for _ in range(2))
+                field = perlin_noise((rows, columns), size=size, generator=generator)
+                found.append(rotate_field(field, degrees=float(generator.uniform(-90, 90))) > self.threshold)
+            return torch.from_numpy(np.stack(found)[:, None].astype(np.float32)).to(features)
+
+        return drawn_for_all(draw, images=len(features))
 
 
 class Classification(nn.Module):
@@ -304,6 +318,6 @@ def truncated_l1(logits: Tensor, *, mask: Tensor, margin: float) -> Tensor:
         >>> float(truncated_l1(logits, mask=mask, margin=0.5))
         0.5
     """
-    normal = ((logits + margin).clamp(min=0) * (1 - mask)).sum() / (1 - mask).sum().clamp(min=1)
-    anomalous = ((margin - logits).clamp(min=0) * mask).sum() / mask.sum().clamp(min=1)
-    return normal + anomalous
+    normal = ((logits + margin).clamp(min=0) * (1 - mask)).sum()
+    anomalous = ((margin - logits).clamp(min=0) * mask).sum()
+    return ratio_of_all(normal, (1 - mask).sum()) + ratio_of_all(anomalous, mask.sum())

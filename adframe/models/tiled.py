@@ -14,7 +14,6 @@ from adframe.contracts import (
     INDEX,
     LABEL,
     MASK,
-    SHARE,
     Batch,
     Gradient,
     LeaveOneOut,
@@ -26,6 +25,7 @@ from adframe.contracts import (
 )
 from adframe.errors import AdframeError, unknown
 from adframe.models.divided import collect_features_of, features_of
+from adframe.models.shared_step import drawn_for_all, images_of_step
 from adframe.models.tiled_backbone import TiledBackbone
 from adframe.ops.tiles import MERGES, Merge, Stitcher, TileGrid, cut_tiles, pad_reflect, tile_grid
 
@@ -384,10 +384,13 @@ class TiledGradient(TiledTrainingFree):
         grid = self.tiling.grid((image.shape[-2], image.shape[-1]))
         generator = None if seed is None else torch.Generator().manual_seed(seed)
         # As many tiles in all as the network takes together; one of each image at least.
-        each = min(len(grid.corners), max(1, self.tiling.chunk // len(image)))
-        weights = torch.ones(len(image), len(grid.corners))
-        places = torch.multinomial(weights, each, generator=generator)  # (B, each), all different
-        found = {key: value if key == SHARE else _repeated(value, each) for key, value in batch.items()}
+        each = min(len(grid.corners), max(1, self.tiling.chunk // images_of_step(len(image))))
+
+        def draw(count: int) -> Tensor:
+            return torch.multinomial(torch.ones(count, len(grid.corners)), each, generator=generator)
+
+        places = drawn_for_all(draw, images=len(image))  # (B, each), all different
+        found = {key: _repeated(value, each) for key, value in batch.items()}
         for key in (IMAGE, MASK):
             if key in batch:
                 found[key] = _tiles_at(batch[key], grid, places)

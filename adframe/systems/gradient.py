@@ -12,7 +12,6 @@ from adframe.calibration.calibrator import Calibrator
 from adframe.contracts import (
     IMAGE,
     RECORD,
-    SHARE,
     Batch,
     Collector,
     Gradient,
@@ -23,6 +22,7 @@ from adframe.contracts import (
 from adframe.data.sampling import weight_of, whole
 from adframe.io.processes import current_processes
 from adframe.metrics.pixel import PixelMetrics
+from adframe.models.shared_step import share_layers, shared_step
 from adframe.systems.calibration_pass import normal_mask, run_calibration_pass
 from adframe.systems.detection import DetectionSystem
 from adframe.systems.learning import Learning
@@ -69,6 +69,8 @@ class GradientSystem(DetectionSystem):
     def on_fit_start(self) -> None:
         """Shows the training images to a detector that must see them before training."""
         detector: Any = self.detector
+        if current_processes().count > 1:
+            share_layers(detector)
         if isinstance(detector, Previewing) and detector.needs_preview:
             # Lightning builds the training loader only after this hook.
             self.trainer.fit_loop.setup_data()
@@ -88,7 +90,8 @@ class GradientSystem(DetectionSystem):
             their gradients is the gradient of the whole batch.
         """
         weight = weight_of(self.trainer.train_dataloader, batch_idx)
-        losses = self.method.loss({**batch, SHARE: weight})
+        with shared_step(weight, images=len(batch[IMAGE])):
+            losses = self.method.loss(batch)
         self._log_losses("train", losses, count=len(batch[IMAGE]) if weight else 0)
         return losses["total"] * weight if weight != 1 else losses["total"]
 
@@ -114,8 +117,10 @@ class GradientSystem(DetectionSystem):
                 return
             known, weight = torch.ones_like(known), 0.0  # every process must log the same losses
         chosen = {key: value[known] for key, value in batch.items() if isinstance(value, Tensor)}
-        losses = self.method.check({**chosen, SHARE: weight})
-        self._log_losses("val", losses, count=len(chosen[IMAGE]) if weight else 0)
+        count = len(chosen[IMAGE]) if weight else 0
+        with shared_step(_weight_among_all(count), images=len(chosen[IMAGE])):
+            losses = self.method.check(chosen)
+        self._log_losses("val", losses, count=count)
 
     def on_validation_epoch_end(self) -> None:
         """Fits the thresholds, unless training is in progress."""
@@ -159,3 +164,10 @@ class GradientSystem(DetectionSystem):
             torch.where(known, left_out.score, plain.score),
             torch.where(known.view(-1, 1, 1, 1), left_out.heatmap, plain.heatmap),
         )
+
+
+def _weight_among_all(count: int) -> float:
+    """Returns the weight of a process that has `count` of the images of a step (see `StepShare`)."""
+    processes = current_processes()
+    total = int(processes.total(torch.tensor(count)))
+    return count * processes.count / total if total else 0.0

@@ -27,7 +27,9 @@ METHODS = {
     "rad": ("model=rad", *VIT),
     "domains": ("model=pixel_mean", "refit=false", "+shift@domains.severe=severe"),
     "sit": ("model=sit", "learning.epochs=2", *VIT),
-    "dinov2_lora": ("model=dinov2_lora", "learning.epochs=2", *VIT),
+    "dinov2_lora": ("model=dinov2_lora", "learning.epochs=2", "model.lora.dropout=0.1", *VIT),
+    "dinomaly": ("model=dinomaly", "learning.steps=8", "model.mining_steps=0", *VIT),
+    "inp_former": ("model=inp_former", "learning.epochs=2", *VIT),
 }
 
 

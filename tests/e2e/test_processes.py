@@ -18,7 +18,9 @@ from adframe.runs.trainer import make_trainer
 from tests.e2e.scripts import ROOT, clean_environment, metrics_of
 from tests.e2e.shared_runs import COMMON, METHODS, train_all
 
-TRAINED = ("sit", "dinov2_lora")  # by gradient: sums over images are taken in another order
+# By gradient: sums over images are taken in another order, which hard mining and small divisors enlarge.
+MINING = ("dinomaly", "inp_former")
+TRAINED = ("sit", "dinov2_lora", *MINING)
 Layouts = dict[int, Path]
 
 
@@ -54,7 +56,8 @@ def test_metrics_are_those_of_one_process(layouts: Layouts, method: str, count: 
         return
     assert found.keys() == expected.keys()
     numbers = {name: value for name, value in expected.items() if isinstance(value, float)}
-    assert {name: found[name] for name in numbers} == pytest.approx(numbers, rel=1e-5, abs=1e-6)
+    rel = 1e-3 if method in MINING else 1e-5
+    assert {name: found[name] for name in numbers} == pytest.approx(numbers, rel=rel, abs=rel / 10)
 
 
 @pytest.mark.slow
@@ -63,7 +66,7 @@ def test_metrics_are_those_of_one_process(layouts: Layouts, method: str, count: 
 def test_the_ledger_has_every_image_once_in_order(layouts: Layouts, method: str, count: int) -> None:
     expected, found = (read_predictions(layouts[n] / method / "predictions.parquet") for n in (1, count))
     assert [row["path"] for row in found] == [row["path"] for row in expected]
-    tolerance = 1e-5 if method in TRAINED else 0.0
+    tolerance = 1e-3 if method in MINING else 1e-5 if method in TRAINED else 0.0
     assert [row["score"] for row in found] == pytest.approx(
         [row["score"] for row in expected], rel=tolerance, abs=tolerance
     )
@@ -80,7 +83,8 @@ def test_weights_are_those_of_one_process(layouts: Layouts, method: str) -> None
     tensors = {name: value for name, value in states[0].items() if isinstance(value, torch.Tensor)}
     assert len(tensors) > 20
     for name, value in tensors.items():
-        torch.testing.assert_close(states[1][name], value, rtol=1e-3, atol=2e-5, msg=name)
+        close = 2e-4 if method in MINING else 2e-5
+        torch.testing.assert_close(states[1][name], value, rtol=1e-3, atol=close, msg=name)
 
 
 @pytest.mark.slow
