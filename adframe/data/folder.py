@@ -51,8 +51,8 @@ class Folder(Source):
     """
 
     name: str = "folder"
-    homepage: str = ""
-    licence: str = ""
+    homepage: str = "yourself"
+    licence: str = "yours"
     tree: str = "the folder that dataset.normal names, with images in it"
 
     product: str | None = None
