@@ -53,6 +53,8 @@ def shared_step(weight: float, *, images: int) -> Iterator[None]:
         return
     count = round(images * processes.count / weight) if weight else 1
     places = tuple(range(processes.rank, count, processes.count)) if weight else (0,) * images
+    if len(places) != images:  # held-out images were left out, so that the others are not dealt in turn
+        places = tuple(range(images))
     token = _share.set(StepShare(weight, places, count))
     try:
         yield
