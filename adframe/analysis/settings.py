@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,8 @@ from adframe.stats.estimates import UNKNOWN, Estimate
 from adframe.stats.intervals import MeanOf, Measured, SeedError, interval_of
 
 REPLICATES = ("seed", "category")  # keys of the configuration that do not distinguish settings
-DATASET = "dataset"
+DATASET, LAYERS = "dataset", "fusion.layers"
+_TRANSFORMER = re.compile(r"vit|deit|beit|eva|swin")  # networks whose layers all have one stride
 # A value that says nothing without its key.
 _BARE_VALUE = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?|\[[-+\d.,e]*\]|true|false|null", re.IGNORECASE)
 
@@ -180,9 +182,47 @@ def settings_of(results: Results, varied: Sequence[str]) -> list[Setting]:
         return f"{dataset}/{test.category}" if DATASET in varied and dataset is not None else test.category
 
     return [
-        Setting(name_of_overrides(overrides) or "all runs", overrides, by_category(tests, label=label))
+        Setting(_setting_name(overrides, tests) or "all runs", overrides, by_category(tests, label=label))
         for overrides, tests in _tests_by_overrides(results, varied, ignored=())
     ]
+
+
+def _setting_name(overrides: Mapping[str, str], tests: Sequence[TestResult]) -> str:
+    """Names a setting by its overrides; layers that are in use (1) or left out (0) by what they are."""
+    backbone = tests[0].config.get("backbone")
+    shown = {
+        key: layers_in_use(value, backbone if isinstance(backbone, Mapping) else {})
+        if key == LAYERS
+        else value
+        for key, value in overrides.items()
+    }
+    return name_of_overrides(shown)
+
+
+def layers_in_use(value: str, backbone: Mapping[str, Any]) -> str:
+    """Writes the layers that a fusion uses in words.
+
+    Args:
+        value: of `fusion.layers`, such as `[1,1,0]`.
+        backbone: the configuration of the backbone.
+
+    Returns:
+        The strides of the layers where they are those of a convolutional network's pyramid, otherwise their
+        places; `value` itself where a layer has another weight than 0 and 1.
+
+    Example:
+        >>> layers_in_use("[1,1,0]", {"layers": "pyramid", "model": "resnet18"})
+        'strides 4 + 8'
+        >>> layers_in_use("[0,0,1]", {"layers": "pyramid", "model": "vit_small"}), layers_in_use("[2,1]", {})
+        ('layer 3', '[2,1]')
+    """
+    if not re.fullmatch(r"\[[01](, ?[01])*\]", value) or "1" not in value:
+        return value
+    used = [place for place, each in enumerate(value.strip("[]").split(",")) if each.strip() == "1"]
+    names, word = [str(place + 1) for place in used], "layer"
+    if backbone.get("layers") == "pyramid" and not _TRANSFORMER.search(str(backbone.get("model"))):
+        names, word = [str(4 * 2**place) for place in used], "stride"
+    return f"{word}{'s' if len(names) > 1 else ''} {' + '.join(names)}"
 
 
 def methods_of(

@@ -20,7 +20,7 @@ from adframe.results.names import MEAN
 from adframe.stats.estimates import Estimate
 
 _LISTED = 4  # names in one sentence
-_LISTED_DIFFERENCES = 6  # differences in the sentence on what is not significant
+_LISTED_DIFFERENCES = 2  # differences in the sentence on what is not significant
 _SIZE_FACTOR = 1.05  # sizes that differ by less are called equal
 
 

@@ -219,8 +219,10 @@ class Source:
         content = list(root.iterdir()) if root.is_dir() else []
         state = "has another layout" if content else "is empty" if root.is_dir() else "does not exist"
         fetched = ", fetch it with dataset.download=true" if self.archives else ""
+        licence = f" ({self.licence})" if self.licence else ""
+        # The images of one's own folder come from no page.
+        got = f"get the data from {self.homepage}{licence}{fetched}, or " if self.homepage else ""
         return (
             f"dataset={self.name}: the folder {root.resolve()} {state}; it should hold {self.tree}; "
-            f"get the data from {self.homepage} ({self.licence}){fetched}, or name another folder with "
-            "dataset.root=<folder>"
+            f"{got}name another folder with dataset.root=<folder>"
         )

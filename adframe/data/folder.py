@@ -51,8 +51,8 @@ class Folder(Source):
     """
 
     name: str = "folder"
-    homepage: str = "yourself"
-    licence: str = "yours"
+    homepage: str = ""
+    licence: str = ""
     tree: str = "the folder that dataset.normal names, with images in it"
 
     product: str | None = None

@@ -95,8 +95,9 @@ def page_of_dataset(
     Args:
         categories: the surveys, each with the pictures of its category.
         name: of the dataset, as the configuration names it.
-        homepage: address from which the dataset comes.
-        facts: names and values for the head of the page, such as folder, licence and seed.
+        homepage: address from which the dataset comes; "" where none is stated.
+        facts: names and values for the head of the page, such as folder, licence and seed; those without a
+            value are left out.
         command: the command line that makes the page again.
         warnings: what is doubtful about the dataset's files.
 
@@ -107,7 +108,7 @@ def page_of_dataset(
     sections = [_section(*each, place=place) for place, each in enumerate(categories)]
     return Page(
         title=_page_title(surveys, name=name),
-        facts=[*facts, ("from", homepage)],
+        facts=[pair for pair in (*facts, ("from", homepage)) if pair[1]],
         sections=[_overview(surveys), *sections],
         notes=warnings,
         command=command,

@@ -31,6 +31,7 @@ def matrix(
     values: np.ndarray,
     unit: str,
     diverging: bool = False,
+    strength: np.ndarray | None = None,
     texts: Sequence[Sequence[str]] | None = None,
     row_name: str = "",
     column_name: str = "",
@@ -45,6 +46,7 @@ def matrix(
         values: (rows, columns), NaN where unknown.
         unit: of the colours; shares are shown in per cent where it ends in "%".
         diverging: whether the colours are symmetric about 0.
+        strength: (rows, columns), the opacity of each cell's colour in [0, 1]; None: all are opaque.
         texts: texts in the cells instead of the numbers.
         row_name: title of the rows.
         column_name: title of the columns.
@@ -63,15 +65,20 @@ def matrix(
     size = (min(max(room * len(columns) + min(margin, 2.0) + 1.3, 3.0), 10.0), 0.3 * len(rows) + 1.5)
 
     def draw(canvas: Canvas) -> None:
+        from matplotlib.cm import ScalarMappable
+
         axes = canvas.subplots()
-        mesh = _draw_cells(axes, cells, diverging=diverging)
-        _draw_numbers(axes, cells, mesh, texts=texts, percent=style.factor(unit) != 1, room=room)
+        mesh = _draw_cells(axes, cells, diverging=diverging, strength=strength)
+        percent = style.factor(unit) != 1
+        _draw_numbers(axes, cells, mesh, strength=strength, texts=texts, percent=percent, room=room)
         style.name_ticks(axes, columns, room=room)
         axes.set_yticks(range(len(rows)), [style.wrapped(row, width=32) for row in rows])
         axes.set(xlabel=column_name, ylabel=row_name)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        bar: Any = canvas.colorbar(mesh, ax=axes, aspect=18, pad=0.02, shrink=0.9)
+        # A mesh with one opacity per cell has none that a colour bar could use.
+        colours = mesh if strength is None else ScalarMappable(mesh.norm, mesh.cmap)
+        bar: Any = canvas.colorbar(colours, ax=axes, aspect=18, pad=0.02, shrink=0.9)
         bar.set_label(unit)
         bar.outline.set_visible(False)
 
@@ -203,7 +210,7 @@ def _panel_axes(canvas: Canvas, panels: Mapping[str, object], *, across: int) ->
     return list(grid[: len(panels)])
 
 
-def _draw_cells(axes: Axes, cells: np.ndarray, *, diverging: bool) -> Any:
+def _draw_cells(axes: Axes, cells: np.ndarray, *, diverging: bool, strength: np.ndarray | None) -> Any:
     from matplotlib.patches import Rectangle
 
     known = cells[np.isfinite(cells)]
@@ -219,10 +226,12 @@ def _draw_cells(axes: Axes, cells: np.ndarray, *, diverging: bool) -> Any:
         # pcolormesh leaves masked cells empty; hatching distinguishes an unknown value from a pale colour.
         corner = (column - 0.5, row - 0.5)
         axes.add_patch(Rectangle(corner, 1, 1, fill=False, hatch="////", edgecolor=style.RULE, linewidth=0))
-    mesh = axes.pcolormesh(
+    mesh: Any = axes.pcolormesh(
         *edges, np.ma.masked_invalid(cells), cmap="RdBu_r" if diverging else "YlGnBu",
         vmin=low, vmax=high, edgecolors="white", linewidth=0.8,
     )  # fmt: skip
+    if strength is not None:
+        mesh.set_alpha(strength)
     axes.set_ylim(down - 0.5, -0.5)
     return mesh
 
@@ -232,6 +241,7 @@ def _draw_numbers(
     cells: np.ndarray,
     mesh: Any,
     *,
+    strength: np.ndarray | None,
     texts: Sequence[Sequence[str]] | None,
     percent: bool,
     room: float,
@@ -242,7 +252,9 @@ def _draw_numbers(
             continue
         text = texts[row][column] if texts is not None else f"{value:.1f}" if percent else f"{value:.3g}"
         # Letters are black or white, whichever has the better contrast with the colour of the cell.
-        dark = style.ink(*mesh.cmap(mesh.norm(value))[:3]) if math.isfinite(value) else style.INK
+        opacity = 1.0 if strength is None else float(strength[row, column])
+        shade = [1 - opacity * (1 - part) for part in mesh.cmap(mesh.norm(value))[:3]]
+        dark = style.ink(*shade) if math.isfinite(value) else style.INK
         longest = max(map(len, text.split("\n")), default=1) or 1
         fits = min(7.0, 72 * (room - 0.06) / (0.6 * longest))
         axes.text(column, row, text, ha="center", va="center", color=dark, fontsize=fits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import PurePath
 
 from adframe.reporting import run_breakdowns
 from adframe.reporting.document import (
@@ -118,9 +119,17 @@ def _decision_card(run: RunFolder, entry: GalleryEntry) -> Card:
         ),
         title=title,
         note=f"score {shown(entry.score)}{threshold}: {verdict}",
-        path=entry.path,
+        path=_below_root(run, entry.path),
         verdict=entry.verdict if entry.verdict in ("right", "wrong") else "",
     )
+
+
+def _below_root(run: RunFolder, path: str) -> str:
+    """Returns the path of an image below the root of the run's dataset; elsewhere the whole path."""
+    dataset = run.config.get("dataset")
+    root = str(dataset.get("root") or "") if isinstance(dataset, dict) else ""
+    inside = root and PurePath(path).is_relative_to(root)
+    return PurePath(path).relative_to(root).as_posix() if inside else path
 
 
 def _image_counts(rows: Sequence[Row]) -> str:

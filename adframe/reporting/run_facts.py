@@ -22,6 +22,7 @@ DATASETS = {
     "btad": "BTAD",
 }
 
+_LISTED_VALUES = 3  # of a fact in which runs differ
 _ROI_KINDS = {"mask": "mask", "boxes": "box", "polygons": "polygon"}  # keys of roi=, in the singular
 
 
@@ -133,6 +134,21 @@ def facts(run: RunFolder) -> list[tuple[str, str]]:
         ("peak memory", size(finite_number(got("peak_memory_bytes")))),
     ]
     return [(name, value) for name, value in pairs if value]
+
+
+def common_facts(runs: Sequence[RunFolder], names: Sequence[str]) -> list[tuple[str, str]]:
+    """Lists facts of several runs for the head of a page: the different values of each fact.
+
+    Args:
+        runs: the runs, one or more.
+        names: of the facts, as in `facts`.
+
+    Returns:
+        (name, values) pairs; facts that no run has, or that have more than three values, are left out.
+    """
+    found = [dict(facts(run)) for run in runs]
+    values = {name: list(dict.fromkeys(each[name] for each in found if name in each)) for name in names}
+    return [(name, ", ".join(each)) for name, each in values.items() if 0 < len(each) <= _LISTED_VALUES]
 
 
 def _training_images(run: RunFolder) -> str:

@@ -145,7 +145,7 @@ def _results_section(run: RunFolder) -> Section:
             "In brackets: the 95% interval, which says how much the number would vary with other "
             "images of the same kind; images of one physical part are resampled together."
         )
-    if MEAN in run.intervals:
+    if MEAN in run.intervals and any(row[0] == MEAN for row in table.rows):
         parts.append("The interval of the mean treats the categories as fixed.")
     if marked:
         parts.append("The best and the worst category of each column are marked.")

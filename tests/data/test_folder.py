@@ -164,3 +164,9 @@ def test_the_product_names_the_category(tree: Path) -> None:
     assert folder(tree, product="M6 bolt").choose("all") == ["M6 bolt"]
     with pytest.raises(AdframeError, match=r"category 'mean' .* rename"):
         folder(tree, product="mean").choose("all")
+
+
+def test_a_missing_folder_of_ones_own_is_not_said_to_come_from_anywhere(tmp_path: Path) -> None:
+    with pytest.raises(AdframeError, match="does not exist") as error:
+        Folder(root=tmp_path / "none", normal="good", tree="a folder").categories()
+    assert "get the data" not in str(error.value)

@@ -7,6 +7,7 @@ import pytest
 
 from adframe.errors import AdframeError
 from adframe.io.files import write_json
+from adframe.reporting.run_category import _below_root
 from adframe.reporting.run_facts import run_verdict
 from adframe.reporting.run_page import best_and_worst, write_page
 from adframe.reporting.tables import metrics_table
@@ -204,3 +205,21 @@ def test_best_and_worst_are_marked_from_three_categories_on():
         (0, 1): "worst",
         (2, 1): "best",
     }
+
+
+def test_the_interval_of_the_mean_is_explained_only_where_there_is_a_mean(tmp_path, monkeypatch):
+    monkeypatch.setattr(RunFolder, "intervals", {"mean": {"image/auroc": (0.5, 0.75)}})
+    one, two = (
+        write_page(write_run(tmp_path / str(len(names)), categories=names)).read_text()
+        for names in (("bolt",), ("bolt", "tray"))
+    )
+    sentence = "The interval of the mean treats the categories as fixed."
+    assert sentence not in one
+    assert sentence in two
+
+
+def test_a_picture_has_its_path_below_the_root_of_the_dataset(tmp_path):
+    run = RunFolder(tmp_path)
+    run.config = {"dataset": {"root": "/data/own"}}
+    assert _below_root(run, "/data/own/bolt/test/hole/1.png") == "bolt/test/hole/1.png"
+    assert _below_root(run, "/elsewhere/1.png") == "/elsewhere/1.png"

@@ -123,12 +123,7 @@ def _ablation_findings(results: AblationResults) -> list[str]:
 
 def _ablation_facts(results: AblationResults) -> list[tuple[str, str]]:
     runs = [test for each in results.settings for test in each.runs]
-    facts = [dict(run_facts.facts(test.folder)) for test in runs]
-    common = [
-        (name, facts[0][name])
-        for name in _COMMON_FACTS
-        if name in facts[0] and len({str(each.get(name)) for each in facts}) == 1
-    ]
+    common = run_facts.common_facts([test.folder for test in runs], _COMMON_FACTS)
     failed = len(results.sweep.failed)
     names = results.categories
     return [

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from adframe.analysis.compare import find_comparison
+from adframe.analysis.compare import find_comparison, is_significant
 from adframe.analysis.settings import Setting, name_of_overrides, short_key
 from adframe.analysis.studies.ablation_results import AblationResults
 from adframe.metrics import curve_points
@@ -118,25 +118,36 @@ def pairs_matrix(results: AblationResults) -> list[Figure]:
     if len(names) < 2:
         return []
     values, texts = np.full((len(names), len(names)), math.nan), [[""] * len(names) for _ in names]
+    strength = np.ones_like(values)
     for row, column in np.ndindex(*values.shape):
         found = find_comparison(results.pairs, names[column], names[row], metric=metric, where=MEAN)
         if found is not None:
             values[row, column] = found.difference.value
+            strength[row, column] = _strength(found.adjusted)
             star = "*" if found.significant else ""
             texts[row][column] = f"{points(found.difference.value)}{star}\n{p_equals(found.adjusted)}"
     return [
         figures.matrix(
             "pairs_heatmap",
             caption=f"{capitalised(title_of(metric))} of the setting of the row minus that of the column, in "
-            "points, with the p value after Holm's correction; * marks a significant difference.",
+            "points, with the p value after Holm's correction; * marks a significant difference, and the "
+            "others are paler, the more so the larger p is.",
             rows=names,
             columns=names,
             values=values,
-            unit="difference, %",
+            unit="Difference in points, %",
             diverging=True,
+            strength=strength,
             texts=texts,
         )
     ]
+
+
+def _strength(p: float) -> float:
+    """Returns the opacity of a difference: 1 where it is significant, then less with a larger p value."""
+    if not math.isfinite(p):
+        return 0.15
+    return 1.0 if is_significant(p) else max(0.15, 0.6 * (1 - p) ** 2)
 
 
 def setting_rocs(results: AblationResults) -> list[Figure]:

@@ -19,7 +19,7 @@ from adframe.analysis.studies.shift_results import ShiftCase, shift_cases
 from adframe.analysis.study import LEADERBOARD, TEST_IMAGES, failure_notes
 from adframe.reporting.document import Page, Section
 from adframe.reporting.page_writer import write_document
-from adframe.reporting.run_facts import duration
+from adframe.reporting.run_facts import common_facts, duration
 from adframe.results.sweep_folder import SweepFolder
 
 
@@ -60,6 +60,10 @@ class DomainShift:
             facts=[
                 ("methods", ", ".join(dict.fromkeys(case.method for case in cases))),
                 ("shifts", ", ".join(dict.fromkeys(case.domain for case in cases))),
+                *common_facts(
+                    [test.folder for case in cases for test in case.clean.runs],
+                    ("backbone", "dataset", "image size", "seed"),
+                ),
                 ("categories", ", ".join(cases[0].categories)),
                 ("time, all runs", duration(sweep.seconds)),
             ],

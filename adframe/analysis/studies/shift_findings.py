@@ -84,7 +84,7 @@ def shift_findings(answers: Sequence[Answer], *, images: Mapping[str, int] | Non
         images: subject -> number of normal validation images of its smallest category.
 
     Returns:
-        One sentence per method and shift, then one on the differences that are not significant.
+        One sentence per method, shift and change, then one on the differences that are not significant.
     """
     found, named = [], list[Answer]()
     for subject in dict.fromkeys(each.subject for each in answers):
@@ -101,8 +101,7 @@ def shift_findings(answers: Sequence[Answer], *, images: Mapping[str, int] | Non
                 parts.append(
                     _SENTENCES[question][answer.value < 0].format(amount(answer.comparison.difference))
                 )
-        if any(parts):
-            found.append(f"{subject}: {'; '.join(part for part in parts if part)}.")
+        found += [f"{subject}: {part}." for part in parts if part]
     return [*found, *insignificant_answers([each for each in answers if each not in named])]
 
 

@@ -14,6 +14,7 @@ from adframe.results.sweep_folder import SweepFolder
 
 CLEAN, FROZEN = "clean", "nothing adapted"
 THRESHOLD, REFITTED = "threshold recalibrated", "model refitted"
+_DEFAULT_DOMAIN = "shifted"  # the domain of conf/experiment/domain_shift.yaml, whatever its shift is
 SHIFT_GROUPS = ("shift", DOMAINS)  # groups of the configuration that do not distinguish methods
 
 
@@ -93,7 +94,7 @@ def shift_cases(sweep: SweepFolder) -> list[ShiftCase]:
             found.append(
                 ShiftCase(
                     method,
-                    domain,
+                    _domain_name(unshifted[0].config, domain),
                     clean=Setting(CLEAN, {}, by_category([test for test in unshifted if test.own])),
                     frozen=Setting(FROZEN, {}, by_category(frozen)),
                     threshold=setting_or_none(THRESHOLD, recalibrated),
@@ -106,6 +107,12 @@ def shift_cases(sweep: SweepFolder) -> list[ShiftCase]:
             "domain, so there is no shift to study; add +shift@domains.<name>=<shift>"
         )
     return found
+
+
+def _domain_name(config: Mapping[str, Any], domain: str) -> str:
+    """Returns the name of a domain; that of its shift where the domain has only the name of the default."""
+    shift = (config.get(DOMAINS) or {}).get(domain) or {}
+    return str(shift.get("name") or domain) if domain == _DEFAULT_DOMAIN else domain
 
 
 def is_shifted(config: Mapping[str, Any]) -> bool:
