@@ -23,7 +23,7 @@ from conf_pages import CONF, GROUPS, keys_of, pages
 DOCS = ROOT / "docs"
 WRITTEN = [
     *sorted(DOCS.rglob("*.md")),
-    *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG")),
+    *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG", "adframe/reporting/glossary")),
 ]
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 NAMED = {  # the page that explains every option of these groups
@@ -90,7 +90,7 @@ def test_python_names_are_in_the_reference() -> None:
 
 def test_links_lead_to_files() -> None:
     made = {(DOCS / path).resolve() for path in pages()}
-    made |= {DOCS / "contributing.md", DOCS / "changelog.md"}
+    made |= {DOCS / f"{name}.md" for name in ("contributing", "changelog", "glossary")}
     broken = []
     for page in WRITTEN:
         for link in LINK.findall(re.sub(r"`[^`\n]*`", "", page.read_text())):

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
+
+from adframe.reporting.terms import PageTerms
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -19,7 +21,7 @@ def fill(context: Mapping[str, Any]) -> str:
     """Renders the HTML of a page.
 
     Args:
-        context: the variables of `page.html`; see `page_writer`.
+        context: the variables of `page.html`; see `page_writer`. Its `terms` explain the page's terms.
 
     Returns:
         The text of the HTML file.
@@ -48,6 +50,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters["breakable"] = _breakable
     environment.filters["heading"] = _heading
+    environment.filters["explained"] = _explained
     return environment
 
 
@@ -56,6 +59,20 @@ def _breakable(text: str) -> Markup:
     return Markup("_<wbr>").join(text.split("_"))
 
 
-def _heading(text: str) -> str:
-    """Lets a column's title break after a slash but not at a hyphen: `AU-PRO`, `macro/micro`."""
-    return text.replace("-", "\u2011").replace("/", "/\u200b")
+@jinja2.pass_context
+def _explained(context: jinja2.runtime.Context, text: str) -> Markup:
+    """Marks the terms that the page uses for the first time."""
+    terms: PageTerms = context["terms"]
+    return terms.text(text)
+
+
+@jinja2.pass_context
+def _heading(context: jinja2.runtime.Context, text: str) -> Markup:
+    """Marks every term of a column's title or of a number's name."""
+    terms: PageTerms = context["terms"]
+    return terms.heading(text, write=_unbroken)
+
+
+def _unbroken(text: str) -> Markup:
+    """Lets a title break after a slash but not at a hyphen: `AU-PRO`, `macro/micro`."""
+    return escape(text.replace("-", "\u2011").replace("/", "/\u200b"))

@@ -25,6 +25,7 @@ from adframe.reporting.figure_render import inline, png, svg, width
 from adframe.reporting.format import capitalised
 from adframe.reporting.html import fill
 from adframe.reporting.latex import label_of, study_of
+from adframe.reporting.terms import PageTerms
 from adframe.results.gallery import picture_uris
 
 FIGURES, TABLES = "figures", "tables"  # folders next to a page
@@ -106,12 +107,16 @@ def _rendered(
     pictures = [picture for block in blocks_of(page) for picture in _pictures_of(block)]
     uris = picture_uris({str(id(picture)): picture.content for picture in pictures})
     view = _View(drawings, {int(name): uri for name, uri in uris.items()}, has_files=has_files)
+    terms = PageTerms()
+    for drawing in drawings.values():
+        terms.drawing(drawing)
     return fill(
         {
             "page": page,
             "sections": [view.section(each, place) for place, each in enumerate(page.sections, 1)],
             "links": links,
             "has_files": has_files,
+            "terms": terms,
         }
     )
 

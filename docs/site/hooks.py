@@ -17,7 +17,11 @@ from conf_pages import pages  # noqa: E402
 
 ROOT = HERE.parents[1]
 # Files of the repository that are pages too, and the page of each.
-COPIED = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
+COPIED = {
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+    "adframe/reporting/glossary.md": "glossary.md",
+}
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:

@@ -14,6 +14,7 @@ import pytest
 from adframe.results.predictions import read_predictions
 from tests.e2e.scripts import BACKBONE, call, metrics_of, numbers_of, train_here
 from tests.e2e.test_bad_input import refused
+from tests.fakes.pages import words_of
 from tests.fakes.pictures import draw, draw_mask
 
 TINY = (*BACKBONE, "image_size=64", "num_workers=0", "logger=none")
@@ -53,7 +54,7 @@ def test_scoring_only_makes_up_no_metric(product: Path) -> None:
     assert [row["subset"] for row in new] == ["unlabelled"] * 3
     assert all(math.isfinite(row["score"]) and row["decision"] is not None for row in new)
     assert {Path(row["path"]).name for row in new if row["decision"]} == {"1.png", "2.png"}
-    assert "3 unlabelled; 2 of the unlabelled called anomalous" in (run / "report.html").read_text()
+    assert "3 unlabelled; 2 of the unlabelled called anomalous" in words_of(run / "report.html")
 
 
 @pytest.mark.slow

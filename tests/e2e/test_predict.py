@@ -28,6 +28,7 @@ from adframe.inference.watch import FolderWatch
 from adframe.io.images import read_image
 from tests.e2e.predicted import assert_predicts_its_own_test
 from tests.e2e.scripts import call, clean_environment, train_here
+from tests.fakes.pages import words_of
 
 VIT = ("backbone=timm", "backbone.model=test_vit", "backbone.layers=quarters", "backbone.source=random")
 
@@ -74,7 +75,7 @@ def test_methods_on_tokens_say_what_their_test_said(method: str, base: list[str]
     outcome = call("evaluate", f"run={run}")
     assert (outcome.code, outcome.err) == (0, "")
     assert "numbers equal the run's to the last digit" in outcome.out
-    page = (run / "report.html").read_text()
+    page = words_of(run / "report.html")
     assert ("this method is transductive" in page) == (method == "musc")
     assert ("this method is zero-shot" in page) == (method == "clip_zero_shot")
     names = {"rad": "RAD", "subspace": "SubspaceAD", "token_gaussian": "Token Gaussian", "musc": "MuSc"}

@@ -11,6 +11,7 @@ import pytest
 
 from adframe.results.predictions import read_predictions
 from tests.e2e.scripts import call, metrics_of
+from tests.fakes.pages import words_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("blank_figures")]  # whole sweeps and trainings
 
@@ -125,4 +126,4 @@ def test_every_categorys_model_on_every_other_and_the_distances_between_them(
     found = table(sweep, "distances_0")
     assert {row["layer"] for row in found} == {"layer2", "layer3"}
     assert len(found) == 2 * 6
-    assert "3 categories are too few to show whether the loss" in (sweep / "study.html").read_text()
+    assert "3 categories are too few to show whether the loss" in words_of(sweep / "study.html")

@@ -14,6 +14,7 @@ from adframe.errors import AdframeError
 from adframe.results.predictions import read_predictions
 from adframe.systems.gradient import GradientSystem
 from tests.e2e.scripts import COUNTS, call, composed, metrics_of, numbers_of, train_here
+from tests.fakes.pages import words_of
 
 pytestmark = pytest.mark.slow  # whole sweeps and trainings
 
@@ -66,7 +67,7 @@ def test_every_epoch_is_written_down_and_shown(learned: Path) -> None:
         assert [float(row[name]) for row in rows] == pytest.approx([float(v) for v in values.values()])
     rates = [float(row["learning_rate"]) for row in rows]
     assert 1e-3 >= rates[0] > rates[1] > rates[2] > 0
-    page = (learned / "report.html").read_text()
+    page = words_of(learned / "report.html")
     assert "Loss by epoch" in page
     assert f"epoch {int(metrics_of(learned)['val']['tray']['learning/best_epoch'])}, which is kept" in page
     assert "held-out normal images after epoch 3" in page

@@ -11,6 +11,7 @@ import yaml
 
 from adframe.results.predictions import SCHEMA, read_predictions
 from tests.e2e.scripts import call, metrics_of, numbers_of, train_here
+from tests.fakes.pages import words_of
 
 IMAGE = {
     f"image/{name}" for name in ("auroc", "ap", "f1_max", "f1", "accuracy", "precision", "recall", "fpr")
@@ -165,5 +166,5 @@ def test_the_terminal_ends_with_decisions_and_with_what_the_rate_needs(
     )
     needs = "A false-positive rate of 1% needs 99 normal validation images, but there is only 1"
     assert f"{needs}: the threshold is the highest score" in outcome.out
-    assert needs in (tmp_path / "run/report.html").read_text()
+    assert needs in words_of(tmp_path / "run/report.html")
     assert (facts["calibration/promised_fpr"], facts["calibration/n"]) == (0.01, 1)

@@ -15,6 +15,7 @@ import adframe
 from adframe.cli.update import run_update
 from tests.e2e.predicted import assert_predicts_its_own_test
 from tests.e2e.scripts import call, metrics_of, train_here
+from tests.fakes.pages import words_of
 
 PADIM = ("model=padim", "model.channels=8", "category=tray", "refit=true")
 
@@ -107,7 +108,7 @@ def test_without_the_dataset_new_images_join_padim_exactly(
     captured = capsys.readouterr()
     assert "update: exact: mean and covariance" in captured.out
     assert "2 normal images joined the model without the dataset" in captured.err
-    page = (updated / "report.html").read_text()
+    page = words_of(updated / "report.html")
     assert "updated without the dataset and not tested" in page
     assert "exact: mean and covariance" in page
     assert adframe.load(updated).threshold == adframe.load(run).threshold
