@@ -28,7 +28,7 @@ _PAGE_COLUMNS = (
     Column("auroc", "image AUROC"),
     Column("difference", "difference from A"),
     Column("p", "p"),
-    Column("holm", "p Holm"),
+    Column("holm", "p (Holm)"),
 )
 _CSV_COLUMNS = (
     "category", "run", "image/auroc", "image/auroc_low", "image/auroc_high", "difference",

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from adframe.results.frame import Results, TestResult
-from adframe.results.names import MEAN, method_of
+from adframe.results.names import MEAN, method_name, method_of
 from adframe.results.predictions import Row
 from adframe.stats.estimates import UNKNOWN, Estimate
 from adframe.stats.intervals import MeanOf, Measured, SeedError, interval_of
 
 REPLICATES = ("seed", "category")  # keys of the configuration that do not distinguish settings
-DATASET, LAYERS = "dataset", "fusion.layers"
+DATASET, METHOD, LAYERS = "dataset", "model", "fusion.layers"
 _TRANSFORMER = re.compile(r"vit|deit|beit|eva|swin")  # networks whose layers all have one stride
 # A value that says nothing without its key.
 _BARE_VALUE = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?|\[[-+\d.,e]*\]|true|false|null", re.IGNORECASE)
@@ -335,15 +335,19 @@ def name_of_overrides(overrides: Mapping[str, str]) -> str:
         overrides: configuration key -> value.
 
     Returns:
-        The value of a single key, `key=value` for each of several keys, "" where there is none.
+        The value of a single key, `key=value` for each of several keys, "" where there is none. A method
+        has the name of its paper.
 
     Example:
         >>> name_of_overrides({"coreset": "0.1"}), name_of_overrides({"model.k": "1", "coreset": "0.1"})
         ('0.1', 'k=1, coreset=0.1')
+        >>> name_of_overrides({"model": "patchcore"})
+        'PatchCore'
     """
-    if len(overrides) == 1:
-        return next(iter(overrides.values()))
-    return ", ".join(f"{short_key(key, list(overrides))}={value}" for key, value in overrides.items())
+    shown = {key: method_name(value) if key == METHOD else value for key, value in overrides.items()}
+    if len(shown) == 1:
+        return next(iter(shown.values()))
+    return ", ".join(f"{short_key(key, list(shown))}={value}" for key, value in shown.items())
 
 
 def name_in_sentence(setting: Setting) -> str:

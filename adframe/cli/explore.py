@@ -109,10 +109,11 @@ def explore(cfg: DictConfig) -> Path:
             ("folder", str(Path(source.root).resolve())),
             ("licence", source.licence),
             ("shift", str(cfg.shift.name)),
-            *((("synthesis", str(cfg.synthesis.name)),) if cfg.synthesis.families else ()),
+            *((("synthetic anomalies", str(cfg.synthesis.name)),) if cfg.synthesis.families else ()),
             ("seed", str(cfg.seed)),
         ),
         command=f"{command_of('explore')} {overrides}".strip(),
+        split=source.split_origin,
         warnings=(*(mismatches(source.name, records) if source.check_counts else ()), *warnings),
     )
     write_whole(page, render_page(content))

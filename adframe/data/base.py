@@ -94,6 +94,11 @@ class Source:
         return False
 
     @property
+    def split_origin(self) -> str:
+        """Says where the split comes from, for a caption."""
+        return "the original split of the dataset"
+
+    @property
     def split_file_prefix(self) -> str:
         """First part of the names of its split files; it differs where other images have the same name."""
         return self.name

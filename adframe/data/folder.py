@@ -74,6 +74,13 @@ class Folder(Source):
             raise AdframeError("dataset.masks must be a folder of its own below dataset.root")
 
     @property
+    def split_origin(self) -> str:
+        """Says whether the test images have a folder of their own, or were drawn."""
+        if self.normal_test is not None:
+            return "the split of its folders"
+        return f"a split that adframe drew: {100 * self.test_share:g}% of the normal images are for testing"
+
+    @property
     def split_file_prefix(self) -> str:
         """The name with a checksum of the places, as other places are other images."""
         places = (self.normal, self.normal_test, self.abnormal, self.test_share, self.seed)

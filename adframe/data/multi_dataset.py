@@ -65,6 +65,11 @@ class Several(Source):
         return any(member.saturated for member in self.members.values())
 
     @property
+    def split_origin(self) -> str:
+        """The origins of the splits of all members."""
+        return "; ".join(dict.fromkeys(member.split_origin for member in self.members.values()))
+
+    @property
     def split_file_prefix(self) -> str:
         """The prefixes of all members: members with the same name and other images need other split files."""
         return "_".join([self.name, *(member.split_file_prefix for member in self.members.values())])

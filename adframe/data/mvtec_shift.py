@@ -71,6 +71,11 @@ class MvtecShift(Source):
     protocol: Protocol
     seed: int
 
+    @property
+    def split_origin(self) -> str:
+        """Names the file of the split, which adframe wrote with the images."""
+        return f"the split in {SPLITS_FILE}"
+
     def prepare(self, wanted: str | Sequence[str], *, progress: ProgressCallback | None = None) -> None:
         """Writes missing categories and completes those that were interrupted.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from adframe.inference.drift_report import AlarmRate, DriftReport
 from adframe.reporting.document import Page, Section, TableBlock
 from adframe.reporting.figure_drift import capital_figure, rate_figure, scores_figure
-from adframe.reporting.format import counted, p_value, percent, span
+from adframe.reporting.format import counted, p_equals, p_value, percent, span
 from adframe.reporting.tables import Column, Table, table_of_columns
 from adframe.stats.alarm_rate import anytime_interval
 
@@ -22,17 +22,21 @@ def drift_table(report: DriftReport) -> Table:
     Returns:
         Three columns: measure, value, meaning.
     """
-    shift, alpha = report.shift, f"{100 * report.settings.alpha:g} %"
+    shift, alpha = report.shift, f"{100 * report.settings.alpha:g}%"
     rows = [
         ("drift", "found" if report.alarm_at else "not found", _drift_meaning(report)),
-        ("p value at any time", p_value(report.anytime_p), f"there is an alarm at {alpha} or below"),
+        (
+            "p value at any time",
+            p_value(report.anytime_p),
+            f"there is an alarm at {alpha} or below, however often one looks",
+        ),
         ("alarm rate", _rate_text(report.rate), _rate_meaning(report.rate, alpha=alpha)),
         (
             "median",
-            f"{shift.median_shift:+.2f} std",
+            f"{shift.median_shift:+.2f} SD",
             "shift of the median, in standard deviations of the reference",
         ),
-        ("spread", f"x {shift.spread_ratio:.2f}", "interquartile range, compared with the reference"),
+        ("spread", f"{shift.spread_ratio:.2f} times", "interquartile range, compared with the reference"),
         (
             "PSI",
             f"{shift.psi:.3f}",
@@ -41,7 +45,7 @@ def drift_table(report: DriftReport) -> Table:
         (
             "Kolmogorov-Smirnov",
             f"{shift.ks:.3f}",
-            f"largest distance of the distributions; p {p_value(shift.ks_p)} at one look",
+            f"largest distance of the distributions; {p_equals(shift.ks_p)} for a single look",
         ),
     ]
     return Table(_COLUMNS, tuple(rows))
@@ -63,7 +67,7 @@ def drift_page(report: DriftReport, *, run: str, command: str = "") -> Page:
         anytime_interval(alarms, block.last, alpha=settings.alpha)
         for alarms, block in zip(_running_alarms(report), report.blocks, strict=True)
     ]
-    alpha = f"{100 * settings.alpha:g} %"
+    alpha = f"{100 * settings.alpha:g}%"
     figures = (
         capital_figure(
             "capital",
@@ -98,8 +102,9 @@ def drift_page(report: DriftReport, *, run: str, command: str = "") -> Page:
         ),
     )
     columns = [
-        Column("images", "images"), Column("time", "time of the last"), Column("median", "median"),
-        Column("shift", "shift, std"), Column("alarms", "alarms"), Column("psi", "PSI"), Column("ks", "KS"),
+        Column("images", "images"), Column("time", "time of the last image"), Column("median", "median"),
+        Column("shift", "shift of the median, SD"), Column("alarms", "called anomalous"),
+        Column("psi", "PSI"), Column("ks", "KS"),
     ]  # fmt: skip
     rows = [
         {
@@ -113,7 +118,12 @@ def drift_page(report: DriftReport, *, run: str, command: str = "") -> Page:
         }
         for block in report.blocks
     ]
-    parts = TableBlock("parts", "The stream in parts of equal length.", table_of_columns(columns, rows))
+    parts = TableBlock(
+        "parts",
+        "The images in the order of the log, in parts of equal length, each compared with the reference.",
+        table_of_columns(columns, rows),
+    )
+    measures = TableBlock("drift", "The measures of drift, and what each of them says.", drift_table(report))
     form = "conformal test martingale" if not settings.share else "bets on exceedances, robust to anomalies"
     return Page(
         report.headline,
@@ -126,7 +136,7 @@ def drift_page(report: DriftReport, *, run: str, command: str = "") -> Page:
             ("test", form),
         ],
         [
-            Section("Result", (TableBlock("drift", "All measures.", drift_table(report)),)),
+            Section("Result", (measures,)),
             Section("Over time", figures),
             Section("Parts", (parts,)),
         ],
@@ -148,7 +158,7 @@ def _drift_meaning(report: DriftReport) -> str:
     reference = f"the {report.reference.source}"
     if report.alarm_at is None:
         return f"nothing says that the scores are unlike those of {reference}"
-    chance = f"{100 * report.settings.alpha:g} %"
+    chance = f"{100 * report.settings.alpha:g}%"
     return (
         f"at image {report.alarm_at:,} the scores were no longer like those of {reference}; the chance that "
         f"this is a false alarm is at most {chance}"
@@ -160,12 +170,12 @@ def _rate_text(rate: AlarmRate) -> str:
 
 
 def _rate_meaning(rate: AlarmRate, *, alpha: str) -> str:
-    exact = f"exact 95% interval {span(*rate.exact)} %"
-    anytime = f"at any time {span(*rate.anytime)} % (wrong with a chance of {alpha})"
+    exact = f"exact 95% interval {span(*rate.exact)}%"
+    anytime = f"at any time {span(*rate.anytime)}% (wrong with a chance of {alpha})"
     if rate.promised is None or rate.exact_p is None:
         return f"the threshold promises no rate; {exact}; {anytime}"
     verdict = "above the promise" if rate.exceeds else "the promise is not refuted"
     return (
-        f"promised at most {percent(rate.promised)}: {verdict}; {exact}, p {p_value(rate.exact_p)} at one "
-        f"look; {anytime}"
+        f"promised at most {percent(rate.promised)}: {verdict}; {exact}, {p_equals(rate.exact_p)} for a "
+        f"single look; {anytime}"
     )

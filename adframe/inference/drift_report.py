@@ -199,7 +199,7 @@ def _notes(reference: DriftReference, log: ScoreLog, settings: DriftSettings) ->
     notes = []
     if settings.share:
         notes.append(
-            f"Up to {100 * settings.share:g} % of anomalies, whatever their scores, are expected and give no "
+            f"Up to {100 * settings.share:g}% of anomalies, whatever their scores, are expected and give no "
             "alarm."
         )
     else:

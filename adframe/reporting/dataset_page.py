@@ -88,6 +88,7 @@ def page_of_dataset(
     homepage: str,
     facts: Sequence[tuple[str, str]],
     command: str,
+    split: str,
     warnings: Sequence[str] = (),
 ) -> Page:
     """Builds the page of a dataset.
@@ -99,6 +100,7 @@ def page_of_dataset(
         facts: names and values for the head of the page, such as folder, licence and seed; those without a
             value are left out.
         command: the command line that makes the page again.
+        split: where the split comes from, `Source.split_origin`.
         warnings: what is doubtful about the dataset's files.
 
     Returns:
@@ -109,7 +111,7 @@ def page_of_dataset(
     return Page(
         title=_page_title(surveys, name=name),
         facts=[pair for pair in (*facts, ("from", homepage)) if pair[1]],
-        sections=[_overview(surveys), *sections],
+        sections=[_overview(surveys, split=split), *sections],
         notes=warnings,
         command=command,
         again="Make this page again",
@@ -122,7 +124,7 @@ _SYNTHETIC = (
     "change outlined in green, which is the mask for training. Below: the share of the image that is marked."
 )
 _DRIFT = (
-    "Mean ± standard deviation over a seeded sample of normal images, in per cent of full scale: the mean of "
+    "Mean ± standard deviation over a random sample of normal images, in per cent of full scale: the mean of "
     "the grey image (brightness) and its standard deviation (contrast). The last column is the difference of "
     "the mean brightness of test and training images, in standard deviations of the training images."
 )
@@ -136,19 +138,23 @@ def _page_title(surveys: Sequence[Survey], *, name: str) -> str:
     parts += [f"{bad:,} anomalous"] if bad else []
     parts += [f"{unlabelled:,} unlabelled"] if unlabelled else []
     many = len(surveys) != 1
-    what = ", ".join([run_facts.DATASETS.get(name, name), *(() if many else (surveys[0].category,))])
+    dataset = run_facts.DATASETS.get(name, name)
+    what = dataset if many else f"{surveys[0].category} ({dataset})"
     where = f" of {len(surveys)} categories" if many else ""
     return f"{what}: {counted(len(records), 'image')}{where}, {', '.join(parts)}"
 
 
-def _overview(surveys: Sequence[Survey]) -> Section:
-    caption = "Images by category, in the original split of the dataset. Sizes are in pixels, height first."
+def _overview(surveys: Sequence[Survey], *, split: str) -> Section:
+    caption = f"Images by category, in {split}. Sizes are in pixels, height first."
     table = TableBlock(
         "categories", caption, dataset_tables.overview(surveys), total=dataset_tables.ALL_CATEGORIES
     )
     blocks: list[Block] = [_tiles(surveys), table]
     if any(survey.lights for survey in surveys):
-        blocks += [Heading("Light by split"), TableBlock("light", _DRIFT, dataset_tables.drift(surveys))]
+        blocks += [
+            Heading("Brightness and contrast by split"),
+            TableBlock("light", _DRIFT, dataset_tables.drift(surveys)),
+        ]
     if len(surveys) > 1 and any(survey.marks for survey in surveys):
         shares = {survey.category: [mark.share for mark in survey.marks] for survey in surveys}
         caption = "Area of the defects of an image by category; the line is the median."
@@ -181,7 +187,7 @@ def _section(survey: Survey, pictures: tuple[Block, ...], *, place: int) -> Sect
     conditions = dataset_tables.conditions(survey)
     if conditions is not None:
         caption = "Images by light condition; brightness and contrast are measured on sampled normal images."
-        blocks += [Heading("By light"), TableBlock(f"lights_{place}", caption, conditions)]
+        blocks += [Heading("By light condition"), TableBlock(f"lights_{place}", caption, conditions)]
     return Section(
         survey.category,
         (*blocks, *_category_figures(survey, place=place), *pictures),

@@ -148,6 +148,7 @@ class CardGallery:
         title: a title to the left of the cards; "" where a heading says it.
         note: a small line below the title.
         size: of the cards; `small` suits single pictures, `large` several side by side.
+        across: pictures of a card for which there is room; 0 for as many as the fullest card has.
 
     Example:
         >>> gallery = CardGallery((Card((Picture(b""),), "000.png"),), title="bottle", size="small")
@@ -159,6 +160,7 @@ class CardGallery:
     title: str = ""
     note: str = ""
     size: Literal["small", "medium", "large"] = "large"
+    across: int = 0
 
 
 @dataclass(frozen=True, slots=True)

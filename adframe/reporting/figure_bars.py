@@ -76,7 +76,7 @@ def bars(
         axes.set_ylim(min(ends) - (0.1 * span if min(ends) < base * scale else 0), max(ends) + 0.1 * span)
         style.add_grid(axes)
         if single:
-            axes.set_title(categories[0], loc="left")
+            axes.set_title(style.title_lines(categories[0], room=width - 0.7), loc="left")
         else:
             style.legend_above(canvas, *axes.get_legend_handles_labels(), width=width)
 
@@ -117,7 +117,7 @@ def histogram(
         for place, (label, mark) in enumerate(marks.items()):
             dash = style.DASHES[1 + place % 3]
             axes.axvline(mark * scale, color=style.INK, linewidth=1, linestyle=dash, label=label)
-        axes.set(xlabel=x_name, ylabel="images, %")
+        axes.set(xlabel=x_name, ylabel="share of each group, %")
         axes.set_ylim(bottom=0)
         style.add_grid(axes)
         style.legend_above(canvas, *axes.get_legend_handles_labels(), width=5.0)

@@ -130,8 +130,8 @@ def _draw_lights(axes: Axes, lights: Sequence[ImageLight]) -> None:
         if len(own):
             look = style.looks(place) | {"linestyle": "none", "alpha": 0.75, "markersize": 3.5}
             axes.plot(own[:, 0], own[:, 1], label=f"{group} ({counts[group]})", **look)
-    whose = "the images" if set(counts) == {"unlabelled"} else "normal images"
-    axes.set_title(f"Light of {whose}", loc="left")
+    whose = "images" if set(counts) == {"unlabelled"} else "normal images"
+    axes.set_title(f"Brightness and contrast of {whose}", loc="left")
     axes.set(xlabel="brightness, %", ylabel="contrast, %")
     axes.margins(0.08)
     axes.locator_params(nbins=5)

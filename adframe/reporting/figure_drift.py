@@ -130,11 +130,11 @@ def scores_figure(
         x = [(block.first + block.last) / 2 for block in blocks]
         axes.fill_between(
             x, [block.low for block in blocks], [block.high for block in blocks],
-            color=style.colour(0), alpha=0.2, linewidth=0, label="stream, 10 to 90%",
+            color=style.colour(0), alpha=0.2, linewidth=0, label="log, 10 to 90%",
         )  # fmt: skip
         axes.plot(
             x, [block.median for block in blocks], "o-", markersize=3, color=style.colour(0),
-            label="stream, median",
+            label="log, median",
         )  # fmt: skip
         if threshold is not None:
             axes.axhline(threshold, color=style.INK, linestyle=":", label="threshold")
@@ -189,7 +189,7 @@ def rate_figure(
 
 
 def _finish(canvas: Canvas, axes: Axes, blocks: Sequence[Block], *, y_name: str) -> None:
-    axes.set(xlabel="number of the image in the stream", ylabel=y_name)
+    axes.set(xlabel="number of the image in the log", ylabel=y_name)
     axes.set_xlim(0, blocks[-1].last + 1)
     if all(block.time is not None for block in blocks):
         shown = [blocks[place] for place in np.unique(np.linspace(0, len(blocks) - 1, 6).astype(int))]

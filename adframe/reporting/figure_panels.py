@@ -117,7 +117,9 @@ def roc_panels(name: str, *, caption: str, panels: Mapping[str, RocCurves]) -> F
     width = max(side * across, 3.4)
     above = math.ceil(len(labels) / style.legend_columns(labels, width=width)) if several else 0
     below = math.ceil(len(labels) / across_legend)
-    size = (width, (side + 0.3 + 0.15 * below) * down + 0.15 * above)
+    titles = {key: style.title_lines(key, room=width / max(across, 1) - 0.6) for key in panels}
+    higher = 0.13 * max((text.count("\n") for text in titles.values()), default=0)
+    size = (width, (side + 0.3 + 0.15 * below + higher) * down + 0.15 * above)
 
     def draw(canvas: Canvas) -> None:
         for axes, (title, curves) in zip(
@@ -128,9 +130,9 @@ def roc_panels(name: str, *, caption: str, panels: Mapping[str, RocCurves]) -> F
                 look = style.looks(labels.index(label)) | {"marker": ""}
                 shown = f"{100 * area:.1f}" if several else f"{label}  {100 * area:.1f}".strip()
                 axes.plot(np.asarray(fpr) * 100, np.asarray(tpr) * 100, label=shown, **look)
-            axes.set(xlabel="false-positive rate, %", ylabel="true-positive rate, %", xlim=(-1, 101))
+            axes.set(xlabel="false-positive rate, %", ylabel="recall, %", xlim=(-1, 101))
             axes.set(ylim=(-1, 101), aspect="equal")
-            axes.set_title(title, loc="left")
+            axes.set_title(titles[title], loc="left")
             if curves:
                 axes.legend(
                     loc="upper left", bbox_to_anchor=(-0.05, -0.22), borderaxespad=0, title="AUROC, %",
@@ -179,7 +181,7 @@ def cloud(
 
         places = _panel_axes(canvas, panels, across=across)
         for axes, (title, (points, names)) in zip(places, panels.items(), strict=True):
-            axes.set_title(title, loc="left")
+            axes.set_title(style.title_lines(title, room=size[0] / across - 0.2), loc="left")
             axes.set(xticks=[], yticks=[], xlabel=(notes or {}).get(title, ""))
             axes.spines[:].set_visible(True)
             axes.spines[:].set_color(style.RULE)

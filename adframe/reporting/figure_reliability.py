@@ -61,7 +61,7 @@ def reliability_panels(
 
         grid = canvas.subplots(down, across, squeeze=False).ravel()
         for axes, (title, series) in zip(grid, panels.items(), strict=False):
-            axes.set_title(title, loc="left")
+            axes.set_title(style.title_lines(title, room=_SIDE - 0.6), loc="left")
             _draw_diagram(axes, series, labels=labels)
         for spare in grid[len(panels) :]:
             spare.set_visible(False)

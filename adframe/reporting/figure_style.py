@@ -101,9 +101,9 @@ def factor(name: str) -> float:
         name: of the axis.
 
     Returns:
-        100 where the name ends in "%", otherwise 1.
+        100 where the name ends in "%" or in "points", otherwise 1.
     """
-    return 100.0 if name.rstrip().endswith("%") else 1.0
+    return 100.0 if name.rstrip().endswith(("%", "points")) else 1.0
 
 
 def wrapped(text: str, *, width: int = 14) -> str:
@@ -122,6 +122,27 @@ def wrapped(text: str, *, width: int = 14) -> str:
             lines.append("")
         lines[-1] += piece if lines[-1] else piece.lstrip()
     return "\n".join(lines)
+
+
+def title_lines(text: str, *, room: float) -> str:
+    """Breaks the title of a panel into lines, so that no letter is cut off.
+
+    Args:
+        text: the title.
+        room: the width of the panel in inches.
+
+    Returns:
+        The title with line breaks, inside of a word where it is too long.
+
+    Example:
+        >>> title_lines("patchcore, weave", room=1.0).split("\\n")
+        ['patchcore,', 'weave']
+        >>> title_lines("a" * 20, room=1.0).count("\\n")
+        1
+    """
+    letters = max(int(room / 0.076), 4)  # a bold letter at 8 points is about 0.076 inches wide
+    lines = wrapped(text, width=letters).split("\n")
+    return "\n".join(line[at : at + letters] for line in lines for at in range(0, max(len(line), 1), letters))
 
 
 def name_ticks(axes: Axes, names: Sequence[str], *, room: float) -> None:

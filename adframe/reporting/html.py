@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,7 @@ from markupsafe import Markup, escape
 
 from adframe.reporting.terms import PageTerms
 
+_ENDS = re.compile(r"([^(]+?) (\([-+]?[\d.]+ to [-+]?[\d.]+\))")
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -49,9 +51,16 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters["breakable"] = _breakable
+    environment.filters["with_ends"] = _with_ends
     environment.filters["heading"] = _heading
     environment.filters["explained"] = _explained
     return environment
+
+
+def _with_ends(text: str) -> tuple[str, str]:
+    """Splits `93.2 (87.9 to 96.3)` into the number and its interval, which stands on a line of its own."""
+    found = _ENDS.fullmatch(text)
+    return (found[1], found[2]) if found else (text, "")
 
 
 def _breakable(text: str) -> Markup:

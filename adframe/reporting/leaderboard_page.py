@@ -19,6 +19,7 @@ from adframe.results.run_folder import MEMORY, MODEL, SECONDS
 from adframe.results.sweep_folder import SweepFolder, SweepRun
 
 NAME = "leaderboard"  # of the files, without suffix
+_NAMED = 2  # runs with the same best number that the title names
 MEGABYTES = {MODEL: "model MB", MEMORY: "memory MB"}
 
 
@@ -159,7 +160,7 @@ def leaderboard_title(sweep: SweepFolder) -> str:
         sweep: the runs, the best one first.
 
     Returns:
-        The sentence without a full stop.
+        The sentence without a full stop; runs with the same best number are both named, or counted.
     """
     done = [run for run in sweep.runs if run.error is None]
     start = f"{len(done)} run{'' if len(done) == 1 else 's'}"
@@ -167,7 +168,7 @@ def leaderboard_title(sweep: SweepFolder) -> str:
     value = sweep.value(first, sweep.ordering) if first else None
     if first is None or value is None or not math.isfinite(value):
         return f"{start}, {len(sweep.runs) - len(done)} failed" if len(done) < len(sweep.runs) else start
-    overrides = ", ".join(f"{key}={first.overrides[key]}" for key in sweep.varied if key in first.overrides)
+    tied = [run for run in done if sweep.value(run, sweep.ordering) == value]
     number = shown(value, percent=is_share(sweep.ordering))
     name = table_of([{sweep.ordering: 0.0}]).header[0]
     side = "lowest" if sweep.objective and sweep.minimise else "highest"
@@ -175,11 +176,13 @@ def leaderboard_title(sweep: SweepFolder) -> str:
     decisions = (
         f"; this run {counts.decisions}" if counts is not None and counts.found + counts.missed else ""
     )
-    return (
-        f"{start}: the {side} {name} is {number}"
-        + (f", with {overrides}" if overrides and len(done) > 1 else "")
-        + decisions
-    )
+    if len(tied) == len(done) > 1:
+        return f"{start}: {'both' if len(done) == 2 else 'all'} have {name} {number}"
+    named = [text for run in tied if (text := _overrides_text(sweep, run))] if len(done) > 1 else []
+    which = f", with {' and with '.join(named)}" if 0 < len(named) <= _NAMED else ""
+    if len(tied) > _NAMED:
+        which = f", in {len(tied)} of them"
+    return f"{start}: the {side} {name} is {number}{which}" + (decisions if len(tied) == 1 else "")
 
 
 def leaderboard_notes(sweep: SweepFolder) -> list[str]:
@@ -206,6 +209,10 @@ def leaderboard_notes(sweep: SweepFolder) -> list[str]:
         f"{command_of('evaluate')} compare=[<run>,<run>] tests the difference."
     )
     return [order, overlap] if len(sweep.runs) > 1 else [order]
+
+
+def _overrides_text(sweep: SweepFolder, run: SweepRun) -> str:
+    return ", ".join(f"{key}={run.overrides[key]}" for key in sweep.varied if key in run.overrides)
 
 
 def _metric_text(sweep: SweepFolder, run: SweepRun, key: str, *, intervals: bool) -> str:

@@ -58,7 +58,9 @@ def resized(array: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
 
 
 def outlined(tile: Pixels, regions: Sequence[Region], *, frame: tuple[int, ...]) -> Pixels:
-    """Outlines each region a little outside its edge, so that the defect itself stays visible.
+    """Outlines regions a little outside their edge, so that the defect itself stays visible.
+
+    Regions so close to each other that their lines would cross share a line.
 
     Args:
         tile: (h, w, 3) uint8 RGB; it is not changed.
@@ -69,14 +71,15 @@ def outlined(tile: Pixels, regions: Sequence[Region], *, frame: tuple[int, ...])
         A copy of the tile with the outlines.
     """
     picture = tile.copy()
+    grown = np.zeros(tile.shape[:2], dtype=np.uint8)
     for region in regions:
         full = np.zeros(frame, dtype=np.float32)
         height, width = region.mask.shape
         full[region.top : region.top + height, region.left : region.left + width] = region.mask
         # Any coverage counts, so that a defect of one original pixel still gets its outline.
         covered = (resized(full, (tile.shape[0], tile.shape[1])) > 0).astype(np.uint8)
-        grown = np.asarray(cv2.dilate(covered, np.ones((9, 9), dtype=np.uint8)), dtype=np.uint8)
-        contour(picture, grown, colour=_TRUTH, thickness=2)
+        grown |= np.asarray(cv2.dilate(covered, np.ones((9, 9), dtype=np.uint8)), dtype=np.uint8)
+    contour(picture, grown, colour=_TRUTH, thickness=2)
     return picture
 
 

@@ -173,6 +173,7 @@ class _View:
             shown["cards"] = [
                 (card, [self.picture(each, alt=card.title) for each in card.pictures]) for card in block.cards
             ]
+            shown["across"] = block.across or max((len(card.pictures) for card in block.cards), default=1)
         if isinstance(block, Details):
             shown["blocks"] = [self.block(each) for each in block.blocks]
         return shown

@@ -27,10 +27,12 @@ from adframe.results.predictions import Row
 from adframe.results.run_folder import RunFolder
 
 _FIRST = 4  # pictures of a kind that are shown at once; the others are folded
+_TRUTH = 1  # place of the annotated defect among the pictures of an image
+_ORDER = "From left to right: the image{} and the heatmap. "
+_ANNOTATED = ", the annotated defect outlined in green, where there is one,"
 _TILES = (
-    "From left to right: the image, the annotated defect outlined in green, and the heatmap. The colour "
-    "scale is the same in the whole category; a white line surrounds pixels with higher scores than every "
-    "pixel of the normal validation images."
+    "The colour scale is the same in the whole category; a white line surrounds pixels with higher scores "
+    "than every pixel of the normal validation images."
 )
 _INSPECTED = " A blue line surrounds the region of interest, where there is one."
 
@@ -92,30 +94,41 @@ def _category_tables(run: RunFolder, name: str, *, place: int) -> list[Block]:
 
 def _gallery_blocks(run: RunFolder, category: str) -> list[Block]:
     blocks: list[Block] = []
+    annotated = run.annotated
+    outlined = any(each.path in annotated for each in run.gallery if each.category == category)
+    explained = _ORDER.format(_ANNOTATED if outlined else "") + _TILES
+    has_tiles = any(each.has_tiles for each in run.gallery if each.category == category)
+    across = 0 if not has_tiles else 3 if outlined else 2  # equally large in all galleries of the category
+    explained += _INSPECTED if run.config.get("roi") else ""
     for kind, title in (("worst", "Worst decisions"), ("best", "Best decisions")):
         found = [each for each in run.gallery if each.category == category and each.kind == kind]
         if not found:
             continue
-        cards = tuple(_decision_card(run, each) for each in found)
-        explained = [] if blocks else [Text(_TILES + (_INSPECTED if run.config.get("roi") else ""))]
-        blocks += [Heading(title), *explained, CardGallery(cards[:_FIRST])]
-        if cards[_FIRST:]:
-            blocks.append(Details(f"{len(cards) - _FIRST} more", (CardGallery(cards[_FIRST:]),)))
+        cards = tuple(_decision_card(run, each, annotated=each.path in annotated) for each in found)
+        first, more = (CardGallery(part, across=across) for part in (cards[:_FIRST], cards[_FIRST:]))
+        blocks += [Heading(title), *([] if blocks else [Text(explained)]), first]
+        if more.cards:
+            blocks.append(Details(f"{len(more.cards)} more", (more,)))
     return blocks
 
 
-def _decision_card(run: RunFolder, entry: GalleryEntry) -> Card:
+def _decision_card(run: RunFolder, entry: GalleryEntry, *, annotated: bool) -> Card:
     verdict = {True: "called anomalous", False: "called normal", None: "not decided"}[entry.decision]
     plain = entry.subset in entry.defect or entry.subset in ("anomaly", "good")
     title = entry.defect if plain else f"{entry.defect} ({entry.subset})"
     name = entry.path.rpartition("/")[2]
     names = ("the image", "the annotated defect", "the heatmap")
     alts = names if entry.has_tiles else (", ".join(names),)
+    shown_tiles = [
+        (file, alt)
+        for place, (file, alt) in enumerate(zip(entry.files, alts, strict=True))
+        if annotated or place != _TRUTH
+    ]
     threshold = "" if entry.threshold is None else f", threshold {shown(entry.threshold)}"
     return Card(
         tuple(
             Picture(picture_bytes(run.path, file), alt=f"{title}, {name}: {alt}.")
-            for file, alt in zip(entry.files, alts, strict=True)
+            for file, alt in shown_tiles
         ),
         title=title,
         note=f"score {shown(entry.score)}{threshold}: {verdict}",

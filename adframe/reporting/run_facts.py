@@ -130,8 +130,8 @@ def facts(run: RunFolder) -> list[tuple[str, str]]:
         ("images tested", f"{len(run.rows)}" if run.rows else ""),
         ("memory bank", memory_bank(run)),
         ("date", str(got("date") or got("started") or got("finished") or "")[:16].replace("T", " ")),
-        ("wall time", duration(finite_number(got("wall_seconds")))),
-        ("peak memory", size(finite_number(got("peak_memory_bytes")))),
+        ("duration", duration(finite_number(got("wall_seconds")))),
+        ("most memory used", size(finite_number(got("peak_memory_bytes")))),
     ]
     return [(name, value) for name, value in pairs if value]
 
@@ -156,9 +156,9 @@ def _training_images(run: RunFolder) -> str:
     shots, share = run.config.get("shots"), run.config.get("contamination")
     parts = [f"{shots} of each category"] if shots is not None else []
     if share is not None:
-        parts.append(f"{100 * share:g} % of them defective")
+        parts.append(f"{100 * share:g}% of them defective")
     if (labelled := run.config.get("labelled")) is not None:
-        amount = f"{100 * labelled:g} %" if isinstance(labelled, float) else str(labelled)
+        amount = f"{100 * labelled:g}%" if isinstance(labelled, float) else str(labelled)
         parts.append(f"labelled defects: {amount} of each type")
     return ", ".join(parts)
 
@@ -230,8 +230,8 @@ def tiles(run: RunFolder) -> list[tuple[str, str]]:
     row = run.test.get(MEAN) or (run.test.get(run.categories[0], {}) if len(run.categories) == 1 else {})
     ranked = {
         "image/auroc": "image AUROC",
-        "pixel/auspro_0.05": "sPRO at FPR 0.05",
-        "pixel/aupro_0.3": "AU-PRO at FPR 0.3",
+        "pixel/auspro_0.05": "sPRO up to FPR 0.05",
+        "pixel/aupro_0.3": "AU-PRO up to FPR 0.3",
         "pixel/auroc": "pixel AUROC",
     }
     known = [

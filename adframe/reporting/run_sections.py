@@ -18,7 +18,7 @@ from adframe.reporting.document import (
 )
 from adframe.reporting.feature_figures import feature_figures
 from adframe.reporting.figure_reliability import reliability_panels
-from adframe.reporting.format import span
+from adframe.reporting.format import counted, span
 from adframe.reporting.probability_summary import calibrations
 from adframe.reporting.summary import confusion, latency_summary
 from adframe.reporting.tables import Cell, Column, Table
@@ -181,8 +181,8 @@ def learning_section(run: RunFolder) -> Section | None:
     if not trainings:
         return None
     text = (
-        "Losses are means over an epoch; the held-out images were not used for training. The weights of the "
-        "epoch with the lowest held-out loss were tested."
+        "Training losses are means over an epoch; the held-out images were not used for training. The "
+        "weights of the epoch with the lowest held-out loss were tested."
     )
     pictures = (
         "Pictures from left to right: the image; the image with hidden patches; the reconstruction; the "
@@ -304,9 +304,18 @@ def _training_blocks(training: TrainingCurve) -> list[Block]:
 
 
 def _model_size(run: RunFolder, category: str) -> str:
-    """Writes the size of a category's model: `74.0 MB, 12,000 rows`."""
+    """Writes the size of a category's model: `74.0 MB, 12,000 patches of 384 numbers`."""
     facts = run_facts.model_facts(run, category)
-    texts = [
-        run_facts.size(value) if key == "bytes" else f"{value:,.10g} {key}" for key, value in facts.items()
-    ]
-    return ", ".join(texts)
+    width = f" of {facts['width']:,.0f} numbers" if "width" in facts else ""
+    rows, seen = facts.get("rows", 0), facts.get("seen", 0)
+    texts = {
+        "bytes": run_facts.size(facts.get("bytes")),
+        "rows": f"{rows:,.0f} patches{width}" + (f", chosen from {seen:,.0f}" if seen > rows else ""),
+        "thinnings": f"a random part of these dropped {counted(int(facts.get('thinnings', 0)), 'time')}",
+        "positions": f"{facts.get('positions', 0):,.0f} positions{width}",
+        "parameters": f"{facts.get('parameters', 0):,.0f} trained parameters",
+        "steps": f"{facts.get('steps', 0):,.0f} training steps",
+    }
+    told = (*texts, "width", "seen")  # the last two stand next to the number of patches
+    others = {key: f"{value:,.10g} {key}" for key, value in facts.items() if key not in told}
+    return ", ".join(text for key, text in {**texts, **others}.items() if facts.get(key))

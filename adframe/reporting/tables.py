@@ -22,8 +22,10 @@ from adframe.results.names import HEADLINE, MEAN, TITLES, Metrics
 Cell = str | int | float | None
 
 _NAME_WIDTH = 24  # characters per line of a category's name in the terminal
-_NUMBER = re.compile(r"[-+<\[(]?\s*[\d.]")  # the beginning of a cell that holds a number
+# A cell that holds a number, with its unit or its interval; `000.png` and `6,144 patches` are words.
+_NUMBER = re.compile(r"[-+<\[(]?\s*[\d.](?!.*[A-Za-z]{4})(?!.*\.[A-Za-z])")
 DASH = "–"  # noqa: RUF001  (an en dash on purpose: an unknown value)
+_NO_VALUES = (DASH, "failed", "not run")  # stand in a column of numbers for a missing one
 _LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -93,7 +95,10 @@ class Table:
         return {
             place
             for place in range(len(self.columns))
-            if any(row[place] and row[place] != DASH and not _NUMBER.match(row[place]) for row in self.shown)
+            if any(
+                row[place] and row[place] not in _NO_VALUES and not _NUMBER.match(row[place])
+                for row in self.shown
+            )
         }
 
     def part(self, start: int, stop: int | None) -> Table:
@@ -118,12 +123,13 @@ class Table:
         return csv_text([column.key for column in self.columns], rows)
 
     def to_markdown(self) -> str:
-        """Writes a GitHub table, numbers aligned right.
+        """Writes a GitHub table: words begin at the left, numbers end at the right.
 
         Returns:
             Markdown text.
         """
-        rule = [":---", *["---:"] * (len(self.columns) - 1)]
+        words = self.word_columns | {0}
+        rule = [":---" if place in words else "---:" for place in range(len(self.columns))]
         lines = [self.header, rule, *self.shown]
         escaped = (
             [cell.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ") for cell in line]

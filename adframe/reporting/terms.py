@@ -14,7 +14,8 @@ from pathlib import Path
 from markupsafe import Markup, escape
 
 _GLOSSARY = Path(__file__).with_name("glossary.md")
-_ENTRY = re.compile(r"^\*\*(.+?)\*\*\n:   (.+?)(?=\n\n|\n*\Z)", re.MULTILINE | re.DOTALL)
+# Names, other forms of them in a comment, and the explanation.
+_ENTRY = re.compile(r"^\*\*(.+?)\*\*(?: <!-- (.+?) -->)?\n:   (.+?)(?=\n\n|\n*\Z)", re.MULTILINE | re.DOTALL)
 _LINK = Markup('<a class="term" href="#{}" title="{}">{}</a>')
 _LETTERS = re.compile(r">([^<>]+)</text>")
 _DOCS = re.compile(r" \(docs/\w+\.md\)")  # where the documentation says more, which no page can link to
@@ -27,6 +28,7 @@ class Term:
     Attributes:
         names: of the term, the first one first; each of them is explained where a page uses it.
         text: the explanation, one to three sentences.
+        forms: other forms of the names, which are explained as well but not listed.
 
     Example:
         >>> Term(("AU-PRO", "region overlap"), "How much of each defect is found.").anchor
@@ -35,6 +37,7 @@ class Term:
 
     names: tuple[str, ...]
     text: str
+    forms: tuple[str, ...] = ()
 
     @property
     def anchor(self) -> str:
@@ -56,8 +59,12 @@ def glossary() -> tuple[Term, ...]:
     """
     text = _GLOSSARY.read_text(encoding="utf-8")
     return tuple(
-        Term(tuple(names.split(", ")), _DOCS.sub("", " ".join(meaning.split())).replace("`", ""))
-        for names, meaning in _ENTRY.findall(text)
+        Term(
+            tuple(names.split(", ")),
+            _DOCS.sub("", " ".join(meaning.split())).replace("`", ""),
+            tuple(forms.split(", ")) if forms else (),
+        )
+        for names, forms, meaning in _ENTRY.findall(text)
     )
 
 
@@ -131,12 +138,12 @@ def _terms_by_form() -> dict[str, Term]:
     """Returns the term of each form of its names: singular and plural, small and capital first letter."""
     found: dict[str, Term] = {}
     for term in glossary():
-        for name in term.names:
+        for name in (*term.names, *term.forms):
             many = f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"
             for form in (name, many) if len(name) > 1 else (name,):
                 found |= {form: term, form[:1].upper() + form[1:]: term}
-                # A capital that is no more than the beginning of a sentence: `Coreset`, unlike `AUROC`.
-                if name[1:].islower():
+                # A capital that is no more than the beginning of a sentence: `Class F1`, unlike `AUROC`.
+                if name[1:2].islower():
                     found[form[:1].lower() + form[1:]] = term
     return found
 

@@ -14,7 +14,7 @@ from adframe.results.run_folder import RunFolder
 
 UNLIKE_VALIDATION = "unlike_validation"  # fact of a run: category -> p value of the check
 _RULES = {
-    "Quantile": "quantile (q {q:g})",
+    "Quantile": "quantile {q:g}",
     "MeanStd": "mean + {deviations:g} std",
     "FixedFpr": "false-positive rate {fpr:g} (split conformal)",
     "BestF1": "best F1",
@@ -87,7 +87,7 @@ def calibration_name(run: RunFolder) -> str:
         run: the run.
 
     Returns:
-        For example `quantile (q 0.995) on images, mean + 3 std on pixels`.
+        For example `quantile 0.995 on images, mean + 3 std on pixels`.
     """
     node = _calibration_config(run)
     if not node:
@@ -105,7 +105,7 @@ def image_rule(run: RunFolder) -> str:
         run: the run.
 
     Returns:
-        For example `quantile (q 0.995)`; "" for a run without a calibration.
+        For example `quantile 0.995`; "" for a run without a calibration.
     """
     node = _calibration_config(run)
     return _rule_text(node.get("image", node) or run.config.get("calibration"))

@@ -77,6 +77,18 @@ DOMAINS, TRANSFER = "domains", "transfer"  # keys of the configuration, and fold
 RECALIBRATED = "recalibrated"  # part of a domain's metrics.json
 
 
+def method_name(option: str) -> str:
+    """Returns the name of a method as its paper writes it.
+
+    Args:
+        option: of `model=`, or a class or function that builds the method.
+
+    Returns:
+        For example `PatchCore` for `patchcore`; the option itself where it is unknown.
+    """
+    return _METHODS.get(option.lower(), option)
+
+
 def is_own(config: Mapping[str, Any], name: str) -> bool:
     """Returns whether a domain is the one in which the run itself is tested.
 
@@ -134,4 +146,4 @@ def method_of(config: Mapping[str, Any], *, environment: Mapping[str, Any] | Non
     recorded = environment or {}
     typed = next((each for key in ("method", "model") if isinstance(each := recorded.get(key), str)), "")
     name = typed or name_of(config.get("model"))
-    return _METHODS.get(name.lower(), name)
+    return method_name(name)

@@ -162,6 +162,17 @@ class RunFolder:
         return tuple(dict.fromkeys([*names, *(row["category"] for row in self.rows)]))
 
     @property
+    def annotated(self) -> set[str]:
+        """The paths of the test images with an annotated defect.
+
+        Files of earlier runs do not tell; there it is every anomalous image where pixels were measured.
+        """
+        found = {str(row["path"]) for row in self.rows if row["defect_area"] is not None}
+        numbers = [pair for own in self.test.values() for pair in own.items()]
+        pixels = any(key.startswith("pixel/") and value is not None for key, value in numbers)
+        return found or {str(row["path"]) for row in self.rows if pixels and row["label"] == 1}
+
+    @property
     def seed(self) -> int:
         """The seed of the run; `resampling_seed` has that of its bootstrap draws."""
         return int(self.config.get("seed", self.environment.get("seed", 0)))

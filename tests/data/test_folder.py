@@ -170,3 +170,9 @@ def test_a_missing_folder_of_ones_own_is_not_said_to_come_from_anywhere(tmp_path
     with pytest.raises(AdframeError, match="does not exist") as error:
         Folder(root=tmp_path / "none", normal="good", tree="a folder").categories()
     assert "get the data" not in str(error.value)
+
+
+def test_a_split_that_was_drawn_is_called_so(tree: Path) -> None:
+    drawn = "a split that adframe drew: 20% of the normal images are for testing"
+    assert folder(tree).split_origin == drawn
+    assert folder(tree, normal_test="more").split_origin == "the split of its folders"

@@ -92,7 +92,7 @@ def test_the_page_shows_table_figures_and_notes(count: int) -> None:
     assert html.count("<svg") >= 3
     assert "Anomalies in the stream move scores as well" in html
     assert "could not be read" in html
-    assert "at most 1 %" in html
+    assert "at most 1%" in html
     assert ("2026-05-01" in html.partition("<svg")[2].partition("</svg>")[0]) == (count > 1)
 
 
@@ -111,7 +111,7 @@ def test_notes_say_what_weakens_the_guarantee() -> None:
     log = log_of(STREAM)
     mixed = ScoreLog(log.images, log.times, log.scores, log.alarms, (2.0, 3.0), ("trained", "new"), 0)
     notes = " ".join(measure_drift(weak, mixed, DriftSettings(share=0.05)).notes)
-    for part in ("refit=true", "one image per part", "2 thresholds (trained, new)", "Up to 5 % of anomalies"):
+    for part in ("refit=true", "one image per part", "2 thresholds (trained, new)", "Up to 5% of anomalies"):
         assert part in notes
     assert "move scores as well" not in notes
 

@@ -16,7 +16,13 @@ from adframe.transforms.shift.shift import Shift
 from tests.reporting.test_run_page import CHROMIUM, EVIL, FLAGS
 
 SIZE = 40, 60
-ABOUT = {"name": "cups", "homepage": "https://home.page", "facts": [("licence", "CC0")], "command": "python"}
+ABOUT = {
+    "name": "cups",
+    "homepage": "https://home.page",
+    "facts": [("licence", "CC0")],
+    "command": "python",
+    "split": "a split of ours",
+}
 TURN = Shift({"rotation": Rotation(degrees=90)}, name="turn", seed=0)
 
 

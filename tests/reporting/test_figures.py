@@ -16,7 +16,7 @@ import pytest
 from adframe.reporting import figures
 from adframe.reporting.document import Figure
 from adframe.reporting.figure_render import inline, png, svg
-from adframe.reporting.figure_style import wrapped
+from adframe.reporting.figure_style import title_lines, wrapped
 from adframe.stats.calibration_error import Bin
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -90,7 +90,7 @@ def test_names_that_look_like_mathematics_or_markup_are_drawn_as_they_are() -> N
 
 
 def test_axes_begin_with_a_capital_letter() -> None:
-    assert {"Score", "Images, %"} <= set(words(DRAWN["histogram"]()))
+    assert {"Score", "Share of each group, %"} <= set(words(DRAWN["histogram"]()))
 
 
 def test_shares_are_shown_in_per_cent_where_the_axis_says_so() -> None:
@@ -135,4 +135,14 @@ def test_long_names_are_broken_without_losing_a_letter() -> None:
     name = "splicing_connectors, reduce=random"
     lines = wrapped(name, width=12).split("\n")
     assert max(map(len, lines)) <= 12
+    assert "".join(lines).replace(" ", "") == name.replace(" ", "")
+
+
+def test_the_title_of_a_panel_is_never_cut_off() -> None:
+    name = "Wide_Resnet, moderate, weave_of_the_second_line_in_the_night_shift " + "x" * 60
+    panels = {name: {"a": RATES}, "tray": {"a": RATES}, "bolt": {"a": RATES}}
+    shown = words(figures.roc_panels("f", caption="c", panels=panels))
+    lines = title_lines(name, room=1.75).split("\n")
+    assert set(lines) <= set(shown)
+    assert max(map(len, lines)) <= 23
     assert "".join(lines).replace(" ", "") == name.replace(" ", "")

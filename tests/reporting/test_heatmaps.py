@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -72,3 +73,13 @@ def test_16_bits_become_the_nearest_8():
     values = np.array([0, 128, 129, 40000, 65407, 65535], np.uint16)
     assert as_bytes(values).tolist() == [0, 0, 1, 156, 255, 255]
     assert as_bytes(np.arange(256, dtype=np.uint8)).tolist() == list(range(256))
+
+
+def test_regions_next_to_each_other_share_a_line_and_others_do_not():
+    def lines(*columns):
+        regions = [Region(20, column, np.ones((4, 4), bool), 16.0) for column in columns]
+        green = np.asarray(make((64, 64), regions=regions)[1][:, :, 1] > 180, np.uint8)
+        return cv2.connectedComponents(green)[0] - 1
+
+    assert lines(20) == lines(20, 25) == 1
+    assert lines(10, 45) == 2

@@ -149,3 +149,10 @@ def test_too_many_pictures_are_shrunk_alike() -> None:
     page = render_page(page_of(CardGallery(cards)))
     assert page.count("<img") == len(cards)
     assert len(page) < 1.34 * PICTURE_BUDGET + 200_000
+
+
+def test_an_interval_stands_below_its_number() -> None:
+    rows = (("a", "+1.2 (-0.3 to +2.1)"), ("b", "3 (of 4)"))
+    html = render_page(page_of(TableBlock("t", "", Table((Column("k", "k"), Column("v", "v")), rows))))
+    assert '<td>+1.2<br><small class="ends">(-0.3 to +2.1)</small></td>' in html
+    assert "<td>3 (of 4)</td>" in html

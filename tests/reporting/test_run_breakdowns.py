@@ -88,7 +88,7 @@ def test_intervals_stand_in_the_means_row_too():
 @pytest.mark.parametrize(
     ("image", "text", "asked"),
     [
-        ({"_target_": "x.Quantile", "q": 0.995}, "quantile (q 0.995) on images", 0.005),
+        ({"_target_": "x.Quantile", "q": 0.995}, "quantile 0.995 on images", 0.005),
         (
             {"_target_": "x.FixedFpr", "fpr": 0.01},
             "false-positive rate 0.01 (split conformal) on images",
@@ -132,6 +132,6 @@ def test_a_rate_is_said_with_the_images_that_it_needs_and_those_that_there_are()
 
 def test_a_run_of_one_rule_is_named_as_before():
     run = run_of(config={"calibration": {"_target_": "x.Quantile", "q": 0.9}})
-    assert calibration_name(run) == "quantile (q 0.9)"
+    assert calibration_name(run) == "quantile 0.9"
     assert calibration_name(run_of(config={"calibration": "f1"})) == "f1"
     assert promised_by(run.config["calibration"]) == pytest.approx(0.1)

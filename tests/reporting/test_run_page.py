@@ -13,6 +13,7 @@ from adframe.reporting.run_page import best_and_worst, write_page
 from adframe.reporting.tables import metrics_table
 from adframe.results.predictions import read_predictions, write_predictions
 from adframe.results.run_folder import RunFolder
+from tests.fakes.pages import words_of
 from tests.fakes.run_folder import LOCO, row, write_run
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -223,3 +224,42 @@ def test_a_picture_has_its_path_below_the_root_of_the_dataset(tmp_path):
     run.config = {"dataset": {"root": "/data/own"}}
     assert _below_root(run, "/data/own/bolt/test/hole/1.png") == "bolt/test/hole/1.png"
     assert _below_root(run, "/elsewhere/1.png") == "/elsewhere/1.png"
+
+
+def test_an_image_without_an_annotation_has_no_picture_of_one(tmp_path):
+    run = write_run(tmp_path, categories=("bolt",))
+    assert write_page(run).read_text().count(": the annotated defect.") > 0  # an older file does not tell
+    rows = read_predictions(run / "predictions.parquet")
+    entries = RunFolder.read(run).gallery
+    (kept, *_) = [each.path for each in entries if each.label == 1]
+    known = [each | {"defect_area": 0.1 if each["path"] == kept else None} for each in rows]
+    write_predictions(run / "predictions.parquet", known)
+    text = write_page(run).read_text()
+    assert text.count(": the annotated defect.") == sum(each.path == kept for each in entries)
+    assert "the annotated defect outlined in green" in words_of(run / "report.html")
+
+
+def test_where_nothing_is_annotated_the_page_does_not_speak_of_it(tmp_path):
+    run = write_run(tmp_path, categories=("bolt",))
+    metrics = json.loads((run / "metrics.json").read_text())
+    for numbers in metrics["test"].values():
+        numbers |= {key: None for key in numbers if key.startswith("pixel/")}
+    write_json(run / "metrics.json", metrics)
+    text = words_of(write_page(run))
+    assert ": the heatmap." in text
+    assert "annotated defect outlined" not in text
+    assert ": the annotated defect." not in text
+    assert "From left to right: the image and the heatmap." in text
+
+
+def test_the_size_of_a_model_is_said_in_words(tmp_path):
+    run = write_run(tmp_path, categories=("bolt",))
+    metrics = json.loads((run / "metrics.json").read_text())
+    facts = {"rows": 1228, "width": 384, "bytes": 1.9e6, "seen": 12_288, "thinnings": 0}
+    metrics["val"]["bolt"] |= {f"model/{key}": value for key, value in facts.items()}
+    write_json(run / "metrics.json", metrics)
+    assert "1.9 MB, 1,228 patches of 384 numbers, chosen from 12,288<" in write_page(run).read_text()
+    metrics["val"]["bolt"] |= {"model/thinnings": 2, "model/seen": 1000}
+    write_json(run / "metrics.json", metrics)
+    shown = "1.9 MB, 1,228 patches of 384 numbers, a random part of these dropped 2 times<"
+    assert shown in write_page(run).read_text()

@@ -92,3 +92,17 @@ def test_metrics_beside_the_headline_have_names_but_no_column_among_the_categori
     assert table.header == ("class F1", "ECE", "Brier score")
     assert table.shown == (("90.0", "5.0", "0.08"),)
     assert metrics_table({"bolt": known}).header == ("category",)
+
+
+def test_words_begin_at_the_left_and_numbers_with_their_units_do_not():
+    texts = (
+        "86.0 to 94.4",
+        "+1.2 (+0.3 to +2.1)",
+        "3 min 05 s",
+        "2026-11-27 10:00",
+        "000.png",
+        "6,144 patches",
+    )
+    words = [text for text in texts if table_of([{"name": "a", "value": text}]).word_columns == {0, 1}]
+    assert words == ["000.png", "6,144 patches"]
+    assert table_of([{"name": "a", "value": "b"}]).to_markdown().splitlines()[1] == "| :--- | :--- |"

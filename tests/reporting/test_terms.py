@@ -20,7 +20,7 @@ def marked(text: str) -> list[str]:
 def test_every_entry_of_the_glossary_is_read_and_none_explains_a_name_twice() -> None:
     text = terms._GLOSSARY.read_text()
     assert len(glossary()) == text.count("\n**") > 80
-    names = [name.lower() for term in glossary() for name in term.names]
+    names = [name.lower() for term in glossary() for name in (*term.names, *term.forms)]
     assert len(names) == len(set(names))
     assert len({term.anchor for term in glossary()}) == len(glossary())
     assert [term.title.lower() for term in glossary()] == sorted(term.title.lower() for term in glossary())

@@ -190,3 +190,22 @@ def test_the_leaderboard_links_to_the_studys_page(tmp_path: Path, capsys: pytest
     assert 'href="study.html"' in (tmp_path / "leaderboard.html").read_text()
     assert f"study: {tmp_path / 'study.html'}" in capsys.readouterr().out
     assert attempts.stopping_errors == []
+
+
+@pytest.mark.parametrize(
+    ("values", "title"),
+    [
+        ((0.9, 0.9), "2 runs: both have image AUROC 90.0"),
+        ((0.9, 0.9, 0.9), "3 runs: all have image AUROC 90.0"),
+        ((0.9, 0.9, 0.8), "3 runs: the highest image AUROC is 90.0, with coreset=0 and with coreset=1"),
+        ((0.9, 0.9, 0.9, 0.8), "4 runs: the highest image AUROC is 90.0, in 3 of them"),
+    ],
+)
+def test_runs_with_the_same_best_number_are_all_the_best(values: tuple[float, ...], title: str) -> None:
+    runs = []
+    for number, area in enumerate(values):
+        folder = RunFolder(Path(str(number)))
+        folder.metrics = {"test": {"mean": {"image/auroc": area}}, "val": {}}
+        folder.rows = [row(label=1, decision=True)]
+        runs.append(SweepRun(str(number), {"coreset": f"{number}"}, folder))
+    assert leaderboard_title(SweepFolder(Path(), tuple(runs), command="")) == title

@@ -19,7 +19,7 @@ from adframe.analysis.error_analysis.common import (
     margin,
     without_constant_names,
 )
-from adframe.analysis.error_analysis.misclassified import heatmap_picture, size_and_place
+from adframe.analysis.error_analysis.misclassified import heatmap_picture, truth_pictures
 from adframe.analysis.error_analysis.thumbnails import Thumbnails
 from adframe.metrics.image_shares import image_share_interval
 from adframe.reporting.document import Block, Picture, Pictures, Section, TableBlock
@@ -38,8 +38,8 @@ _AGREEMENT_COLUMNS = (
     Column("first", "only the first"),
     Column("last", "only the second"),
     Column("none", "none"),
-    Column("p", "p McNemar"),
-    Column("holm", "p Holm"),
+    Column("p", "p (McNemar)"),
+    Column("holm", "p (Holm)"),
 )
 _TYPE_COLUMNS = (
     Column("category", "category"),
@@ -164,12 +164,14 @@ def _shared_pictures(
     runs: Sequence[ComparedRun], category: str, keys: Sequence[Key], *, thumbnails: Thumbnails, limit: int
 ) -> Pictures:
     distances = [deviations_above_threshold(run, category) for run in runs]
+    listed = list(keys[:limit])
+    every = [[thumbnails.tiles(run, key) for run in runs] for key in listed]
+    truths = truth_pictures(runs[0], listed, [tiles[0] for tiles in every])
     rows = []
-    for key in keys[:limit]:
-        tiles = [thumbnails.tiles(run, key) for run in runs]
+    for place, (key, tiles) in enumerate(zip(listed, every, strict=True)):
         row = runs[0].images[key]
         mistake = "a defect that every run misses" if row["label"] == 1 else "a false alarm of every run"
-        pictures = [Picture(tiles[0][0], mistake), Picture(tiles[0][1], size_and_place(runs[0], key))]
+        pictures = [Picture(tiles[0][0], mistake), *truths[place : place + 1]]
         for own, each in zip(distances, tiles, strict=True):
             picture = heatmap_picture(each)
             text = f"{signed(own[key])} SD from the threshold" if math.isfinite(own[key]) else ""
@@ -181,7 +183,8 @@ def _shared_pictures(
     caption = (
         f"{counted(len(keys), 'image')} of {category} that every run misclassifies, the clearest first{left}."
     )
-    columns = ("image", "annotated defect", *(f"heatmap of run {run.name}" for run in runs))
+    truth = ("annotated defect",) if truths else ()
+    columns = ("image", *truth, *(f"heatmap of run {run.name}" for run in runs))
     return Pictures(caption, columns, tuple(rows))
 
 

@@ -51,7 +51,7 @@ _DIFFERENCE_COLUMNS = (
     Column("compared", "compared"),
     Column("difference_text", "difference"),
     Column("interval", "95% interval"),
-    Column("p_text", "p Holm"),
+    Column("p_text", "p (Holm)"),
 )
 _DIFFERENCE_CSV_COLUMNS = tuple(
     Column(key, key)
@@ -96,9 +96,9 @@ def analyse_defect_size(runs: Sequence[ComparedRun]) -> Analysed:
     blocks.append(
         TableBlock(
             "extent_differences",
-            "The last bin compared with the first, in points, with simultaneous intervals and p values "
-            f"corrected by Holm for all of the table; bins of fewer than {MIN_BIN_IMAGES} images are not "
-            "compared.",
+            "The last bin compared with the first, in percentage points, with simultaneous intervals and p "
+            f"values corrected by Holm for all of the table; bins of fewer than {MIN_BIN_IMAGES} images are "
+            "not compared.",
             without_constant_names(table_of_columns(_DIFFERENCE_COLUMNS, rows)),
             raw=table_of_columns(_DIFFERENCE_CSV_COLUMNS, rows),
         )
@@ -195,8 +195,8 @@ def _difference_sentence(row: Mapping[str, Any]) -> str:
     (first_name, last_name), unit = binned.criterion.ends, binned.criterion.unit
     verb, worse, better = ("finds", "less often", "more often") if is_recall else ("ranks", "worse", "better")
     return (
-        f"In {binned.category} run {binned.run} {verb} {first_name} ({binned.ranges[0]} {unit}) "
-        f"{worse if row['difference'] > 0 else better} than {last_name} ({binned.ranges[-1]} {unit}): "
+        f"In {binned.category} run {binned.run} {verb} {first_name} ({binned.ranges[0]}{unit}) "
+        f"{worse if row['difference'] > 0 else better} than {last_name} ({binned.ranges[-1]}{unit}): "
         f"{row['measure']} {first} compared with {last}, difference {gain(row['comparison'])}, "
         f"{p_equals(row['p_holm'])} after Holm's correction."
     )

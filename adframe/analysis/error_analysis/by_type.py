@@ -39,7 +39,7 @@ _TYPE_COLUMNS = (
     Column("fp", "false alarms (FP)"),
     Column("share", "called anomalous", True),
     Column("interval", "95% interval"),
-    Column("p_text", "p Holm, recall differs from other types'"),
+    Column("p_text", "p (Holm), recall differs from other types"),
 )
 _CSV_COLUMNS = tuple(
     Column(key, key)

@@ -29,14 +29,14 @@ ScoresByRun = Mapping[tuple[str, str], ValidationScores | None]  # by name of th
 _COLUMNS = (
     Column("category", "category"),
     Column("run", "run"),
-    Column("count", "validation normals"),
+    Column("count", "normal validation images"),
     Column("above", "of them above the threshold"),
     Column("images", "normal test images"),
     Column("alarms", "false alarms"),
     Column("fpr", "FPR", True),
     Column("fpr_ends", "95% interval"),
     Column("p", "p as many by chance"),
-    Column("holm", "p Holm"),
+    Column("holm", "p (Holm)"),
 )
 
 

@@ -35,7 +35,7 @@ _COLUMNS = (
     Column("defect", "defect type"),
     Column("excess", "SD above threshold"),
     Column("area", "defect area, % of image"),
-    Column("also", "also wrong"),
+    Column("also", "also wrong in run"),
 )
 _CSV_COLUMNS = (*_COLUMNS, Column("score", "score"), Column("threshold", "threshold"))
 Group = tuple[str, str, str]  # category, name of the run, kind of mistake
@@ -71,7 +71,7 @@ def analyse_mistakes(runs: Sequence[ComparedRun], *, thumbnails: Thumbnails) -> 
             if left
             else ""
         ),
-        without_constant_names(table_of_columns(_COLUMNS, shown)),
+        without_constant_names(table_of_columns(_COLUMNS if len(runs) > 1 else _COLUMNS[:-1], shown)),
         raw=table_of_columns(_CSV_COLUMNS, everything),
     )
     run_of = {run.name: run for run in runs}
@@ -83,22 +83,28 @@ def analyse_mistakes(runs: Sequence[ComparedRun], *, thumbnails: Thumbnails) -> 
     return Section(_TITLE, (table, *blocks)), []
 
 
-def size_and_place(run: ComparedRun, key: Key) -> str:
-    """Describes the size and the place of an image's annotated defect.
+def truth_pictures(run: ComparedRun, keys: Sequence[Key], tiles: Sequence[Tiles]) -> list[Picture]:
+    """Returns the annotated defect of each image, with its size and its place.
 
     Args:
-        run: a run that tested the image.
-        key: key of the image.
+        run: a run that tested the images.
+        keys: keys of the images.
+        tiles: pictures of each image, of `Thumbnails.tiles`.
 
     Returns:
-        Such as "covers 1.2%, 4% from the border"; "" for an anomalous image without an annotation.
+        One picture per image, an empty one for an image without an annotation; [] where no image has one.
     """
-    row = run.images[key]
-    if row["defect_area"] is None:
-        return "nothing annotated" if row["label"] == 0 else ""
-    return (
-        f"covers {short_percent(row['defect_area'])}, {short_percent(row['defect_border'])} from the border"
-    )
+    annotated = run.run.annotated
+    has_truth = [str(run.images[key]["path"]) in annotated for key in keys]
+    found = []
+    for key, own, has in zip(keys, tiles, has_truth, strict=True):
+        row = run.images[key]
+        text = "" if has else "nothing annotated"
+        if row["defect_area"] is not None:
+            area, border = short_percent(row["defect_area"]), short_percent(row["defect_border"])
+            text = f"covers {area}, {f'{border} from' if row['defect_border'] else 'at'} the border"
+        found.append(Picture(own[1] if has else b"", text))
+    return found if any(has_truth) else []
 
 
 def heatmap_picture(tiles: Tiles) -> Picture:
@@ -153,19 +159,22 @@ def _mistake_pictures(
 ) -> Pictures:
     category, name, mistake = group
     distances = deviations_above_threshold(run, category)
+    shown = list(keys[:limit])
+    every = [thumbnails.tiles(run, key) for key in shown]
+    truths = truth_pictures(run, shown, every)
     rows = []
-    for key in keys[:limit]:
+    for place, (key, tiles) in enumerate(zip(shown, every, strict=True)):
         row: Mapping[str, Any] = run.images[key]
-        tiles = thumbnails.tiles(run, key)
         side = "above" if row["score"] > row["threshold"] else "below"
         far = f", {abs(distances[key]):.2f} SD {side} the threshold" if math.isfinite(distances[key]) else ""
         pictures = (
             Picture(tiles[0], f"score {row['score']:.4g}{far}"),
-            Picture(tiles[1], size_and_place(run, key)),
+            *truths[place : place + 1],
             heatmap_picture(tiles),
         )
         rows.append((f"{row['defect']} {Path(key[1]).name}", pictures))
     left = f", {len(keys) - limit} more are left out" if len(keys) > limit else ""
     count = f"{len(keys)} missed" if _LABEL_OF_MISTAKE[mistake] else counted(len(keys), mistake)
     caption = f"Run {name} on {category}: {count}, the clearest first{left}."
-    return Pictures(caption, ("image", "annotated defect", "heatmap"), tuple(rows))
+    columns = ("image", *(("annotated defect",) if truths else ()), "heatmap")
+    return Pictures(caption, columns, tuple(rows))

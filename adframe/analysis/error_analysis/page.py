@@ -174,8 +174,8 @@ def _title(runs: Sequence[ComparedRun]) -> str:
     """One sentence: what is missed, and what raises a false alarm."""
     if len(runs) == 1:
         rows = list(runs[0].images.values())
-        missed = _rate_text(rows, "defective images missed", label=1, called=False)
-        return f"{missed}, {_rate_text(rows, 'false alarms on normal images', label=0, called=True)}"
+        missed = _rate_text(rows, "{} defective images missed", label=1, called=False)
+        return f"{missed}, {_rate_text(rows, 'false alarms on {} normal images', label=0, called=True)}"
     wrong = sum(len(wrong_in_all_runs(runs, category)) for category in categories_of(runs))
     who = "both runs" if len(runs) == 2 else f"all {len(runs)} runs"
     each = ", ".join(f"{run.name} {_count_mistakes(run)}" for run in runs)
@@ -188,11 +188,11 @@ def _count_mistakes(run: ComparedRun) -> int:
 
 
 def _rate_text(rows: Sequence[Row], what: str, *, label: int, called: bool) -> str:
-    """How many images of a label have a decision, as `3 of 40 <what>` with the share and its interval."""
+    """How many images of a label have a decision: `what` with `3 of 40`, the share and its interval."""
     among = [row["label"] == label for row in rows]
     if not (whole := sum(among)):
-        return f"no {what.rsplit(' ', 1)[0]}"
+        return what.format("0 of 0")
     counted = [row["decision"] is called for row in rows]
     part = sum(map(all, zip(counted, among, strict=True)))
     ends = span(*image_share_interval(rows, counted=counted, among=among))
-    return f"{part} of {whole} {what} ({percent(part / whole)}, 95% interval {ends})"
+    return f"{what.format(f'{part} of {whole}')} ({percent(part / whole)}, 95% interval {ends})"

@@ -29,7 +29,7 @@ def analyse_ranking(runs: Sequence[ComparedRun]) -> Analysed:
     lines = lines_of(runs)
     numbers = TableBlock(
         "ranking",
-        "Image AUROC of each run and its difference to the first, in points: simultaneous "
+        "Image AUROC of each run and its difference to the first, in percentage points: simultaneous "
         "intervals, and p values also after Holm's correction for all comparisons of the table.",
         without_constant_names(for_people(lines)),
         raw=for_programs(lines),

@@ -35,7 +35,7 @@ _COLUMNS = (
     Column("recall_text", "recall"),
     Column("fpr_text", "FPR"),
     Column("f1_more_text", "F1 minus that of the run"),
-    Column("p_text", "p Holm"),
+    Column("p_text", "p (Holm)"),
 )
 _CSV_COLUMNS = tuple(
     Column(key, key)
@@ -130,8 +130,8 @@ def _rules_table(found: Sequence[RuleResult], gains: Sequence[Gain]) -> TableBlo
     return TableBlock(
         "threshold_rules",
         "The decisions of each rule, fitted on validation, on the test images; the difference in F1 to the "
-        "run's own decisions is in points, with simultaneous intervals, and Holm's correction is for all "
-        "rules of the table.",
+        "run's own decisions is in percentage points, with simultaneous intervals, and Holm's correction is "
+        "for all rules of the table.",
         without_constant_names(table_of_columns(_COLUMNS, short)),
         raw=table_of_columns(_CSV_COLUMNS, rows),
     )
@@ -139,11 +139,24 @@ def _rules_table(found: Sequence[RuleResult], gains: Sequence[Gain]) -> TableBlo
 
 def _f1_bars(found: Sequence[RuleResult], category: str) -> Figure:
     own = [each for each in found if each.category == category]
+    same: dict[object, list[str]] = {}  # rules with the same threshold in every run share a bar
+    for rule in dict.fromkeys(each.rule for each in own):
+        thresholds = tuple((each.run, each.threshold) for each in own if each.rule == rule)
+        alone = rule in BOUNDS or all(threshold is None for _, threshold in thresholds)
+        same.setdefault(rule if alone else thresholds, []).append(rule)
+    names = {
+        rules[0]: rules[0] + (f" and {len(rules) - 1} more" if rules[1:] else "") for rules in same.values()
+    }
     return bars(
         file_stem("f1_by_rule", category),
-        caption=f"F1 of each rule on the test images of {category}, with 95% intervals.",
+        caption=f"F1 of each rule on the test images of {category}, with 95% intervals. Rules with the "
+        "same threshold share a bar; the table names them.",
         values={
-            f"run {run}": {each.rule: each.measures["f1"] for each in own if each.run == run}
+            f"run {run}": {
+                names[each.rule]: each.measures["f1"]
+                for each in own
+                if each.run == run and each.rule in names
+            }
             for run in dict.fromkeys(each.run for each in own)
         },
         y_name="F1, %",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from adframe.analysis.compare import find_comparison, is_significant
-from adframe.analysis.settings import Setting, name_of_overrides, short_key
+from adframe.analysis.settings import Setting, name_in_sentence, name_of_overrides, short_key
 from adframe.analysis.studies.ablation_results import AblationResults
 from adframe.metrics import curve_points
 from adframe.reporting import figures
@@ -41,7 +41,7 @@ def category_bars(results: AblationResults) -> list[Figure]:
             ", and bars begin at chance." if base else "."
         )
         values = {
-            each.name: {where: results.estimate(each, where, metric) for where in places}
+            name_in_sentence(each): {where: results.estimate(each, where, metric) for where in places}
             for each in results.shown
         }
         name, y_name = f"bars_{_name_in_file(metric)}", f"{title_of(metric)}, %"
@@ -63,7 +63,7 @@ def image_pixel_scatter(results: AblationResults) -> list[Figure]:
         return []
     found: dict[str, list[figures.Point]] = {}
     for each in results.shown:
-        known = found.setdefault(each.name, [])
+        known = found.setdefault(name_in_sentence(each), [])
         for where in results.categories:
             x, y = (results.estimate(each, where, metric) for metric in (results.main_metric, pixel))
             if x.known and y.known:
@@ -97,7 +97,7 @@ def categories_matrix(results: AblationResults) -> list[Figure]:
         figures.matrix(
             "categories_heatmap",
             caption=f"{capitalised(title_of(metric))} of each setting in each category, test images.",
-            rows=[each.name for each in results.shown],
+            rows=[name_in_sentence(each) for each in results.shown],
             columns=columns,
             values=np.array(values),
             unit=f"{title_of(metric)}, %",
@@ -130,12 +130,12 @@ def pairs_matrix(results: AblationResults) -> list[Figure]:
         figures.matrix(
             "pairs_heatmap",
             caption=f"{capitalised(title_of(metric))} of the setting of the row minus that of the column, in "
-            "points, with the p value after Holm's correction; * marks a significant difference, and the "
-            "others are paler, the more so the larger p is.",
-            rows=names,
-            columns=names,
+            "percentage points, with the p value after Holm's correction; * marks a significant difference. "
+            "The others are paler, the more so the larger p is.",
+            rows=(labels := [name_in_sentence(each) for each in results.shown]),
+            columns=labels,
             values=values,
-            unit="Difference in points, %",
+            unit="Difference, percentage points",
             diverging=True,
             strength=strength,
             texts=texts,
@@ -164,7 +164,7 @@ def setting_rocs(results: AblationResults) -> list[Figure]:
         for each in results.shown:
             curve = curve_points.roc_of_rows(each.rows(where))
             if curve is not None:
-                panels.setdefault(where, {})[each.name] = (curve.x, curve.y, curve.area)
+                panels.setdefault(where, {})[name_in_sentence(each)] = (curve.x, curve.y, curve.area)
     several_seeds = any(
         len(each.tests[where]) > 1 for each in results.shown for where in results.categories_in_figures
     )

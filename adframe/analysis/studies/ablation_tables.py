@@ -31,7 +31,7 @@ _PAIR_CSV_COLUMNS = tuple(
         "paired",
     )
 )
-_COSTS = {SECONDS: (1.0, "run, s"), MODEL: (1e6, "model, MB"), MEMORY: (1e6, "process, MB")}
+_COSTS = {SECONDS: (1.0, "time, s"), MODEL: (1e6, "size of a model, MB"), MEMORY: (1e6, "memory used, MB")}
 
 
 def results_table(results: AblationResults) -> TableBlock:
@@ -132,9 +132,10 @@ def pairs_table(results: AblationResults) -> TableBlock:
     rest = f" The first {_PAIRS} are shown; the file has all." if len(by_p) > _PAIRS else ""
     return TableBlock(
         "pairs",
-        "Differences between every two settings, in points, in ascending order of p. Holm's correction and "
-        f"the simultaneous intervals are for one family of {counted(len(by_p), 'comparison')}. Paired draws "
-        f"have drawn the same images in every resample.{rest}",
+        "Differences between every two settings, in percentage points, in ascending order of p. Holm's "
+        "correction and the simultaneous intervals are for one family of "
+        f"{counted(len(by_p), 'comparison')}. Paired draws have drawn the same images in every "
+        f"resample.{rest}",
         table_of_columns(_PAIR_COLUMNS, by_p[:_PAIRS]),
         raw=table_of_columns(_PAIR_CSV_COLUMNS, rows) if rows else table_of([]),
     )
@@ -161,9 +162,9 @@ def costs_table(results: AblationResults) -> TableBlock:
     raw: list[Mapping[str, Cell]] = [{"setting": name, **own} for name, own in costs.items()]
     return TableBlock(
         "costs",
-        "Wall time of a run in seconds, memory of one category's model, and peak memory of the run's "
-        "process. The runs of a sweep share features and selections: the first run computes them, and its "
-        "time includes them.",
+        "Time of a run in seconds, size of one category's model, and the most memory that the run's "
+        "process used. The runs of a sweep share features and selections: the first run computes them, and "
+        "its time includes them.",
         Table(columns, rows),
         raw=table_of(raw),
     )

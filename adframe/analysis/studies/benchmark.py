@@ -25,10 +25,10 @@ _COLUMNS = (
     Column("rank", "average rank"),
     Column("quality", "quality"),
     Column("record", "win / tie / loss"),
-    Column("fit", "fit, s"),
-    Column("latency", "an image, ms"),
-    Column("model", "model, MB"),
-    Column("process", "process, MB"),
+    Column("fit", "time to fit, s"),
+    Column("latency", "time per image, ms"),
+    Column("model", "size of a model, MB"),
+    Column("process", "memory used, MB"),
 )
 
 
@@ -142,7 +142,7 @@ def _methods_table(
         f"Methods in the order of their average rank by {title_of(metric)}. A win is a category in which a "
         "method is significantly better than another one, after Holm's correction; wins, ties and losses are "
         "counted over categories and other methods. Time to fit a category's model, median time of one "
-        "image, and memory of one category's model and of the whole process."
+        "image, size of one category's model, and the most memory that the process used."
         + (" Methods that could not be run are last; a note says why." if results.sweep.failed else "")
     )
     columns = (Column("setting", settings_title(results)), *shown)

@@ -15,7 +15,7 @@ from adframe.analysis.studies.shift_findings import (
     threshold_notes,
     validation_images,
 )
-from adframe.analysis.studies.shift_results import ShiftCase, shift_cases
+from adframe.analysis.studies.shift_results import ShiftCase, conditions_text, shift_cases
 from adframe.analysis.study import LEADERBOARD, TEST_IMAGES, failure_notes
 from adframe.reporting.document import Page, Section
 from adframe.reporting.page_writer import write_document
@@ -78,9 +78,9 @@ class DomainShift:
 def _shift_sections(cases: Sequence[ShiftCase], answers: Sequence[Answer]) -> list[Section]:
     table = answers_table(
         answers,
-        caption="Differences in the mean over the categories, in points, on the same images under both "
-        "conditions, with simultaneous intervals; p values also after Holm's correction for all rows with "
-        "the same question.",
+        caption="Differences in the mean over the categories, in percentage points, on the same images under "
+        "both conditions, with simultaneous intervals; p values also after Holm's correction for all rows "
+        "with the same question.",
     )
     metrics = (("image/auroc", "auroc"), ("image/fpr", "fpr"))
     comparison = [plots.domains_matrix(cases, metric, name=f"heat_{file}") for metric, file in metrics]
@@ -89,7 +89,7 @@ def _shift_sections(cases: Sequence[ShiftCase], answers: Sequence[Answer]) -> li
     else:
         comparison += [plots.condition_bars(cases, metric, name=file) for metric, file in metrics]
     return [
-        Section("Loss and recovery", (decisions_table(cases), table)),
+        Section("Loss and recovery", (conditions_text(cases), decisions_table(cases), table)),
         Section("Comparison", (*comparison, plots.case_scatter(cases))),
         Section("False alarms and score drift", (plots.alarms_table(cases), *plots.score_histograms(cases))),
         Section("ROC curves", (plots.case_rocs(cases),)),

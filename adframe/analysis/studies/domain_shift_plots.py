@@ -190,7 +190,8 @@ def condition_bars(cases: Sequence[ShiftCase], metric: str, *, name: str) -> Fig
     values: dict[str, dict[str, Estimate]] = {}
     for case in cases:
         for where, categories in categories_and_mean(case.categories):
-            for condition in case.conditions:
+            # Another threshold changes decisions only: its bar of a ranking would repeat another one.
+            for condition in case.conditions if metric in DECISION_METRICS else case.rankings:
                 group = values.setdefault(condition.name, {})
                 if (found := condition.estimate(metric, categories)).known:
                     group[case_label(case, cases, where)] = found
@@ -323,10 +324,11 @@ def score_histograms(cases: Sequence[ShiftCase]) -> Iterator[Figure]:
                 series[f"{word}, {condition.name}"] = [row["score"] for row in rows if row["label"] == label]
         marks = {"frozen threshold": case.clean.tests[name][0].image_threshold}
         if case.threshold:
-            marks["recalibrated"] = case.threshold.tests[name][0].image_threshold
+            marks["recalibrated threshold"] = case.threshold.tests[name][0].image_threshold
         yield figures.histogram(
             f"scores_{place}",
-            caption=f"Raw scores of the unchanged model: {case_label(case, cases, name)}.",
+            caption=f"Raw scores of the unchanged model: {case_label(case, cases, name)}. Each group of "
+            "images adds up to 100%.",
             series=series,
             x_name="image score",
             marks=marks,

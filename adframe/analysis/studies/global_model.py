@@ -35,8 +35,8 @@ _COMPARED = {  # metric -> name of its figure's files
 }
 _SCOPE_CAPTION = (
     "The metric of the model for all minus that of the category's own model: differences on the same images, "
-    "in points, with simultaneous intervals; p values also after Holm's correction for all rows with the "
-    "same question."
+    "in percentage points, with simultaneous intervals; p values also after Holm's correction for all rows "
+    "with the same question."
 )
 
 

@@ -22,11 +22,11 @@ from adframe.results.run_folder import MEMORY, MODEL
 P50, P95, RATE = "latency/p50_ms", "latency/p95_ms", "latency/images_per_second"
 Costs = Mapping[str, Mapping[str, float]]  # name of the setting -> name of the cost -> value
 _TABLE_COSTS = {
-    P50: ("p50, ms", 1.0),
-    P95: ("p95, ms", 1.0),
+    P50: ("median, ms", 1.0),
+    P95: ("95th percentile, ms", 1.0),
     RATE: ("images per second", 1.0),
-    MODEL: ("model, MB", 1e6),
-    MEMORY: ("process, MB", 1e6),
+    MODEL: ("size of a model, MB", 1e6),
+    MEMORY: ("memory used, MB", 1e6),
 }
 
 
@@ -129,7 +129,7 @@ def efficiency_table(costs: Costs, results: AblationResults) -> TableBlock:
     ]
     caption = (
         "Latency of a single image in milliseconds, median and 95th percentile; images per second in "
-        "batches; memory of one category's model and of the whole process; "
+        "batches; size of one category's model, and the most memory that the process used; "
         f"{title_of(metric)} in per cent. A setting is Pareto-optimal if no other is both cheaper and at "
         "least as good. Runs in one process inherit some of its memory."
     )
@@ -153,7 +153,7 @@ def quality_over_cost(costs: Costs, results: AblationResults) -> list[Figure]:
     found = []
     for file, key, unit, axis in (
         ("latency", P50, 1.0, "median latency of one image, ms"),
-        ("size", MODEL, 1e6, "model, MB"),
+        ("size", MODEL, 1e6, "size of a model, MB"),
     ):
         known = {name: own[key] for name, own in costs.items() if key in own}
         if not known:
@@ -194,7 +194,7 @@ def latency_curves(costs: Costs, results: AblationResults) -> list[Figure]:
         return []
     series: dict[str, list[figures.Step]] = {}
     for setting in results.settings:
-        for cost_key, word in ((P50, "p50"), (P95, "p95")):
+        for cost_key, word in ((P50, "median"), (P95, "95th percentile")):
             if cost_key in costs.get(setting.name, {}):
                 label = f"{name_without(setting, key)} {word}".strip()
                 x = float(setting.overrides[key])

@@ -14,6 +14,12 @@ from adframe.results.sweep_folder import SweepFolder
 
 CLEAN, FROZEN = "clean", "nothing adapted"
 THRESHOLD, REFITTED = "threshold recalibrated", "model refitted"
+_MEANINGS = {  # condition -> what it means
+    CLEAN: "without the shift",
+    FROZEN: "with the shift; the model and its threshold are those of clean images",
+    THRESHOLD: "with the shift; the threshold was fitted again, to shifted validation images",
+    REFITTED: "with the shift; the model and its threshold were fitted again, to shifted images",
+}
 _DEFAULT_DOMAIN = "shifted"  # the domain of conf/experiment/domain_shift.yaml, whatever its shift is
 SHIFT_GROUPS = ("shift", DOMAINS)  # groups of the configuration that do not distinguish methods
 
@@ -107,6 +113,20 @@ def shift_cases(sweep: SweepFolder) -> list[ShiftCase]:
             "domain, so there is no shift to study; add +shift@domains.<name>=<shift>"
         )
     return found
+
+
+def conditions_text(cases: Sequence[ShiftCase]) -> str:
+    """Explains the conditions under which the methods were tested.
+
+    Args:
+        cases: the cases of the study.
+
+    Returns:
+        One sentence with the conditions that any case has.
+    """
+    tested = {condition.name for case in cases for condition in case.conditions}
+    parts = [f"{name} ({meaning})" for name, meaning in _MEANINGS.items() if name in tested]
+    return f"The conditions of the test: {', '.join(parts)}."
 
 
 def _domain_name(config: Mapping[str, Any], domain: str) -> str:

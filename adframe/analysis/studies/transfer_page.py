@@ -25,7 +25,8 @@ METRIC = "image/auroc"
 _TRANSFER_QUESTION = "image AUROC compared with the model that was fitted there"
 _TRANSFER_CAPTION = (
     "The metric of each model minus that of the model that was fitted on the test set: differences on the "
-    "same images, in points, with simultaneous intervals; p values also after Holm's correction for all rows."
+    "same images, in percentage points, with simultaneous intervals; p values also after Holm's correction "
+    "for all rows."
 )
 _MAX_ROC_GRIDS = 4
 _LISTED_LOSSES = 3  # sentences on losses, and as many on gains

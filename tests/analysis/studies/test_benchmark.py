@@ -9,6 +9,7 @@ from adframe.analysis.studies.benchmark import Benchmark
 from adframe.results.names import TRANSDUCTIVE
 from adframe.results.run_folder import RunFolder
 from adframe.results.sweep_folder import read_sweep
+from tests.fakes.pages import words_of
 from tests.fakes.study_runs import leave_failure, leave_latency, leave_run
 
 PLACES = ("bolt", "cap", "disc", "nut", "plate", "ring")
@@ -22,7 +23,7 @@ def page_of(sweep: Path, skills: dict[str, dict[str, float]], *, failed: tuple[s
         leave_failure(sweep, number, f"model={method}")
     page = Benchmark(metrics=["image/auroc"]).write(read_sweep(sweep))
     assert page is not None
-    return page.read_text()
+    return words_of(page)
 
 
 def rows_of(sweep: Path) -> dict[str, dict[str, str]]:
@@ -62,10 +63,10 @@ def test_a_transductive_method_is_marked(tmp_path: Path) -> None:
     folder.reopen()
     folder.add_warnings("bolt", [TRANSDUCTIVE])
     text = page_of(tmp_path, {})
-    assert "musc (transductive)" in text
-    assert f"musc: {TRANSDUCTIVE}" in text
-    assert "padim (transductive)" not in text
-    assert set(rows_of(tmp_path)) == {"musc", "padim"}
+    assert "MuSc (transductive)" in text
+    assert f"MuSc: {TRANSDUCTIVE}" in text
+    assert "PaDiM (transductive)" not in text
+    assert set(rows_of(tmp_path)) == {"MuSc", "PaDiM"}
 
 
 def test_methods_that_change_places_are_not_told_apart(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import yaml
 from adframe.analysis.studies.selection import Selection
 from adframe.io.files import write_json
 from adframe.results.sweep_folder import read_sweep
+from tests.fakes.pages import words_of
 from tests.fakes.study_runs import leave_run
 
 
@@ -35,7 +36,7 @@ def test_the_highest_mean_of_the_criteria_is_chosen_in_each_category(tmp_path: P
         leave_synthetic(tmp_path, number, {"bolt": bolt, "nut": nut})
     page = Selection(metrics=["image/auroc"]).write(read_sweep(tmp_path))
     assert page is not None
-    text = page.read_text()
+    text = words_of(page)
     assert "Synthetic anomalies choose tiling=t0 for bolt; tiling=t1 for nut" in text
     assert "bolt: tiling=t0 has the highest mean of image AUROC and AU-PRO 0.3 on synthetic anomalies" in text
     with (tmp_path / "tables/selection.csv").open() as file:
@@ -56,7 +57,7 @@ def test_one_model_for_all_categories_is_found_under_its_own_name(tmp_path: Path
         leave_synthetic(tmp_path, number, {"bolt": (value, value)}, unit="global")
     page = Selection().write(read_sweep(tmp_path))
     assert page is not None
-    assert "Synthetic anomalies choose tiling=t1" in page.read_text()
+    assert "Synthetic anomalies choose tiling=t1" in words_of(page)
 
 
 def test_without_synthetic_anomalies_it_says_what_to_set(tmp_path: Path) -> None:
@@ -64,4 +65,4 @@ def test_without_synthetic_anomalies_it_says_what_to_set(tmp_path: Path) -> None
         leave_run(tmp_path, number, f"x={number}", skills={"bolt": 1.0})
     page = Selection().write(read_sweep(tmp_path))
     assert page is not None
-    assert "synthesis=any_size and refit=false" in page.read_text()
+    assert "synthesis=any_size and refit=false" in words_of(page)

@@ -11,6 +11,7 @@ import pytest
 from adframe.analysis.compare import Comparison
 from adframe.analysis.questions import Answer
 from adframe.analysis.settings import Setting, by_category
+from adframe.analysis.studies.domain_shift_plots import condition_bars
 from adframe.analysis.studies.shift_decisions import decisions_of, decisions_table
 from adframe.analysis.studies.shift_findings import (
     shift_findings,
@@ -18,7 +19,14 @@ from adframe.analysis.studies.shift_findings import (
     threshold_notes,
     validation_images,
 )
-from adframe.analysis.studies.shift_results import ShiftCase
+from adframe.analysis.studies.shift_results import (
+    CLEAN,
+    FROZEN,
+    THRESHOLD,
+    ShiftCase,
+    conditions_text,
+)
+from adframe.reporting.figure_render import svg
 from adframe.results.frame import OWN, RECALIBRATED, TestResult
 from adframe.results.run_folder import RunFolder
 from adframe.stats.estimates import Difference
@@ -153,3 +161,20 @@ def test_the_page_warns_where_the_threshold_has_too_few_images(images: int, rule
     assert len(notes) == bool(text)
     assert all(text in note for note in notes)
     assert validation_images([case]) == {SUBJECT: images}
+
+
+def test_a_new_threshold_has_no_bar_of_its_own_where_it_changes_nothing() -> None:
+    case = case_of(images=4, rule={})
+    case.clean.tests["bolt"][0].folder.metrics["test"]["bolt"]["image/auroc"] = 0.9
+    drawn = {key: svg(condition_bars([case], key, name="f")) for key in ("image/auroc", "image/fpr")}
+    conditions = ("clean", "frozen", "again")
+    named = {key: [each for each in conditions if f">{each}<" in text] for key, text in drawn.items()}
+    assert named == {"image/auroc": ["clean", "frozen"], "image/fpr": ["clean", "frozen", "again"]}
+
+
+def test_the_page_explains_the_conditions_that_were_tested() -> None:
+    case = ShiftCase("PaDiM", "dark", Setting(CLEAN, {}, {}), Setting(FROZEN, {}, {}))
+    text = conditions_text([case, replace(case, threshold=Setting(THRESHOLD, {}, {}))])
+    assert "clean (without the shift), nothing adapted (with the shift; " in text
+    assert "threshold recalibrated (with the shift; " in text
+    assert "model refitted" not in text
