@@ -83,7 +83,7 @@ class Picture:
     Attributes:
         content: the bytes of a JPEG or PNG file; empty where there is none.
         caption: a few words on what it shows.
-        alt: a description for people who cannot see it; by default the caption.
+        alt: a description for people who cannot see it; by default its place: row and column, or the card.
 
     Example:
         >>> Picture(b"", caption="the image").caption

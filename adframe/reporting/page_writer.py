@@ -171,7 +171,8 @@ class _View:
             ]
         if isinstance(block, CardGallery):
             shown["cards"] = [
-                (card, [self.picture(each, alt=card.title) for each in card.pictures]) for card in block.cards
+                (card, [self.picture(each, alt=each.caption or card.title) for each in card.pictures])
+                for card in block.cards
             ]
             shown["across"] = block.across or max((len(card.pictures) for card in block.cards), default=1)
         if isinstance(block, Details):
@@ -180,4 +181,4 @@ class _View:
 
     def picture(self, picture: Picture, *, alt: str) -> dict[str, str]:
         uri = self.uris.get(id(picture), "")
-        return {"uri": uri, "caption": picture.caption, "alt": picture.alt or picture.caption or alt}
+        return {"uri": uri, "caption": picture.caption, "alt": picture.alt or alt}

@@ -83,11 +83,11 @@ def _category_tables(run: RunFolder, name: str, *, place: int) -> list[Block]:
     blocks: list[Block] = []
     defects = run_breakdowns.category_defects(run, name)
     if defects is not None and not (alone and run_breakdowns.defect_table(run)):
-        caption = "Each type of defect compared with all normal images, in per cent."
+        caption = f"Each type of defect of {name} compared with all its normal images, in per cent."
         blocks += [Heading("By defect type"), TableBlock(f"defects_{place}", caption, defects)]
     lights = run_breakdowns.category_lights(run, name)
     if lights is not None and not (alone and run_breakdowns.light_table(run)):
-        caption = "Metrics of the images taken in each light, in per cent."
+        caption = f"Metrics of the images of {name} taken in each light, in per cent."
         blocks += [Heading("By light condition"), TableBlock(f"lights_{place}", caption, lights)]
     return blocks
 

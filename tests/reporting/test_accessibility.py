@@ -1,4 +1,4 @@
-"""Pages in a real browser, examined by axe-core: contrast, names, headings, tables, keyboard."""
+"""Pages in a real browser: examined by axe-core (contrast, names, tables), by the keyboard, and on paper."""
 
 from __future__ import annotations
 
@@ -38,9 +38,51 @@ def serious(tab: Tab) -> list[Any]:
     return [each for each in tab.evaluate(_RUN) if each[1] in ("serious", "critical")]
 
 
+# Parts of a page that paper must not have, and folded content that it must not lack.
+_ON_PAPER = """(() => {
+  const shown = (each) => each.checkVisibility() && each.getBoundingClientRect().height > 0;
+  const all = (name) => [...document.querySelectorAll(name)];
+  return {
+    useless: all("nav, button, .skip, .files").filter(shown).length,
+    folded: all("details > :not(summary)").filter((each) => !shown(each)).length,
+    clipped: all(".scroll").filter((each) => getComputedStyle(each).overflowX !== "visible").length,
+    dark: getComputedStyle(document.body).backgroundColor !== "rgb(255, 255, 255)",
+  };
+})()"""
+_EXPLAINED = "getComputedStyle(document.querySelector('a.term'), '::after').content"
+
+
+def press(tab: Tab, key: str, code: int) -> None:
+    known = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+    text = {"text": "\r"} if key == "Enter" else {}
+    tab.call("Input.dispatchKeyEvent", type="keyDown", **known, **text)
+    tab.call("Input.dispatchKeyEvent", type="keyUp", **known)
+
+
+def check_keyboard(tab: Tab) -> None:
+    """A term that the keyboard reaches shows its explanation, and leads to it."""
+    assert tab.evaluate(_EXPLAINED) == "none"
+    for _ in range(40):
+        press(tab, "Tab", 9)
+        if tab.evaluate("document.activeElement === document.querySelector('a.term')"):
+            break
+    assert tab.evaluate(f"{_EXPLAINED}.length") > 20
+    press(tab, "Enter", 13)
+    place = "document.querySelector(':target').getBoundingClientRect().top"
+    tab.wait_for(f"document.querySelector(':target') && {place} >= 0 && {place} < innerHeight")
+
+
+def check_paper(tab: Tab) -> None:
+    tab.call("Emulation.setEmulatedMedia", media="print")
+    assert tab.evaluate(_ON_PAPER) == {"useless": 0, "folded": 0, "clipped": 0, "dark": False}
+    tab.call("Emulation.setEmulatedMedia", media="")
+
+
 def check(path: Path) -> None:
     with open_tab(path.as_uri()) as tab:
         tab.wait_for("document.readyState === 'complete'")
+        check_keyboard(tab)
+        check_paper(tab)
         load_axe(tab)
         for scheme in ("light", "dark"):
             feature = {"name": "prefers-color-scheme", "value": scheme}
