@@ -21,6 +21,7 @@ from adframe.reporting.heatmaps import overlaid
 from adframe.reporting.outlines import Pixels, contour, encoded, outline_inspected, resized, tile_size
 from adframe.reporting.page_writer import render_page
 from adframe.reporting.tables import Column, table_of_columns
+from adframe.results.names import method_name
 
 PAGE = "index.html"
 _MOST_PICTURES = 48
@@ -103,7 +104,10 @@ class PredictionPage:
         return Page(
             title,
             [
-                ("model", f"{type(self._detector.detector).__name__} of {self._run.resolve().name}"),
+                (
+                    "model",
+                    f"{method_name(type(self._detector.detector).__name__)} of {self._run.resolve().name}",
+                ),
                 ("category", self._detector.category),
                 ("threshold", f"{fitted.threshold:.4g}"),
                 ("rule", f"{fitted.statistic}, {counted(fitted.n, 'normal image')}"),
@@ -140,7 +144,10 @@ class PredictionPage:
             for record in listed[:_MOST_ROWS]
         ]
         columns = [Column(name, name) for name in ("image", "decision", "score", "regions", "note")]
-        caption = f"Raw scores; above {self._detector.threshold:.4g} an image is called anomalous."
+        caption = (
+            f"Raw scores; above {self._detector.threshold:.4g} an image is called anomalous. Regions are "
+            "areas of its heatmap above the pixel threshold."
+        )
         if len(listed) > _MOST_ROWS:
             caption += f" The first {_MOST_ROWS} of {len(listed)} images; predictions.csv has all."
         return TableBlock("images", caption, table_of_columns(columns, rows))

@@ -63,14 +63,14 @@ def calibration_section(run: RunFolder) -> Section:
     if any(line.pixel_threshold is not None for line in lines):
         columns += [
             Column("pixel_threshold", "pixel threshold" + (f", {rule}" if rule else "")),
-            Column("pixels", "normal pixels for it"),
+            Column("pixels", "normal pixels behind it"),
         ]
         rows = [
             (*row, line.pixel_threshold, None if line.pixels is None else f"{line.pixels:,}")
             for row, line in zip(rows, lines, strict=True)
         ]
     if promised := next((line.promised for line in lines if line.promised is not None), None):
-        columns.insert(3, Column("needed", f"images needed for {rate_text(promised)}"))
+        columns.insert(3, Column("needed", f"images needed for an FPR of {rate_text(promised)}"))
         rows = [(*row[:3], line.needed, *row[3:]) for row, line in zip(rows, lines, strict=True)]
     blocks.append(TableBlock("thresholds", "", Table(tuple(columns), tuple(rows))))
     return Section("Calibration", tuple(blocks), anchor="calibration")
@@ -269,7 +269,7 @@ def configuration_section(run: RunFolder) -> Section:
     """
     block: Block = Text("The run's folder has no config.yaml.", "absent")
     if run.config:
-        block = Details("config.yaml, resolved", (Code(config_text(run.config)),))
+        block = Details("config.yaml, with all values", (Code(config_text(run.config)),))
     return Section("Configuration", (block,), anchor="configuration", group=_GROUP)
 
 

@@ -10,6 +10,7 @@ from adframe.errors import AdframeError
 from adframe.reporting.dataset_stats import kind_of_record
 from adframe.reporting.format import counted
 from tests.e2e.scripts import composed
+from tests.fakes.pages import words_of
 from tests.fakes.sources import source
 
 
@@ -47,15 +48,15 @@ def test_the_chosen_shift_stands_alone_and_no_shift_shows_the_presets(toy_ad, tm
 
 
 def test_synthetic_anomalies_are_shown_where_they_are_asked_for(toy_ad, tmp_path):
-    plain = explore(configured(toy_ad, tmp_path, "category=tray")).read_text()
+    plain = words_of(explore(configured(toy_ad, tmp_path, "category=tray")))
     assert "Synthetic anomalies" not in plain
-    assert "<dt>synthesis</dt>" not in plain
+    assert "<dt>synthetic anomalies</dt>" not in plain
     chosen = ("synthesis=default", "~synthesis.families.nsa", "examples=2", "image_size=48")
-    text = explore(configured(toy_ad, tmp_path, "category=tray", *chosen)).read_text()
+    text = words_of(explore(configured(toy_ad, tmp_path, "category=tray", *chosen)))
     assert text.count(": with a synthetic anomaly (") == 2 * 6
     assert "anomaly (nsa)" not in text
     assert text.count("held out, for validation only") == 1
-    assert "<dt>synthesis</dt><dd>default</dd>" in text
+    assert "<dt>synthetic anomalies</dt><dd>default</dd>" in text
 
 
 def test_images_without_labels_are_explored(toy_ad, tmp_path):

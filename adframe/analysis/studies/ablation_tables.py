@@ -134,8 +134,8 @@ def pairs_table(results: AblationResults) -> TableBlock:
         "pairs",
         "Differences between every two settings, in percentage points, in ascending order of p. Holm's "
         "correction and the simultaneous intervals are for one family of "
-        f"{counted(len(by_p), 'comparison')}. Paired draws have drawn the same images in every "
-        f"resample.{rest}",
+        f"{counted(len(by_p), 'comparison')}. Where the draws are paired, both settings are "
+        f"resampled on the same images.{rest}",
         table_of_columns(_PAIR_COLUMNS, by_p[:_PAIRS]),
         raw=table_of_columns(_PAIR_CSV_COLUMNS, rows) if rows else table_of([]),
     )

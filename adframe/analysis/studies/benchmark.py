@@ -193,7 +193,7 @@ def _rank_sentences(ranking: Ranking | None, results: AblationResults) -> list[s
     metric = title_of(results.main_metric)
     sentence = (
         f"{best} has the best average rank by {metric} over {ranking.categories} categories: "
-        f"{ranking.ranks[best]:.2f} of {len(names)} methods."
+        f"{ranking.ranks[best]:.2f}, among {len(names)} methods."
     )
     alike = next((group for group in ranking.groups if best in group), (best,))
     if len(names) > 2 and not is_significant(ranking.p):
