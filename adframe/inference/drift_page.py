@@ -124,7 +124,9 @@ def drift_page(report: DriftReport, *, run: str, command: str = "") -> Page:
         table_of_columns(columns, rows),
     )
     measures = TableBlock("drift", "The measures of drift, and what each of them says.", drift_table(report))
-    form = "conformal test martingale" if not settings.share else "bets on exceedances, robust to anomalies"
+    form = "conformal test martingale"
+    if settings.share:
+        form = "martingale of scores above levels of the reference, robust to anomalies"
     return Page(
         report.headline,
         [

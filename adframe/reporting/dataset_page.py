@@ -167,12 +167,14 @@ def _tiles(surveys: Sequence[Survey]) -> Facts:
     pairs = [
         ("images", f"{sum(len(survey.records) for survey in surveys):,}"),
         ("types of defect", f"{sum(len(survey.defects) for survey in surveys):,}"),
-        ("images with masks", f"{len(marks):,}"),
-        ("annotated regions", f"{sum(mark.regions for mark in marks):,}"),
     ]
     if marks:
         median = float(np.median([mark.share for mark in marks]))
-        pairs.append(("median defect, of the image", short_percent(median)))
+        pairs += [
+            ("images with masks", f"{len(marks):,}"),
+            ("annotated regions", f"{sum(mark.regions for mark in marks):,}"),
+            ("median area of the defects, of the image", short_percent(median)),
+        ]
     return Facts(tuple(pairs), tiles=True)
 
 

@@ -43,7 +43,10 @@ def rank_diagram(name: str, ranking: Ranking, *, caption: str) -> Figure:
         if ranking.critical <= high - low:
             axes.plot([low, low + ranking.critical], [1.9, 1.9], color=style.QUIET, linewidth=3)
             text = f"critical difference {ranking.critical:.2f}"
-            axes.text(low + ranking.critical, 1.9, f"  {text}", va="center", fontsize=8, color=style.QUIET)
+            axes.annotate(
+                text, (low + ranking.critical, 1.9), (5, 0), textcoords="offset points", va="center",
+                fontsize=8, color=style.QUIET,
+            )  # fmt: skip
         for place, (method, rank) in enumerate(entries):
             first = place < left
             # Names begin below the bars, the extreme ranks outermost, so that no line crosses a name.

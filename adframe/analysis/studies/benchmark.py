@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from adframe.analysis.compare import Comparison, all_pairs, compare_settings, is_significant
-from adframe.analysis.settings import Setting
+from adframe.analysis.settings import Setting, name_of_overrides
 from adframe.analysis.studies.ablation_results import AblationResults, mean_cost
 from adframe.analysis.studies.ablation_tables import settings_title
 from adframe.analysis.studies.efficiency import Efficiency
@@ -129,8 +129,8 @@ def _methods_table(
             }
         )
     for run in results.sweep.failed:
-        varied = [run.overrides[key] for key in results.sweep.varied if key in run.overrides]
-        name = " ".join(varied) or run.name
+        varied = {key: run.overrides[key] for key in results.sweep.varied if key in run.overrides}
+        name = name_of_overrides(varied) or run.name
         rows.append({"setting": name, "rank": "not run"})
         raw.append({"setting": name, "error": run.error})
     shown = [
