@@ -158,9 +158,16 @@ def gain(found: Difference) -> str:
         found: the difference of two shares.
 
     Returns:
-        For example `+1.2 (+0.3 to +2.1)`.
+        For example `+1.2 (+0.3 to +2.1)`; without brackets where the interval is unknown.
+
+    Example:
+        >>> gain(Difference(0.012, 0.003, 0.021, p=0.01))
+        '+1.2 (+0.3 to +2.1)'
+        >>> gain(Difference(0.012, math.nan, math.nan, p=math.nan))
+        '+1.2'
     """
-    return f"{points(found.value)} ({span(found.low, found.high, signed=True)})"
+    ends = span(found.low, found.high, signed=True)
+    return points(found.value) if ends == DASH else f"{points(found.value)} ({ends})"
 
 
 def amount(found: Difference) -> str:
@@ -170,10 +177,11 @@ def amount(found: Difference) -> str:
         found: the difference of two shares.
 
     Returns:
-        For example `1.2 points (0.3 to 2.1)`.
+        For example `1.2 points (0.3 to 2.1)`; without brackets where the interval is unknown.
     """
     own = found.reversed if found.value < 0 else found
-    return f"{hundredths(own.value)} points ({span(own.low, own.high)})"
+    ends, text = span(own.low, own.high), f"{hundredths(own.value)} points"
+    return text if ends == DASH else f"{text} ({ends})"
 
 
 def p_value(p: float) -> str:

@@ -136,7 +136,7 @@ def _loss_scatter(grid: Grid, distances: Sequence[LayerDistance], layer: str, *,
         f"in {layer}, {grid.name}.",
         points={grid.name: points},
         x_name="squared MMD",
-        y_name="image AUROC lost, %",
+        y_name="image AUROC lost, percentage points",
     )
 
 

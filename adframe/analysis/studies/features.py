@@ -229,5 +229,5 @@ def _features_facts(sweep: SweepFolder, samples: MeanSamples) -> list[tuple[str,
         ("networks", ", ".join(dict.fromkeys(sample.backbone for sample in every))),
         ("test images", ", ".join(f"{each.category} {each.tested}" for each in by_name.values())),
         ("patches", f"{sum(len(layer.features) for each in every for layer in each.layers)} stored"),
-        ("both passes", f"{sum(sample.seconds for sample in every):.0f} s in total"),
+        ("time of both passes", f"{sum(sample.seconds for sample in every):.0f} s"),
     ]
