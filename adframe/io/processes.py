@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -95,6 +95,40 @@ class Processes:
         if self.count > 1:
             torch.distributed.all_reduce(total)
         return total
+
+    def largest(self, values: Sequence[float]) -> list[float]:
+        """Returns the largest of each of some numbers over all processes; all processes must call it.
+
+        Args:
+            values: equally many in all processes.
+        """
+        if self.count == 1:
+            return list(values)
+        found = torch.tensor(values, dtype=torch.float64)
+        torch.distributed.all_reduce(found, torch.distributed.ReduceOp.MAX, group=_cpu_group())
+        return found.tolist()
+
+    def send(self, value: torch.Tensor, *, to: int) -> None:
+        """Sends a tensor to another process, which must call `receive`.
+
+        Args:
+            value: on the CPU.
+            to: rank of the other process.
+        """
+        torch.distributed.send(value.contiguous(), to, group=_cpu_group())
+
+    def receive(self, value: torch.Tensor, *, source: int) -> torch.Tensor:
+        """Receives a tensor that another process sends.
+
+        Args:
+            value: of the same shape and type as the one that is sent; it is overwritten.
+            source: rank of the other process.
+
+        Returns:
+            `value`.
+        """
+        torch.distributed.recv(value, source, group=_cpu_group())
+        return value
 
     def rows(self, value: torch.Tensor) -> torch.Tensor:
         """Joins the rows of all processes, on their own device; all processes must call it.

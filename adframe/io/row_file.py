@@ -19,6 +19,7 @@ from torch import Tensor
 
 from adframe.errors import AdframeError
 from adframe.io.files import remove_left_over, temporary_name, write_error
+from adframe.io.processes import Processes
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
 # Bytes of a block: long enough for the speed of a disk, short enough that a few fit in any memory.
@@ -92,24 +93,29 @@ class RowFile:
                 "end, or belongs to another checkpoint; copy it again, or fit the model again"
             )
 
-    def blocks(self) -> Iterator[tuple[int, Tensor]]:
+    def blocks(self, processes: Processes | None = None) -> Iterator[tuple[int, Tensor]]:
         """Yields all rows: (n, D) float32 blocks, with the index of the first row of each.
 
         The next block is read while the caller works with this one.
+
+        Args:
+            processes: yields the share of this process instead: every n-th block, of n processes.
 
         Raises:
             AdframeError: the file is missing, incomplete or damaged.
         """
         self.check()
-        starts = range(0, self.rows, self.block)
+        own = processes or Processes()
+        step = own.count * self.block
+        starts = range(own.rank * self.block, self.rows, step)
         with self.path.open("rb", buffering=0) as file, ThreadPoolExecutor(1) as reader:
             if hasattr(os, "posix_fadvise"):
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
-            following = reader.submit(self._read, file, 0) if starts else None
+            following = reader.submit(self._read, file, starts[0]) if starts else None
             for start in starts:
                 assert following is not None
-                rows, end = following.result(), start + self.block
-                following = reader.submit(self._read, file, end) if end < self.rows else None
+                rows, then = following.result(), start + step
+                following = reader.submit(self._read, file, then) if then < self.rows else None
                 yield start, rows
 
     def gather(self, index: Tensor) -> Tensor:

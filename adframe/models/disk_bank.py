@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from torch import Tensor
 
 from adframe.errors import AdframeError, unknown
 from adframe.io.disk_matrix import READ_ROWS, Spool
+from adframe.io.processes import Processes
 from adframe.io.row_file import DTYPES, RowFile, write_rows
 from adframe.models.memory import Choice, Density, Everything, Memory, Random, rarity_factors
-from adframe.ops.block_search import BlockSearch
+from adframe.models.shared_searches import Query, current_searches
+from adframe.ops.block_search import BlockSearch, Nearest
 from adframe.ops.density import density_subset
 from adframe.ops.neighbours import round_bank
 
@@ -26,7 +29,8 @@ class DiskBank(Memory):
 
     Neither the fit nor the search holds the bank in memory. A search reads the file once per call of
     `distances`, which has a whole batch of images: with small batches and a fast processor the disk decides
-    on the time, so that larger batches are faster.
+    on the time, so that larger batches are faster. Several processes that validate or test divide the file
+    (`models.shared_searches`): each reads its share, and searches it for the images of all.
 
     A greedy coreset is not offered: its selection holds the picked rows in memory, and its time grows with
     the square of the number of rows.
@@ -148,7 +152,8 @@ class DiskBank(Memory):
         Returns:
             (B, Q) distances.
         """
-        return torch.stack([found.distance[:, 0] for found in self._search(groups, 1, limit_mb)])
+        found = self._search(groups, 1, limit_mb)
+        return torch.stack([near.distance[:, 0] for near in found]).to(groups.device)
 
     def rarity(self, rows: Tensor, *, neighbours: int, limit_mb: int) -> Tensor:
         """Computes the factors of `Bank.rarity`, in two more passes of the file.
@@ -169,15 +174,38 @@ class DiskBank(Memory):
         support = file.gather(self._search(near[None], count, limit_mb)[0].index).to(rows.device)
         return rarity_factors(rows, support)
 
-    def _search(self, groups: Tensor, count: int, limit_mb: int) -> list[BlockSearch]:
+    def search_share(self, queries: Sequence[Query], processes: Processes) -> list[list[Nearest]]:
+        """Finds the nearest rows of each group of each query, in one pass of a share of the file.
+
+        Args:
+            queries: what to search.
+            processes: this process searches its share of the file; one process searches the whole file.
+
+        Returns:
+            Per query one result per group, on the CPU.
+        """
+        device = self.bank.device
         # Each group by itself: a matrix product rounds in another way with other numbers of rows.
-        found = [BlockSearch(rows, count=count, limit_mb=limit_mb) for rows in groups]
-        for start, block in self._opened().blocks():
-            block = block.to(groups.device)
+        found = [
+            [
+                BlockSearch(rows, count=query.count, limit_mb=query.limit_mb)
+                for rows in query.groups.to(device)
+            ]
+            for query in queries
+        ]
+        for start, block in self._opened().blocks(processes):
+            block = block.to(device)
             prepared = round_bank(block)
-            for search in found:
+            for search in itertools.chain.from_iterable(found):
                 search.add(block, prepared, start=start)
-        return found
+        return [[Nearest(search.distance.cpu(), search.index.cpu()) for search in own] for own in found]
+
+    def _search(self, groups: Tensor, count: int, limit_mb: int) -> list[Nearest]:
+        """Finds the nearest rows of each group, with the other processes where they search together."""
+        query, shared = Query(groups.cpu(), count, limit_mb), current_searches()
+        if shared is not None:
+            return shared.search(self, query)
+        return self.search_share([query], Processes())[0]
 
     def _chosen(self, rows: Spool, choice: Choice) -> Iterator[Tensor]:
         if self.keep == "all" or choice.count >= len(rows):

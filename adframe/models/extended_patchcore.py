@@ -21,7 +21,7 @@ from adframe.models.fusion import Concat
 from adframe.models.memory import Greedy, Memory
 from adframe.models.patch_memory import PatchMemory
 from adframe.models.patchcore import PatchCore
-from adframe.ops.coreset import CoresetProgress
+from adframe.ops.coreset_search import CoresetProgress
 from adframe.ops.patches import Border
 from adframe.ops.smoothing import heatmap
 

@@ -13,8 +13,9 @@ from adframe.io.disk_matrix import Spool
 from adframe.io.feature_cache import Store
 from adframe.models.buffers import make_room
 from adframe.models.token_gaussian import TokenGaussian, mahalanobis
-from adframe.ops.coreset import CoresetProgress, greedy_k_centre
+from adframe.ops.coreset import greedy_k_centre
 from adframe.ops.coreset_extension import extend_k_centre
+from adframe.ops.coreset_search import CoresetProgress
 from adframe.ops.density import density_subset
 from adframe.ops.kmeans import k_means
 from adframe.ops.neighbours import RoundedBank, nearest, nearest_in_blocks, round_bank

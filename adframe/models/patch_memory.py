@@ -18,7 +18,8 @@ from adframe.io.feature_cache import Store
 from adframe.models.buffers import make_room, refuse_update
 from adframe.models.fusion import Concat
 from adframe.models.memory import Choice, Everything, Memory
-from adframe.ops.coreset import CoresetProgress, greedy_k_centre
+from adframe.ops.coreset import greedy_k_centre
+from adframe.ops.coreset_search import CoresetProgress
 from adframe.ops.density import density_subset
 from adframe.ops.leave_one_out import leave_one_out
 from adframe.ops.patches import BORDERS, Border, as_rows, patch_grid

@@ -19,7 +19,7 @@ from adframe.models.memory import Greedy, Memory
 from adframe.models.named_backbones import create_backbone
 from adframe.models.patch_memory import PatchMemory, Settings
 from adframe.models.robust import checked_robust
-from adframe.ops.coreset import CoresetProgress
+from adframe.ops.coreset_search import CoresetProgress
 from adframe.ops.patches import Border
 from adframe.ops.smoothing import heatmap
 

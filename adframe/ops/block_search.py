@@ -2,10 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from adframe.ops.neighbours import RoundedBank, RoundedQueries, largest_entries, nearest
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """The nearest rows of Q queries.
+
+    Attributes:
+        distance: (Q, n), ascending.
+        index: (Q, n) int64 in the bank.
+    """
+
+    distance: Tensor
+    index: Tensor
+
+
+def merge_nearest(parts: Sequence[Nearest], *, count: int) -> Nearest:
+    """Merges what was found in parts of a bank.
+
+    Args:
+        parts: results for the same queries; a distance is infinite where a part has too few rows.
+        count: number of neighbours per query.
+
+    Returns:
+        The nearest of all, of equal distances those that come first in the bank.
+
+    Example:
+        >>> near = Nearest(torch.tensor([[1.0]]), torch.tensor([[7]]))
+        >>> merge_nearest([near, Nearest(torch.tensor([[1.0]]), torch.tensor([[3]]))], count=1).index.tolist()
+        [[3]]
+    """
+    distance = torch.cat([part.distance for part in parts], dim=1)
+    index = torch.cat([part.index for part in parts], dim=1)
+    order = index.argsort(dim=1, stable=True)
+    distance, index = distance.gather(1, order), index.gather(1, order)
+    order = distance.argsort(dim=1, stable=True)[:, :count]
+    return Nearest(distance.gather(1, order), index.gather(1, order))
 
 
 class BlockSearch:

@@ -29,6 +29,7 @@ from adframe.data.sampling import weight_of
 from adframe.errors import AdframeError
 from adframe.io.processes import current_processes
 from adframe.metrics.pixel import PixelMetrics
+from adframe.models.shared_searches import shared_searches
 from adframe.ops.geometry import restore
 from adframe.ops.regions import within_region
 from adframe.systems.image_results import TestedImages
@@ -130,12 +131,15 @@ class DetectionSystem(L.LightningModule):
             batch: the batch.
             batch_idx: the step, by which a stand-in is recognised.
         """
-        if weight_of(self.trainer.val_dataloaders, batch_idx):
-            self._add_validation(batch)
+        own = weight_of(self.trainer.val_dataloaders, batch_idx) > 0
+        self._add_validation(batch if own else None)
 
-    def _add_validation(self, batch: Batch) -> None:
-        """Scores validation images and collects the scores."""
-        prediction = self._score(batch)
+    def _add_validation(self, batch: Batch | None) -> None:
+        """Scores validation images and collects the scores; None where this process has none in this step."""
+        with shared_searches(self.detector):
+            prediction = self._score(batch) if batch else None
+        if batch is None or prediction is None:
+            return
         self._validation.add(batch, scores=prediction.score.tolist(), maps=heatmaps(prediction))
 
     def on_validation_epoch_end(self) -> None:
@@ -176,10 +180,13 @@ class DetectionSystem(L.LightningModule):
             `decisions`; `maps`, (h, w) heatmaps; `frames`, (H0, W0) heatmaps in the original frame;
             `milliseconds` per image. None for a stand-in, which is not tested.
         """
-        if not weight_of(self.trainer.test_dataloaders, batch_idx):
+        own = weight_of(self.trainer.test_dataloaders, batch_idx) > 0
+        with shared_searches(self.detector):
+            # Only the network is timed: restoring heatmaps and metrics are no part of a prediction.
+            predicted = timed(lambda: self.detector(batch[IMAGE])) if own else None
+        if predicted is None:
             return None
-        # Only the network is timed: restoring heatmaps and metrics are no part of a prediction.
-        prediction, seconds = timed(lambda: self.detector(batch[IMAGE]))
+        prediction, seconds = predicted
         maps = heatmaps(prediction)
         frames = [restore(m, geometry) for m, geometry in zip(maps, batch[GEOMETRY], strict=True)]
         decisions = [

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
@@ -11,7 +10,8 @@ from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor, nn
 
 from adframe.contracts import IMAGE, RECORD, Batch, Record
-from adframe.io.processes import Processes, current_processes
+from adframe.io.processes import current_processes
+from adframe.io.waiting_processes import others_wait, wait_and_help
 from adframe.models.disk_bank import DiskBank
 from adframe.models.divided import collect_features_of, features_of
 
@@ -66,8 +66,10 @@ def fit_in_first(method: nn.Module, fit: Callable[[], Result]) -> Result:
         return fit()
     state: dict[str, Any] = {}
     result: Any = None
-    if processes.first:
-        with _all_threads(processes):
+    if not processes.first:
+        wait_and_help(processes)
+    else:
+        with others_wait(processes):
             result = fit()
         state = {
             name: value.cpu() if isinstance(value, Tensor) else value
@@ -97,14 +99,3 @@ def share_bank_files(method: nn.Module) -> None:
         for bank, (reference, folder) in zip(banks, places, strict=True):
             bank.set_extra_state(reference)
             bank.open(folder)
-
-
-@contextmanager
-def _all_threads(processes: Processes) -> Iterator[None]:
-    """Uses the cores of all processes of this machine, because the others wait."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(before * processes.local_count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -95,8 +95,7 @@ class TrainingFreeSystem(DetectionSystem):
             return
         own = weight_of(self.trainer.val_dataloaders, batch_idx) > 0
         batch = self._explained(batch)
-        if own and batch[RECORD]:
-            self._add_validation(batch)
+        self._add_validation(batch if own and batch[RECORD] else None)
         if self.refit:
             normal = normal_mask(batch)
             joining = None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.core.global_hydra import GlobalHydra
 
 from adframe.cli.train import fit_and_test
 from adframe.cli.typed import TypedOverrides
+from adframe.io import row_file
 from tests.e2e.scripts import composed
 
 VIT = ("backbone=timm", "backbone.model=test_vit", "backbone.layers=[blocks.1]", "backbone.source=random")
@@ -23,6 +25,7 @@ COMMON = (
 METHODS = {
     "patchcore": ("model=patchcore", "save_maps=true", "synthesis=default", "model.robust=3.5", *CNN),
     "padim": ("model=padim", *CNN),
+    "disk": ("model=patchcore", "memory=disk", "model.neighbours=3", *CNN),
     "composition": ("model=patchcore", "composition=true", "split=mvtec_shift_protocol", *CNN),
     "rad": ("model=rad", *VIT),
     "domains": ("model=pixel_mean", "refit=false", "+shift@domains.severe=severe"),
@@ -33,17 +36,20 @@ METHODS = {
 }
 
 
-def train_all(folder: Path, data: Path) -> Path:
-    """Trains all methods; the first process writes the runs to `folder`.
+def train_all(folder: Path, data: Path, methods: Sequence[str]) -> Path:
+    """Trains methods; the first process writes the runs to `folder`.
 
     Args:
         folder: gets one run per method.
         data: the folder of the toy dataset.
+        methods: which of `METHODS`.
 
     Returns:
         `folder`.
     """
-    for name, overrides in METHODS.items():
+    row_file.BLOCK_BYTES = 10_000  # several blocks of a bank on disk
+    for name in methods:
+        overrides = METHODS[name]
         cfg = composed("train", *COMMON, *overrides, f"dataset.root={data}", f"paths.run={folder / name}")
         fit_and_test(cfg, TypedOverrides.from_hydra(), folder / name)
         GlobalHydra.instance().clear()

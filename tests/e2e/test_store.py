@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from adframe.models.backbones import TimmBackbone
-from adframe.ops import coreset
+from adframe.ops.coreset_search import Search
 from tests.e2e.scripts import call, composed, numbers_of, train_here
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
@@ -59,9 +59,9 @@ def test_a_sweep_over_the_coreset_has_the_numbers_of_single_runs(
 def test_a_sweep_selects_once(base: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     picked: list[int] = []
     monkeypatch.setattr(
-        coreset._Search,
+        Search,
         "add_first",
-        lambda self, row, work=coreset._Search.add_first: (picked.append(row), work(self, row)),
+        lambda self, row, block, work=Search.add_first: (picked.append(row), work(self, row, block)),
     )
     sweep_of(base, "coreset=0.05,0.1,0.3,0.2")
     assert len(picked) == 2 * 2  # categories; before calibration and after

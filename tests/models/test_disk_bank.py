@@ -67,7 +67,7 @@ def test_float16_halves_the_file_and_hardly_changes_a_score() -> None:
 def test_a_batch_is_one_pass_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     model, passes = fitted(DiskBank, OLD), []
     blocks = row_file.RowFile.blocks
-    monkeypatch.setattr(row_file.RowFile, "blocks", lambda file: passes.append(1) or blocks(file))
+    monkeypatch.setattr(row_file.RowFile, "blocks", lambda *given: passes.append(1) or blocks(*given))
     model(QUERY)
     assert len(passes) == 1
 

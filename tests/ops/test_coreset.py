@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 from adframe.io.disk_matrix import Spool
-from adframe.ops import coreset, pruned_distances
+from adframe.ops import coreset_search, pruned_distances
 from adframe.ops.coreset import greedy_k_centre
 from tests.covering import pairwise
 
@@ -39,9 +39,9 @@ DTYPES = ["float32", "rounded"]  # of the rows that most distances are measured 
 
 
 def choose(size: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(coreset, "ROUND", SIZES[size][0])
-    monkeypatch.setattr(coreset, "HOT_BYTES", SIZES[size][1])
-    monkeypatch.setattr(coreset, "READ_BYTES", 1 << 14)  # several reads
+    monkeypatch.setattr(coreset_search, "ROUND", SIZES[size][0])
+    monkeypatch.setattr(coreset_search, "HOT_BYTES", SIZES[size][1])
+    monkeypatch.setattr(coreset_search, "READ_BYTES", 1 << 14)  # several reads
     monkeypatch.setattr(pruned_distances, "MIN_COLUMNS", 0)
     monkeypatch.setattr(pruned_distances, "multiplies_bfloat16", lambda: dtype == "rounded")
 
@@ -166,9 +166,8 @@ def test_rows_beyond_float32_are_never_picked_and_change_nothing(wrong: float) -
     rows = torch.cat([rows, torch.full((3, 12), wrong)])
     spool = Spool()
     spool.append(rows)
-    search = coreset._Search(spool, count=203)
-    search.add_first(picks[0])
-    while search.picked < 203 and search.round():
-        pass
+    search = coreset_search.Search(spool, count=203)
+    search.add_first(picks[0], rows[picks[0]][None])
+    search.run(None)
     assert search.index[:150].tolist() == picks
     assert sorted(search.index[: search.picked].tolist()) == list(range(200))

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from adframe.io.disk_matrix import Spool
 from adframe.io.feature_cache import Store
-from adframe.ops import coreset
+from adframe.ops import coreset_search
 from adframe.ops.coreset import greedy_k_centre
 from adframe.ops.coreset_cache import Traversal
+from adframe.ops.coreset_search import Search
 from tests.covering import pairwise
 from tests.ops.test_coreset import DTYPES, ROWS, SIZES, choose, gaussian, grid
 
@@ -53,10 +54,10 @@ def test_a_shorter_selection_is_the_beginning_of_a_longer_one(
 
 
 def test_a_beginning_costs_no_search_and_a_longer_one_only_what_is_new(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(coreset, "ROUND", 40)
+    monkeypatch.setattr(coreset_search, "ROUND", 40)
     rows, store, rounds = spool_of(gaussian()), Store(tmp_path), []
-    work = coreset._Search.round
-    monkeypatch.setattr(coreset._Search, "round", lambda self: (rounds.append(self.picked), work(self))[1])
+    work = Search.round
+    monkeypatch.setattr(Search, "round", lambda self: (rounds.append(self.picked), work(self))[1])
     greedy_k_centre(rows, count=200, seed=0, store=store)
     first = len(rounds)
     greedy_k_centre(rows, count=150, seed=0, store=store)
@@ -73,7 +74,7 @@ def test_other_rows_or_another_seed_are_another_selection(change: str, tmp_path:
         change, rows
     )
     if change == "constant":
-        monkeypatch.setattr(coreset, "ROUND", 30)
+        monkeypatch.setattr(coreset_search, "ROUND", 30)
     seed = int(change == "seed")
     alone = greedy_k_centre(spool_of(other), count=50, seed=seed)
     assert torch.equal(greedy_k_centre(spool_of(other), count=50, seed=seed, store=store), alone)
