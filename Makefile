@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test test-all lint docs bench clean
+.PHONY: setup demo test test-slow test-all lint docs bench clean
 
 setup: .venv/ready
 
@@ -23,8 +23,12 @@ test: setup
 	$(BIN)/python -m pytest -n logical --dist worksteal -m "not slow"
 
 # The slow tests come after the fast ones: whole sweeps, trainings and studies.
-test-all: test
-	$(BIN)/python -m pytest -n logical --dist worksteal -m slow
+test-slow: test
+	$(BIN)/python -m pytest -n logical --dist worksteal -m "slow and not exhaustive"
+
+# Those that repeat slow tests for further cases come last.
+test-all: test-slow
+	$(BIN)/python -m pytest -n logical --dist worksteal -m exhaustive
 
 lint: setup
 	$(BIN)/ruff check .

@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import pytest
+
 
 def pairwise(*parameters: Iterable[Any]) -> list[tuple[Any, ...]]:
     """A covering array of strength two: each value meets each value of every other parameter at least once.
@@ -23,6 +25,20 @@ def pairwise(*parameters: Iterable[Any]) -> list[tuple[Any, ...]]:
         missing -= _pairs_of(best)
         chosen.append(tuple(column[index] for column, index in zip(values, best, strict=True)))
     return chosen
+
+
+def further(values: Iterable[Any], *, often: Iterable[Any]) -> list[Any]:
+    """Marks all values of a parameter as exhaustive but those that are tested at every change.
+
+    A tuple has the values of several parameters.
+    """
+    kept = list(often)
+    return [
+        value
+        if value in kept
+        else pytest.param(*(value if isinstance(value, tuple) else [value]), marks=pytest.mark.exhaustive)
+        for value in values
+    ]
 
 
 def _pairs_of(row: Sequence[int]) -> set[tuple[tuple[int, int], ...]]:

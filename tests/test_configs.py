@@ -18,6 +18,7 @@ from adframe.config.build import build
 from adframe.config.validate import check_values
 from adframe.sweeps.job import without_sweep_keys
 from tests.composing import Composed
+from tests.covering import further
 from tests.e2e.scripts import BACKBONE, ROOT, composed
 from tests.experiments import EXPERIMENTS, jobs_of, one_of_each_value
 
@@ -134,7 +135,7 @@ def small(name: str, options: tuple[str, ...], *, keeps_backbone: bool) -> Compo
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("name", further(EXPERIMENTS, often=["domain_shift", "benchmark", "memory"]))
 def test_every_value_that_an_experiment_sweeps_is_possible(name: str) -> None:
     few = one_of_each_value(jobs_of(name))
     weights = any(text.startswith("backbone=") for text in few[0])  # which may not be here

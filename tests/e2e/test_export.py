@@ -26,6 +26,7 @@ from adframe.export import network
 from adframe.export import pack as packing
 from adframe.export.standalone import checked_manifest
 from adframe.io.files import write_json
+from tests.covering import further
 from tests.e2e.bundles import packed, program, rows_of
 from tests.e2e.scripts import ROOT, SMALL, clean_environment, train_here
 from tests.fakes.convolutional import tiny_teacher
@@ -103,6 +104,18 @@ METHODS: dict[str, tuple[str, ...]] = {
     "zones": ("calibration.zones=2",),
 }  # of PatchCore with the smallest network, where no method is named
 DATA = ("dataset.train=12", "holdout=0.34", "category=tray")
+# One of each kind of graph.
+OFTEN = (
+    "reweighted",
+    "padim",
+    "rad",
+    "clip_zero_shot",
+    "sit",
+    "dinov2_lora",
+    "dinomaly",
+    "tiled_features",
+    "zones",
+)
 OPENVINO = ("vit", "reweighted", "padim", "tiled_features")
 
 
@@ -268,7 +281,7 @@ def test_the_program_imports_neither_torch_nor_adframe(
     assert len(rows_of(done.stdout)) == len(images)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", further(METHODS, often=OFTEN))
 def test_the_smallest_form_of_every_method_decides_as_its_run(
     name: str,
     trained: Callable[[str], Path],
@@ -282,7 +295,7 @@ def test_the_smallest_form_of_every_method_decides_as_its_run(
     assert_decides_as(trained(name), folder, images)
 
 
-@pytest.mark.parametrize("name", OPENVINO)
+@pytest.mark.parametrize("name", further(OPENVINO, often=["vit", "padim"]))
 def test_openvino_decides_as_the_run(
     name: str, trained: Callable[[str], Path], images: list[Path], tmp_path: Path
 ) -> None:
@@ -293,7 +306,7 @@ def test_openvino_decides_as_the_run(
 
 
 @pytest.mark.parametrize("kind", ["onnx", "openvino"])
-@pytest.mark.parametrize("name", ["patchcore", "padim"])
+@pytest.mark.parametrize("name", further(["patchcore", "padim"], often=["patchcore"]))
 def test_smaller_numbers_change_scores_little(
     name: str, kind: str, trained: Callable[[str], Path], tmp_path: Path
 ) -> None:

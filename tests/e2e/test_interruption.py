@@ -19,6 +19,7 @@ import torch
 from adframe.cli.main import guard
 from adframe.config import recipe
 from adframe.systems.training_free import TrainingFreeSystem
+from tests.covering import further
 from tests.e2e.scripts import call, command, spawn, start, wait_for
 
 
@@ -33,6 +34,7 @@ def stopped(
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_ctrl_c_before_the_first_category_leaves_nothing(base: list[str], tmp_path: Path) -> None:
     run = tmp_path / "runs" / "run"
     code, err = stopped(*base, f"paths.run={run}", until=run / "environment.json", cwd=tmp_path)
@@ -55,7 +57,9 @@ def assert_keeps_the_first(run: Path, err: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("interruptible", [True, False], ids=["foreground", "SIGINT ignored"])
+@pytest.mark.parametrize(
+    "interruptible", further([True, False], often=[False]), ids=["foreground", "SIGINT ignored"]
+)
 def test_sigterm_stops_a_run_in_the_same_way(interruptible: bool, base: list[str], tmp_path: Path) -> None:
     """What was started in the background ignores Ctrl-C, so SIGTERM has to stop it."""
     run = tmp_path / "runs" / "run"

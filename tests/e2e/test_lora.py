@@ -68,6 +68,7 @@ def test_the_adapted_network_is_left_behind_as_a_plain_one(toy: Path, tmp_path: 
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_training_on_other_anomalies_is_another_training(toy: Path, tmp_path: Path) -> None:
     shared = (f"dataset.root={toy}", "store=disk", f"paths.store={tmp_path / 'store'}")
     taken = []
@@ -78,6 +79,7 @@ def test_a_training_on_other_anomalies_is_another_training(toy: Path, tmp_path: 
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_workers_change_nothing(learned: Path, toy: Path, tmp_path: Path) -> None:
     run = train_here(*LORA, f"dataset.root={toy}", f"paths.run={tmp_path / 'run'}", "num_workers=1")
     assert numbers_of(run) == numbers_of(learned)

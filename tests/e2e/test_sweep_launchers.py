@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.covering import further
 from tests.e2e.scripts import ROOT, Outcome, Started, call, numbers_of, start, wait_for
 from tests.e2e.test_sweep import board
 
@@ -45,7 +46,8 @@ class Away:
     launcher: str
 
 
-@pytest.mark.parametrize("launcher", AWAY)
+# A sweep on a cluster of Ray is in test_ray_cluster.
+@pytest.mark.parametrize("launcher", further(AWAY, often=[each for each in AWAY if each != "ray"]))
 def test_every_launcher_gives_the_same_results_and_a_job_that_fails_is_a_row(
     launcher: str, base: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,7 +96,7 @@ def alive(session: int) -> list[str]:
     return [row[2] for row in rows if row[0] == str(session) and not row[1].startswith("Z")]
 
 
-@pytest.mark.parametrize("whole_group", [False, True], ids=["parent", "terminal"])
+@pytest.mark.parametrize("whole_group", further([False, True], often=[True]), ids=["parent", "terminal"])
 def test_ctrl_c_ends_the_workers_and_says_how_to_go_on(
     whole_group: bool, base: list[str], tmp_path: Path
 ) -> None:
@@ -103,6 +105,7 @@ def test_ctrl_c_ends_the_workers_and_says_how_to_go_on(
     assert_stopped(process, tmp_path, code=130)
 
 
+@pytest.mark.exhaustive
 def test_sigterm_ends_the_workers_and_says_how_to_go_on(base: list[str], tmp_path: Path) -> None:
     """What was started in the background, and its workers, ignore Ctrl-C."""
     process = started(base, tmp_path, busy=1, interruptible=False)

@@ -106,6 +106,7 @@ def test_a_job_that_failed_is_tried_again(base: list[str], tmp_path: Path) -> No
     assert not list((folder_of(tmp_path) / "failed").iterdir())
 
 
+@pytest.mark.exhaustive
 def test_another_launcher_may_finish_it_and_a_run_of_which_nothing_was_done_starts_anew(
     whole: Path, tmp_path: Path
 ) -> None:

@@ -18,6 +18,7 @@ from adframe.models.patchcore import PatchCore
 from adframe.models.pixel_mean import PixelMean
 from adframe.ops.smoothing import heatmap
 from tests import real
+from tests.covering import further
 from tests.fakes.adapted import tiny_lora
 from tests.fakes.masked import tiny_sit
 from tests.fakes.textures import KINDS, at_border, textures
@@ -73,7 +74,7 @@ def test_windows_of_fewer_patches_do_pile_up(backbone: TimmBackbone) -> None:
 
 @pytest.mark.slow
 @real.needs(WEIGHTS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", further(KINDS, often=["grain"]))
 def test_anomaly_dino_with_its_own_features(kind: str) -> None:
     network = TimmBackbone(
         "vit_small_patch14_dinov2.lvd142m", layers=["blocks.5", "blocks.8"], norm=True,
@@ -113,7 +114,7 @@ LARGE, PATCH = 160, 16  # of methods with a vision transformer
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["grain", "clouds"])
+@pytest.mark.parametrize("kind", further(["grain", "clouds"], often=["grain"]))
 def test_masked_reconstruction(kind: str) -> None:
     images = textures(kind, 48, side=LARGE, seed=1)
 
@@ -127,7 +128,7 @@ def test_masked_reconstruction(kind: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["grain", "clouds"])
+@pytest.mark.parametrize("kind", further(["grain", "clouds"], often=["clouds"]))
 @pytest.mark.parametrize("head", ["dense", "token"])
 def test_heads_that_learn_from_synthetic_anomalies(head: str, kind: str) -> None:
     images, rng = textures(kind, 48, side=LARGE, seed=1), np.random.default_rng(0)

@@ -10,6 +10,7 @@ from scipy import stats
 
 from adframe.calibration.rules import FixedFpr, Quantile, Sample
 from adframe.stats.score_shift import comparable_scores, score_shift_p
+from tests.covering import further
 
 LEVEL = 0.01
 RUNS = 1000
@@ -44,7 +45,11 @@ def test_at_most_one_run_in_a_hundred_is_warned_without_a_reason(name: str, know
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
 @pytest.mark.parametrize("upward", [False, True])
 @pytest.mark.parametrize(
-    ("known", "new"), [(2, 40), (4, 40), (40, 3), (7, 7), (12, 100), (99, 41), (200, 200)]
+    ("known", "new"),
+    [
+        (4, 40),
+        *further([(2, 40), (40, 3), (7, 7), (12, 100), (99, 41), (200, 200)], often=[(7, 7)]),
+    ],
 )
 def test_the_level_holds_for_small_and_large_samples(name: str, known: int, new: int, upward: bool) -> None:
     few = min(known, new) <= 8 and name == "tied"  # thousands of permutations a run
