@@ -1,4 +1,4 @@
-"""Shows the current stage and its progress in one line."""
+"""Draws the stages of a run while they run."""
 
 from __future__ import annotations
 
@@ -6,47 +6,52 @@ from typing import Any
 
 import lightning as L
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.live import Live
+
+from adframe.callbacks.stages import StageTree, current_stages
+from adframe.systems.gradient import GradientSystem
 
 
-class ProgressLine(L.Callback):
-    """Shows a progress bar with the stage: extracting, selecting, calibrating, testing.
+class StageProgress(L.Callback):
+    """Draws the tree of stages in a terminal: training images, coreset, validation, test.
 
     Args:
         title: name of the category.
         console: where to draw; None uses standard error, so that piped tables stay clean.
+        stages: the tree; None takes that of the run.
 
     Example:
-        >>> ProgressLine(title="tray").title
+        >>> StageProgress(title="tray").title
         'tray'
     """
 
-    def __init__(self, *, title: str, console: Console | None = None) -> None:
-        self.title = title
-        # The name of a category may contain brackets.
-        text = TextColumn("{task.description}", markup=False)
-        columns = (text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        console = console or Console(stderr=True)
-        self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self._task: TaskID | None = None
+    def __init__(
+        self, *, title: str, console: Console | None = None, stages: StageTree | None = None
+    ) -> None:
+        self.title, self.stages = title, stages or current_stages()
+        self._console = console or Console(stderr=True)
+        self._live: Live | None = None
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Starts the bar, and connects the progress of a coreset selection to it."""
+        """Starts to draw, and connects the progress of a coreset selection."""
         del trainer, stage
         detector: Any = getattr(pl_module, "detector", None)
         if hasattr(detector, "progress"):
-            detector.progress = lambda done, total: self._show("selecting coreset", done, total)
-        self._bar.start()
+            detector.progress = lambda done, total: self._step("coreset", done, total)
+        if self._console.is_terminal:
+            # Drawn by a thread of its own, a few times a second, whatever the number of steps.
+            self._live = Live(self.stages, console=self._console, transient=True, refresh_per_second=4)
+            self._live.start()
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Removes the bar."""
+        """Removes the tree."""
         del trainer, pl_module, stage
         self._stop()
 
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
-        """Removes the bar, so that it does not cover the error message."""
+        """Removes the tree, so that it does not cover the error message."""
         del trainer, pl_module, exception
         self._stop()
 
@@ -54,8 +59,13 @@ class ProgressLine(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Shows the progress of the training pass."""
-        del pl_module, outputs, batch
-        self._show("extracting features", batch_idx + 1, int(trainer.num_training_batches))
+        del outputs, batch
+        batches = int(trainer.num_training_batches)
+        if not isinstance(pl_module, GradientSystem):
+            self._step("training images", batch_idx + 1, batches)
+            return
+        done = trainer.current_epoch * batches + batch_idx + 1
+        self._step("training", done, (trainer.max_epochs or 1) * batches)
 
     def on_validation_batch_end(
         self,
@@ -68,7 +78,7 @@ class ProgressLine(L.Callback):
     ) -> None:
         """Shows the progress of the validation pass."""
         del pl_module, outputs, batch, dataloader_idx
-        self._show("calibrating", batch_idx + 1, int(trainer.num_val_batches[0]))
+        self._step("validation", batch_idx + 1, int(trainer.num_val_batches[0]))
 
     def on_test_batch_end(
         self,
@@ -81,16 +91,12 @@ class ProgressLine(L.Callback):
     ) -> None:
         """Shows the progress of the test pass."""
         del pl_module, outputs, batch, dataloader_idx
-        self._show("testing", batch_idx + 1, int(trainer.num_test_batches[0]))
+        self._step("test", batch_idx + 1, int(trainer.num_test_batches[0]))
 
-    def _show(self, stage: str, done: int, total: int) -> None:
-        text = f"{self.title}: {stage}"
-        if self._task is None:
-            self._task = self._bar.add_task(text)
-        self._bar.update(self._task, description=text, completed=done, total=total)
+    def _step(self, stage: str, done: int, total: int) -> None:
+        self.stages.step(self.title, stage, done=done, total=total)
 
     def _stop(self) -> None:
-        self._bar.stop()
-        if self._task is not None:
-            self._bar.remove_task(self._task)
-            self._task = None
+        if self._live is not None:
+            self._live.stop()
+            self._live = None

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from adframe.callbacks.progress import ProgressLine
+from adframe.callbacks.progress import StageProgress
 from adframe.data.datamodule import AnomalyData
 from adframe.errors import AdframeError
 from adframe.io.files import write_json
@@ -181,7 +181,7 @@ def _enter_recalibrated(
     The scores do not change, so only decisions about images do; maps are not thresholded again.
     """
     calibrated = DetectionSystem(detector=system.detector, calibrator=recipe.calibrator(), pixel=system.pixel)
-    trainer = recipe.trainer([ProgressLine(title=f"{unit}, thresholds")], None)
+    trainer = recipe.trainer([StageProgress(title=f"{unit}, thresholds")], None)
     trainer.validate(calibrated, dataloaders=data.val_dataloader(), verbose=False)
     if not current_processes().first:
         return

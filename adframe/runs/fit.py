@@ -13,7 +13,7 @@ from lightning.pytorch.loggers import Logger
 
 from adframe.callbacks.learning_curve import LearningCurve
 from adframe.callbacks.profile import Profiler
-from adframe.callbacks.progress import ProgressLine
+from adframe.callbacks.progress import StageProgress
 from adframe.callbacks.reconstructions import Reconstructions
 from adframe.contracts import Adapted, Cautioned, Exporter, LeaveOneOut, Prompted, Transductive
 from adframe.data.datamodule import AnomalyData
@@ -70,7 +70,7 @@ def fit_model(
         AdframeError: too few normal validation images are held out.
     """
     profiler = Profiler()
-    callbacks: list[L.Callback] = [profiler, ProgressLine(title=unit)]
+    callbacks: list[L.Callback] = [profiler, StageProgress(title=unit)]
     training: dict[str, float] = {}
     if isinstance(system.detector, Cautioned):
         for line in system.detector.cautions:

@@ -8,7 +8,7 @@ from pathlib import Path
 import lightning as L
 from lightning.pytorch.loggers import Logger
 
-from adframe.callbacks.progress import ProgressLine
+from adframe.callbacks.progress import StageProgress
 from adframe.callbacks.record import Recorder
 from adframe.data.base import Source
 from adframe.data.datamodule import AnomalyData
@@ -50,7 +50,7 @@ def evaluate_category(
     recorder, gallery = Recorder(), recipe.gallery()
     writers = [recipe.map_writer(processes.of_first(folder.path))] if recipe.save_maps else []
     embeddings = [each for each in [recipe.embeddings()] if each is not None]
-    callbacks = [recorder, gallery, *writers, *embeddings, ProgressLine(title=category)]
+    callbacks = [recorder, gallery, *writers, *embeddings, StageProgress(title=category)]
     trainer = recipe.trainer(callbacks, tracker)
     trainer.test(system, dataloaders=data.test_on(category, shared=True), verbose=False)
     if not processes.first:  # all have the results of all images, and the first one writes about them

@@ -17,6 +17,7 @@ import lightning as L
 from lightning.pytorch.loggers import Logger
 
 from adframe.callbacks.profile import peak_memory
+from adframe.callbacks.stages import run_stages
 from adframe.data.auto_roi import AutoRoi
 from adframe.data.base import Source
 from adframe.data.datamodule import AnomalyData
@@ -141,7 +142,10 @@ def _work_through(
     spent = float(folder.environment.get("wall_seconds", 0))  # by earlier parts of a resumed run
     data_of = {category: data for data in units.values() for category in data.categories}
     first = current_processes().first
-    with recipe.tracker(folder.path) if first else nullcontext() as tracker:
+    with (
+        recipe.tracker(folder.path) if first else nullcontext() as tracker,
+        run_stages([unit for unit in units if unit not in folder.done]) as stages,
+    ):
         further: list[FurtherTest] = []
         for unit in units:
             tests = further_tests(recipe, folder.path, unit=unit, categories=list(data_of))
@@ -151,6 +155,7 @@ def _work_through(
             for test in tests:
                 if system is not None and not test.done:
                     test.run(recipe, folder, system, data_of)
+            stages.finish(unit)
             folder.add_facts({"wall_seconds": spent + time.perf_counter() - start} | peak_memory())
         if not first:
             return folder

@@ -13,8 +13,9 @@ from rich.console import Console
 
 from adframe.callbacks.gallery import Gallery
 from adframe.callbacks.profile import Profiler, peak_memory
-from adframe.callbacks.progress import ProgressLine
+from adframe.callbacks.progress import StageProgress
 from adframe.callbacks.record import Recorder
+from adframe.callbacks.stages import StageTree
 from adframe.contracts import GEOMETRY, IMAGE, RECORD, REGIONS, Decision, Geometry, Record
 from adframe.data.base import Source
 from adframe.systems.training_free import TrainingFreeSystem
@@ -78,7 +79,7 @@ def test_a_second_test_starts_from_nothing(fitted: TrainingFreeSystem, toy_ad: S
 
 def test_watching_changes_no_number(toy_ad: Source) -> None:
     console = Console(file=io.StringIO(), force_terminal=True)
-    progress, recorder, profiler = ProgressLine(title="tray", console=console), Recorder(), Profiler()
+    progress, recorder, profiler = StageProgress(title="tray", console=console), Recorder(), Profiler()
     alone, watched = fit(system_of(), toy_ad), fit(system_of(), toy_ad, progress, profiler)
     results = measure(alone, toy_ad)
     assert measure(watched, toy_ad, progress, profiler, recorder, Gallery()) == results
@@ -91,14 +92,14 @@ def test_watching_changes_no_number(toy_ad: Source) -> None:
 
 def test_progress_names_every_stage_on_a_terminal_and_is_silent_elsewhere(toy_ad: Source) -> None:
     shown, piped = io.StringIO(), io.StringIO()
-    for console in (Console(file=shown, force_terminal=True, width=120), Console(file=piped)):
-        system, line = system_of(), ProgressLine(title="tray", console=console)
-        line._bar.live.auto_refresh = False
-        update = line._bar.update
-        line._bar.update = lambda *a, update=update, **k: update(*a, **k, refresh=True)  # type: ignore[method-assign]
-        measure(fit(system, toy_ad, line), toy_ad, line)
-    for stage in ("extracting features", "selecting coreset", "calibrating", "testing"):
-        assert f"tray: {stage}" in shown.getvalue()
+    for console in (Console(file=shown, force_terminal=True, width=80), Console(file=piped)):
+        system, progress = system_of(), StageProgress(title="tray", console=console, stages=StageTree())
+        measure(fit(system, toy_ad, progress), toy_ad, progress)
+        drawn = io.StringIO()
+        Console(file=drawn, width=80).print(progress.stages)
+        for stage in ("training images", "coreset", "validation", "test"):
+            assert stage in drawn.getvalue()
+    assert "tray" in shown.getvalue()
     assert piped.getvalue() == ""
 
 
