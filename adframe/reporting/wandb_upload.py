@@ -10,10 +10,8 @@ import wandb
 
 from adframe.metrics.curve_points import pr_points, roc_points
 from adframe.reporting.run_facts import run_verdict
+from adframe.reporting.run_pictures import run_pictures
 from adframe.reporting.tables import Table
-from adframe.results.features import features_finding, read_features
-from adframe.results.gallery import read_gallery
-from adframe.results.names import FEATURES_FOLDER
 from adframe.results.predictions import read_predictions
 from adframe.results.run_folder import RunFolder
 
@@ -55,7 +53,11 @@ def show_run(board: Any, run: Path) -> None:
     rows = read_predictions(run / "predictions.parquet")
     for category in dict.fromkeys(row["category"] for row in rows):
         board.log(_curve_charts([row for row in rows if row["category"] == category], category))
-    board.log({"metrics": _metrics_table(run)} | _gallery_images(run) | _feature_images(run))
+    pictures = {
+        name: [wandb.Image(str(file), caption=caption) for file, caption in files]
+        for name, files in run_pictures(run).items()
+    }
+    board.log({"metrics": _metrics_table(run)} | pictures)
 
 
 def show_table(board: Any, table: Table) -> None:
@@ -67,16 +69,6 @@ def show_table(board: Any, table: Table) -> None:
     """
     rows: list[Any] = [list(row) for row in table.rows]
     board.log({"leaderboard": wandb.Table(columns=[column.key for column in table.columns], data=rows)})
-
-
-def _feature_images(run: Path) -> dict[str, Any]:
-    """Returns the figures of features before and after adaptation, one per category."""
-    shown: dict[str, Any] = {}
-    for path in sorted((run / FEATURES_FOLDER).glob("*.png")):
-        features = read_features(run, category=path.stem)
-        caption = features_finding(features) if features else path.stem
-        shown[f"features/{path.stem}"] = wandb.Image(str(path), caption=caption)
-    return shown
 
 
 def _curve_charts(rows: list[dict[str, Any]], category: str) -> dict[str, Any]:
@@ -106,17 +98,3 @@ def _metrics_table(run: Path) -> Any:
     columns = list(dict.fromkeys(name for row in rows.values() for name in row))
     data: list[Any] = [[category, *(row.get(name) for name in columns)] for category, row in rows.items()]
     return wandb.Table(columns=["category", *columns], data=data)
-
-
-def _gallery_images(run: Path) -> dict[str, Any]:
-    """Returns the pictures of the gallery; those of one image have the same caption."""
-    shown: dict[str, list[Any]] = {}
-    for entry in read_gallery(run):
-        caption = f"{entry.defect}: score {_rounded(entry.score)}, threshold {_rounded(entry.threshold)}"
-        pictures = [wandb.Image(str(run / file), caption=caption) for file in entry.files]
-        shown.setdefault(f"heatmaps/{entry.category}/{entry.kind}", []).extend(pictures)
-    return shown
-
-
-def _rounded(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.3g}"

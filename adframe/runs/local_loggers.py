@@ -9,9 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger
+from PIL import Image
 
 from adframe.errors import AdframeError
+from adframe.reporting.run_facts import run_verdict
+from adframe.reporting.run_page import PAGE
+from adframe.reporting.run_pictures import run_pictures
+from adframe.reporting.wandb_upload import flat_metrics
+from adframe.results.run_folder import RunFolder
 from adframe.runs.run_labels import flat_settings
 
 _RUN_ID = "run_id.txt"
@@ -86,16 +93,33 @@ def open_mlflow(
     return logger
 
 
-def show_in_tensorboard(
-    logger: TensorBoardLogger, settings: Mapping[str, Any], metrics: Mapping[str, float], headline: str
-) -> None:
-    """Writes the numbers of a finished run as one row of the table of settings, not as curves.
+def show_in_tensorboard(logger: TensorBoardLogger, run: Path, settings: Mapping[str, Any]) -> None:
+    """Writes the numbers of a finished run as one row of the table of settings, and its pictures.
 
     Args:
         logger: the logger of the run.
+        run: the folder of the run.
         settings: the configuration.
-        metrics: name -> value.
-        headline: the sentence at the top of the report.
     """
-    logger.log_hyperparams(flat_settings(settings), dict(metrics))
-    logger.experiment.add_text("headline", headline)
+    logger.log_hyperparams(flat_settings(settings), dict(flat_metrics(run)))
+    logger.experiment.add_text("headline", run_verdict(RunFolder.read(run)))
+    for name, files in run_pictures(run).items():
+        for file, caption in files:
+            with Image.open(file) as picture:
+                pixels = np.asarray(picture.convert("RGB"))  # (H, W, 3)
+            logger.experiment.add_image(f"{name}/{file.stem}", pixels, dataformats="HWC")
+            logger.experiment.add_text(f"{name}/{file.stem}", caption)
+
+
+def show_in_mlflow(logger: MLFlowLogger, run: Path) -> None:
+    """Writes the numbers of a finished run, and its page and pictures as artifacts.
+
+    Args:
+        logger: the logger of the run.
+        run: the folder of the run.
+    """
+    logger.log_metrics(flat_metrics(run))
+    logger.experiment.log_artifact(logger.run_id, run / PAGE)
+    for name, files in run_pictures(run).items():
+        for file, _ in files:
+            logger.experiment.log_artifact(logger.run_id, file, artifact_path=name)

@@ -12,17 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import wandb
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 
 from adframe.errors import AdframeError, unknown
 from adframe.io.network import is_reachable
 from adframe.io.secrets import hide_in_text
 from adframe.reporting.leaderboard_page import raw_table
-from adframe.reporting.run_facts import run_verdict
 from adframe.reporting.wandb_upload import flat_metrics, show_run, show_table
-from adframe.results.run_folder import RunFolder
 from adframe.results.sweep_folder import SweepFolder
-from adframe.runs.local_loggers import check_installed, open_mlflow, open_tensorboard, show_in_tensorboard
+from adframe.runs.local_loggers import (
+    check_installed,
+    open_mlflow,
+    open_tensorboard,
+    show_in_mlflow,
+    show_in_tensorboard,
+)
 from adframe.runs.model_artifacts import check_artifact, model_artifacts
 from adframe.runs.run_labels import KINDS, filterable, logger_kinds, run_name, run_tags
 
@@ -76,8 +80,9 @@ def tracking(
                     wandb.finish()
                 continue
             if isinstance(tracker, TensorBoardLogger):
-                settings = filterable(config, _environment(run))
-                show_in_tensorboard(tracker, settings, flat_metrics(run), run_verdict(RunFolder.read(run)))
+                show_in_tensorboard(tracker, run, filterable(config, _environment(run)))
+            elif isinstance(tracker, MLFlowLogger):
+                show_in_mlflow(tracker, run)
             else:
                 tracker.log_metrics(flat_metrics(run))
             tracker.finalize("success")

@@ -169,11 +169,20 @@ def test_several_loggers_by_a_list(base: list[str], tmp_path: Path) -> None:
     assert found.data.metrics["test/weave/image/auroc"] == value
     assert found.data.params["backbone.model"] == "test_resnet"
     assert found.info.status == "FINISHED"
+    pictures = sorted(path.name for path in (run / "heatmaps" / "weave").rglob("*.*"))
+    assert pictures
+    assert {item.path for item in client.list_artifacts(found.info.run_id)} >= {"report.html", "heatmaps"}
+    kinds = client.list_artifacts(found.info.run_id, "heatmaps/weave")
+    logged = [item.path for kind in kinds for item in client.list_artifacts(found.info.run_id, kind.path)]
+    assert sorted(Path(path).name for path in logged) == pictures
     scalars: dict[str, float] = {}
+    images: list[str] = []
     for file in run.glob("tensorboard/events*"):
         events = event_accumulator.EventAccumulator(str(file)).Reload()
         scalars |= {tag: events.Scalars(tag)[-1].value for tag in events.Tags()["scalars"]}
+        images += events.Tags()["images"]
     assert scalars["test/weave/image/auroc"] == pytest.approx(value, rel=1e-6)
+    assert sorted(tag.rpartition("/")[2] for tag in images) == [Path(name).stem for name in pictures]
     assert (run / "metrics.csv").is_file()
 
 

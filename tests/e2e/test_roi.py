@@ -23,6 +23,7 @@ from adframe.transforms.synthesis.patches import Scar
 from adframe.transforms.synthesis.synthesis import Synthesis
 from tests.e2e.predicted import assert_predicts_its_own_test
 from tests.e2e.scripts import call, metrics_of, train_here
+from tests.fakes.pages import words_of
 
 BOX = "roi.boxes=[[8,8,56,48]]"
 
@@ -37,7 +38,7 @@ def test_metrics_are_stated_inside_and_for_the_whole_frame(run: Path) -> None:
     found = metrics_of(run)["test"]["tray"]
     assert {"pixel/auroc", "roi/pixel/auroc", "pixel/aupro_0.3", "roi/pixel/aupro_0.3"} <= set(found)
     assert found["roi/pixel/auroc"] != found["pixel/auroc"]
-    page = (run / "report.html").read_text()
+    page = words_of(run / "report.html")
     assert "1 box" in page
     assert "pixel AUROC, ROI" in page
 

@@ -16,6 +16,7 @@ from adframe.results.predictions import write_predictions
 from adframe.results.run_folder import RunFolder
 from adframe.results.validation_scores import write_scores
 from adframe.runs.validation_check import check_validation, warn_of_unlike_validation
+from tests.fakes.pages import words_of
 from tests.fakes.run_folder import row
 
 FPR = 0.2
@@ -80,7 +81,7 @@ def test_the_warning_has_promised_and_observed_rate_and_stands_in_report_and_ter
     for name, content in (("metrics", folder.metrics), ("environment", folder.environment)):
         write_json(tmp_path / f"{name}.json", content)
     write_predictions(tmp_path / "predictions.parquet", folder.rows)
-    assert "the validation images do not look like the test images" in write_page(tmp_path).read_text()
+    assert "the validation images do not look like the test images" in words_of(write_page(tmp_path))
 
 
 def test_images_that_are_alike_few_images_and_older_runs_give_no_warning(tmp_path):
