@@ -20,11 +20,10 @@ def all_options() -> str:
     """Lists the choices of every group but Hydra's own.
 
     Returns:
-        One paragraph per group, wrapped for a terminal of 80 columns.
+        One paragraph per group.
     """
     folders = sorted({str(file.parent.relative_to(CONF)) for file in CONF.glob("*/**/*.yaml")})
-    lines = [options_of(name) for name in folders if name != "hydra"]
-    return "\n".join(textwrap.fill(line, 80, subsequent_indent="  ") for line in lines)
+    return "\n".join(options_of(name) for name in folders if name != "hydra")
 
 
 def options_of(group: str) -> str:
@@ -34,11 +33,12 @@ def options_of(group: str) -> str:
         group: its folder in `conf/`.
 
     Returns:
-        One line.
+        One paragraph, wrapped for a terminal of 80 columns.
 
     Example:
         >>> options_of("store")
         'store: disk, none'
     """
     names = sorted(file.stem for file in (CONF / group).glob("*.yaml"))
-    return f"{group}: {', '.join(names)}"
+    line = f"{group}: {', '.join(names)}"
+    return textwrap.fill(line, 80, subsequent_indent="  ")
