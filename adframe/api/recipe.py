@@ -231,16 +231,17 @@ class ObjectRecipe:
         device: torch.device = self.trainer([], None).strategy.root_device
         return device
 
-    def tracker(self, run: Path) -> AbstractContextManager[Sequence[Logger] | None]:
+    def tracker(self, run: Path, *, job: str = "train") -> AbstractContextManager[Sequence[Logger] | None]:
         """Returns a context without a logger.
 
         Args:
             run: not used.
+            job: not used.
 
         Returns:
             A context with None.
         """
-        del run
+        del run, job
         return contextlib.nullcontext()
 
     def gallery(self) -> Gallery:
@@ -256,6 +257,7 @@ class ObjectRecipe:
 
         Args:
             run: the folder of the run.
+            job: `train` or `evaluate`.
 
         Returns:
             The callback.

@@ -79,8 +79,9 @@ def _evaluate_run(cfg: DictConfig, typed: TypedOverrides) -> Path:
     choices = {key: run.environment[key] for key in CHOICES if key in run.environment}
     if cfg.get("shift") is not None:
         choices["shift"] = cfg.shift.name  # the report names the shift of the evaluation
+    logger = OmegaConf.to_container(cfg.logger) if cfg.get("logger") else {"kind": "none"}
     recipe = ConfigRecipe(
-        OmegaConf.create(config),
+        OmegaConf.create(config | {"logger": logger}),
         config=config,
         choices=choices,
         command=command_line(list(typed.overrides)),

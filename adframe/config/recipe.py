@@ -224,11 +224,12 @@ class ConfigRecipe:
         device: torch.device = self.trainer([], None).strategy.root_device
         return device
 
-    def tracker(self, run: Path) -> AbstractContextManager[Sequence[Logger] | None]:
+    def tracker(self, run: Path, *, job: str = "train") -> AbstractContextManager[Sequence[Logger] | None]:
         """Opens the loggers that `logger=` names.
 
         Args:
             run: the folder of the run.
+            job: `train` or `evaluate`.
 
         Returns:
             A context with the loggers; none for `logger=none`.
@@ -241,7 +242,7 @@ class ConfigRecipe:
             trusted = [str(name) for name in self.config.get("trusted") or ()]
             pack_run(run, out, category=None if unit == "global" else unit, trusted=trusted)
 
-        return tracking(options, run=run, config=self.config, pack=pack)
+        return tracking(options, run=run, config=self.config, pack=pack, job=job)
 
     def gallery(self) -> Gallery:
         """Returns the callback that keeps pictures."""

@@ -231,7 +231,7 @@ def check_hydra_overrides(overrides: Sequence[str], *, folder_key: str = "paths.
 
 def _check_evaluation_keys(cfg: DictConfig) -> None:
     """Refuses keys that were added with `+`: the configuration of the run is used, not that of the script."""
-    known = [*EVALUATION_RULES, "shift", "dataset.root"]
+    known = [*EVALUATION_RULES, "shift", "logger", "dataset.root"]
     keys = [str(key) for key in cfg if key != "dataset"] + [f"dataset.{key!s}" for key in cfg.dataset]
     for key in keys:
         if key not in known:

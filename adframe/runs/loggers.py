@@ -42,6 +42,7 @@ def tracking(
     run: Path,
     config: dict[str, Any],
     pack: Callable[[str, Path], None] | None = None,
+    job: str = "train",
 ) -> Iterator[Sequence[Logger]]:
     """Opens the loggers of a run, ready for Lightning, and closes them at the end of the block.
 
@@ -53,6 +54,7 @@ def tracking(
         run: the folder of the run, with its `environment.json`.
         config: the configuration of the run; its secrets are hidden.
         pack: writes the bundle of a model (by its name) into a new folder, for `artifact: bundle`.
+        job: what W&B calls the type of the job: `train` or `evaluate`.
 
     Yields:
         The loggers; none for `kind: none`.
@@ -65,11 +67,13 @@ def tracking(
     if unknown_kind := next((kind for kind in kinds if kind not in KINDS), None):
         raise AdframeError(unknown("logger.kind", unknown_kind, KINDS))
     check_artifact(options)
+    if job != "train" and options.get("artifact", "none") != "none":
+        raise AdframeError("logger.artifact= logs the models of a training; an evaluation makes none")
     check_installed(kinds)
     opened: list[Logger] = []
     try:
         for kind in kinds:
-            opened.append(_open_logger(kind, options, run=run, config=config))
+            opened.append(_open_logger(kind, options, run=run, config=config, job=job))
         yield opened
         for tracker in opened:
             if isinstance(tracker, WandbLogger):
@@ -112,7 +116,9 @@ def show_sweep(sweep: SweepFolder, options: Mapping[str, Any]) -> None:
     wandb.finish()
 
 
-def _open_logger(kind: str, options: Mapping[str, Any], *, run: Path, config: dict[str, Any]) -> Logger:
+def _open_logger(
+    kind: str, options: Mapping[str, Any], *, run: Path, config: dict[str, Any], job: str
+) -> Logger:
     if kind == "csv":
         return CSVLogger(save_dir=run, name="", version="")
     if kind == "tensorboard":
@@ -124,7 +130,7 @@ def _open_logger(kind: str, options: Mapping[str, Any], *, run: Path, config: di
         return open_mlflow(options, run=run, name=name, tags=tags, settings=settings)
     noted = run / _RUN_ID
     experiment = _start_wandb(
-        options, name, run, job="train", config=settings, group=options["group"], tags=tags,
+        options, name, run, job=job, config=settings, group=options["group"], tags=tags,
         run_id=noted.read_text().strip() if noted.is_file() else None,
     )  # fmt: skip
     if not experiment.disabled:

@@ -163,11 +163,12 @@ class Recipe(Protocol):
     def device(self) -> torch.device:
         """Returns the device on which the trainer tests."""
 
-    def tracker(self, run: Path) -> AbstractContextManager[Sequence[Logger] | None]:
+    def tracker(self, run: Path, *, job: str = "train") -> AbstractContextManager[Sequence[Logger] | None]:
         """Opens the loggers of a run.
 
         Args:
             run: the folder of the run.
+            job: `train` or `evaluate`.
 
         Returns:
             A context; when it ends without an error, the finished run is uploaded.

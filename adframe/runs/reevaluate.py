@@ -55,19 +55,20 @@ def reevaluate(recipe: Recipe, run: RunFolder, categories: Sequence[str]) -> Run
     try:
         folder.open(config=recipe.config, environment=facts | recipe.choices)
         copy_scores(run.path, to=folder.path)
-        system, loaded = None, ""
-        for category, data in data_of.items():
-            unit = units[category]
-            # The categories of one model follow each other, so that each checkpoint is loaded once.
-            if system is None or unit != loaded:
-                system, loaded = load_system(recipe, source, run.checkpoint(unit)), unit
-            folder.metrics["val"][unit] = run.metrics["val"][unit]
-            evaluate_category(recipe, folder, system, data, category=category, tracker=None)
+        with recipe.tracker(folder.path, job="evaluate") as tracker:
+            system, loaded = None, ""
+            for category, data in data_of.items():
+                unit = units[category]
+                # The categories of one model follow each other, so that each checkpoint is loaded once.
+                if system is None or unit != loaded:
+                    system, loaded = load_system(recipe, source, run.checkpoint(unit)), unit
+                folder.metrics["val"][unit] = run.metrics["val"][unit]
+                evaluate_category(recipe, folder, system, data, category=category, tracker=tracker)
+            warn_of_unlike_validation(folder, refitted=recipe.refit and recipe.learning() is None)
+            finish_evaluation(folder, seconds=time.perf_counter() - start)
     except BaseException:
         folder.discard()
         raise
-    warn_of_unlike_validation(folder, refitted=recipe.refit and recipe.learning() is None)
-    finish_evaluation(folder, seconds=time.perf_counter() - start)
     return folder
 
 

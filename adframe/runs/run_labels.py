@@ -14,7 +14,7 @@ from adframe.results.sweep_folder import SWEEP_FILE
 KINDS = ("wandb", "tensorboard", "mlflow", "csv", "none")
 _LONGEST = 100  # of a name, in characters; Weights & Biases cuts names at 128 and refuses tags above 64
 # Overrides that say nothing about the method, or that the name has already.
-_UNNAMED = ("model", "dataset", "category", "trusted", "fetch", "num_workers", "resume", "trainer")
+_UNNAMED = ("run", "model", "dataset", "category", "trusted", "fetch", "num_workers", "resume", "trainer")
 _UNNAMED_GROUPS = ("logger", "paths", "hydra", "dataset.root")
 
 
@@ -52,10 +52,14 @@ def run_name(run: Path, config: Mapping[str, Any], environment: Mapping[str, Any
     """
     if varied := _varied_overrides(run):
         return _shortened(" ".join(varied))
-    category = config.get("category") or "all"
-    categories = category if isinstance(category, str) else "+".join(map(str, category))
+    typed = overrides_of(environment.get("command") or [])
+    # An evaluation names those that it tests, of a run of more.
+    category = typed.get("category") or config.get("category") or "all"
+    if isinstance(category, str):
+        category = category.strip("[]").split(",")
+    categories = "+".join(str(each).strip() for each in category)
     parts = [method_of(config, environment=environment), _chosen(config, environment, "dataset"), categories]
-    parts += [f"{key}={value}" for key, value in overrides_of(environment.get("command") or []).items()
+    parts += [f"{key}={value}" for key, value in typed.items()
               if key not in _UNNAMED and not key.startswith(_UNNAMED_GROUPS)]  # fmt: skip
     return _shortened(" ".join(part for part in parts if part))
 

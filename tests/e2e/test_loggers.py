@@ -6,6 +6,7 @@ import csv
 import importlib.util
 import json
 import re
+import shutil
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -186,6 +187,33 @@ def test_several_loggers_by_a_list(base: list[str], tmp_path: Path) -> None:
     assert (run / "metrics.csv").is_file()
 
 
+def test_an_evaluation_is_a_run_of_its_own(finished: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(finished, tmp_path / "run"))
+    outcome = call(
+        "evaluate", f"run={run}", "category=tray", "shift=mild", "logger=[wandb,csv]", "logger.mode=offline"
+    )
+    assert (outcome.code, outcome.err) == (0, "")
+    (folder,) = (run / "evaluations").iterdir()
+    (file,) = folder.glob("wandb/offline-run-*/run-*.wandb")
+    logged = list(records(file))
+    (started,) = [record.run for record in logged if record.HasField("run")]
+    assert (started.job_type, started.display_name) == ("evaluate", "PatchCore toy tray shift=mild")
+    assert "mild" in started.tags
+    found = [items(record.summary.update) for record in logged if record.HasField("summary")]
+    value = metrics_of(folder)["test"]["tray"]["image/auroc"]
+    assert {name: v for each in found for name, v in each.items()}["test/tray/image/auroc"] == value
+    with (folder / "metrics.csv").open() as lines:
+        (row,) = csv.DictReader(lines)
+    assert float(row["test/tray/image/auroc"]) == value
+
+
+def test_an_evaluation_has_no_model_to_log(finished: Path) -> None:
+    outcome = call("evaluate", f"run={finished}", "logger=csv", "+logger.artifact=bundle")
+    assert outcome.code == 2
+    assert "an evaluation makes none" in outcome.err
+    assert not list((finished / "evaluations").glob("*"))
+
+
 @pytest.mark.parametrize("kind", ["tensorboard", "mlflow"])
 def test_a_logger_without_its_package_is_refused(
     kind: str, base: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -211,7 +239,7 @@ def test_a_resumed_run_continues_the_run_of_wandb(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(loggers, "_resolve_mode", lambda mode: mode)
     monkeypatch.setattr(loggers, "WandbLogger", SimpleNamespace)
     for _ in range(2):
-        loggers._open_logger("wandb", options, run=tmp_path, config={})
+        loggers._open_logger("wandb", options, run=tmp_path, config={}, job="train")
     assert [(each["id"], each["resume"]) for each in started] == [(None, None), ("abc", "allow")]
 
 
