@@ -31,6 +31,7 @@ class StageProgress(L.Callback):
         self.title, self.stages = title, stages or current_stages()
         self._console = console or Console(stderr=True)
         self._live: Live | None = None
+        self._first_epoch = 0
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Starts to draw, and connects the progress of a coreset selection."""
@@ -55,6 +56,11 @@ class StageProgress(L.Callback):
         del trainer, pl_module, exception
         self._stop()
 
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Notes the epoch with which a training begins or goes on."""
+        del pl_module
+        self._first_epoch = trainer.current_epoch
+
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -65,7 +71,7 @@ class StageProgress(L.Callback):
             self._step("training images", batch_idx + 1, batches)
             return
         done = trainer.current_epoch * batches + batch_idx + 1
-        self._step("training", done, (trainer.max_epochs or 1) * batches)
+        self._step("training", done, (trainer.max_epochs or 1) * batches, before=self._first_epoch * batches)
 
     def on_validation_batch_end(
         self,
@@ -93,8 +99,8 @@ class StageProgress(L.Callback):
         del pl_module, outputs, batch, dataloader_idx
         self._step("test", batch_idx + 1, int(trainer.num_test_batches[0]))
 
-    def _step(self, stage: str, done: int, total: int) -> None:
-        self.stages.step(self.title, stage, done=done, total=total)
+    def _step(self, stage: str, done: int, total: int, *, before: int = 0) -> None:
+        self.stages.step(self.title, stage, done=done, total=total, before=before)
 
     def _stop(self) -> None:
         if self._live is not None:

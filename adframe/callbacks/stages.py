@@ -32,6 +32,7 @@ class Stage:
         start: clock at its beginning.
         done, total: steps.
         latest: clock at the last step.
+        before: steps that were done before, in the part of a run that was stopped.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Stage:
     done: int = 0
     total: int = 0
     latest: float = 0.0
+    before: int = 0
 
     @property
     def finished(self) -> bool:
@@ -47,8 +49,10 @@ class Stage:
 
     def left(self) -> float | None:
         """Returns the seconds that the remaining steps take at the speed so far; None without a basis."""
-        spent = self.latest - self.start
-        return None if spent < BASIS_SECONDS else spent / self.done * (self.total - self.done)
+        spent, measured = self.latest - self.start, self.done - self.before
+        if spent < BASIS_SECONDS or measured < 1:
+            return None
+        return spent / measured * (self.total - self.done)
 
 
 @dataclass
@@ -91,7 +95,7 @@ class StageTree:
         self._clock = clock
         self._begun = clock()
 
-    def step(self, name: str, stage: str, *, done: int, total: int) -> None:
+    def step(self, name: str, stage: str, *, done: int, total: int, before: int = 0) -> None:
         """Records a step of a stage.
 
         Args:
@@ -99,6 +103,7 @@ class StageTree:
             stage: what is done.
             done: steps so far.
             total: all steps.
+            before: steps that were done in the part of a run that was stopped.
         """
         now = self._clock()
         unit = self.units.get(name)
@@ -110,7 +115,7 @@ class StageTree:
             unit.start = self._begun
         own = unit.stages.get(stage)
         if own is None or done <= own.done:  # it begins, or begins again
-            own = unit.stages[stage] = Stage(stage, start=self._begun)
+            own = unit.stages[stage] = Stage(stage, start=self._begun, before=before)
         own.done, own.total, own.latest = done, total, now
         self._begun = now  # the next stage begins where the last step of this one ended
 

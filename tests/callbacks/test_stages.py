@@ -78,6 +78,17 @@ def test_a_stage_that_begins_again_starts_from_nothing() -> None:
     assert tree.units["tray"].stages["validation"].left() == pytest.approx(4.0)
 
 
+def test_a_training_that_goes_on_is_estimated_from_its_own_steps() -> None:
+    clock = Clock()
+    tree = StageTree(["tray"], clock=clock)
+    clock.now = 2.0
+    tree.step("tray", "training", done=9000, total=10_000, before=9000)
+    assert tree.units["tray"].stages["training"].left() is None
+    clock.now = 4.0
+    tree.step("tray", "training", done=9002, total=10_000, before=9000)
+    assert tree.units["tray"].stages["training"].left() == pytest.approx(2 * 998)
+
+
 def test_tests_under_another_name_belong_to_the_model_that_runs() -> None:
     tree = StageTree(["global"], clock=Clock())
     tree.step("tray", "test", done=1, total=2)
