@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -19,52 +18,21 @@ from adframe.ops import divided_coreset
 from adframe.ops.coreset import greedy_k_centre
 from adframe.ops.coreset_search import Search
 from tests.covering import pairwise
+from tests.fakes.threads import in_threads
 from tests.ops.test_coreset import DTYPES, ROWS, SIZES, choose, clusters, gaussian, greedy, low_rank, radius
-
-
-class Threads:
-    """Stands for the processes of a run, in threads of this one."""
-
-    def __init__(self, rank: int, count: int, shared: dict[str, Any]) -> None:
-        self.rank, self.count, self._shared = rank, count, shared
-
-    def gather(self, value: Any) -> list[Any]:
-        self._shared["values"][self.rank] = value
-        self._shared["all"].wait()
-        found = list(self._shared["values"])
-        self._shared["all"].wait()
-        return found
-
-    def gather_in_first(self, value: Any) -> list[Any]:
-        found = self.gather(value)
-        return found if self.rank == 0 else []
-
-    def of_first(self, value: Any) -> Any:
-        return self.gather(value)[0]
-
-    def largest(self, values: list[float]) -> list[float]:
-        return [max(each) for each in zip(*self.gather(values), strict=True)]
 
 
 def divided(rows: Tensor, count: int, *, first: int, processes: int) -> list[list[int]]:
     """The picks that each process knows."""
-    shared = {"values": [None] * processes, "all": threading.Barrier(processes, timeout=60)}
-    found: list[list[int]] = [[]] * processes
 
-    def work(rank: int) -> None:
-        own, start = Spool(), len(rows) * rank // processes
-        own.append(rows[start : len(rows) * (rank + 1) // processes])
-        threads: Any = Threads(rank, processes, shared)
-        search = Search(own, count=count, processes=threads, total=len(rows), start=start)
+    def work(own: Any) -> list[int]:
+        part, start = Spool(), len(rows) * own.rank // processes
+        part.append(rows[start : len(rows) * (own.rank + 1) // processes])
+        search = Search(part, count=count, processes=own, total=len(rows), start=start)
         search.add_first(first, rows[first : first + 1])
-        found[rank] = search.run(None).tolist()
+        return search.run(None).tolist()
 
-    workers = [threading.Thread(target=work, args=(rank,)) for rank in range(processes)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    return found
+    return in_threads(processes, work)
 
 
 @pytest.mark.parametrize(
