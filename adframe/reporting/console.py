@@ -68,5 +68,9 @@ def _weights_lines(origins: Mapping[str, str]) -> list[str]:
     """Says where the weights of backbones come from, in one line where they are the same."""
     known = {unit: origin for unit, origin in origins.items() if origin != NO_WEIGHTS}
     if len(set(known.values())) == 1 and len(known) == len(origins):
-        return [f"backbone: weights from {next(iter(known.values()))}"]
-    return [f"{unit}: backbone weights from {origin}" for unit, origin in known.items()]
+        return [f"backbone: {_from(next(iter(known.values())))}"]
+    return [f"{unit}, backbone: {_from(origin)}" for unit, origin in known.items()]
+
+
+def _from(origin: str) -> str:
+    return origin if origin.startswith("random weights") else f"weights from {origin}"
