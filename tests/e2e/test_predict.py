@@ -314,6 +314,7 @@ def test_the_help_of_the_command_names_every_part(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_watched_folder_survives_a_restart(run: Path, images: list[Path], tmp_path: Path) -> None:
     incoming, out = tmp_path / "incoming", tmp_path / "out"
     incoming.mkdir()

@@ -15,6 +15,7 @@ from adframe.cli.processes import run_together, wanted_processes
 from adframe.errors import AdframeError
 from adframe.results.predictions import read_predictions
 from adframe.runs.trainer import make_trainer
+from tests.covering import further
 from tests.e2e.scripts import ROOT, clean_environment, metrics_of
 from tests.e2e.shared_runs import COMMON, METHODS, train_all
 
@@ -23,8 +24,11 @@ MINING = ("dinomaly", "inp_former")
 TRAINED = ("sit", "dinov2_lora", *MINING)
 # Distances of rows that several processes search are merged, and may be rounded in another way.
 ROUNDED = (*TRAINED, "disk")
-METHODS_OF = {1: sorted(METHODS), 2: ["dinov2_lora", "padim", "patchcore", "sit"], 3: sorted(METHODS)}
-SHARED = [(method, count) for count in (2, 3) for method in METHODS_OF[count]]
+FURTHER = ["composition", "dinomaly", "domains", "inp_former", "rad"]
+OFTEN = [method for method in METHODS if method not in FURTHER]
+METHODS_OF = {1: OFTEN, 2: ["dinov2_lora", "padim", "patchcore", "sit"], 3: OFTEN}
+ALL = [(method, count) for count in (2, 3) for method in METHODS_OF[count]]
+SHARED = further([*ALL, *((method, 3) for method in FURTHER)], often=ALL)
 Layouts = dict[int, Path]
 
 
@@ -35,6 +39,23 @@ def layouts(tmp_path_factory: pytest.TempPathFactory) -> Layouts:
         options = {"accelerator": "cpu", "devices": count}
         run_together(options, train_all, folder / str(count), folder / "toy", METHODS_OF[count])
     return {count: folder / str(count) for count in (1, 2, 3)}
+
+
+@pytest.fixture(scope="module")
+def further_layouts(tmp_path_factory: pytest.TempPathFactory) -> Layouts:
+    folder = tmp_path_factory.mktemp("further")
+    for count in (1, 3):
+        options = {"accelerator": "cpu", "devices": count}
+        run_together(options, train_all, folder / str(count), folder / "toy", FURTHER)
+    return {count: folder / str(count) for count in (1, 3)}
+
+
+@pytest.fixture
+def of_method(request: pytest.FixtureRequest, method: str) -> Layouts:
+    """The runs of the layouts that have a method."""
+    name = "further_layouts" if method in FURTHER else "layouts"
+    found: Layouts = request.getfixturevalue(name)
+    return found
 
 
 def flat(value: Any, name: str = "") -> dict[str, Any]:
@@ -50,8 +71,8 @@ def files_of(run: Path) -> set[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("method", "count"), SHARED)
-def test_metrics_are_those_of_one_process(layouts: Layouts, method: str, count: int) -> None:
-    alone, shared = layouts[1] / method, layouts[count] / method
+def test_metrics_are_those_of_one_process(of_method: Layouts, method: str, count: int) -> None:
+    alone, shared = of_method[1] / method, of_method[count] / method
     expected, found = flat(metrics_of(alone)), flat(metrics_of(shared))
     assert files_of(shared) == files_of(alone)
     if method not in ROUNDED:
@@ -65,8 +86,8 @@ def test_metrics_are_those_of_one_process(layouts: Layouts, method: str, count: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("method", "count"), SHARED)
-def test_the_ledger_has_every_image_once_in_order(layouts: Layouts, method: str, count: int) -> None:
-    expected, found = (read_predictions(layouts[n] / method / "predictions.parquet") for n in (1, count))
+def test_the_ledger_has_every_image_once_in_order(of_method: Layouts, method: str, count: int) -> None:
+    expected, found = (read_predictions(of_method[n] / method / "predictions.parquet") for n in (1, count))
     assert [row["path"] for row in found] == [row["path"] for row in expected]
     tolerance = 1e-3 if method in MINING else 1e-5 if method in ROUNDED else 0.0
     assert [row["score"] for row in found] == pytest.approx(
@@ -75,10 +96,10 @@ def test_the_ledger_has_every_image_once_in_order(layouts: Layouts, method: str,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", TRAINED)
-def test_weights_are_those_of_one_process(layouts: Layouts, method: str) -> None:
+@pytest.mark.parametrize("method", further(TRAINED, often=OFTEN))
+def test_weights_are_those_of_one_process(of_method: Layouts, method: str) -> None:
     states = [
-        torch.load(layouts[n] / method / "checkpoints" / "tray.ckpt", weights_only=True)["state"]
+        torch.load(of_method[n] / method / "checkpoints" / "tray.ckpt", weights_only=True)["state"]
         for n in (1, 3)
     ]
     assert states[0].keys() == states[1].keys()

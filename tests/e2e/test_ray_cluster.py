@@ -59,6 +59,7 @@ def test_one_fit_on_two_nodes_has_the_numbers_of_one_process(cluster: Any, tmp_p
     assert found == expected
 
 
+@pytest.mark.exhaustive
 def test_a_node_that_dies_loses_its_own_job_only(cluster: Any, tmp_path: Path) -> None:
     sweep = tmp_path / "sweep"
     process = run(

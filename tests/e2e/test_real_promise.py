@@ -68,6 +68,7 @@ def scores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[np.ndarr
     return found
 
 
+@pytest.mark.exhaustive
 def test_false_alarms_on_fresh_images_are_as_promised(scores) -> None:
     """Blocks of four validation images and one fresh image are independent: their alarms are binomial."""
     rng, trials, alarms = np.random.default_rng(0), 0, 0

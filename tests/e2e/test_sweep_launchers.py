@@ -46,8 +46,8 @@ class Away:
     launcher: str
 
 
-# A sweep on a cluster of Ray is in test_ray_cluster.
-@pytest.mark.parametrize("launcher", further(AWAY, often=[each for each in AWAY if each != "ray"]))
+# With one launcher at every change; sweeps.test_local ends a process of each.
+@pytest.mark.parametrize("launcher", further(AWAY, often=["joblib"]))
 def test_every_launcher_gives_the_same_results_and_a_job_that_fails_is_a_row(
     launcher: str, base: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,6 +62,7 @@ def test_seeds_are_replicates_and_a_layer_leads_in_their_mean() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_page_of_runs_that_kept_patches_and_none_of_others(tmp_path: Path) -> None:
     runs = []
     for number, backbone in enumerate(("tiny", "small")):
