@@ -257,7 +257,6 @@ class ObjectRecipe:
 
         Args:
             run: the folder of the run.
-            job: `train` or `evaluate`.
 
         Returns:
             The callback.

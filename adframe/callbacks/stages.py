@@ -123,9 +123,9 @@ class StageTree:
         """Records that a model is fitted and tested.
 
         Args:
-            name: of the model.
+            name: of the model; one without a stage was done by an earlier part of the run.
         """
-        unit = self.units.setdefault(name, Unit(name))
+        unit = self.units[name]
         self._begun = self._clock()
         unit.seconds = 0.0 if unit.start is None else self._begun - unit.start
 
@@ -158,7 +158,7 @@ class StageTree:
         if len(done) > LISTED:
             tree.add(Text(f"{len(done) - LISTED} earlier ones"))
         for unit in done[-LISTED:]:
-            tree.add(_row(unit.name, Text(duration(unit.seconds or 0.0))))
+            tree.add(_row(unit.name, Text(duration(unit.seconds or None))))
         for unit in running:
             tree.children.append(self._drawn(unit, options.max_width - 4))
         yield tree
@@ -206,7 +206,7 @@ def run_stages(names: Sequence[str]) -> Iterator[StageTree]:
     """Collects the stages of a run in one tree.
 
     Args:
-        names: its models that are not done yet.
+        names: its models, in their order.
 
     Yields:
         The tree.

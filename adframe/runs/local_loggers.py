@@ -101,7 +101,7 @@ def show_in_tensorboard(logger: TensorBoardLogger, run: Path, settings: Mapping[
         run: the folder of the run.
         settings: the configuration.
     """
-    logger.log_hyperparams(flat_settings(settings), dict(flat_metrics(run)))
+    logger.log_hyperparams(flat_settings(settings), flat_metrics(run))
     logger.experiment.add_text("headline", run_verdict(RunFolder.read(run)))
     for name, files in run_pictures(run).items():
         for file, caption in files:

@@ -144,7 +144,7 @@ def _work_through(
     first = current_processes().first
     with (
         recipe.tracker(folder.path) if first else nullcontext() as tracker,
-        run_stages([unit for unit in units if unit not in folder.done]) as stages,
+        run_stages(list(units)) as stages,
     ):
         further: list[FurtherTest] = []
         for unit in units:

@@ -58,6 +58,16 @@ def test_the_rest_of_a_run_is_estimated_from_the_finished_models() -> None:
     assert drawn(tree).splitlines()[0] == "1 of 3 models done, about 2 min left"
 
 
+def test_a_model_of_an_earlier_part_is_done_and_says_nothing_of_time() -> None:
+    clock = Clock()
+    tree = StageTree(["a", "b", "c"], clock=clock)
+    tree.finish("a")
+    work(tree, clock, "b", "test", steps=1, of=2, each=5.0)
+    text = drawn(tree)
+    assert text.splitlines()[0] == "1 of 3 models done"
+    assert "0.0 s" not in text
+
+
 def test_many_finished_models_are_counted() -> None:
     clock = Clock()
     tree = StageTree([f"category {place}" for place in range(15)], clock=clock)
