@@ -69,9 +69,9 @@ def solved(rows: Tensor, *, mean: Tensor, factor: Tensor) -> Tensor:
 def fit(images: Tensor, *, repeats: int) -> list[Time]:
     """Seconds of the backbone alone, of `collect` of the same batches, and of `finalise`."""
     backbone = TimmBackbone("resnet18", layers="pyramid", source="random")
-    model = PaDiM(backbone)
     alone, collecting, finalising = [], [], []
     for _ in range(repeats):
+        model = PaDiM(backbone)  # a released model takes no other images
         turns = [
             (seconds(partial(backbone, batch)), seconds(partial(model.collect, batch)))
             for batch in images.split(BATCH)

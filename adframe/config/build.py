@@ -23,8 +23,10 @@ from adframe.data.dataset import View
 from adframe.data.split_file import SplitFile
 from adframe.data.training_set import TrainingSet
 from adframe.errors import AdframeError
+from adframe.models.compiled import compile_networks
 from adframe.models.tiled import tiled
 from adframe.reporting.download_progress import shown_progress
+from adframe.reporting.notes import warn
 from adframe.runs.trainer import make_trainer
 from adframe.systems.detection import DetectionSystem
 from adframe.systems.gradient import GradientSystem
@@ -199,6 +201,8 @@ def build_system(cfg: DictConfig, source: Source, *, held_out: bool) -> Detectio
     """
     # Runs of earlier versions have no tiling.
     detector = tiled(build(cfg, "model"), build(cfg, "tiling") if cfg.get("tiling") else None)
+    if cfg.trainer.get("compile") and not compile_networks(detector):
+        warn(f"trainer.compile=true: model={type(detector).__name__} has no network that can be compiled")
     if cfg.get("labelled") and not (isinstance(detector, Supervised) and detector.takes_labelled):
         raise AdframeError(
             f"labelled={cfg.labelled}: model={type(detector).__name__} cannot be trained on labelled "
@@ -263,7 +267,7 @@ def build_trainer(
         AdframeError: an option is refused, or would leave images out.
     """
     options: Any = OmegaConf.to_container(cfg.trainer, resolve=True)
-    for key in ("gradient_checkpointing", "ray"):  # not options of Lightning
+    for key in ("gradient_checkpointing", "compile", "ray"):  # not options of Lightning
         options.pop(key, None)
     check_uncut(options)
     return make_trainer(options, callbacks, logger, learning=learning, files=files)

@@ -103,6 +103,7 @@ class TimmBackbone(nn.Module):
         # The digest of the loaded weights, before BatchNorm is folded.
         self.digest = weights_digest(trunk)
         self.trunk: Any = fold_batchnorm(trunk, indices=self._indices).to(memory_format=torch.channels_last)
+        self._compiled: Any = None
         if precision == "bfloat16":
             _to_bfloat16(self.trunk)
         config = trunk.pretrained_cfg
@@ -128,6 +129,16 @@ class TimmBackbone(nn.Module):
         """
         sides = getattr(getattr(self.trunk, "patch_embed", None), "patch_size", None)
         return 1 if sides is None else int(sides[0])
+
+    @property
+    def compiled(self) -> bool:
+        """Tells whether torch.compile translates the network, whose features then differ by rounding."""
+        return self._compiled is not None
+
+    def compile_maps(self) -> None:
+        """Lets torch.compile translate the network, for the first batch and again for another size."""
+        # With `freezing`, weights are constants, which can be laid out for the processor once.
+        self._compiled = torch.compile(self._intermediates, options={"freezing": True})
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> list[Tensor]:
@@ -181,12 +192,8 @@ class TimmBackbone(nn.Module):
         return [by_layer[i].float() for i in range(len(self.layers))]
 
     def _maps(self, normal: Tensor, *, size: tuple[int, int], return_prefix_tokens: bool = False) -> Any:
-        # Only transformers know the argument.
-        prefix = {"return_prefix_tokens": True} if return_prefix_tokens else {}
         try:
-            maps = self.trunk.forward_intermediates(
-                normal, indices=self._indices, norm=self.norm, intermediates_only=True, **prefix
-            )
+            maps = (self._compiled or self._intermediates)(normal, return_prefix_tokens)
         except AssertionError as error:  # raised by timm where windows or position tables do not fit
             own = self.trunk.pretrained_cfg["input_size"][1:]
             reason = " ".join(str(error).split()) or "it does not fit"
@@ -195,6 +202,13 @@ class TimmBackbone(nn.Module):
                 f"set {_image_size_setting(own)}, its own size, or choose another backbone"
             ) from error
         return maps
+
+    def _intermediates(self, normal: Tensor, return_prefix_tokens: bool) -> Any:
+        # Only transformers know the argument.
+        prefix = {"return_prefix_tokens": True} if return_prefix_tokens else {}
+        return self.trunk.forward_intermediates(
+            normal, indices=self._indices, norm=self.norm, intermediates_only=True, **prefix
+        )
 
 
 def no_class_token_error(name: str) -> AdframeError:

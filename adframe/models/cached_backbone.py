@@ -25,8 +25,8 @@ class StoredBackbone(nn.Module):
 
     An image is identified by its tensor: a change of the network's view of it (the file, the size, a shift,
     preprocessing) makes another image. Features are stored separately per network (name, layers, weights,
-    structure, normalisation, precision), kind of device, and version of torch and timm;
-    `<store>/features/<name>-<hash>-<device>/` has one file per image, with all its layers.
+    structure, normalisation, precision), kind of device, version of torch and timm, and for compiled
+    networks; `<store>/features/<name>-<hash>-<device>/` has one file per image, with all its layers.
 
     Stored features equal computed ones bit by bit and have the same memory layout, so that a run with the
     same batches gives the same numbers with and without a store. For this reason a batch with one missing
@@ -59,6 +59,11 @@ class StoredBackbone(nn.Module):
         return self.backbone.patch
 
     @property
+    def origin(self) -> str:
+        """Returns where the weights come from."""
+        return str(getattr(self.backbone, "origin", self.name))
+
+    @property
     def stride(self) -> int:
         """Returns the stride of the coarsest map in pixels."""
         return self.backbone.stride
@@ -76,7 +81,9 @@ class StoredBackbone(nn.Module):
         Raises:
             AdframeError: as the backbone, or if float16 cannot represent a feature.
         """
-        keys = [f"{self._folder}-{image.device.type}/{image_key(one)}" for one in image.cpu()]
+        compiled = getattr(self.backbone, "compiled", False)
+        kind = image.device.type + ("-compiled" if compiled else "")
+        keys = [f"{self._folder}-{kind}/{image_key(one)}" for one in image.cpu()]
         found: list[dict[str, Tensor]] = []
         for key in keys:
             if (kept := self.store.read(key)) is None:

@@ -53,12 +53,12 @@ def divided_k_centre(
     Returns:
         (<= count,) int64 indices in the order of picking: those of one process up to ties and rounding.
     """
-    share = _Share(len(rows), rows.width, count, first, rows.read(first, first + 1))
+    share = _Share(len(rows), rows.width, count, first, rows.read(first, first + 1), Path(rows.folder))
     with ask_others(share.help):
         for rank in range(1, processes.count):
             for start, stop in share.parts(rank, processes.count):
                 processes.send(rows.read(start, stop), to=rank)
-        own = Spool(folder=Path(rows.folder))
+        own = Spool(folder=share.folder)
         try:
             for start, stop in share.parts(0, processes.count):
                 own.append(rows.read(start, stop))
@@ -76,6 +76,7 @@ class _Share:
     count: int
     first: int
     block: Tensor  # (1, D)
+    folder: Path  # where the first process keeps the rows
 
     def parts(self, rank: int, processes: int) -> list[tuple[int, int]]:
         """Returns the blocks of rows of one process: (first, last + 1)."""
@@ -85,7 +86,8 @@ class _Share:
     def help(self) -> None:
         """Receives the rows of this process and takes part in the selection."""
         processes = current_processes()
-        own = Spool()
+        # The first process may keep them where only its own machine has a folder, such as a job's scratch.
+        own = Spool(folder=self.folder if self.folder.is_dir() else None)
         try:
             for start, stop in self.parts(processes.rank, processes.count):
                 own.append(processes.receive(torch.empty(stop - start, self.width), source=0))

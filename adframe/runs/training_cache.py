@@ -113,4 +113,6 @@ def training_settings(config: Mapping[str, Any]) -> dict[str, Any]:
         settings[part] = {key: value for key, value in config[part].items() if key not in unused}
     settings["synthesis"] = config["synthesis"] if config["learning"]["synthetic"] else None
     settings["precision"] = config["trainer"].get("precision")
+    if config["trainer"].get("compile"):  # other rounding
+        settings["compile"] = True
     return settings
