@@ -3,11 +3,11 @@
     python -m benchmarks.single_image --anomalib <python of an environment with anomalib 2.7.0>
     python -m benchmarks.single_image --cases patchcore/resnet18/1024     # without the peer
 
-Random weights and random bank rows, 256x256 px: time does not depend on the values. Each side has the
-network, the search or the distances, and the smoothed map of the image's size; neither reads a file. Both
-keep their defaults; anomalib's PatchCore re-weights by nine neighbours, and ours does so only with
-`model.neighbours=9`, which is a column of its own. The processes take turns, so that only one works at a
-time, and the table has medians over all turns. Run it on an otherwise idle machine.
+Milliseconds. Random weights and random bank rows, 256x256 px: time does not depend on the values. Each side
+has the network, the search or the distances, and the smoothed map of the image's size; neither reads a file.
+Both keep their defaults. Three columns have one setting more: `model.neighbours=9`, the re-weighting that is
+anomalib's default, `backbone.precision=bfloat16`, and `trainer.compile=true`. The processes take turns, so
+that only one works at a time, and the table has medians over all turns. Run it on an otherwise idle machine.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ CASES = [f"patchcore/{name}/{rows}" for name in ("resnet18", "wide_resnet50_2") 
     "padim/resnet18/0"
 ]
 SERVE = "serve"  # first argument of a process that computes
+VARIANTS = {"adframe": "as it is", "nine": "9 neighbours", "bfloat16": "bfloat16", "compiled": "compiled"}
 
 # Reads a number of repetitions a line, and writes the milliseconds of each.
 LOOP = """
@@ -68,27 +69,32 @@ loop(model)
 """
 
 
-def serve(case: str, neighbours: int) -> None:
+def serve(case: str, variant: str) -> None:
     import torch
 
     from adframe.models.backbones import TimmBackbone
+    from adframe.models.compiled import compile_networks
     from adframe.models.padim import PaDiM
     from adframe.models.patchcore import PatchCore
 
     method, name, rows = case.split("/")
     torch.manual_seed(0)
+    precision = "bfloat16" if variant == "bfloat16" else "float32"
+    layers = "pyramid" if method == "padim" else ["layer2", "layer3"]
+    backbone = TimmBackbone(name, layers=layers, source="random", precision=precision)
     if method == "padim":
-        model = PaDiM(TimmBackbone(name, layers="pyramid", source="random"))
+        model = PaDiM(backbone)
         for _ in range(2):
             model.collect(torch.rand(8, 3, SIZE, SIZE))
     else:
-        backbone = TimmBackbone(name, layers=["layer2", "layer3"], source="random")
-        model = PatchCore(backbone, coreset=1.0, neighbours=neighbours)
+        model = PatchCore(backbone, coreset=1.0, neighbours=9 if variant == "nine" else 1)
         for _ in range(10 if int(rows) > 1024 else 1):
             model.collect(torch.rand(1, 3, SIZE, SIZE))
     model.finalise()
     model.release()
     model.eval()
+    if variant == "compiled":
+        compile_networks(model)
     if method != "padim":
         found = model.memory.memory.bank
         assert len(found) == int(rows), found.shape
@@ -99,7 +105,7 @@ def serve(case: str, neighbours: int) -> None:
 
 def main() -> None:
     if sys.argv[1:2] == [SERVE]:
-        serve(sys.argv[2], int(sys.argv[3]))
+        serve(sys.argv[2], sys.argv[3])
         return
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -109,24 +115,26 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=10, help="images in a turn")
     parser.add_argument("--anomalib", help="the Python of an environment with anomalib")
     options = parser.parse_args()
-    table = Table("case", *["adframe, ms", "9 neighbours, ms", "anomalib, ms", "anomalib / adframe"])
+    table = Table("case", *VARIANTS.values(), "anomalib", *(f"ratio {n}" for n in ("float32", "bfloat16")))
     for case in options.cases:
-        commands = {"adframe": ours(case, 1)}
-        if case.startswith("patchcore"):
-            commands["nine"] = ours(case, 9)
+        chosen = [each for each in VARIANTS if each != "nine" or case.startswith("patchcore")]
+        commands = {variant: ours(case, variant) for variant in chosen}
         if options.anomalib:
             commands["anomalib"] = [options.anomalib, "-c", PEER, case, str(THREADS)]
         found = measure(commands, rounds=options.rounds, repeats=options.repeats)
         times = {name: statistics.median(spent) for name, spent in found.items()}
-        ratio = f"{times['anomalib'] / times['adframe']:.2f}x" if "anomalib" in times else ""
-        cells = [f"{times[name]:.1f}" if name in times else "" for name in ("adframe", "nine", "anomalib")]
-        table.add_row(case, *cells, ratio)
+        cells = [f"{times[name]:.1f}" if name in times else "" for name in (*VARIANTS, "anomalib")]
+        ratios = [
+            f"{times['anomalib'] / times[own]:.2f}x" if "anomalib" in times else ""
+            for own in ("adframe", "bfloat16")
+        ]
+        table.add_row(case, *cells, *ratios)
     Console(width=110).print(table)
 
 
-def ours(case: str, neighbours: int) -> list[str]:
+def ours(case: str, variant: str) -> list[str]:
     """The command of a process with a model of adframe."""
-    return [sys.executable, "-m", "benchmarks.single_image", SERVE, case, str(neighbours), str(THREADS)]
+    return [sys.executable, "-m", "benchmarks.single_image", SERVE, case, variant, str(THREADS)]
 
 
 def measure(commands: dict[str, list[str]], *, rounds: int, repeats: int) -> dict[str, list[float]]:

@@ -63,6 +63,7 @@ def greedy_k_centre(
     constants = (
         seed,
         rounds.ROUND,
+        rounds.HOT_ROWS,
         rounds.HOT_BYTES,
         rounds.MAX_CHEAP_CENTRES,
         CLOSE_SHARE,

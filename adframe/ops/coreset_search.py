@@ -16,8 +16,10 @@ from adframe.ops.pruned_distances import RoundedRows, lower_distances, squared_d
 
 # Rows that compete in a round: their Gram matrix takes 4 MB.
 ROUND = 1024
-# Memory of hot rows, rounded copies included: large enough to rarely choose them again.
-HOT_BYTES = 64 << 20
+# Number of hot rows: enough to rarely choose them again. More of them would be brought up to date in vain.
+HOT_ROWS = 1 << 15
+# Largest memory of hot rows, rounded copies included.
+HOT_BYTES = 512 << 20
 # Largest number of rows, or centres, per product.
 PRODUCT_ROWS = 2048
 # Smallest number of centres per product.
@@ -71,7 +73,8 @@ class Search:
         self.all_met = torch.ones(len(rows), dtype=torch.int64)
         # Indices of the hot rows, ascending.
         self.hot = torch.empty(0, dtype=torch.int64)
-        self._most_hot = max(ROUND, HOT_BYTES // (4 * rows.width + 2 * self.centres.short.shape[1]))
+        bytes_of_row = 4 * rows.width + 2 * self.centres.short.shape[1]
+        self._most_hot = max(ROUND, min(HOT_ROWS, HOT_BYTES // bytes_of_row))
         # The hot rows themselves, in memory that is allocated once; then their bounds.
         self.block = RoundedRows.empty(min(self._most_hot, len(rows)), rows.width)
         self.bound, self.met = torch.empty(0), torch.empty(0, dtype=torch.int64)
