@@ -114,7 +114,10 @@ class PatchMemory(nn.Module):
         self.seen = self.thinnings = 0
         self._rate = 1.0  # share of new rows that is kept
         self._waiting: Spool | None = None
-        self._owners: list[Tensor] = []  # the image of each waiting row, in any shape, while none was thinned
+        # Of each image its number and its rows, in their order, while none was thinned. Python keeps such small
+        # objects by themselves. Small tensors would lie between the large ones that each batch frees, so that
+        # the C library could not use that memory again: a fit would grow by a batch's features with every batch.
+        self._owners: list[tuple[int, int]] = []
         self._joining = False  # whether new rows join a memory whose own rows are gone
         self._widths: list[int] = []  # channels of each layer
 
@@ -155,9 +158,7 @@ class PatchMemory(nn.Module):
                 self.centre, self._widths = rows.mean(0), widths[:1] if self.fusion.averages else widths
             self._waiting, self._owners = Spool(folder=self.settings.spool), []
         number = self.images if first is None else first
-        # A view of one number per image: one per row would be the largest part of the memory of a fit.
-        own = torch.arange(number, number + len(grid))[:, None].expand(-1, len(rows) // len(grid))
-        self._owners.append(own)
+        self._owners += [(number + place, len(rows) // len(grid)) for place in range(len(grid))]
         self.seen += len(rows)
         if self._rate < 1:
             drawn = np.random.default_rng((self.settings.seed, self.seen)).random(len(rows)) < self._rate
@@ -170,7 +171,7 @@ class PatchMemory(nn.Module):
     @property
     def images(self) -> int:
         """Number of images that were collected."""
-        return int(max(own.max() for own in self._owners)) + 1 if self._owners else 0
+        return max(number for number, _ in self._owners) + 1 if self._owners else 0
 
     def leave_one_out_scores(self) -> Tensor:
         """Returns (N,) for each collected image the largest distance of its patches to those of the others.
@@ -187,14 +188,15 @@ class PatchMemory(nn.Module):
             images: (N,) bool, True for those that stay.
         """
         assert self._waiting is not None
-        waiting, owners = self._waiting, self._owner_of_rows()
-        rows = torch.nonzero(images[owners]).flatten()
+        waiting = self._waiting
+        rows = torch.nonzero(images[self._owner_of_rows()]).flatten()
         self._waiting = Spool(folder=self.settings.spool)
         for part in torch.split(rows, READ_ROWS):
             self._waiting.append(waiting.gather(part))
         waiting.close()
-        numbers = images.long().cumsum(0) - 1
-        self._owners, self.seen = [numbers[owners[rows]]], len(rows)
+        numbers = (images.long().cumsum(0) - 1).tolist()
+        self._owners = [(numbers[number], count) for number, count in self._owners if images[number]]
+        self.seen = len(rows)
 
     def finalise(self, *, progress: CoresetProgress | None) -> None:
         """Fits the memory to everything that was collected so far.
@@ -332,7 +334,8 @@ class PatchMemory(nn.Module):
 
     def _owner_of_rows(self) -> Tensor:
         """Returns (N,), the image of each waiting row."""
-        return torch.cat([own.reshape(-1) for own in self._owners])
+        numbers, counts = torch.tensor(self._owners).T
+        return numbers.repeat_interleave(counts)
 
     def _unit(self, rows: Tensor) -> Tensor:
         return F.normalize(rows, dim=1) if self.settings.metric == "cosine" else rows
