@@ -114,9 +114,9 @@ class PatchMemory(nn.Module):
         self.seen = self.thinnings = 0
         self._rate = 1.0  # share of new rows that is kept
         self._waiting: Spool | None = None
-        # Of each image its number and its rows, in their order, while none was thinned. Python keeps such small
-        # objects by themselves. Small tensors would lie between the large ones that each batch frees, so that
-        # the C library could not use that memory again: a fit would grow by a batch's features with every batch.
+        # Of each image its number and its rows, in their order, while none was thinned. Small tensors instead
+        # would lie between the large ones that each batch frees, so that the C library could not use their
+        # memory again: a fit would grow by the features of every batch.
         self._owners: list[tuple[int, int]] = []
         self._joining = False  # whether new rows join a memory whose own rows are gone
         self._widths: list[int] = []  # channels of each layer
