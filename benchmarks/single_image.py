@@ -129,7 +129,7 @@ def main() -> None:
             for own in ("adframe", "bfloat16")
         ]
         table.add_row(case, *cells, *ratios)
-    Console(width=110).print(table)
+    Console(width=140).print(table)
 
 
 def ours(case: str, variant: str) -> list[str]:
