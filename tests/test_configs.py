@@ -135,7 +135,7 @@ def small(name: str, options: tuple[str, ...], *, keeps_backbone: bool) -> Compo
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", further(EXPERIMENTS, often=["domain_shift", "benchmark", "memory"]))
+@pytest.mark.parametrize("name", further(EXPERIMENTS, often=["domain_shift", "memory"]))
 def test_every_value_that_an_experiment_sweeps_is_possible(name: str) -> None:
     few = one_of_each_value(jobs_of(name))
     weights = any(text.startswith("backbone=") for text in few[0])  # which may not be here

@@ -51,10 +51,22 @@ Rows = list[dict[str, str]]
 
 # Whole studies take most of the time: one sweep, one comparison and some error analyses stay fast tests.
 _FAST_CASES = ("ablation", "failed", "compare", "errors", "errors_calibrated", "errors_lora")
+_SLOW_CASES = [name for name in CASES if name not in _FAST_CASES]
+# Of the slow ones: from patches, from one model of all categories, and from tests under several domains.
+_OFTEN = ("features", "global_model", "domain_shift")
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name in _FAST_CASES else pytest.mark.slow) for name in CASES]
+    "name",
+    [
+        *_FAST_CASES,
+        *(pytest.param(name, marks=pytest.mark.slow) for name in _OFTEN),
+        *(
+            pytest.param(name, marks=[pytest.mark.slow, pytest.mark.exhaustive])
+            for name in _SLOW_CASES
+            if name not in _OFTEN
+        ),
+    ],
 )
 def test_a_golden_folder_gives_the_same_tables(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

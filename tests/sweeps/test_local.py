@@ -15,6 +15,7 @@ from adframe.errors import AdframeError
 from adframe.sweeps import launcher, local
 from adframe.sweeps.cluster import Ray, Slurm
 from adframe.sweeps.local import CRASH_MESSAGE, Joblib, Local
+from tests.covering import further
 from tests.e2e.scripts import ROOT
 from tests.fakes.jobs import FakeJob, WaitingJob, noted
 
@@ -36,7 +37,7 @@ def run(workers: Any, jobs: list[Any]) -> dict[int, str | None]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", TWO)
+@pytest.mark.parametrize("name", further(TWO, often=["joblib"]))
 def test_a_process_that_dies_takes_no_other_job_with_it(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
