@@ -110,8 +110,8 @@ class PatchMemory(nn.Module):
         self.register_buffer("weights", torch.empty(0))  # (D,) of the fusion; empty: all are 1
         self.register_buffer("matrix", torch.empty(0))  # (D, d) of the reduction; empty: none
         self.register_load_state_dict_pre_hook(make_room)  # type: ignore[no-untyped-call]
-        # Rows so far, and how often the collected ones were thinned.
-        self.seen = self.thinnings = 0
+        # Rows and images so far, and how often the collected rows were thinned.
+        self.seen = self.images = self.thinnings = 0
         self._rate = 1.0  # share of new rows that is kept
         self._waiting: Spool | None = None
         # Of each image its number and its rows, in their order, while none was thinned. Small tensors instead
@@ -156,9 +156,10 @@ class PatchMemory(nn.Module):
                 refuse_update(fitted=self.memory.size[0] > 0)
                 widths = [maps[layer].shape[1] for layer in self.layers]
                 self.centre, self._widths = rows.mean(0), widths[:1] if self.fusion.averages else widths
-            self._waiting, self._owners = Spool(folder=self.settings.spool), []
+            self._waiting, self._owners, self.images = Spool(folder=self.settings.spool), [], 0
         number = self.images if first is None else first
         self._owners += [(number + place, len(rows) // len(grid)) for place in range(len(grid))]
+        self.images = max(self.images, number + len(grid))
         self.seen += len(rows)
         if self._rate < 1:
             drawn = np.random.default_rng((self.settings.seed, self.seen)).random(len(rows)) < self._rate
@@ -167,11 +168,6 @@ class PatchMemory(nn.Module):
         limit = self.settings.bank_bytes
         while limit is not None and 4 * self._waiting.width * len(self._waiting) > limit:
             self._thin(self._waiting)
-
-    @property
-    def images(self) -> int:
-        """Number of images that were collected."""
-        return max(number for number, _ in self._owners) + 1 if self._owners else 0
 
     def leave_one_out_scores(self) -> Tensor:
         """Returns (N,) for each collected image the largest distance of its patches to those of the others.
@@ -196,7 +192,7 @@ class PatchMemory(nn.Module):
         waiting.close()
         numbers = (images.long().cumsum(0) - 1).tolist()
         self._owners = [(numbers[number], count) for number, count in self._owners if images[number]]
-        self.seen = len(rows)
+        self.images, self.seen = int(images.sum()), len(rows)
 
     def finalise(self, *, progress: CoresetProgress | None) -> None:
         """Fits the memory to everything that was collected so far.
@@ -265,7 +261,7 @@ class PatchMemory(nn.Module):
         """Releases the disk space of the collected features."""
         if self._waiting is not None:
             self._waiting.close()
-        self._waiting, self._owners, self._joining = None, [], False
+        self._waiting, self._owners, self.images, self._joining = None, [], 0, False
 
     def embed(self, rows: Tensor) -> Tensor:
         """Maps features to the space of the memory.
@@ -335,7 +331,8 @@ class PatchMemory(nn.Module):
     def _owner_of_rows(self) -> Tensor:
         """Returns (N,), the image of each waiting row."""
         numbers, counts = torch.tensor(self._owners).T
-        return numbers.repeat_interleave(counts)
+        owners: Tensor = numbers.repeat_interleave(counts)
+        return owners
 
     def _unit(self, rows: Tensor) -> Tensor:
         return F.normalize(rows, dim=1) if self.settings.metric == "cosine" else rows
