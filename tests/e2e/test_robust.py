@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from adframe.cli.update import run_update
+from tests.covering import further
 from tests.e2e.predicted import assert_predicts_its_own_test
 from tests.e2e.scripts import metrics_of, train_here
 from tests.fakes.pages import words_of
@@ -52,7 +53,7 @@ def left_out(run: Path) -> list[str]:
     return sorted(Path(row["image"]).name for row in rows if row["left_out"] == "True")
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", further(METHODS, often=["patchcore"]))
 def test_defective_training_images_are_named_and_left_out(
     method: str, sets: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -73,7 +74,7 @@ def test_defective_training_images_are_named_and_left_out(
     assert left_out(updated) == list(DEFECTS)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", further(METHODS, often=["patchcore"]))
 def test_clean_training_images_stay(method: str, sets: dict[str, Path], tmp_path: Path) -> None:
     run = run_on(sets["clean"], tmp_path, *METHODS[method], "model.robust=5")
     assert len(left_out(run)) <= 1
