@@ -30,7 +30,7 @@ SERVE = "serve"  # first argument of a process that computes
 VARIANTS = {"adframe": "as it is", "nine": "9 neighbours", "bfloat16": "bfloat16", "compiled": "compiled"}
 
 # Reads a number of repetitions a line, and writes the milliseconds of each.
-LOOP = """
+LOOP = f"""
 def loop(run):
     import sys, time
     import torch
@@ -38,7 +38,7 @@ def loop(run):
     for line in sys.stdin:
         spent = []
         for _ in range(int(line)):
-            image = torch.rand(1, 3, 256, 256)
+            image = torch.rand(1, 3, {SIZE}, {SIZE})
             start = time.perf_counter()
             with torch.inference_mode():
                 run(image)
@@ -55,13 +55,14 @@ method, backbone, rows = sys.argv[1].split("/")
 if method == "patchcore":
     model = Patchcore(backbone=backbone, layers=("layer2", "layer3"), pre_trained=False).model.eval()
     with torch.inference_mode():
-        width = sum(each.shape[1] for each in model.feature_extractor(torch.rand(1, 3, 256, 256)).values())
+        maps = model.feature_extractor(torch.rand(1, 3, {SIZE}, {SIZE}))
+        width = sum(each.shape[1] for each in maps.values())
     model.memory_bank = torch.randn(int(rows), width)
 else:
     model = Padim(backbone=backbone, pre_trained=False).model
     model.train()
     for _ in range(2):
-        model(torch.rand(8, 3, 256, 256))
+        model(torch.rand(8, 3, {SIZE}, {SIZE}))
     model.fit()
     model.eval()
 sys.stdout = output

@@ -31,7 +31,7 @@ def compile_networks(detector: nn.Module) -> int:
         AdframeError: this machine has no C++ compiler, which torch.compile requires.
     """
     networks = [each for each in detector.modules() if isinstance(each, TimmBackbone | Vit)]
-    if networks and not any(map(shutil.which, (*filter(None, [os.environ.get("CXX")]), *_COMPILERS))):
+    if networks and not any(map(shutil.which, (os.environ.get("CXX", ""), *_COMPILERS))):
         raise AdframeError(
             "trainer.compile=true needs a C++ compiler, and none of "
             f"{', '.join(_COMPILERS)} was found; install one, or set trainer.compile=false"

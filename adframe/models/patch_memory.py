@@ -156,7 +156,7 @@ class PatchMemory(nn.Module):
                 refuse_update(fitted=self.memory.size[0] > 0)
                 widths = [maps[layer].shape[1] for layer in self.layers]
                 self.centre, self._widths = rows.mean(0), widths[:1] if self.fusion.averages else widths
-            self._waiting, self._owners, self.images = Spool(folder=self.settings.spool), [], 0
+            self._waiting = Spool(folder=self.settings.spool)
         number = self.images if first is None else first
         self._owners += [(number + place, len(rows) // len(grid)) for place in range(len(grid))]
         self.images = max(self.images, number + len(grid))

@@ -51,23 +51,17 @@ Rows = list[dict[str, str]]
 
 # Whole studies take most of the time: one sweep, one comparison and some error analyses stay fast tests.
 _FAST_CASES = ("ablation", "failed", "compare", "errors", "errors_calibrated", "errors_lora")
-_SLOW_CASES = [name for name in CASES if name not in _FAST_CASES]
 # Of the slow ones: from patches, from one model of all categories, and from tests under several domains.
 _OFTEN = ("features", "global_model", "domain_shift")
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *_FAST_CASES,
-        *(pytest.param(name, marks=pytest.mark.slow) for name in _OFTEN),
-        *(
-            pytest.param(name, marks=[pytest.mark.slow, pytest.mark.exhaustive])
-            for name in _SLOW_CASES
-            if name not in _OFTEN
-        ),
-    ],
-)
+def marks_of(name: str) -> list[pytest.MarkDecorator]:
+    if name in _FAST_CASES:
+        return []
+    return [pytest.mark.slow, *([] if name in _OFTEN else [pytest.mark.exhaustive])]
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=marks_of(name)) for name in CASES])
 def test_a_golden_folder_gives_the_same_tables(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ from adframe.models.backbones import TimmBackbone
 from adframe.models.cached_backbone import StoredBackbone
 from adframe.models.compiled import compile_networks
 from adframe.models.vit import Vit
+from tests.covering import further
 
 IMAGES = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
@@ -55,7 +56,7 @@ def test_a_machine_without_a_compiler_is_told_what_to_do(monkeypatch: pytest.Mon
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "layer"),
-    [("test_vit", "blocks.1"), pytest.param("test_resnet", "layer2", marks=pytest.mark.exhaustive)],
+    further([("test_vit", "blocks.1"), ("test_resnet", "layer2")], often=[("test_vit", "blocks.1")]),
 )
 def test_compiled_code_computes_the_same_maps(model: str, layer: str) -> None:
     plain, network = frozen(model, layer), frozen(model, layer)
