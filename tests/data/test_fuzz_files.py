@@ -167,6 +167,7 @@ def run(root: Path, *, seed: int, sets: int) -> Counter[tuple[str, str, str]]:
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("seed", [SEED])
 def test_whatever_is_drawn_is_the_plain_set_or_refused_by_name(seed: int, tmp_path: Path) -> None:
     counts = run(tmp_path, seed=seed, sets=SETS)

@@ -68,6 +68,7 @@ def test_checkpoints_are_logged_with_what_loads_them(base: list[str], tmp_path: 
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_bundles_are_logged_whole(base: list[str], tmp_path: Path, staging: Path) -> None:
     run = tmp_path / "run"
     train(base, run, "category=tray", "logger.artifact=bundle")

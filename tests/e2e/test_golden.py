@@ -51,8 +51,8 @@ Rows = list[dict[str, str]]
 
 # Whole studies take most of the time: one sweep, one comparison and some error analyses stay fast tests.
 _FAST_CASES = ("ablation", "failed", "compare", "errors", "errors_calibrated", "errors_lora")
-# Of the slow ones: from patches, from one model of all categories, and from tests under several domains.
-_OFTEN = ("features", "global_model", "domain_shift")
+# Of the slow ones: from one model of all categories, and from tests under several domains.
+_OFTEN = ("global_model", "domain_shift")
 
 
 def marks_of(name: str) -> list[pytest.MarkDecorator]:

@@ -26,28 +26,27 @@ TRAINED = ("sit", "dinov2_lora", *MINING)
 ROUNDED = (*TRAINED, "disk")
 FURTHER = ["composition", "dinomaly", "domains", "inp_former", "rad"]
 OFTEN = [method for method in METHODS if method not in FURTHER]
-METHODS_OF = {1: OFTEN, 2: ["dinov2_lora", "padim", "patchcore", "sit"], 3: OFTEN}
-ALL = [(method, count) for count in (2, 3) for method in METHODS_OF[count]]
-SHARED = further([*ALL, *((method, 3) for method in FURTHER)], often=ALL)
+ALL = [(method, 3) for method in OFTEN]
+SHARED = further([*ALL, *((method, 2) for method in FURTHER)], often=ALL)
 Layouts = dict[int, Path]
 
 
 @pytest.fixture(scope="module")
 def layouts(tmp_path_factory: pytest.TempPathFactory) -> Layouts:
-    folder = tmp_path_factory.mktemp("processes")
-    for count in (1, 2, 3):
-        options = {"accelerator": "cpu", "devices": count}
-        run_together(options, train_all, folder / str(count), folder / "toy", METHODS_OF[count])
-    return {count: folder / str(count) for count in (1, 2, 3)}
+    return trained(tmp_path_factory.mktemp("processes"), OFTEN, counts=(1, 3))
 
 
 @pytest.fixture(scope="module")
 def further_layouts(tmp_path_factory: pytest.TempPathFactory) -> Layouts:
-    folder = tmp_path_factory.mktemp("further")
-    for count in (1, 3):
+    return trained(tmp_path_factory.mktemp("further"), FURTHER, counts=(1, 2))
+
+
+def trained(folder: Path, methods: list[str], *, counts: tuple[int, ...]) -> Layouts:
+    """The runs of the methods by each number of processes."""
+    for count in counts:
         options = {"accelerator": "cpu", "devices": count}
-        run_together(options, train_all, folder / str(count), folder / "toy", FURTHER)
-    return {count: folder / str(count) for count in (1, 3)}
+        run_together(options, train_all, folder / str(count), folder / "toy", methods)
+    return {count: folder / str(count) for count in counts}
 
 
 @pytest.fixture
@@ -99,8 +98,8 @@ def test_the_ledger_has_every_image_once_in_order(of_method: Layouts, method: st
 @pytest.mark.parametrize("method", further(TRAINED, often=OFTEN))
 def test_weights_are_those_of_one_process(of_method: Layouts, method: str) -> None:
     states = [
-        torch.load(of_method[n] / method / "checkpoints" / "tray.ckpt", weights_only=True)["state"]
-        for n in (1, 3)
+        torch.load(layout / method / "checkpoints" / "tray.ckpt", weights_only=True)["state"]
+        for layout in of_method.values()
     ]
     assert states[0].keys() == states[1].keys()
     tensors = {name: value for name, value in states[0].items() if isinstance(value, torch.Tensor)}

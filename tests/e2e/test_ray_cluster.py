@@ -41,6 +41,7 @@ def run(script: str, *overrides: str, cwd: Path) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
+@pytest.mark.exhaustive
 def test_one_fit_on_two_nodes_has_the_numbers_of_one_process(cluster: Any, tmp_path: Path) -> None:
     data, alone, shared = (tmp_path / name for name in ("toy", "alone", "shared"))
     fit = (*ONE, "model=padim", "holdout=0.34", "batch_size=2", f"dataset.root={data}")

@@ -74,7 +74,8 @@ def test_defective_training_images_are_named_and_left_out(
     assert left_out(updated) == list(DEFECTS)
 
 
-@pytest.mark.parametrize("method", further(METHODS, often=["patchcore"]))
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("method", METHODS)
 def test_clean_training_images_stay(method: str, sets: dict[str, Path], tmp_path: Path) -> None:
     run = run_on(sets["clean"], tmp_path, *METHODS[method], "model.robust=5")
     assert len(left_out(run)) <= 1

@@ -107,6 +107,7 @@ def test_two_models_answer_as_predict_does_and_stop_at_a_signal(
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_under_load_no_answer_is_lost_or_wrong(
     base: list[str], images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

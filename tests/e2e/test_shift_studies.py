@@ -71,6 +71,7 @@ def test_drift_is_of_the_same_normal_images_under_the_unchanged_model(shifted: P
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_study_that_was_stopped_half_way_ends_in_the_same_tables(shifted: Path, tmp_path: Path) -> None:
     stopped = Path(shutil.copytree(shifted, tmp_path / "stopped"))
     for lost in ("1", "tables", "figures", "0/domains"):
@@ -113,6 +114,7 @@ def test_each_shift_is_fitted_under_once_and_tested_under_all(base: list[str], t
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_every_categorys_model_on_every_other_and_the_distances_between_them(
     base: list[str], tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ from sklearn.metrics import roc_auc_score
 from adframe.errors import AdframeError
 from adframe.results.predictions import read_predictions
 from adframe.systems.gradient import GradientSystem
+from tests.covering import further
 from tests.e2e.scripts import COUNTS, call, composed, metrics_of, numbers_of, train_here
 from tests.fakes.pages import words_of
 
@@ -164,7 +165,7 @@ def test_what_cannot_work_is_one_line(toy: Path, tmp_path: Path, override: str, 
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("spoilt", ["last.ckpt", "best.ckpt"])
+@pytest.mark.parametrize("spoilt", further(["last.ckpt", "best.ckpt"], often=["best.ckpt"]))
 def test_a_damaged_file_of_a_stopped_training_costs_time_and_no_number(
     spoilt: str, learned: Path, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,6 +190,7 @@ def test_a_damaged_file_of_a_stopped_training_costs_time_and_no_number(
     assert f"{spoilt} is damaged" in (tmp_path / "run" / "report.html").read_text()
 
 
+@pytest.mark.exhaustive
 def test_one_training_serves_every_scoring(learned: Path, toy: Path, tmp_path: Path) -> None:
     shared = ("store=disk", f"paths.store={tmp_path / 'store'}", "logger=none")
     first = train_here(*SIT, *places(toy, tmp_path / "a"), *shared)

@@ -42,9 +42,8 @@ def sweep_of(base: list[str], *overrides: str) -> dict[str, Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "order", [pytest.param((0, 1), marks=pytest.mark.exhaustive), (1, 0)], ids=["ascending", "descending"]
-)
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["ascending", "descending"])
 def test_a_sweep_over_the_coreset_has_the_numbers_of_single_runs(
     base: list[str], single: dict[str, Path], computed: list[int], order: tuple[int, int]
 ) -> None:

@@ -37,6 +37,7 @@ def test_the_runs_and_the_table_are_one_group(sweep: Path) -> None:
     assert groups(sweep) == [sweep.name] * 3
 
 
+@pytest.mark.exhaustive
 def test_a_group_that_the_user_names_stays(base: list[str], tmp_path: Path) -> None:
     assert groups(followed(base, tmp_path, "logger.group=mine")) == ["mine"] * 3
 

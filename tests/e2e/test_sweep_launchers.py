@@ -96,7 +96,8 @@ def alive(session: int) -> list[str]:
     return [row[2] for row in rows if row[0] == str(session) and not row[1].startswith("Z")]
 
 
-@pytest.mark.parametrize("whole_group", further([False, True], often=[True]), ids=["parent", "terminal"])
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("whole_group", [False, True], ids=["parent", "terminal"])
 def test_ctrl_c_ends_the_workers_and_says_how_to_go_on(
     whole_group: bool, base: list[str], tmp_path: Path
 ) -> None:

@@ -168,6 +168,7 @@ def test_what_cannot_be_updated_says_why(fitted: tuple[Path, Path, Path, Path], 
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_joined_bank_ranks_like_a_new_one(tmp_path: Path) -> None:
     common = ("backbone=efficientnet_lite0", "coreset=0.1", "image_size=128", "num_workers=0", "logger=none")
     counts = ("dataset.train=20", "dataset.validation=0", "dataset.test_good=8", "dataset.test_bad=9")
