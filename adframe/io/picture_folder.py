@@ -32,6 +32,7 @@ class PictureFolder:
     def __init__(self, folder: Path, *, setting: str) -> None:
         if not folder.is_dir():
             raise AdframeError(f"{setting} {folder} is not a folder; give a folder with pictures")
+        self.folder = folder
         # The dictionary is complete only after all plugins of Pillow are loaded, which this call does.
         suffixes = Image.registered_extensions()
         self.paths = sorted(
@@ -44,6 +45,10 @@ class PictureFolder:
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def listing(self) -> list[tuple[str, int]]:
+        """Returns the path of each picture below the folder, and its size in bytes."""
+        return [(path.relative_to(self.folder).as_posix(), path.stat().st_size) for path in self.paths]
 
     def read(self, index: int, *, size: tuple[int, int]) -> np.ndarray:
         """Reads a picture, stretched to a size.

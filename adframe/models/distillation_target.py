@@ -15,14 +15,17 @@ from adframe.models.named_backbones import NAMED_BACKBONES, create_backbone
 from adframe.models.patch_description import FEATURES, MARGIN
 from adframe.models.residual_stages import stages_of
 
+_LAYER_CHANNELS = 1024  # of each layer before both are joined
+
 
 class DistillationTarget(nn.Module):
     """Computes patch features as PatchCore does, on the grid of a patch description network.
 
-    The features of strides 8 and 16 are averaged over 3x3 positions, brought to the finer grid, concatenated,
-    and reduced to the channels of the small network by adaptive average pooling over channels (Roth et al.,
-    CVPR 2022). The large network sees images of twice the size, so that its stride 8 is the stride 4 of the
-    small one; positions at which the small one has no output are cut off.
+    The features of strides 8 and 16 are averaged over 3x3 positions, brought to 1024 channels each, so that
+    both layers count alike, and to the finer grid, concatenated, and reduced to the channels of the small
+    network; channels are pooled adaptively both times (Roth et al., CVPR 2022). The large network sees images
+    of twice the size, so that its stride 8 is the stride 4 of the small one; positions at which the small one
+    has no output are cut off.
 
     Args:
         backbone: a convolutional network with layers of strides 4, 8 and 16.
@@ -57,12 +60,23 @@ class DistillationTarget(nn.Module):
             (B, 384, H / 4 - 8, W / 4 - 8).
         """
         _, *maps = self.backbone(image)
-        averaged = [F.avg_pool2d(each, 3, stride=1, padding=1, count_include_pad=False) for each in maps]
+        averaged = [
+            _with_channels(
+                F.avg_pool2d(each, 3, stride=1, padding=1, count_include_pad=False), _LAYER_CHANNELS
+            )
+            for each in maps
+        ]
         size = averaged[0].shape[-2:]
         aligned = [F.interpolate(each, size=size, mode="bilinear", align_corners=False) for each in averaged]
-        rows = torch.cat(aligned, dim=1).flatten(2).transpose(1, 2)  # (B, h * w, C)
-        pooled: Tensor = F.adaptive_avg_pool1d(rows, FEATURES).transpose(1, 2).reshape(-1, FEATURES, *size)
+        pooled = _with_channels(torch.cat(aligned, dim=1), FEATURES)
         return pooled[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
+
+
+def _with_channels(maps: Tensor, channels: int) -> Tensor:
+    """Pools (B, C, h, w) to `channels` channels."""
+    rows = maps.flatten(2).transpose(1, 2)  # (B, h * w, C)
+    pooled: Tensor = F.adaptive_avg_pool1d(rows, channels).transpose(1, 2)
+    return pooled.reshape(len(maps), channels, *maps.shape[-2:])
 
 
 def open_backbone(name: str, *, checkpoint: Path | None) -> TimmBackbone:

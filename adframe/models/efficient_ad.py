@@ -210,17 +210,19 @@ class EfficientAD(SeededTraining):
         Returns:
             (B, 1, H, W) between student and teacher, and between student and autoencoder.
         """
-        target, normal = self.describe(image), normalise_imagenet(image)
-        first, second = self.student(normal).chunk(2, dim=1)
-        predicted = self.autoencoder(normal, size=(target.shape[-2], target.shape[-1]))
-        size = (image.shape[-2], image.shape[-1])
-        found = []
-        for one, two in ((target, first), (predicted, second)):
-            grid = (one.float() - two.float()).square().mean(dim=1, keepdim=True)
-            # No output is centred near the border, where the nearest one stands for the pixels.
-            grid = F.pad(grid, (MARGIN,) * 4, mode="replicate")
-            found.append(heatmap(grid, size=size, sigma=0))
-        return found
+        # In float32 also where training is not, when limits are fitted as when images are scored.
+        with torch.autocast(image.device.type, enabled=False):
+            target, normal = self.describe(image), normalise_imagenet(image)
+            first, second = self.student(normal).chunk(2, dim=1)
+            predicted = self.autoencoder(normal, size=(target.shape[-2], target.shape[-1]))
+            size = (image.shape[-2], image.shape[-1])
+            found = []
+            for one, two in ((target, first), (predicted, second)):
+                grid = (one - two).square().mean(dim=1, keepdim=True)
+                # No output is centred near the border, where the nearest one stands for the pixels.
+                grid = F.pad(grid, (MARGIN,) * 4, mode="replicate")
+                found.append(heatmap(grid, size=size, sigma=0))
+            return found
 
     def collect_held_out(self, image: Tensor) -> None:
         """Collects the values of both maps on held-out normal images.
@@ -240,10 +242,11 @@ class EfficientAD(SeededTraining):
         if not self._held_out[0]:
             raise AdframeError("model=efficient_ad needs normal validation images, by which maps are scaled")
         for limits, values in zip(self.limits, self._held_out, strict=True):
-            ordered = torch.cat(values).sort().values
-            # torch.quantile takes no more than 16 million values.
-            places = [round(share * (len(ordered) - 1)) for share in self.quantiles]
-            limits.copy_(ordered[places])
+            pixels = torch.cat(values).numpy()
+            # torch.quantile takes no more than 16 million values, and torch's sort returns places as well.
+            places = [round(share * (len(pixels) - 1)) for share in self.quantiles]
+            pixels.partition(places)
+            limits.copy_(torch.from_numpy(pixels[places]))
         self._held_out = [[], []]
 
     @torch.no_grad()
@@ -256,13 +259,12 @@ class EfficientAD(SeededTraining):
         Returns:
             Raw scores (B,), the largest pixels, and heatmaps (B, 1, H, W).
         """
-        with torch.autocast(image.device.type, enabled=False):
-            scaled = [
-                LOW + (HIGH - LOW) * (found - limits[0]) / (limits[1] - limits[0]).clamp(min=1e-12)
-                for found, limits in zip(self.maps(image), self.limits, strict=True)
-            ]
-            combined = (scaled[0] + scaled[1]) / 2
-            return Prediction(combined.amax(dim=(1, 2, 3)), combined)
+        scaled = [
+            LOW + (HIGH - LOW) * (found - limits[0]) / (limits[1] - limits[0]).clamp(min=1e-12)
+            for found, limits in zip(self.maps(image), self.limits, strict=True)
+        ]
+        combined = (scaled[0] + scaled[1]) / 2
+        return Prediction(combined.amax(dim=(1, 2, 3)), combined)
 
     def _augment(self, image: Tensor) -> Tensor:
         """Changes brightness, contrast or saturation of each image (paper, 3.3)."""

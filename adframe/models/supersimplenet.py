@@ -37,7 +37,8 @@ class SuperSimpleNet(SeededTraining):
         backbone: computes the features, or a name for `create_backbone`; it stays unchanged.
         noise: standard deviation of the noise, above 0.
         threshold: Perlin noise above it is anomalous, in [0, 1); it is in [-1, 1].
-        scales: exponents of 2, lowest and highest, of the noise cells per side, drawn for each axis.
+        scales: exponents of 2, lowest and highest, of the noise cells per side, drawn for each axis. A side
+            has at most half as many cells as positions, because Perlin noise is 0 at the corners of cells.
         hidden: channels of the segmentation head.
         margin: distance from 0, above 0, up to which the truncated L1 loss asks scores of the map to move.
         gamma: exponent of the focal losses, 0 or more.
@@ -67,7 +68,7 @@ class SuperSimpleNet(SeededTraining):
         *,
         noise: float = 0.015,
         threshold: float = 0.2,
-        scales: tuple[int, int] = (0, 6),
+        scales: tuple[int, int] = (0, 5),
         hidden: int = 1024,
         margin: float = 0.5,
         gamma: float = 4.0,
@@ -220,7 +221,8 @@ class SuperSimpleNet(SeededTraining):
         """
         logits, whole = self.heads(self.adapted(image))
         size = (image.shape[-2], image.shape[-1])
-        return Prediction(whole.float(), heatmap(logits.float(), size=size, sigma=self.sigma))
+        with torch.autocast(image.device.type, enabled=False):
+            return Prediction(whole.float(), heatmap(logits.float(), size=size, sigma=self.sigma))
 
     def feature_reader(self) -> FeatureReader:
         """Returns the backbone."""
@@ -231,12 +233,15 @@ class SuperSimpleNet(SeededTraining):
         # The draws follow from torch's generator, which is seeded for each step.
         generator = np.random.default_rng(int(torch.randint(2**31, ())))
         size = (features.shape[-2], features.shape[-1])
-        low, high = self.scales
+        # At least two positions in each cell: at its corners the noise is 0.
+        ends = [max(0, min(self.scales[1], side.bit_length() - 2)) for side in size]
 
         def draw(count: int) -> Tensor:
             found = []
             for _ in range(count):
-                rows, columns = (2 ** int(generator.integers(low, high + 1)) for _ in range(2))
+                rows, columns = (
+                    2 ** int(generator.integers(min(self.scales[0], end), end + 1)) for end in ends
+                )
                 field = perlin_noise((rows, columns), size=size, generator=generator)
                 found.append(rotate_field(field, degrees=float(generator.uniform(-90, 90))) > self.threshold)
             return torch.from_numpy(np.stack(found)[:, None].astype(np.float32)).to(features)

@@ -13,6 +13,7 @@ from adframe.data.datamodule import AnomalyData
 from adframe.data.validate_files import fingerprint
 from adframe.io.checksummed import UnusableError, read_sealed, write_sealed
 from adframe.io.images import READING_VERSION
+from adframe.io.picture_folder import PictureFolder
 from adframe.reporting.notes import warn
 
 _FILE_FORMAT = "2"  # files with another number count as missing
@@ -23,6 +24,8 @@ _TRAINING_KEYS = (
 # Settings on which no training depends.
 _UNUSED_MODEL_KEYS = ("scoring",)
 _UNUSED_LEARNING_KEYS = ("pictures", "cache_mb")
+# Where a training runs, and what `training_settings` selects by itself. All others are options of Lightning.
+_PLACE_KEYS = ("accelerator", "devices", "num_nodes", "ray", "gradient_checkpointing", "precision", "compile")
 
 
 class StoredTraining:
@@ -89,12 +92,15 @@ def stored_training(
         The training, whether its file exists or not.
     """
     used = [record for record in data.records if record.split != "test"]
+    pictures = settings["model"].get("penalty_images")
     facts = dict(settings) | {
         "weights": detector.backbone.digest,
         "data": fingerprint(used, root=Path(data.source.root)),
         "pixels": (READING_VERSION, data.view.preprocess, [record.bits for record in used]),
         "splits": [(record.path.name, record.split) for record in used],
     }
+    if pictures is not None:
+        facts["pictures"] = PictureFolder(Path(str(pictures)), setting="model.penalty_images").listing()
     text = json.dumps(facts, sort_keys=True, default=str)
     return StoredTraining(folder, key=hashlib.sha256(text.encode()).hexdigest()[:32])
 
@@ -115,4 +121,6 @@ def training_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     settings["precision"] = config["trainer"].get("precision")
     if config["trainer"].get("compile"):  # other rounding
         settings["compile"] = True
+    if added := {key: value for key, value in config["trainer"].items() if key not in _PLACE_KEYS}:
+        settings["trainer"] = added
     return settings

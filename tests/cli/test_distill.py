@@ -78,18 +78,21 @@ def test_the_loss_falls(tmp_path: Path) -> None:
     assert np.mean(losses[-3:]) < 0.9 * np.mean(losses[:3])
 
 
+def pooled_slowly(maps: np.ndarray, channels: int) -> np.ndarray:
+    """(B, C, h, w) to another number of channels, each the mean of those that it overlaps."""
+    ends = [(n * maps.shape[1] // channels, -(-(n + 1) * maps.shape[1] // channels)) for n in range(channels)]
+    return np.stack([maps[:, first:last].mean(axis=1) for first, last in ends], axis=1)
+
+
 def test_targets_are_patch_features_of_the_middle_of_the_image() -> None:
     backbone = tiny_cnn()
     image = images(2, size=(128, 128))
     found = DistillationTarget(backbone)(image)
     _, fine, coarse = backbone(image)
-    expected = np.zeros((2, 384, 16, 16))
     averaged = [F.avg_pool2d(F.pad(m, (1, 1, 1, 1)), 3, stride=1) for m in (fine, coarse)]
     averaged[1] = F.interpolate(averaged[1], size=(16, 16), mode="bilinear")
-    stacked = torch.cat(averaged, dim=1).numpy()  # 48 + 192 channels
-    for n in range(384):
-        first, last = n * 240 // 384, -(-(n + 1) * 240 // 384)
-        expected[:, n] = stacked[:, first:last].mean(axis=1)
+    layers = [pooled_slowly(each.numpy(), 1024) for each in averaged]  # of 48 and 192 channels
+    expected = pooled_slowly(np.concatenate(layers, axis=1), 384)
     # The outermost positions average zeros here, and they are cut off.
     np.testing.assert_allclose(found[..., 1:-1, 1:-1], expected[..., 5:-5, 5:-5], atol=1e-4)
     assert found.shape == (2, 384, 8, 8)

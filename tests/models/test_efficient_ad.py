@@ -167,6 +167,19 @@ def test_maps_are_scaled_by_quantiles_of_held_out_images(tmp_path: Path) -> None
         model.finalise_held_out()
 
 
+def test_limits_are_fitted_as_images_are_scored(tmp_path: Path) -> None:
+    """Validation runs in the training's precision, which may be half of it."""
+    limits, image = [], images(1, size=SIZE)
+    for half in (False, True):
+        torch.manual_seed(0)
+        model = tiny_efficient_ad(tmp_path).eval()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+            model.collect_held_out(image)
+        model.finalise_held_out()
+        limits.append(model.limits)
+    assert torch.equal(*limits)
+
+
 def test_a_map_is_a_mean_over_channels_at_the_place_of_the_output(tmp_path: Path) -> None:
     model, image = tiny_efficient_ad(tmp_path).eval(), images(1, size=SIZE)
     with torch.no_grad():

@@ -124,6 +124,22 @@ def test_noise_is_in_blobs_of_every_size() -> None:
     assert none.sum() == 0
 
 
+@pytest.mark.parametrize("size", [(16, 16), (8, 64), (9, 12)])
+def test_noise_is_never_drawn_where_it_is_zero(size: tuple[int, int]) -> None:
+    """Perlin noise is 0 at the corners of its cells, where a lattice as fine as the grid would sample it."""
+    torch.manual_seed(0)
+    blobs = tiny_supersimplenet(threshold=0.0, scales=(6, 6))._blobs(torch.zeros(40, 3, *size))
+    assert (blobs.flatten(1).sum(dim=1) > 0).all()
+
+
+def test_the_map_has_full_precision_where_training_has_not() -> None:
+    model = tiny_supersimplenet().eval()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = model(images(1)).heatmap
+    assert found.dtype == torch.float32
+    assert len(found.unique()) > 1000
+
+
 def test_an_image_is_classified_by_means_and_maxima_of_features_and_map() -> None:
     head = Classification(5).eval()
     features, logits = torch.randn(2, 5, 6, 7), torch.randn(2, 1, 6, 7)

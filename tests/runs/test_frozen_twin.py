@@ -83,6 +83,22 @@ def test_a_network_that_forgot_everything_is_worse_and_the_twin_is_offered(data:
     assert facts["adaptation/patch_auroc_adapted"] < facts["adaptation/patch_auroc_frozen"]
 
 
+def test_patches_of_all_held_out_images_are_looked_at(
+    data: AnomalyData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the first ones may all be of one category."""
+    monkeypatch.setattr("adframe.runs.frozen_twin.PROBES", 100)
+    seen, banks, held_out = 0, 12, 12 * (1 + DRAWS)
+
+    def spoilt_at_the_end(cells: Tensor) -> Tensor:
+        nonlocal seen
+        seen += len(cells)
+        return cells if seen <= banks + held_out * 10 // 12 else torch.rand(cells.shape)
+
+    assert compared(spoilt_at_the_end, data).neighbours < 0.95
+    assert seen == banks + held_out
+
+
 def test_a_network_that_only_turns_its_features_keeps_everything(data: AnomalyData) -> None:
     turn, _ = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(0)))
     found = compared(lambda cells: torch.einsum("ij,bjhw->bihw", turn, cells), data)
