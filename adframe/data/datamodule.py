@@ -131,8 +131,7 @@ class AnomalyData(L.LightningDataModule):
         records = scanned
         if not has_validation(scanned):
             records = self._draw_split(category, scanned)
-            # Validation images that join the model would be more shots.
-            self.held_out |= self.protocol.refits_on_validation and self.training.shots is None
+            self.held_out |= self.protocol.refits_on_validation and self.training.may_grow
         check_splits(records, category=category)
         self._add_warnings(category, scanned, records)
         records, notes = self.training.choose(records, seed=self.seed)

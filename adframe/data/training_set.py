@@ -57,6 +57,11 @@ class TrainingSet:
                 "contamination= and labelled= both take the defects that are not tested; set one to null"
             )
 
+    @property
+    def may_grow(self) -> bool:
+        """Whether validation images may join: they would be more shots, or a smaller share of defects."""
+        return self.shots is None and self.contamination is None
+
     def choose(self, records: Sequence[Record], *, seed: int) -> tuple[list[Record], list[str]]:
         """Chooses the images of one category.
 

@@ -42,7 +42,7 @@ def run_reference(run: Path, *, unit: str, calibration: str = TRAINED) -> DriftR
         scores=scores.normal,
         source=f"{counted(len(scores.normal), 'normal validation image')} of the run",
         rate=_rate_of(run, unit, calibration),
-        is_refitted=bool(config.get("refit")) and not config.get("learning"),
+        is_refitted=scores.joined_the_model(config),
         several_per_part=any(len(part) > 1 for own in scores.parts.values() for part in own),
     )
 

@@ -15,7 +15,7 @@ class TokenGaussian(nn.Module):
     """Mean and covariance of tokens, shrunk towards a multiple of the identity so that it is never singular.
 
     The shrinkage is that of OAS (Chen et al., Shrinkage Algorithms for MMSE Covariance Estimation, IEEE TSP
-    2010, eq. 23), which needs only the covariance itself.
+    2010, eq. 23, without its two terms of order 2/D, as in scikit-learn), which needs only the covariance.
 
     Example:
         >>> gaussian = TokenGaussian()

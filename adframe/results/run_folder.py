@@ -347,7 +347,8 @@ class RunFolder:
         Args:
             config: the configuration, resolved.
         """
-        text = yaml.safe_dump(hide_secrets(config), sort_keys=False, allow_unicode=True)
+        self.config = hide_secrets(config)
+        text = yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True)
         write_whole(self.path / "config.yaml", text)
 
     def _clear_unstarted(self) -> None:

@@ -28,6 +28,8 @@ class ValidationScores:
         anomalous: (m,) float64; empty where all validation images are normal.
         parts: category -> the scores of each part's normal images, in the order of their paths; {} in files
             of earlier versions.
+        refitted: whether the normal images joined the model after they were scored; None in files of earlier
+            versions, see `joined_the_model`.
 
     Example:
         >>> ValidationScores(normal=np.array([0.1, 0.3]), anomalous=np.array([])).normal.tolist()
@@ -37,6 +39,17 @@ class ValidationScores:
     normal: np.ndarray
     anomalous: np.ndarray
     parts: Mapping[str, Sequence[np.ndarray]] = field(default_factory=dict)
+    refitted: bool | None = None
+
+    def joined_the_model(self, config: Mapping[str, Any]) -> bool:
+        """Returns whether the normal images joined the model, which then scores all normal images lower.
+
+        Args:
+            config: of the run, which tells it for files of earlier versions.
+        """
+        if self.refitted is not None:
+            return self.refitted
+        return bool(config.get("refit")) and config.get("shots") is None and not config.get("learning")
 
 
 def write_scores(
@@ -45,6 +58,7 @@ def write_scores(
     unit: str,
     scores: Mapping[str, Sequence[float]],
     parts: Mapping[str, Sequence[Sequence[float]]] | None = None,
+    refitted: bool = False,
 ) -> None:
     """Writes the validation scores of a model.
 
@@ -53,8 +67,10 @@ def write_scores(
         unit: the model: a category, or `global`.
         scores: raw scores under `normal` and `anomalous`.
         parts: category -> the scores of each part's normal images; None where the parts are unknown.
+        refitted: whether the normal images joined the model after they were scored.
     """
     kept: dict[str, Any] = {kind: sorted(map(float, scores[kind])) for kind in ("normal", "anomalous")}
+    kept["refitted"] = refitted
     if parts:
         kept["parts"] = {name: [list(map(float, part)) for part in own] for name, own in parts.items()}
     write_json(run / VALIDATION_FOLDER / f"{unit}.json", kept)
@@ -84,13 +100,14 @@ def read_scores(run: Path, *, category: str) -> ValidationScores | None:
             str(name): [np.array(part, dtype=np.float64) for part in own]
             for name, own in stored.get("parts", {}).items()
         }
+        refitted = stored.get("refitted")
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise AdframeError(f"cannot read {path}: {error!r}; delete it, or run again") from error
     if not len(kept[0]) or not all(np.isfinite(each).all() and each.ndim == 1 for each in kept):
         raise AdframeError(f"{path} has no finite normal scores; delete it, or run again")
     if not all(len(part) and np.isfinite(part).all() for own in parts.values() for part in own):
         raise AdframeError(f"{path} has a part without finite scores; delete it, or run again")
-    return ValidationScores(kept[0], kept[1], parts)
+    return ValidationScores(kept[0], kept[1], parts, refitted)
 
 
 def copy_scores(run: Path, *, to: Path) -> None:

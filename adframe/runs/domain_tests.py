@@ -169,7 +169,7 @@ def write_further_pages(tests: Sequence[FurtherTest]) -> None:
             results = RunFolder(path)
             results.reopen()
             run = path.parents[1]
-            warn_of_unlike_validation(results, refitted=False, validation=run, printed=False)
+            warn_of_unlike_validation(results, validation=run, printed=False)
         write_page(path)
 
 

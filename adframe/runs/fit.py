@@ -93,7 +93,11 @@ def fit_model(
     processes.wait()  # all have read the checkpoints of the training, which are removed below
     if not processes.first:  # every process has the fitted model, and the first one writes about it
         return {}
-    write_scores(folder.path, unit=unit, scores=system.validation_scores(), parts=system.validation_parts())
+    refitted = isinstance(system, TrainingFreeSystem) and system.refit
+    write_scores(
+        folder.path, unit=unit, scores=system.validation_scores(), parts=system.validation_parts(),
+        refitted=refitted,
+    )  # fmt: skip
     if isinstance(system, TrainingFreeSystem) and system.screening is not None:
         _write_screening(folder, system.screening, unit=unit)
     if line := _limits(system.detector):
@@ -104,7 +108,7 @@ def fit_model(
     shutil.rmtree(folder.training_folder(unit), ignore_errors=True)
     model = {f"model/{name}": float(value) for name, value in system.detector.facts().items()}  # type: ignore[operator]
     # A refitted model knows the held-out images, so that metrics on them would be too good.
-    if not (isinstance(system, TrainingFreeSystem) and system.refit):
+    if not refitted:
         model |= synthetic_metrics(system, data)
     return system.calibrator.facts() | system.validation_facts() | model | training | profiler.seconds
 

@@ -64,7 +64,7 @@ def reevaluate(recipe: Recipe, run: RunFolder, categories: Sequence[str]) -> Run
                     system, loaded = load_system(recipe, source, run.checkpoint(unit)), unit
                 folder.metrics["val"][unit] = run.metrics["val"][unit]
                 evaluate_category(recipe, folder, system, data, category=category, tracker=tracker)
-            warn_of_unlike_validation(folder, refitted=recipe.refit and recipe.learning() is None)
+            warn_of_unlike_validation(folder)
             finish_evaluation(folder, seconds=time.perf_counter() - start)
     except BaseException:
         folder.discard()

@@ -161,7 +161,7 @@ def _work_through(
             return folder
         write_further_pages(further)
         folder.add_facts({"wall_seconds": spent + time.perf_counter() - start} | peak_memory())
-        warn_of_unlike_validation(folder, refitted=recipe.refit and recipe.learning() is None)
+        warn_of_unlike_validation(folder)
         write_page(folder.path)
     return folder
 

@@ -74,18 +74,15 @@ class ScoreCheck:
         )
 
 
-def check_validation(
-    folder: RunFolder, *, refitted: bool, validation: Path | None = None
-) -> list[ScoreCheck]:
+def check_validation(folder: RunFolder, *, validation: Path | None = None) -> list[ScoreCheck]:
     """Compares the scores of normal validation images with those of normal test images, by category.
 
     The labels of the test images serve this report only: no threshold, model or setting is chosen by the
-    result.
+    result. A model which validation images joined after they were scored scores all normal images lower, so
+    that only higher scores of test images are a difference there.
 
     Args:
         folder: the folder of the run or of its evaluation, with the results of all categories.
-        refitted: whether the validation images joined the model after they were scored. It then scores all
-            normal images lower, so that only higher scores of test images are a difference.
         validation: the folder of the run whose validation scores gave the thresholds; None for `folder`.
 
     Returns:
@@ -101,12 +98,13 @@ def check_validation(
             rates = [facts.get(f"calibration/{name}_fpr") for name in ("promised", "expected")]
             # With too few images the threshold guarantees a higher rate than the rule asks for.
             promised = max((rate for rate in rates if rate is not None), default=None)
-            checks.append(_check_of(category, scores, rows, promised, upward=refitted))
+            upward = scores.joined_the_model(folder.config)
+            checks.append(_check_of(category, scores, rows, promised, upward=upward))
     return checks
 
 
 def warn_of_unlike_validation(
-    folder: RunFolder, *, refitted: bool, validation: Path | None = None, printed: bool = True
+    folder: RunFolder, *, validation: Path | None = None, printed: bool = True
 ) -> None:
     """Adds a warning to the run for each category whose validation images differ from its
     test images.
@@ -115,11 +113,10 @@ def warn_of_unlike_validation(
 
     Args:
         folder: the folder of the run or of its evaluation, with the results of all categories.
-        refitted: as in `check_validation`.
         validation: as in `check_validation`.
         printed: whether the terminal shows the warning as well as the report.
     """
-    checks = check_validation(folder, refitted=refitted, validation=validation)
+    checks = check_validation(folder, validation=validation)
     found = {}
     for check, p in zip(checks, holm([check.p for check in checks]), strict=True):
         if p < LEVEL:

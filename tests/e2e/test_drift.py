@@ -14,9 +14,10 @@ import adframe
 from adframe.cli.app import app
 from adframe.cli.predict import Request, run_prediction
 from adframe.inference.prediction_log import log_files
+from adframe.inference.run_reference import run_reference
 from adframe.inference.score_log import read_score_log
 from adframe.results.validation_scores import read_scores
-from tests.e2e.scripts import train_here
+from tests.e2e.scripts import metrics_of, train_here
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +57,29 @@ def test_predictions_are_logged_and_their_log_is_measured(
     assert record["reference"]["images"] == len(known.normal)
     assert record["alarm_rate"]["alarms"] == int(found.alarms.sum())
     assert "<svg" in (tmp_path / "out" / "index.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("given", "joined", "fitted"),
+    # Of six training images one is held out; then two defects are a share of 2/7.
+    [((), True, 6), (("shots=2",), False, 2), (("contamination=0.25",), False, 7)],
+    ids=["plain", "shots", "contamination"],
+)
+def test_a_run_knows_whether_its_validation_images_joined_the_model(
+    given: tuple[str, ...], joined: bool, fitted: int, base: list[str], tmp_path: Path
+) -> None:
+    own = (
+        "dataset.root=bad12",
+        "dataset.validation=0",
+        "dataset.test_bad=12",
+        "model=patchcore",
+        "memory=all",
+        "category=tray",
+    )
+    run = train_here(*base, *own, *given, "model=patchcore", "memory=all", f"paths.run={tmp_path / 'run'}")
+    assert run_reference(run, unit="tray").is_refitted is joined
+    facts = metrics_of(run)["val"]["tray"]
+    assert facts["model/rows"] == fitted * 8 * 8
 
 
 def test_the_exit_code_is_chosen_and_a_reference_can_be_given(run: Path, tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_the_reference_of_a_run_states_its_promise(tmp_path: Path) -> None:
     with pytest.raises(AdframeError, match="give a log of normal images with --reference"):
         run_reference(run, unit="screw")
     scores = {"normal": [2.0, 1.0], "anomalous": []}
-    write_scores(run, unit="screw", scores=scores, parts={"screw": [[1.0, 2.0]]})
+    write_scores(run, unit="screw", scores=scores, parts={"screw": [[1.0, 2.0]]}, refitted=True)
     found = run_reference(run, unit="screw")
     assert found.scores.tolist() == [1.0, 2.0]
     assert (found.rate, found.is_refitted, found.several_per_part) == (0.02, True, True)

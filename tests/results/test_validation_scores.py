@@ -38,6 +38,28 @@ def test_scores_of_each_part_come_back_in_order(tmp_path):
     assert read_scores(tmp_path, category="bolt").parts == {}
 
 
+@pytest.mark.parametrize("refitted", [False, True])
+def test_whether_they_joined_the_model_comes_back(tmp_path, refitted):
+    write_scores(tmp_path, unit="bolt", scores=SCORES, refitted=refitted)
+    assert read_scores(tmp_path, category="bolt").joined_the_model({}) is refitted
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"refit": True, "learning": None}, True),
+        ({"refit": False}, False),
+        ({"refit": True, "shots": 2}, False),
+        ({"refit": True, "learning": {"epochs": 3}}, False),
+    ],
+)
+def test_the_configuration_tells_it_for_files_of_earlier_versions(tmp_path, config, expected):
+    file = tmp_path / "validation" / "bolt.json"
+    file.parent.mkdir()
+    file.write_text('{"normal": [1.0], "anomalous": []}')
+    assert read_scores(tmp_path, category="bolt").joined_the_model(config) is expected
+
+
 @pytest.mark.parametrize(
     "text",
     [

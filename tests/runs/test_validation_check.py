@@ -29,6 +29,7 @@ def leave_run(
     *,
     groups: int = 1,
     pooled: bool = False,
+    refitted: bool = False,
 ) -> RunFolder:
     """A run with a conformal threshold; `groups` images in a row show one part."""
     folder = RunFolder(path)
@@ -39,7 +40,8 @@ def leave_run(
         scores = np.concatenate([known[name] for name in names])
         threshold = float(np.quantile(scores, 1 - FPR, method="higher"))
         parts = {name: known[name].reshape(-1, groups).tolist() for name in names}
-        write_scores(path, unit=unit, scores={"normal": scores, "anomalous": []}, parts=parts)
+        normal = {"normal": scores, "anomalous": []}
+        write_scores(path, unit=unit, scores=normal, parts=parts, refitted=refitted)
         folder.metrics["val"][unit] = {
             "calibration/threshold": threshold,
             "calibration/n": len(scores),
@@ -63,7 +65,7 @@ def rows_of(name: str, scores: np.ndarray, *, threshold: float, groups: int) -> 
 def test_the_warning_has_promised_and_observed_rate_and_stands_in_report_and_terminal(tmp_path, capsys):
     rng = np.random.default_rng(0)
     folder = leave_run(tmp_path, {"cloth": rng.normal(size=32)}, {"cloth": rng.normal(size=41) + 1.5})
-    warn_of_unlike_validation(folder, refitted=False)
+    warn_of_unlike_validation(folder)
     alarms = sum(each["decision"] for each in folder.rows)
     expected = (
         "cloth: the validation images do not look like the test images: 41 normal test images score higher "
@@ -91,31 +93,33 @@ def test_images_that_are_alike_few_images_and_older_runs_give_no_warning(tmp_pat
     older = leave_run(tmp_path / "older", {"a": rng.normal(size=32)}, {"a": rng.normal(size=41) + 9})
     write_scores(older.path, unit="a", scores={"normal": [0.0, 1.0], "anomalous": []})
     for folder in (alike, tiny, older):
-        warn_of_unlike_validation(folder, refitted=False)
+        warn_of_unlike_validation(folder)
         assert "warnings" not in folder.environment
-    assert check_validation(older, refitted=False) == []
+    assert check_validation(older) == []
 
 
 def test_a_run_without_labels_is_not_checked(tmp_path):
     folder = leave_run(tmp_path, {"a": np.arange(9.0)}, {"a": np.arange(9.0) + 99})
     folder.rows = [each | {"label": None} for each in folder.rows]
-    assert check_validation(folder, refitted=False) == []
+    assert check_validation(folder) == []
 
 
 def test_a_refitted_model_is_not_accused_of_lower_scores(tmp_path):
     rng = np.random.default_rng(2)
-    folder = leave_run(tmp_path, {"a": rng.normal(size=60)}, {"a": rng.normal(size=60) - 1})
-    assert check_validation(folder, refitted=False)[0].p < 0.01 < check_validation(folder, refitted=True)[0].p
-    assert "score lower on average" in check_validation(folder, refitted=False)[0].sentence(0.001)
+    known, new = rng.normal(size=60), rng.normal(size=60) - 1
+    folder = leave_run(tmp_path / "plain", {"a": known}, {"a": new})
+    (check,) = check_validation(folder)
+    assert check.p < 0.01
+    assert "score lower on average" in check.sentence(0.001)
+    grown = leave_run(tmp_path / "grown", *({"a": scores} for scores in (known, new)), refitted=True)
+    assert check_validation(grown)[0].p > 0.01
 
 
 def test_images_of_one_part_count_once(tmp_path):
     rng = np.random.default_rng(3)
     known, new = (np.repeat(rng.normal(size=6), 10) + 0.1 * rng.normal(size=60) for _ in range(2))
-    (grouped,) = check_validation(
-        leave_run(tmp_path / "a", {"a": known}, {"a": new + 0.8}, groups=10), refitted=False
-    )
-    (alone,) = check_validation(leave_run(tmp_path / "b", {"a": known}, {"a": new + 0.8}), refitted=False)
+    (grouped,) = check_validation(leave_run(tmp_path / "a", {"a": known}, {"a": new + 0.8}, groups=10))
+    (alone,) = check_validation(leave_run(tmp_path / "b", {"a": known}, {"a": new + 0.8}))
     assert (len(grouped.known), len(grouped.new), grouped.images) == (6, 6, 60)
     assert alone.p < 0.01 < grouped.p
     assert "60 normal test images of 6 parts score higher on average than 6 parts of" in grouped.sentence(0.5)
@@ -126,7 +130,7 @@ def test_a_model_for_all_compares_each_category_with_its_own_validation_images(t
     rng = np.random.default_rng(4)
     known = {"a": rng.normal(size=60), "b": rng.normal(size=10) + 9}
     new = {"a": rng.normal(size=10), "b": rng.normal(size=60) + 9}
-    checks = check_validation(leave_run(tmp_path, known, new, pooled=True), refitted=False)
+    checks = check_validation(leave_run(tmp_path, known, new, pooled=True))
     assert [check.category for check in checks] == ["a", "b"]
     assert all(check.p > 0.01 for check in checks)
 
@@ -137,8 +141,8 @@ def test_one_run_in_a_hundred_is_warned_without_a_reason(tmp_path, categories):
     names = [f"c{place}" for place in range(categories)]
     for number in range(runs):
         known, new = ({name: rng.gamma(2, size=n) for name in names} for n in (20, 30))
-        folder = leave_run(tmp_path / f"{number}", known, new)
-        warn_of_unlike_validation(folder, refitted=bool(number % 2))
+        folder = leave_run(tmp_path / f"{number}", known, new, refitted=bool(number % 2))
+        warn_of_unlike_validation(folder)
         warned += "warnings" in folder.environment
     # A level of 1 in 20 instead of 1 in 100 would be refused in 98 of 100 tries.
     assert stats.binomtest(warned, runs, 0.01, alternative="greater").pvalue > 0.001
@@ -150,7 +154,7 @@ def test_another_domain_is_compared_with_the_validation_images_of_the_run_quietl
     shifted = leave_run(
         run.path / "domains/dark", {"a": rng.normal(size=32) + 3}, {"a": rng.normal(size=41) + 3}
     )
-    warn_of_unlike_validation(shifted, refitted=False, validation=run.path, printed=False)
+    warn_of_unlike_validation(shifted, validation=run.path, printed=False)
     assert "the validation images do not look like the test images" in shifted.environment["warnings"][0]
     assert capsys.readouterr().err == ""
-    assert check_validation(shifted, refitted=False)[0].p > 0.01  # the recalibrated threshold has its own
+    assert check_validation(shifted)[0].p > 0.01  # the recalibrated threshold has its own
