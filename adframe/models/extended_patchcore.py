@@ -36,7 +36,9 @@ class ExtendedPatchCore(nn.Module):
         per_layer: True makes one memory per layer and averages their patch distances.
         scales: Factors on the sides of the image, one memory each; patch distances are averaged (as in MuRF).
         brightness, rotations: Variants of the normal images that join the memory (see `Variants`).
-        metric: `euclidean`, or `cosine`: features have unit length and distances are 1 - cos.
+        metric: `euclidean`, or `cosine`: features have unit length, and distances are halves of squares, that
+            is 1 - cos, for the rows of a bank. After weights or a reduction, and for a memory that keeps no
+            rows, they are half of the squared distance there.
         reduce: `none`, `random` or `pca`: projects the features themselves to `dimensions`. `whiten` projects
             each layer to its `dimensions` directions of largest variance, divides each by its standard
             deviation, and concatenates the layers: distances are Mahalanobis distances.

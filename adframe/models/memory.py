@@ -461,7 +461,8 @@ class Subspace(Memory):
         del choice
         axes, variances = principal_axes(rows)
         explained = torch.cumsum(variances, 0) / variances.sum().clamp(min=1e-30)
-        count = 1 + int((explained < self.variance).sum())
+        # Without any variance no axis explains anything, and all of them would leave nothing outside.
+        count = 1 + int((explained < self.variance).sum()) if variances.sum() > 0 else 1
         self.bank = axes[:, :count].T.contiguous().to(self.bank.device)  # (d, D)
         self.mean = moments(rows)[0].float().to(self.bank.device)
 

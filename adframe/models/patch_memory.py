@@ -89,6 +89,9 @@ class PatchMemory(nn.Module):
         fusion: Gives the factor of each layer's features.
         settings: How features are averaged, reduced and kept.
 
+    Raises:
+        AdframeError: Layers have different weights, and are whitened afterwards.
+
     Example:
         >>> from adframe.models.memory import Greedy
         >>> memory = PatchMemory(Greedy(), layers=[0], fusion=Concat(), settings=Settings(coreset=0.25))
@@ -105,6 +108,12 @@ class PatchMemory(nn.Module):
 
     def __init__(self, memory: Memory, *, layers: Sequence[int], fusion: Concat, settings: Settings) -> None:
         super().__init__()
+        unequal = fusion.adaptive or len({*fusion.weights([1.0] * len(layers))}) > 1
+        if settings.reduce == "whiten" and unequal:
+            raise AdframeError(
+                "model.reduce=whiten gives all layers the same variance, so that weights of layers have no "
+                "effect; choose fusion=concat, or another model.reduce="
+            )
         self.memory, self.layers, self.fusion, self.settings = memory, list(layers), fusion, settings
         self.register_buffer("centre", torch.empty(0))  # (D,) subtracted from features against cancellation
         self.register_buffer("weights", torch.empty(0))  # (D,) of the fusion; empty: all are 1
@@ -315,7 +324,7 @@ class PatchMemory(nn.Module):
         }
 
     def distance(self, embedded: Tensor) -> Tensor:
-        """Measures distances from the memory; cosine distance, 1 - cos, where that is the metric.
+        """Measures distances from the memory; half of their squares where the metric is `cosine`.
 
         Args:
             embedded: (Q, d), result of `embed`.

@@ -116,6 +116,12 @@ def test_the_subspace_is_as_small_as_its_share_allows(variance: float) -> None:
     assert explained[d] >= variance > explained[d - 1]
 
 
+def test_without_variance_in_normal_rows_other_rows_are_still_outside() -> None:
+    made = fitted(Subspace(), torch.ones(40, 12))
+    assert made.distance(torch.ones(1, 12), limit_mb=1).item() == pytest.approx(0.0, abs=1e-6)
+    assert made.distance(QUERIES, limit_mb=1).min() > 0.1
+
+
 def test_squared_distances_are_the_squares() -> None:
     plain, squared = (fitted(Subspace(variance=0.7, squared=each)) for each in (False, True))
     expected = plain.distance(QUERIES, limit_mb=1).square()

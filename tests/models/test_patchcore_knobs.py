@@ -7,7 +7,7 @@ from torch import Tensor
 from adframe.errors import AdframeError
 from adframe.models.augment_normals import Variants, rotated
 from adframe.models.extended_patchcore import ExtendedPatchCore, create_patchcore
-from adframe.models.fusion import Adaptive, Mean, Single
+from adframe.models.fusion import Adaptive, Concat, Mean, Single, Weighted
 from adframe.models.memory import Centres, Everything, Gaussian, Random, Subspace
 from adframe.models.patchcore import PatchCore
 from adframe.ops.patches import as_rows, patch_grid
@@ -148,6 +148,13 @@ def test_distances_in_whitened_features_are_mahalanobis_distances() -> None:
     apart = query[:, None] - normal  # (Q, N, 48)
     expected = torch.einsum("qnd,de,qne->qn", apart, inverse, apart).amin(1).sqrt().view(5, -1).amax(1)
     torch.testing.assert_close(model(QUERY).score.double(), expected, rtol=1e-2, atol=0)
+
+
+@pytest.mark.parametrize("fusion", [Adaptive(), Weighted(layers=[1, 2])])
+def test_weights_that_whitening_would_cancel_are_refused(fusion: Concat) -> None:
+    with pytest.raises(AdframeError, match=r"weights of layers have no effect; choose fusion=concat"):
+        fitted(reduce="whiten", fusion=fusion)
+    assert fitted(reduce="whiten", fusion=Weighted(layers=[0, 2])).memories[0].layers == [1]
 
 
 def test_a_direction_without_variance_is_not_blown_up() -> None:
