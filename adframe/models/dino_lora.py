@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from adframe.contracts import IMAGE, LABEL, MASK, Batch, FeatureReader, Prediction
 from adframe.errors import AdframeError, above
 from adframe.models.anomaly_heads import Bottlenecks, DenseHead, Guide, Loss, TokenHead, anomaly_losses
-from adframe.models.layers import blocks_at_quarters
+from adframe.models.layers import blocks_at_quarters, check_blocks
 from adframe.models.lora import AnyVit, Lora, frozen_names, merged_weights, unadapted
 from adframe.models.token_scores import TokenFeatures, TokenScores, TokenScoring
 
@@ -42,7 +42,7 @@ class DinoLora(nn.Module):
         seed: seed of the coreset.
 
     Raises:
-        AdframeError: if a block does not exist or the temperature is not above 0.
+        AdframeError: if a block does not exist or is named twice, or the temperature is not above 0.
 
     Example:
         >>> from adframe.models.token_scores import TokenScoring
@@ -74,15 +74,9 @@ class DinoLora(nn.Module):
     ) -> None:
         super().__init__()
         self.blocks = blocks_at_quarters(vit.depth, (2, 3, 4)) if blocks is None else list(blocks)
-        if (
-            not self.blocks
-            or not all(0 <= block < vit.depth for block in self.blocks)
-            or not above(temperature, 0)
-        ):
-            raise AdframeError(
-                f"model.blocks={self.blocks} must name blocks from 0 to {vit.depth - 1} of {vit.name}, "
-                f"model.temperature={temperature} must be above 0"
-            )
+        check_blocks(self.blocks, depth=vit.depth, setting="model.blocks", name=vit.name)
+        if not above(temperature, 0):
+            raise AdframeError(f"model.temperature={temperature} must be above 0")
         lora.adapt(vit)
         self.vit, self.kind, self.temperature, self.exports = vit, loss, temperature, exports
         self.head: DenseHead | TokenHead = (

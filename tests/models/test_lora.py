@@ -226,3 +226,17 @@ def test_ranks_may_hang_on_the_category() -> None:
 def test_impossible_settings_are_one_line(settings: dict[str, Any], text: str) -> None:
     with pytest.raises(AdframeError, match=text):
         Lora(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"blocks": []}, r"model.blocks=\[\] must name different blocks from 0 to 5 of test_vit"),
+        ({"blocks": [3, 3]}, r"model.blocks=\[3, 3\] must name different blocks from 0 to 5"),
+        ({"blocks": [-1]}, r"model.blocks=\[-1\] must name different blocks from 0 to 5"),
+        ({"temperature": 0.0}, "model.temperature=0.0 must be above 0"),
+    ],
+)
+def test_impossible_settings_of_the_method_are_one_line(settings: dict[str, Any], text: str) -> None:
+    with pytest.raises(AdframeError, match=text):
+        tiny_lora(**settings)
