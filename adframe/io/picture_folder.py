@@ -6,23 +6,27 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from adframe.errors import AdframeError
+from adframe.io.image_files import check_kind, open_image, pixel_kind, readable_suffixes
 from adframe.io.images import read_image
 
 
 class PictureFolder:
     """The pictures in a folder and below it, in the order of their paths.
 
+    The header of every picture is read at once, so that files which are no pictures, and empty ones, do not
+    end a long training. A picture whose pixels are cut off or damaged is found only when it is read.
+
     Args:
         folder: the folder; names that begin with a dot are left out.
         setting: the setting or option that names it, for errors.
 
     Raises:
-        AdframeError: the folder does not exist or has no picture.
+        AdframeError: the folder does not exist, has no picture, or has some that cannot be read.
 
     Example:
+        >>> from PIL import Image
         >>> Image.new("RGB", (40, 30)).save("one.png")
         >>> pictures = PictureFolder(Path("."), setting="--images")
         >>> len(pictures), pictures.read(0, size=(16, 24)).shape
@@ -32,8 +36,7 @@ class PictureFolder:
     def __init__(self, folder: Path, *, setting: str) -> None:
         if not folder.is_dir():
             raise AdframeError(f"{setting} {folder} is not a folder; give a folder with pictures")
-        # The dictionary is complete only after all plugins of Pillow are loaded, which this call does.
-        suffixes = Image.registered_extensions()
+        suffixes = readable_suffixes()
         self.paths = sorted(
             path
             for path in folder.rglob("*")
@@ -41,6 +44,11 @@ class PictureFolder:
         )
         if not self.paths:
             raise AdframeError(f"{setting} {folder} has no picture; give a folder with pictures")
+        if broken := [error for path in self.paths if (error := _error_of(path))]:
+            raise AdframeError(
+                f"{setting} {folder}: {len(broken)} of {len(self.paths)} pictures cannot be read; the first: "
+                f"{broken[0]}"
+            )
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -65,3 +73,13 @@ class PictureFolder:
         kind = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
         stretched = cv2.resize(unit, (size[1], size[0]), interpolation=kind)
         return np.ascontiguousarray(stretched.transpose(2, 0, 1))
+
+
+def _error_of(path: Path) -> AdframeError | None:
+    """Returns what is wrong with a picture as its header shows it; None where it can be opened."""
+    try:
+        with open_image(path) as image:
+            check_kind(path, pixel_kind(image))
+    except AdframeError as error:
+        return error
+    return None
