@@ -90,7 +90,8 @@ EVALUATION_RULES: dict[str, ValueRule] = {
 }
 
 # Keys that some methods read and others do not.
-_METHOD_KEYS = ("coreset", "mask_ratio", "composition", "memory", "fusion", "store")
+_CHECKPOINTING = "trainer.gradient_checkpointing"
+_METHOD_KEYS = ("coreset", "mask_ratio", "composition", "memory", "fusion", "store", _CHECKPOINTING)
 # Keys of Hydra that would move the files of a run, and what to type instead.
 _HYDRA_HINTS = {
     "hydra.run.dir": "name the folder of a run with {folder_key}=<folder>",
@@ -140,6 +141,7 @@ def check_values(
     _check_missing(cfg)
     _check_finite(cfg)
     _check_rules(cfg, rules)
+    _check_checkpointing(cfg)
 
 
 def check_evaluation(
@@ -199,13 +201,18 @@ def unread_overrides(cfg: DictConfig, *, overrides: Sequence[str], model: str) -
     Returns:
         One line per key.
     """
-    node = str(OmegaConf.to_container(cfg.model, resolve=False))
     keys = {text.lstrip("+").partition("=")[0] for text in overrides}
     return [
         f"{key} was given, but model={model} does not read it"
         for key in _METHOD_KEYS
-        if key in keys and not re.search(rf"\$\{{(oc\.select:)?{key}\b", node)
+        if key in keys and not _is_read(cfg, key)
     ]
+
+
+def _is_read(cfg: DictConfig, key: str) -> bool:
+    """Tells whether the method refers to a key; interpolations must not be resolved yet."""
+    node = str(OmegaConf.to_container(cfg.model, resolve=False))
+    return re.search(rf"\$\{{(oc\.select:)?{re.escape(key)}\b", node) is not None
 
 
 def check_hydra_overrides(overrides: Sequence[str], *, folder_key: str = "paths.run") -> None:
@@ -264,6 +271,17 @@ def _check_rules(cfg: DictConfig, rules: Mapping[str, ValueRule]) -> None:
         value = resolved_value(cfg, key)
         if not right(value):
             raise AdframeError(f"{key}={as_typed(value)} is not possible; {key} must be {description}")
+
+
+def _check_checkpointing(cfg: DictConfig) -> None:
+    """Refuses to save memory by a method that is trained and cannot: it would run out of memory later."""
+    trained = OmegaConf.select(cfg, "learning._target_") is not None
+    if trained and OmegaConf.select(cfg, _CHECKPOINTING) and not _is_read(cfg, _CHECKPOINTING):
+        name = str(OmegaConf.select(cfg, "model._target_")).rpartition(".")[2]
+        raise AdframeError(
+            f"{_CHECKPOINTING}=true: model={name} cannot save memory so, only sit and dinov2_lora can; set "
+            "it to false, and choose a smaller batch_size if memory is short"
+        )
 
 
 def resolved_value(cfg: DictConfig, key: str) -> Any:

@@ -218,6 +218,14 @@ def broken_image_error(path: Path, error: Exception) -> AdframeError:
 
 
 @cache
+def readable_suffixes() -> frozenset[str]:
+    """Returns the suffixes, in lower case, of the formats that `open_image` reads."""
+    # The dictionary is complete only after all plugins of Pillow are loaded, which this call does.
+    suffixes = Image.registered_extensions()
+    return frozenset(suffix for suffix, name in suffixes.items() if name in _formats(suffix))
+
+
+@cache
 def _formats(suffix: str) -> tuple[str, ...]:
     """Lists the formats that this Pillow can read; TGA has no signature, so the suffix must say it."""
     Image.init()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,15 +12,16 @@ from torch import Tensor, nn
 from adframe.contracts import IMAGE, LABEL, MASK, Batch, FeatureReader, Prediction
 from adframe.errors import AdframeError, above
 from adframe.models.anomaly_heads import Bottlenecks, DenseHead, Guide, Loss, TokenHead, anomaly_losses
-from adframe.models.layers import blocks_at_quarters
+from adframe.models.layers import blocks_at_quarters, check_blocks
 from adframe.models.lora import AnyVit, Lora, frozen_names, merged_weights, unadapted
+from adframe.models.seeded_training import SeededTraining
 from adframe.models.token_scores import TokenFeatures, TokenScores, TokenScoring
 
 # Names of tensors that training does not change.
 SCORING_PREFIX = "scores."
 
 
-class DinoLora(nn.Module):
+class DinoLora(SeededTraining):
     """A vision transformer adapted by LoRA to distinguish synthetic anomalies from normal images.
 
     It implements the plan of AnomalyVFM's study of MVTec AD 2, with adapters inside the attention, masks as
@@ -39,10 +40,10 @@ class DinoLora(nn.Module):
         multi_scale: widths of bottlenecks after each block; empty adds none.
         guided: whether to weight patch tokens by the class token's attention.
         exports: whether to export the adapted network as a plain one, with the adapters merged.
-        seed: seed of the coreset.
+        seed: seed of the coreset, and of the dropout in training.
 
     Raises:
-        AdframeError: if a block does not exist or the temperature is not above 0.
+        AdframeError: if a block does not exist or is named twice, or the temperature is not above 0.
 
     Example:
         >>> from adframe.models.token_scores import TokenScoring
@@ -72,17 +73,12 @@ class DinoLora(nn.Module):
         exports: bool = False,
         seed: int = 42,
     ) -> None:
-        super().__init__()
+        # Only dropout depends on the step.
+        super().__init__(seed=seed, stores_step=lora.dropout > 0)
         self.blocks = blocks_at_quarters(vit.depth, (2, 3, 4)) if blocks is None else list(blocks)
-        if (
-            not self.blocks
-            or not all(0 <= block < vit.depth for block in self.blocks)
-            or not above(temperature, 0)
-        ):
-            raise AdframeError(
-                f"model.blocks={self.blocks} must name blocks from 0 to {vit.depth - 1} of {vit.name}, "
-                f"model.temperature={temperature} must be above 0"
-            )
+        check_blocks(self.blocks, depth=vit.depth, setting="model.blocks", name=vit.name)
+        if not above(temperature, 0):
+            raise AdframeError(f"model.temperature={temperature} must be above 0")
         lora.adapt(vit)
         self.vit, self.kind, self.temperature, self.exports = vit, loss, temperature, exports
         self.head: DenseHead | TokenHead = (
@@ -105,50 +101,23 @@ class DinoLora(nn.Module):
 
     # Training
 
-    def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Computes the losses of a training step.
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Computes the terms of the loss; those of held-out images are of a family of anomalies that is not
+        trained on.
 
         Args:
             batch: with `image` (B, 3, H, W), `mask` (B, 1, H, W) and `label` (B,).
 
         Returns:
-            Losses by name, and `total`, their sum.
+            Losses by name.
         """
         self.scores.reader.forget()
         logits = self.logits(self.tokens(batch[IMAGE]), grid=self.grid(batch[IMAGE]))
         with torch.autocast(logits.device.type, enabled=False):
-            terms = anomaly_losses(
+            return anomaly_losses(
                 logits.float(), mask=batch[MASK], label=batch[LABEL], kind=self.kind,
                 temperature=self.temperature,
             )  # fmt: skip
-        return terms | {"total": torch.stack(list(terms.values())).sum()}
-
-    @torch.no_grad()
-    def check(self, batch: Batch) -> dict[str, Tensor]:
-        """Computes the losses of held-out images, whose anomalies are of the held-out family and do not
-        change.
-
-        Args:
-            batch: as for `loss`.
-
-        Returns:
-            Losses by name, and `total`.
-        """
-        return self.loss(batch)
-
-    def groups(self, *, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
-        """Returns one parameter group, because adapters and heads are all new and share one learning rate.
-
-        Args:
-            weight_decay: weight decay of all parameters.
-            layer_decay: not used.
-
-        Returns:
-            The parameter group.
-        """
-        del layer_decay
-        learning = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        return [{"params": learning, "weight_decay": weight_decay, "lr_scale": 1.0}]
 
     def learned(self) -> dict[str, Tensor]:
         """Returns everything that training has changed."""
@@ -295,7 +264,7 @@ class DinoLora(nn.Module):
 
     def facts(self) -> dict[str, float]:
         """Returns the number of trained parameters, and the facts of the memory bank."""
-        learning = sum(p.numel() for p in self.parameters() if p.requires_grad)
+        learning = sum(p.numel() for p in self._trained())
         memory = self.scores.memory
         return {"parameters": learning} | (memory.facts() if memory is not None else {})
 

@@ -11,6 +11,7 @@ import torch
 from huggingface_hub import constants
 from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint as recomputed
 from transformers import (
     Dinov2Config,
     Dinov2Model,
@@ -92,7 +93,9 @@ class TransformersVit(nn.Module):
         self.digest = weights_digest(trunk)
         trunk.embeddings.interpolate_pos_encoding = partial(_resized_positions, trunk.embeddings)
         if gradient_checkpointing:
-            trunk.gradient_checkpointing_enable()
+            # transformers' own checkpointing does nothing in eval mode, in which the frozen layers stay.
+            for block in trunk.encoder.layer:
+                block.forward = partial(recomputed, block.forward, use_reentrant=False)
         self.trunk: Any = trunk
         for key, value in (("mean", MEAN), ("std", STD)):
             self.register_buffer(key, torch.tensor(value).view(1, 3, 1, 1), persistent=False)

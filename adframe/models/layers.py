@@ -30,6 +30,27 @@ def blocks_at_quarters(depth: int, quarters: Sequence[int]) -> list[int]:
     return [depth * quarter // 4 - 1 for quarter in quarters]
 
 
+def check_blocks(blocks: Sequence[int], *, depth: int, setting: str, name: str) -> None:
+    """Checks that a setting names different blocks of a vision transformer.
+
+    Args:
+        blocks: counted from 0.
+        depth: number of the transformer's blocks.
+        setting: the setting that names them, for the error.
+        name: name of the network, for the error.
+
+    Raises:
+        AdframeError: if there is none, or one does not exist or is named twice.
+
+    Example:
+        >>> check_blocks([5, 11], depth=12, setting="model.blocks", name="dinov2")
+    """
+    if not blocks or len(set(blocks)) < len(blocks) or not all(0 <= block < depth for block in blocks):
+        raise AdframeError(
+            f"{setting}={list(blocks)} must name different blocks from 0 to {depth - 1} of {name}"
+        )
+
+
 # Blocks of a vision transformer by its depth, counted from 0.
 BLOCKS_BY_DEPTH: dict[str, Callable[[int], list[int]]] = {
     # The last block of each quarter: 5, 11, 17 and 23 of 24, as in MuSc.

@@ -19,6 +19,7 @@ from adframe.models.named_backbones import create_backbone
 from adframe.models.residual_stages import ResidualStage, Stage, convolved, stages_of
 from adframe.models.scoring import image_score
 from adframe.models.seeded_training import SeededTraining
+from adframe.models.shared_step import total_of_all
 from adframe.ops.smoothing import heatmap
 
 
@@ -86,8 +87,13 @@ class ReverseDistillation(SeededTraining):
 
         Returns:
             The loss of each level, by its stride.
+
+        Raises:
+            AdframeError: in training, if the images are too small and too few for batch normalisation.
         """
         targets = self.backbone(batch[IMAGE])
+        if self.training:
+            _check_positions(targets[-1], size=(batch[IMAGE].shape[-2], batch[IMAGE].shape[-1]))
         rebuilt = self.reconstruct(targets)
         with torch.autocast(batch[IMAGE].device.type, enabled=False):
             return {
@@ -224,6 +230,19 @@ class Decoder(nn.Module):
             embedding = stage(embedding)[..., :height, :width]
             found.append(embedding)
         return found[::-1]
+
+
+def _check_positions(coarsest: Tensor, *, size: tuple[int, int]) -> None:
+    """Checks that the embedding has more than one position: one value has no variance to normalise by."""
+    count, _, height, width = coarsest.shape
+    # Halving an odd side rounds it up.
+    own = count * ((height + 1) // 2) * ((width + 1) // 2)
+    if int(total_of_all(torch.tensor(own, device=coarsest.device))) == 1:
+        raise AdframeError(
+            f"model=reverse_distillation: the embedding of a single image of {size[0]}x{size[1]} pixels has "
+            "one position, and batch normalisation requires two; set image_size="
+            f"{3 * STRIDES[-1]} or more, or a batch_size that does not leave one image to the last batch"
+        )
 
 
 def _halvings(widths: Sequence[int]) -> nn.Sequential:

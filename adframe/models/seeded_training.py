@@ -24,6 +24,7 @@ class SeededTraining(nn.Module, ABC):
 
     Args:
         seed: seed of the random draws in training.
+        stores_step: whether the number of the step is stored, which a method without draws does not need.
 
     Example:
         >>> from adframe.models.dinomaly import Dinomaly
@@ -37,10 +38,11 @@ class SeededTraining(nn.Module, ABC):
     synthetic = False
     step: Tensor
 
-    def __init__(self, *, seed: int) -> None:
+    def __init__(self, *, seed: int, stores_step: bool = True) -> None:
         super().__init__()
         self.seed = seed
-        self.register_buffer("step", torch.zeros((), dtype=torch.int64))  # of training
+        # Number of the training step.
+        self.register_buffer("step", torch.zeros((), dtype=torch.int64), persistent=stores_step)
 
     @property
     @abstractmethod

@@ -13,7 +13,7 @@ from adframe.contracts import IMAGE, INDEX, Batch, FeatureReader, Prediction
 from adframe.errors import AdframeError, at_least
 from adframe.models.contrastive_loss import Contrast
 from adframe.models.decoder import TokenDecoder
-from adframe.models.layers import blocks_at_quarters
+from adframe.models.layers import blocks_at_quarters, check_blocks
 from adframe.models.masking import FIXED_STEP, Masking
 from adframe.models.normalizer import MIN_HELD_OUT, Normaliser
 from adframe.models.reconstruction_targets import ColourTarget, PixelTarget, TokenTarget
@@ -103,10 +103,7 @@ class SiT(nn.Module):
             assert self.starting is not None
             usual = blocks_at_quarters(vit.depth, (2, 3, 4))
             chosen = usual if target_blocks is None else list(target_blocks)
-            if not chosen or not all(0 <= block < vit.depth for block in chosen):
-                raise AdframeError(
-                    f"model.target_blocks={chosen} must name blocks from 0 to {vit.depth - 1} of {vit.name}"
-                )
+            check_blocks(chosen, depth=vit.depth, setting="model.target_blocks", name=vit.name)
             self.target = TokenTarget(self.starting, blocks=chosen)
         elif target == "pixels":
             self.target = PixelTarget(patch=vit.patch, gradient=gradient)

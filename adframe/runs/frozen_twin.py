@@ -158,11 +158,10 @@ def _banks(
 
 def _shares_below(images: list[tuple[str, int, Tensor, Tensor]]) -> tuple[np.ndarray, np.ndarray]:
     """Returns (n, 2) shares of normal images, and of normal patches, below the anomalies of each image."""
-    normal = torch.stack(
-        [distances.flatten(1) for _, label, distances, _ in images if not label]
-    )  # (m, 2, P)
-    highest = normal.amax(2).T.sort(1).values  # (2, m)
-    patches = normal.transpose(0, 1).flatten(1).sort(1).values  # (2, m * P)
+    # Images of several sizes have different numbers of patches.
+    normal = [distances.flatten(1) for _, label, distances, _ in images if not label]  # m of (2, P)
+    highest = torch.stack([each.amax(1) for each in normal], dim=1).sort(1).values  # (2, m)
+    patches = torch.cat(normal, dim=1).sort(1).values  # (2, sum of P)
     image: dict[str, list[Tensor]] = defaultdict(list)
     patch: dict[str, list[Tensor]] = defaultdict(list)
     for path, label, distances, cell in images:

@@ -6,8 +6,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from adframe.config.messages import CONF
-from adframe.config.validate import check_evaluation, check_values
+from adframe.config.validate import check_evaluation, check_values, unread_overrides
 from adframe.errors import AdframeError
+from tests.composing import composed
 
 FOLDER_IN_HYDRA = ["hydra.run.dir=/x"]
 
@@ -18,6 +19,22 @@ def test_the_hint_of_evaluate_names_a_key_that_evaluate_has() -> None:
         check_evaluation(OmegaConf.create(), overrides=[], hydra_overrides=FOLDER_IN_HYDRA)
     assert "run" in keys
     assert "paths" not in keys
+
+
+@pytest.mark.parametrize("model", ["sit", "dinov2_lora", "dinomaly", "efficient_ad", "patchcore"])
+def test_only_methods_that_checkpoint_take_the_setting(model: str) -> None:
+    typed = [f"model={model}", "dataset=toy", "paths.run=x", "trainer.gradient_checkpointing=true"]
+    if model == "efficient_ad":
+        typed.append("model.teacher=teacher.safetensors")
+    cfg = composed("train", *typed)
+    if model in ("dinomaly", "efficient_ad"):
+        with pytest.raises(AdframeError, match=r"only sit and dinov2_lora can; set it to false"):
+            check_values(cfg, overrides=typed)
+        cfg.trainer.gradient_checkpointing = False
+    check_values(cfg, overrides=typed)
+    unread = f"trainer.gradient_checkpointing was given, but model={model} does not read it"
+    found = unread_overrides(cfg, overrides=typed, model=model)
+    assert (unread in found) == (model not in ("sit", "dinov2_lora"))
 
 
 @pytest.mark.parametrize("key", ["paths.run", "output"])

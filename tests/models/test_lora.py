@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 import timm
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from adframe.contracts import IMAGE, Collector, Gradient, LeaveOneOut
 from adframe.errors import AdframeError
+from adframe.models.dino_lora import DinoLora
 from adframe.models.hf_vit import TransformersVit, open_vit
 from adframe.models.lora import Lora, merged_weights, unadapted
+from adframe.models.token_scores import TokenScoring
 from tests.fakes.adapted import calibrated, spoilt, tiny_lora
 from tests.fakes.masked import images, tiny_vit
 
@@ -87,6 +90,32 @@ def test_transformers_networks_are_adapted_by_their_own_names(monkeypatch: pytes
         assert final.shape[1] == 20 + (5 if "registers" in repository else 1)
 
 
+def test_blocks_of_transformers_are_checkpointed_where_gradients_are_needed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("adframe.models.hf_vit.VIT_SHAPES", {"small": (32, 3, 2)})
+    calls: list[Any] = []
+
+    def counted(forward: Any, *args: Any, **options: Any) -> Any:
+        calls.append(forward)
+        return checkpoint(forward, *args, **options)
+
+    monkeypatch.setattr("adframe.models.hf_vit.recomputed", counted)
+    batch = {key: each[..., :56, :56] if each.ndim == 4 else each for key, each in spoilt().items()}
+    found = []
+    for checkpointing in (False, True):
+        torch.manual_seed(0)
+        vit = open_vit("facebook/dinov2-small", source="random", gradient_checkpointing=checkpointing)
+        model = DinoLora(vit, lora=Lora(rank=2, dropout=0.5), scoring=TokenScoring(score="decoder"))
+        assert not vit.trunk.training
+        model.loss(batch)["total"].backward()
+        assert len(calls) == (3 if checkpointing else 0)
+        found.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
+        calls.clear()
+    assert any("lora_B" in name for name in found[0])
+    torch.testing.assert_close(found[1], found[0])
+
+
 def test_a_repository_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("adframe.models.hf_vit.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("adframe.models.hf_vit.cached_commit", lambda *_, **__: None)
@@ -113,6 +142,29 @@ def test_the_network_before_it_was_adapted_is_still_there() -> None:
         with unadapted(model.vit):
             torch.testing.assert_close(model.vit(normal), before(normal))
         assert not torch.allclose(model.vit(normal), before(normal), atol=1e-3)
+
+
+def test_dropout_depends_on_the_step_only() -> None:
+    def build() -> Any:
+        model = tiny_lora(lora=Lora(rank=2, dropout=0.5)).train()
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if "lora_B" in name:
+                    parameter.fill_(0.1)
+        return model
+
+    first, second = build(), build()
+    state = torch.get_rng_state()
+    losses = [first.loss(spoilt())["total"] for _ in range(2)]
+    assert losses[0] != losses[1]
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.rand(3)  # another use of the generator, such as a loader's
+    assert torch.equal(second.loss(spoilt())["total"], losses[0])
+    resumed = build()
+    resumed.load_learned(second.learned())
+    assert torch.equal(resumed.loss(spoilt())["total"], losses[1])
+    assert torch.equal(first.eval().check(spoilt())["total"], second.eval().check(spoilt())["total"])
+    assert "step" not in tiny_lora().learned()  # earlier trainings without dropout can be loaded
 
 
 @pytest.mark.parametrize("head", ["dense", "token"])
@@ -226,3 +278,17 @@ def test_ranks_may_hang_on_the_category() -> None:
 def test_impossible_settings_are_one_line(settings: dict[str, Any], text: str) -> None:
     with pytest.raises(AdframeError, match=text):
         Lora(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"blocks": []}, r"model.blocks=\[\] must name different blocks from 0 to 5 of test_vit"),
+        ({"blocks": [3, 3]}, r"model.blocks=\[3, 3\] must name different blocks from 0 to 5"),
+        ({"blocks": [-1]}, r"model.blocks=\[-1\] must name different blocks from 0 to 5"),
+        ({"temperature": 0.0}, "model.temperature=0.0 must be above 0"),
+    ],
+)
+def test_impossible_settings_of_the_method_are_one_line(settings: dict[str, Any], text: str) -> None:
+    with pytest.raises(AdframeError, match=text):
+        tiny_lora(**settings)

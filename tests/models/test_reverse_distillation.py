@@ -36,6 +36,15 @@ def test_the_loss_is_the_sum_of_the_levels_distances_of_whole_maps() -> None:
     assert sum(map(float, found.values())) == pytest.approx(sum(expected), rel=1e-5)
 
 
+def test_an_image_that_leaves_nothing_to_normalise_is_one_line() -> None:
+    model = tiny_reverse_distillation().train()
+    with pytest.raises(AdframeError, match=r"a single image of 32x32 pixels has one position.*image_size=48"):
+        model.loss(grey(1, size=(32, 32)))
+    for count, size in ((2, (32, 32)), (1, (48, 32)), (1, (48, 48))):
+        assert model.loss(grey(count, size=size))["total"].isfinite()
+    assert model.eval().check(grey(1, size=(32, 32)))["total"].isfinite()
+
+
 def test_maps_are_sums_of_the_levels_distances_at_each_position() -> None:
     model, image = tiny_reverse_distillation(sigma=2.0, top_share=0.1).eval(), images(2)
     with torch.no_grad():

@@ -287,7 +287,11 @@ def test_pictures_are_what_a_person_can_look_at(target: Any) -> None:
         ({"target": "colour_tokens", "cell": 5}, "model.cell=5 must divide the patch of 16"),
         (
             {"target": "tokens", "target_blocks": [99]},
-            r"model.target_blocks=\[99\] must name blocks from 0 to 5",
+            r"model.target_blocks=\[99\] must name different blocks from 0 to 5",
+        ),
+        (
+            {"target": "tokens", "target_blocks": [3, 3]},
+            r"model.target_blocks=\[3, 3\] must name different blocks from 0 to 5",
         ),
         (
             {"target": "tokens", "scoring": Scoring(tokens=1.0, token_blocks=[1])},

@@ -20,7 +20,7 @@ from adframe.models.dino_lora import DinoLora
 from adframe.models.lora import Lora
 from adframe.models.token_scores import TokenScoring
 from adframe.models.vit import Vit
-from adframe.runs.frozen_twin import DRAWS, TwinComparison, compare_with_twin
+from adframe.runs.frozen_twin import DRAWS, TwinComparison, _shares_below, compare_with_twin
 from adframe.transforms.synthesis.patches import Scar
 from adframe.transforms.synthesis.synthesis import Synthesis
 
@@ -124,6 +124,25 @@ def test_shares_are_those_of_a_plain_reading(data: AnomalyData) -> None:
         labels += batch["label"].tolist()
     found = compared(lambda cells: cells, data)
     assert found.image[:, 0].mean() == pytest.approx(roc_auc_score(labels, scores), abs=1e-6)
+
+
+def test_images_of_several_sizes_are_compared() -> None:
+    """Shares are counted over all patches, whatever the number of patches of an image."""
+    draw = np.random.default_rng(0)
+    maps = [torch.from_numpy(draw.random((2, *size))) for size in ((4, 4), (4, 6), (4, 4), (4, 6))]
+    anomalous = [torch.from_numpy(draw.random(each.shape[1:]) > 0.5) for each in maps]
+    images = [
+        (f"{n % 2}", n // 2, distances, cell)
+        for n, (distances, cell) in enumerate(zip(maps, anomalous, strict=True))
+    ]
+    found = _shares_below(images)
+    for side in range(2):
+        normal = [each[side].numpy().ravel() for each in maps[:2]]
+        for place, (distances, cell) in enumerate(zip(maps[2:], anomalous[2:], strict=True)):
+            by_image = np.mean([distances[side].max().item() > each.max() for each in normal])
+            by_patch = np.mean([value > np.concatenate(normal) for value in distances[side][cell].numpy()])
+            assert found[0][place, side] == pytest.approx(by_image)
+            assert found[1][place, side] == pytest.approx(by_patch)
 
 
 def test_a_network_that_finds_more_but_has_other_neighbours_is_not_trusted() -> None:
