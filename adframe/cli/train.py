@@ -44,26 +44,28 @@ def run_training(cfg: DictConfig, typed: TypedOverrides) -> Path:
         return _resume(cfg, typed)
     check_values(cfg, overrides=typed.overrides, hydra_overrides=typed.hydra)
     path = Path(str(resolved_value(cfg.paths, "run")))
+    # Before interpolations are resolved, which show what the method reads.
+    lines = unread_overrides(cfg, overrides=typed.overrides, model=typed.choices.get("model", "this one"))
     if is_shared(cfg.trainer):  # the other processes do not know what Hydra knows in this one
         plain: Any = OmegaConf.to_container(cfg, resolve=True)
         cfg = OmegaConf.create(plain)
-    done = run_together(cfg.trainer, fit_and_test, cfg, typed, path)
+    done = run_together(cfg.trainer, fit_and_test, cfg, typed, path, lines)
     return path if done is None else print_run(RunFolder.read(done))
 
 
-def fit_and_test(cfg: DictConfig, typed: TypedOverrides, path: Path) -> Path:
+def fit_and_test(cfg: DictConfig, typed: TypedOverrides, path: Path, lines: Sequence[str]) -> Path:
     """Runs a new run in this process, which may be one of several.
 
     Args:
         cfg: the configuration, checked.
         typed: the typed overrides.
         path: the folder of the run.
+        lines: what the report says about the settings.
 
     Returns:
         The folder to which this process has written.
     """
     quieten()
-    lines = unread_overrides(cfg, overrides=typed.overrides, model=typed.choices.get("model", "this one"))
     for line in lines:
         warn(line)
     # Hydra names no choice where a list is given.
@@ -73,7 +75,7 @@ def fit_and_test(cfg: DictConfig, typed: TypedOverrides, path: Path) -> Path:
         choices={name: choices[name] for name in CHOICES},
         command=command_line(list(typed.overrides)),
     )
-    return train(recipe, path, warnings=lines).path
+    return train(recipe, path, warnings=list(lines)).path
 
 
 def print_run(folder: RunFolder) -> Path:
