@@ -211,8 +211,14 @@ def unread_overrides(cfg: DictConfig, *, overrides: Sequence[str], model: str) -
 
 def _is_read(cfg: DictConfig, key: str) -> bool:
     """Tells whether the method refers to a key; interpolations must not be resolved yet."""
+    if key == "store" and _is_trained(cfg):  # the training itself is kept there
+        return True
     node = str(OmegaConf.to_container(cfg.model, resolve=False))
     return re.search(rf"\$\{{(oc\.select:)?{re.escape(key)}\b", node) is not None
+
+
+def _is_trained(cfg: DictConfig) -> bool:
+    return OmegaConf.select(cfg, "learning._target_") is not None
 
 
 def check_hydra_overrides(overrides: Sequence[str], *, folder_key: str = "paths.run") -> None:
@@ -275,8 +281,7 @@ def _check_rules(cfg: DictConfig, rules: Mapping[str, ValueRule]) -> None:
 
 def _check_checkpointing(cfg: DictConfig) -> None:
     """Refuses to save memory by a method that is trained and cannot: it would run out of memory later."""
-    trained = OmegaConf.select(cfg, "learning._target_") is not None
-    if trained and OmegaConf.select(cfg, _CHECKPOINTING) and not _is_read(cfg, _CHECKPOINTING):
+    if _is_trained(cfg) and OmegaConf.select(cfg, _CHECKPOINTING) and not _is_read(cfg, _CHECKPOINTING):
         name = str(OmegaConf.select(cfg, "model._target_")).rpartition(".")[2]
         raise AdframeError(
             f"{_CHECKPOINTING}=true: model={name} cannot save memory so, only sit and dinov2_lora can; set "

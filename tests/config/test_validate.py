@@ -37,6 +37,15 @@ def test_only_methods_that_checkpoint_take_the_setting(model: str) -> None:
     assert (unread in found) == (model not in ("sit", "dinov2_lora"))
 
 
+@pytest.mark.parametrize(
+    ("model", "reads"), [("sit", True), ("dinomaly", True), ("padim", True), ("rad", False), ("musc", False)]
+)
+def test_a_store_keeps_trainings_or_features_or_is_not_read(model: str, reads: bool) -> None:
+    cfg = composed("train", f"model={model}", "store=disk")
+    found = unread_overrides(cfg, overrides=["store=disk"], model=model)
+    assert found == ([] if reads else [f"store was given, but model={model} does not read it"])
+
+
 @pytest.mark.parametrize("key", ["paths.run", "output"])
 def test_the_hint_of_other_scripts_names_the_key_of_their_folder(key: str) -> None:
     with pytest.raises(AdframeError, match=rf"hydra\.run\.dir is not read; .* with {key}=<folder>$"):
