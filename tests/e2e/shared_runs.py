@@ -51,6 +51,6 @@ def train_all(folder: Path, data: Path, methods: Sequence[str]) -> Path:
     for name in methods:
         overrides = METHODS[name]
         cfg = composed("train", *COMMON, *overrides, f"dataset.root={data}", f"paths.run={folder / name}")
-        fit_and_test(cfg, TypedOverrides.from_hydra(), folder / name)
+        fit_and_test(cfg, TypedOverrides.from_hydra(), folder / name, [])
         GlobalHydra.instance().clear()
     return folder
