@@ -75,7 +75,7 @@ def fit_and_test(cfg: DictConfig, typed: TypedOverrides, path: Path, lines: Sequ
         choices={name: choices[name] for name in CHOICES},
         command=command_line(list(typed.overrides)),
     )
-    return train(recipe, path, warnings=list(lines)).path
+    return train(recipe, path, warnings=lines).path
 
 
 def print_run(folder: RunFolder) -> Path:

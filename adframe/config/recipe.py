@@ -86,7 +86,7 @@ class ConfigRecipe:
             self.choices = self.choices | {"parent": parent}
         self.seed: int = cfg.seed
         self.pooled: bool = cfg.scope == "global"
-        self.refit: bool = cfg.refit and cfg.get("shots") is None and cfg.get("contamination") is None
+        self.refit: bool = cfg.refit
         self.save_maps = bool(cfg.get("save_maps"))
         self.transfer = bool(cfg.get(TRANSFER))
         self.domains = tuple(map(str, cfg.get(DOMAINS) or {}))

@@ -60,14 +60,10 @@ class DistillationTarget(nn.Module):
             (B, 384, H / 4 - 8, W / 4 - 8).
         """
         _, *maps = self.backbone(image)
-        averaged = [
-            _with_channels(
-                F.avg_pool2d(each, 3, stride=1, padding=1, count_include_pad=False), _LAYER_CHANNELS
-            )
-            for each in maps
-        ]
-        size = averaged[0].shape[-2:]
-        aligned = [F.interpolate(each, size=size, mode="bilinear", align_corners=False) for each in averaged]
+        averaged = [F.avg_pool2d(each, 3, stride=1, padding=1, count_include_pad=False) for each in maps]
+        equal = [_with_channels(each, _LAYER_CHANNELS) for each in averaged]
+        size = equal[0].shape[-2:]
+        aligned = [F.interpolate(each, size=size, mode="bilinear", align_corners=False) for each in equal]
         pooled = _with_channels(torch.cat(aligned, dim=1), FEATURES)
         return pooled[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
 

@@ -131,10 +131,10 @@ def compare_with_twin(
             if not label:
                 drawn = torch.randperm(len(rows[0]), generator=generator)[: PROBES // 10]
                 probes.append(tuple(own[drawn.to(own.device)] for own in rows))
-    sides = [torch.cat(side) for side in zip(*probes, strict=True)]
+    probed = [torch.cat(own) for own in zip(*probes, strict=True)]
     # Of all images: the first ones may be all of one category.
-    drawn = torch.randperm(len(sides[FROZEN]), generator=generator)[:PROBES]
-    kept = _neighbours_kept([side[drawn.to(side.device)] for side in sides], banks)
+    chosen = torch.randperm(len(probed[FROZEN]), generator=generator)[:PROBES]
+    kept = _neighbours_kept([own[chosen.to(own.device)] for own in probed], banks)
     return TwinComparison(*_shares_below(images), kept)
 
 

@@ -68,14 +68,7 @@ def test_predictions_are_logged_and_their_log_is_measured(
 def test_a_run_knows_whether_its_validation_images_joined_the_model(
     given: tuple[str, ...], joined: bool, fitted: int, base: list[str], tmp_path: Path
 ) -> None:
-    own = (
-        "dataset.root=bad12",
-        "dataset.validation=0",
-        "dataset.test_bad=12",
-        "model=patchcore",
-        "memory=all",
-        "category=tray",
-    )
+    own = ("dataset.root=bad12", "dataset.validation=0", "dataset.test_bad=12", "category=tray")
     run = train_here(*base, *own, *given, "model=patchcore", "memory=all", f"paths.run={tmp_path / 'run'}")
     assert run_reference(run, unit="tray").is_refitted is joined
     facts = metrics_of(run)["val"]["tray"]
